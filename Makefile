@@ -1,0 +1,58 @@
+# make demo    install, then the main job: the token method on 100 samples of the embedded model
+# make test    install with what the tests need, then lint, types, floors and all tests
+# make bench   the benchmarks of tests/bench
+# Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval)
+
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+DEMO ?= --method token --needle 2 --level ultra_mild
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
+
+# Idle OpenMP threads that spin slow a machine of few cores down by an order of magnitude.
+export OMP_WAIT_POLICY = PASSIVE
+export GOMP_SPINCOUNT = 0
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: demo test lint types floors pytest bench completions clean
+
+demo: $(VENV)/.installed
+	$(BIN)/freqq eval $(DEMO)
+
+test: lint types floors pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+floors: $(VENV)/.installed-dev
+	$(BIN)/lint-imports
+
+pytest: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
+
+completions: $(VENV)/.installed
+	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "freqq needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.installed

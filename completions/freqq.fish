@@ -1,0 +1,1 @@
+complete --command freqq --no-files --arguments "(env _FREQQ_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) freqq)" --condition "env _FREQQ_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) freqq"

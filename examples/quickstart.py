@@ -1,0 +1,20 @@
+"""Read a chat as page images with the embedded model, with and without compression of its vision tokens."""
+
+import freqq
+
+sample = next(freqq.mini(needles=2, limit=1, seed=7))
+style = freqq.Style().with_overrides(sample.style)
+pages = list(freqq.render((style.label(turn.role, turn.text) for turn in sample.turns), style))
+print(f"{len(pages)} pages:\n{pages[0].text}\n\nquestion: {sample.question}\nanswer:   {sample.answer}")
+
+reader = freqq.load_reader("tiny")
+grids = reader.see(pages)
+print(f"plain:    {reader.answer(sample.question, grids, max_new_tokens=64).text}")
+
+for level in ("ultra_mild", "aggressive", "extreme"):
+    compressor = freqq.COMPRESSORS["token"].at(level)
+    compressed = [compressor.compress(grid) for grid in grids]
+    stored = sum(len(c.payload or b"") for c in compressed)
+    answer = reader.answer(sample.question, compressed, max_new_tokens=64)
+    score = freqq.grade(answer.text, sample.answer, sample.prefix).score
+    print(f"{level:10}: {answer.text}  (score {score:.2f}, {stored / 1e3:.1f} KB of tokens)")

@@ -1,0 +1,5 @@
+"""``python -m freqq``."""
+
+from freqq.cli.app import main
+
+main()

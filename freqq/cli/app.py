@@ -1,0 +1,52 @@
+"""The command ``freqq``. Nothing that is imported here may import torch: ``--help`` has to be quick."""
+
+from typing import Annotated
+
+import typer
+
+from freqq import __version__
+from freqq.cli.compress_image import compress_image
+from freqq.cli.compress_tokens import compress_tokens
+from freqq.cli.errors import Commands
+from freqq.cli.eval import evaluate
+from freqq.cli.runs import app as runs
+from freqq.cli.slurm_submit import slurm_submit
+from freqq.cli.train import train
+from freqq.cli.visualize import app as visualize
+
+app = typer.Typer(
+    name="freqq",
+    cls=Commands,
+    help="How much of a page image can a vision-language model do without, where, and what does it cost?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("eval")(evaluate)
+app.command("compress-image")(compress_image)
+app.command("compress-tokens")(compress_tokens)
+app.add_typer(visualize, name="visualize")
+app.command("slurm-submit", context_settings={"ignore_unknown_options": True})(slurm_submit)
+app.add_typer(runs, name="runs")
+app.command("train")(train)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"freqq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    """Entry point of the command line."""
+    app(prog_name="freqq")

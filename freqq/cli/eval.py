@@ -1,0 +1,110 @@
+"""``freqq eval``: the same samples with and without compression, then a table."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from freqq.cli import options as o
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from freqq.runs.run import Progress as Report
+    from freqq.runs.schema import Row
+
+
+def evaluate(
+    method: o.Method = ["token"],  # noqa: B006
+    needle: o.Needle = [2],  # noqa: B006
+    level: o.Level = ["ultra_mild"],  # noqa: B006
+    model: o.Model = "tiny",
+    data: o.Data = "mini",
+    limit: o.Limit = 100,
+    seed: o.Seed = 0,
+    out: o.Out = None,
+    batch_size: o.BatchSize = None,
+    keep: o.Keep = None,
+    bits: o.Bits = None,
+    block: o.Block = None,
+    assignments: o.Set = None,
+    no_baseline: o.NoBaseline = False,
+    max_new_tokens: o.MaxNewTokens = None,
+    revision: o.Revision = None,
+    dtype: o.Dtype = "auto",
+    retry_failed: o.RetryFailed = False,
+    shard: o.ShardOption = None,
+    as_json: o.Json = False,
+) -> None:
+    """Score a model on chats that it reads as page images, with and without compression, on the same samples.
+
+    Running the same command again goes on where it stopped.
+    """
+    from freqq.runs.directory import RunDirectory
+    from freqq.runs.plan import Shard
+    from freqq.runs.run import run
+
+    settings = o.settings(
+        method, needle, level, model, revision, data, limit, seed, keep, bits, block, assignments, no_baseline,
+        max_new_tokens, dtype,
+    )  # fmt: skip
+    part = None if shard is None else Shard.parse(shard)
+    with _progress() as report:
+        path = run(
+            settings,
+            out,
+            batch_size=batch_size,
+            shard=part,
+            retry_failed=retry_failed,
+            progress=report,
+            notify_stop=lambda: _note("stopping after this batch; press Ctrl-C again to stop at once"),
+        )
+    if part is None:
+        show(path, RunDirectory(path).read(), as_json)
+    else:
+        _note(f"part {part} is in {path}; when all {part.count} are: freqq runs merge {path}")
+
+
+def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
+    """Write a run's summary, then print it as tables or as JSON."""
+    from freqq.report.summary import write_summary
+    from freqq.report.tables import tables
+
+    summary = write_summary(path, rows)
+    if as_json:
+        typer.echo(json.dumps(summary, indent=2))
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console.width = 120  # a file or a pipe has no width of its own
+        for table in tables(summary):
+            console.print(table)
+        console.print(f"rows, run.json and summary.json are in {path}", soft_wrap=True, highlight=False)
+    _warn_of_failures(summary)
+
+
+def _warn_of_failures(summary: dict[str, Any]) -> None:
+    failed = [g for g in summary["groups"] if g["n_failed"]]
+    if failed:
+        count = sum(g["n_failed"] for g in failed)
+        _note(f"{count} answers failed and count as 0, the first with {failed[0]['first_error']}")
+
+
+def _note(text: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+@contextmanager
+def _progress() -> "Iterator[Report]":
+    """A progress bar on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("answers", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,140 @@
+"""Options of `freqq eval`, which `freqq slurm-submit` reads, too, and how they become a run's settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freqq.levels import LEVELS
+
+if TYPE_CHECKING:
+    from freqq.runs.settings import Settings
+
+MODELS = ("tiny", "glyph", "glm-4.1v-9b")
+"""The short names. `freqq.glm.load`, which has them too, is too heavy for a help text; a test compares the two."""
+
+
+def _completing(*names: str) -> Callable[[str], list[str]]:
+    def offered(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return offered
+
+
+Method = Annotated[
+    list[str], typer.Option("--method", metavar="NAME", help="How to compress: image, token. Can be repeated.")
+]
+Needle = Annotated[list[int], typer.Option("--needle", metavar="2|4|8", help="Needles in a chat. Can be repeated.")]
+Level = Annotated[
+    list[str],
+    typer.Option(
+        "--level",
+        metavar="NAME",
+        help=f"One of {', '.join(LEVELS)}, or all. Can be repeated.",
+        autocompletion=_completing(*LEVELS, "all"),
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help=f"{', '.join(MODELS)}, a hub id (owner/name), or a folder.",
+        autocompletion=_completing(*MODELS),
+    ),
+]
+Revision = Annotated[
+    str | None, typer.Option("--revision", metavar="REF", help="Branch, tag or commit of a hub model.")
+]
+Data = Annotated[str, typer.Option("--data", metavar="NAME", help="The data set: mini.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", help="Samples for each needle count.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Which samples are drawn.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="The run directory. By default one under runs/ named after the settings."
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", metavar="B", help="Samples read together; changes no answer.")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option("--keep", metavar="FRACTION", help="Fraction of the coefficients to keep, for the level's."),
+]
+Bits = Annotated[
+    str | None, typer.Option("--bits", metavar="L,M,H", help="Bits of the low, middle and high band, for the level's.")
+]
+Block = Annotated[str | None, typer.Option("--block", metavar="PX", help="Side of an image method's blocks.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any parameter of a method. Can be repeated.")
+]
+NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Leave out the run without compression.")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option("--max-new-tokens", metavar="N", help="Longest response; mini's default is 64.")
+]
+Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16 or float16.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try samples again that failed in an earlier run.")]
+ShardOption = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts only; 'freqq runs merge' puts them together."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON and no table.")]
+
+
+def overrides(keep: str | None, bits: str | None, block: str | None, assignments: list[str] | None) -> dict[str, str]:
+    """Parameters by name, as text.
+
+    Raises
+    ------
+    UserError
+        If an assignment is not NAME=VALUE, or a parameter is given twice.
+    """
+    from freqq.errors import UserError
+
+    given = [(name, value) for name, value in (("keep", keep), ("bits", bits), ("block", block)) if value is not None]
+    for text in assignments or ():
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise UserError(f"--set {text}: write it as NAME=VALUE, such as keep=0.3")
+        given.append((name, value))
+    if len({name for name, _ in given}) < len(given):
+        raise UserError(f"a parameter is given twice: {', '.join(f'{n}={v}' for n, v in given)}")
+    return dict(given)
+
+
+def settings(
+    method: list[str],
+    needle: list[int],
+    level: list[str],
+    model: str,
+    revision: str | None,
+    data: str,
+    limit: int,
+    seed: int,
+    keep: str | None,
+    bits: str | None,
+    block: str | None,
+    assignments: list[str] | None,
+    no_baseline: bool,
+    max_new_tokens: int | None,
+    dtype: str,
+) -> "Settings":
+    """A run's settings from the values of the options."""
+    from freqq.runs.settings import Settings
+
+    return Settings(
+        model=model,
+        revision=revision,
+        dtype=dtype,
+        data=data,
+        needles=tuple(needle),
+        methods=tuple(method),
+        levels=LEVELS if "all" in level else tuple(level),
+        limit=limit,
+        seed=seed,
+        overrides=tuple(sorted(overrides(keep, bits, block, assignments).items())),
+        baseline=not no_baseline,
+        max_new_tokens=max_new_tokens,
+    )

@@ -1,0 +1,15 @@
+"""A progress bar for a list of things, on standard error, if that is a terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+T = TypeVar("T")
+
+
+def each(things: Sequence[T], what: str) -> Iterator[T]:
+    """The things in order; shows how many are done."""
+    console = Console(stderr=True)
+    yield from track(things, what, console=console, disable=not console.is_terminal, transient=True)

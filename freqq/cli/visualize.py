@@ -1,0 +1,104 @@
+"""``freqq visualize``: pictures of what compression does to a page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freqq.cli.compress_image import Block, Keep, Level, codec_at
+from freqq.levels import LEVELS
+
+if TYPE_CHECKING:
+    from freqq.image.dct import BlockDct
+    from freqq.pages.page import Page
+
+app = typer.Typer(help="Draw what compression does to a page.", no_args_is_help=True)
+
+Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="The PNG to write; by default named after the image.")
+]
+
+
+@app.command()
+def spectrum(image: Image, out: Out = None, level: Level = "mild", keep: Keep = None, block: Block = None) -> None:
+    """The average log-magnitude spectrum of an image's DCT blocks before and after, and the difference."""
+    codec, target, page = _prepare(image, out, "spectrum", level, keep, block)
+
+    from freqq.report import figures
+
+    size = codec.block if codec else block or 14
+    title = f"{image.name}: spectrum of blocks of {size} × {size} pixels, {_described(level, codec)}"
+    _write(target, figures.spectrum(page, _after(page, codec), size, title))
+
+
+@app.command()
+def residual(image: Image, out: Out = None, level: Level = "mild", keep: Keep = None, block: Block = None) -> None:
+    """An image before and after, and the difference five times enlarged."""
+    codec, target, page = _prepare(image, out, "residual", level, keep, block)
+
+    from freqq.image.measures import psnr
+    from freqq.report import figures
+
+    after = _after(page, codec)
+    title = f"{image.name}: {_described(level, codec)}, PSNR {psnr(page.pixels, after.pixels):.1f} dB"
+    _write(target, figures.residual(page, after, title))
+
+
+@app.command()
+def compare(image: Image, out: Out = None, block: Block = None) -> None:
+    """An image at all levels side by side, with the size of its stream and the PSNR."""
+    _, target, page = _prepare(image, out, "compare", "mild", None, block)
+
+    from freqq.image.files import png
+    from freqq.image.measures import psnr
+    from freqq.report import figures
+
+    panels = [figures.Panel(f"baseline\n{len(png(page)) / 1000:.1f} kB as PNG", page)]
+    for level in LEVELS[1:]:
+        codec = codec_at(level, block=block)
+        if codec is not None:
+            stream = codec.encode(page)
+            after = codec.decode(stream)
+            title = (
+                f"{level}, keep {codec.keep:g}\n{len(stream) / 1000:.1f} kB, {psnr(page.pixels, after.pixels):.1f} dB"
+            )
+            panels.append(figures.Panel(title, after))
+    _write(target, figures.compare(panels, image.name))
+
+
+def _prepare(
+    image: Path, out: Path | None, kind: str, level: str, keep: float | None, block: int | None
+) -> "tuple[BlockDct | None, Path, Page]":
+    from freqq.cli.outputs import OutputFolder
+    from freqq.errors import UserError
+    from freqq.image.files import find_images, read_page
+
+    codec = codec_at(level, keep, block)
+    if image.is_dir():
+        raise UserError(f"{image} is a folder: give one image")
+    target = out or Path(f"{image.stem}-{kind}.png")
+    if target.suffix.lower() != ".png":
+        raise UserError(f"--out {target}: figures are PNG files, so let the name end in .png")
+    if target.is_dir():
+        raise UserError(f"--out {target} is a folder: give a file name")
+    if target.resolve() == image.resolve():
+        raise UserError(f"--out {target} would overwrite the image: choose another name")
+    page = read_page(find_images([image])[0])
+    OutputFolder(target.parent).check([], [])
+    return codec, target, page
+
+
+def _after(page: "Page", codec: "BlockDct | None") -> "Page":
+    return page if codec is None else codec.decode(codec.encode(page))
+
+
+def _described(level: str, codec: "BlockDct | None") -> str:
+    return level if codec is None else f"{level}, keep {codec.keep:g}"
+
+
+def _write(target: Path, content: bytes) -> None:
+    from freqq.cli.outputs import OutputFolder
+
+    OutputFolder(target.parent).write(target.name, content)
+    typer.echo(target)

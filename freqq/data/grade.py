@@ -1,0 +1,40 @@
+"""MRCR's official grade."""
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+
+@dataclass(frozen=True)
+class Grade:
+    """How good a response is.
+
+    Parameters
+    ----------
+    score : float in [0, 1]
+        MRCR's: 0 without the prefix, else the similarity of what follows it.
+    exact : bool
+        The response is the answer, character for character. Copying a wrong row of an easy data set already scores
+        about .3, so the score alone misleads.
+    prefix_ok : bool
+        The response starts with the random string.
+    first_char_ok : bool
+        The first character after the prefix is right.
+    """
+
+    score: float
+    exact: bool
+    prefix_ok: bool
+    first_char_ok: bool
+
+
+def grade(response: str, answer: str, prefix: str) -> Grade:
+    """Grade as the data card of `openai/mrcr` does: nothing stripped, `SequenceMatcher(None, response, answer)` so.
+
+    The order matters: the ratio is not symmetric, and from 200 characters on difflib's automatic junk heuristic
+    looks at the second text only.
+    """
+    if not response.startswith(prefix):
+        return Grade(0.0, False, False, False)
+    body, wanted = response.removeprefix(prefix), answer.removeprefix(prefix)
+    score = SequenceMatcher(None, body, wanted).ratio()
+    return Grade(float(score), body == wanted, True, body[:1] == wanted[:1])

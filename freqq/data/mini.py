@@ -1,0 +1,218 @@
+"""`mini`: a seeded generator of small MRCR samples in the official schema, rendered on small pages of many shapes.
+
+The official task (OpenAI, `openai/mrcr`) hides 2, 4 or 8 equal requests in a long chat and asks for the answer to one
+of them. Here a chat has 4 to 12 short exchanges, so that a model of a few million parameters can learn it.
+
+Training (`split="train"`) and evaluation (`split="test"`) share no random stream, no asked (format, topic) pair and no
+answer: which split a pair or an answer belongs to is decided by its own hash.
+"""
+
+import json
+import random
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+from freqq.data.mrcr import sample_from_record
+from freqq.data.sample import Sample
+from freqq.data.words import FORMATS, TOPICS, WORDS
+from freqq.errors import UserError
+
+REVISION = "mini-1"
+"""Changes whenever the generator would give other samples for the same seed."""
+
+NEEDLES = (2, 4, 8)
+EXCHANGES = {2: (4, 8), 4: (6, 10), 8: (10, 12)}
+"""Fewest and most exchanges (request and answer) of a chat, by needle count."""
+
+ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th")
+ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+CELL, PITCH, TOKEN = 7, 28, 28
+"""Width of a character and height of a line in `mini`'s font, and the side of a vision token, in pixels."""
+
+SPARSE = 0.35
+"""Share of the samples whose pages have really blank regions."""
+
+MOST_TOKENS = 320
+"""Vision tokens of the largest sample."""
+
+Pair = tuple[str, str]
+
+
+def is_held_out(text: str) -> bool:
+    """Whether an answer belongs to evaluation (one in two) rather than to training."""
+    return crc32(text.encode()) % 2 == 0
+
+
+HELD_OUT_PAIRS: tuple[Pair, ...] = tuple((f, t) for f in FORMATS for t in TOPICS if crc32(f"{f}/{t}".encode()) % 8 == 0)
+TRAINING_PAIRS: tuple[Pair, ...] = tuple((f, t) for f in FORMATS for t in TOPICS if crc32(f"{f}/{t}".encode()) % 8 != 0)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request for a text of a format about a topic, its running number among equal requests, and the answer."""
+
+    pair: Pair
+    ordinal: int
+    answer: str
+
+
+def pseudo_word(rng: random.Random) -> str:
+    """Three to six letters, consonants and vowels in turn: a word that cannot be guessed."""
+    start = rng.randrange(2)
+    return "".join(
+        rng.choice("aeiouy" if (i + start) % 2 else "bcdfghjklmnpqrstvwxz") for i in range(rng.randint(3, 6))
+    )
+
+
+def answer_text(rng: random.Random, test: bool, pseudo: bool) -> str:
+    """Words up to a random length of 12 to 26 characters, then a full stop; of the asked split by its hash."""
+    while True:
+        length = rng.randint(12, 26)
+        text = rng.choice(WORDS) if not pseudo else pseudo_word(rng)
+        while True:
+            word = pseudo_word(rng) if pseudo else rng.choice(WORDS)
+            if len(text) + 1 + len(word) > length:
+                break
+            text += " " + word
+        if is_held_out(text + ".") == test:
+            return text + "."
+
+
+def near_pair(rng: random.Random, pair: Pair, pool: tuple[Pair, ...]) -> Pair:
+    """A pair that shares its format or its topic with `pair` (0.7 of the time) or nothing on purpose."""
+    while True:
+        chance = rng.random()
+        if chance < 0.35:
+            other = (rng.choice(FORMATS), pair[1])
+        elif chance < 0.7:
+            other = (pair[0], rng.choice(TOPICS))
+        else:
+            other = rng.choice(pool)
+        if other != pair and other in pool:
+            return other
+
+
+def exchanges(rng: random.Random, needles: int, test: bool, pseudo: float = 0.0) -> tuple[list[Exchange], Pair]:
+    """A chat with `needles` equal requests among others, in random order, and the repeated pair."""
+    pool = HELD_OUT_PAIRS + TRAINING_PAIRS if test else TRAINING_PAIRS
+    asked = rng.choice(HELD_OUT_PAIRS if test else TRAINING_PAIRS)
+    total = rng.randint(max(EXCHANGES[needles][0], needles + 1), EXCHANGES[needles][1])
+    pairs = [asked] * needles
+    while len(pairs) < total:
+        other = near_pair(rng, asked, pool)
+        pairs += [other] * min(rng.choice((1, 1, 2)), total - len(pairs))
+    rng.shuffle(pairs)
+    counts: dict[Pair, int] = {}
+    chat = []
+    for pair in pairs:
+        counts[pair] = counts.get(pair, 0) + 1
+        chat.append(Exchange(pair, counts[pair], answer_text(rng, test, rng.random() < pseudo)))
+    return chat, asked
+
+
+def margins(rng: random.Random, columns: int, sparse: bool) -> dict[str, float | str]:
+    """The look of a page of `columns` tokens: sparse pages have blank lines and wide margins, dense ones do not."""
+    left = rng.randint(0, 3 + 5 * sparse)
+    right = rng.randint(0, 1 + (columns > 6) * 3 * sparse)
+    return {
+        "margin_left": CELL * left,
+        "margin_right": CELL * right,
+        "margin_top": CELL * (1 + 2 * rng.randint(0, 1 + 2 * sparse)),
+        "margin_bottom": 0,
+        "font": "DejaVuSansMono",
+        "font_size": 14336 / 1233,
+        "line_height": 28,
+        "paragraph_gap": rng.choice((0, 14, 28)) if sparse else 0,
+        "user_label": "U: ",
+        "assistant_label": "A: ",
+    }
+
+
+def pages_needed(lines: list[int], rows: int, style: dict[str, float | str]) -> int:
+    """How many pages of `rows` tokens the messages fill, given each message's number of lines."""
+    top = first = int(style["margin_top"])
+    page = 1
+    for count in lines:
+        if top > first:
+            top += int(style["paragraph_gap"])
+        for _ in range(count):
+            if top + PITCH > TOKEN * rows:
+                page, top = page + 1, first
+            top += PITCH
+    return page
+
+
+def page_style(rng: random.Random, messages: list[dict[str, str]]) -> dict[str, float | str]:
+    """One to three pages of one size that hold a chat: dense ones just so, sparse ones with blank lines and margins."""
+    while True:
+        sparse = rng.random() < SPARSE
+        columns = rng.randint(6, 10)
+        style = margins(rng, columns, sparse)
+        width = (TOKEN * columns - int(style["margin_left"]) - int(style["margin_right"])) // CELL
+        labels = {"user": str(style["user_label"]), "assistant": str(style["assistant_label"])}
+        lines = [len(textwrap.wrap(labels[m["role"]] + m["content"], width)) for m in messages]
+        pages = rng.choice((1, 1, 1, 2, 2, 3))
+        for rows in range(4, 15):
+            if pages_needed(lines, rows, style) <= pages:
+                rows += rng.randint(0, 2) * sparse
+                if pages * rows * columns <= MOST_TOKENS and rows < 15:
+                    return style | {"width": TOKEN * columns, "height": TOKEN * rows}
+                break
+
+
+def random_prefix(rng: random.Random) -> str:
+    """Six letters or digits that a response has to begin with."""
+    return "".join(rng.choice(ALPHANUMERIC) for _ in range(6))
+
+
+def question(prefix: str, ordinal: int, pair: Pair) -> str:
+    """The last user message, worded as MRCR words it."""
+    wanted = f"{ORDINALS[ordinal - 1]} (1 indexed) {pair[0]} about {pair[1]}"
+    return f"Prepend {prefix} to the {wanted}. Do not include any other text in your response."
+
+
+def request(pair: Pair) -> str:
+    """The user message that asks for a text."""
+    return f"write a {pair[0]} about {pair[1]}"
+
+
+def record(rng: random.Random, needles: int) -> dict[str, object]:
+    """One held-out sample as a record of MRCR's official schema."""
+    chat, pair = exchanges(rng, needles, test=True)
+    ordinal = rng.randint(1, needles)
+    wanted = next(i for i, e in enumerate(chat) if e.pair == pair and e.ordinal == ordinal)
+    prefix = random_prefix(rng)
+    messages = []
+    for exchange in chat:
+        messages.append({"role": "user", "content": request(exchange.pair)})
+        messages.append({"role": "assistant", "content": exchange.answer})
+    messages.append({"role": "user", "content": question(prefix, ordinal, pair)})
+    return {
+        "prompt": json.dumps(messages),
+        "answer": prefix + chat[wanted].answer,
+        "random_string_to_prepend": prefix,
+        "n_needles": needles,
+        "desired_msg_index": 2 * wanted + 1,
+        "total_messages": len(messages),
+        "n_chars": sum(len(m["content"]) for m in messages),
+        "date_added": "2026-11-23",
+    }
+
+
+def mini(needles: int, limit: int = 100, seed: int = 0) -> Iterator[Sample]:
+    """Held-out samples, the same for the same arguments; sample i does not depend on `limit`.
+
+    Raises
+    ------
+    UserError
+        If `needles` is not 2, 4 or 8.
+    """
+    if needles not in NEEDLES:
+        raise UserError(f"--needle {needles}: MRCR has 2, 4 and 8 needles")
+    for i in range(limit):
+        rng = random.Random(f"mini/test/{needles}/{seed}/{i}")
+        made = record(rng, needles)
+        style = page_style(rng, json.loads(str(made["prompt"]))[:-1])
+        yield sample_from_record(made, f"mini_{needles}needle_s{seed}-{i}", "mini", style)

@@ -1,0 +1,19 @@
+"""The errors that a user can meet. The command line prints each as one line and exits with its code."""
+
+
+class FreqqError(Exception):
+    """Anything that went wrong and that one line can explain. Exit code 1: the run failed."""
+
+    exit_code = 1
+
+
+class UserError(FreqqError):
+    """The input, an option or a path is at fault, and the message says what to do. Exit code 2."""
+
+    exit_code = 2
+
+
+class Interrupted(FreqqError):
+    """Stopped on request after a whole sample; running the same command again goes on. Exit code 75 (EX_TEMPFAIL)."""
+
+    exit_code = 75

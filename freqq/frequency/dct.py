@@ -1,0 +1,49 @@
+"""Orthonormal DCT-II and its inverse, the DCT-III, of a token grid, as two matrix products.
+
+On grids of some tens of cells a side a product with the n x n basis beats a fast transform: it reads the channels,
+which lie together in memory, in order, and every library and accelerator does it at full speed.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from freqq.frequency.blocks import basis
+
+
+@lru_cache(maxsize=64)
+def dct_matrix(n: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
+    """The orthonormal DCT-II basis [n, n], one frequency a row. Cached: do not write to it."""
+    return torch.tensor(basis(n), dtype=dtype, device=device)
+
+
+def dct2(grid: Tensor) -> Tensor:
+    """Two-dimensional DCT-II of every channel.
+
+    Parameters
+    ----------
+    grid : float [h, w, C]
+        float64 is transformed in float64, everything else in float32.
+
+    Returns
+    -------
+    coefficients : [h, w, C]
+        Coefficient [0, 0] is sqrt(h·w) times the mean. The sum of squares is the grid's (Parseval).
+    """
+    grid = _computable(grid)
+    h, w, channels = grid.shape
+    rows = torch.matmul(dct_matrix(w, grid.dtype, grid.device), grid)
+    return (dct_matrix(h, grid.dtype, grid.device) @ rows.reshape(h, -1)).view(h, w, channels)
+
+
+def idct2(coefficients: Tensor) -> Tensor:
+    """Inverse of `dct2`: coefficients [h, w, C] -> grid [h, w, C]."""
+    coefficients = _computable(coefficients)
+    h, w, channels = coefficients.shape
+    rows = dct_matrix(h, coefficients.dtype, coefficients.device).T @ coefficients.reshape(h, -1)
+    return torch.matmul(dct_matrix(w, coefficients.dtype, coefficients.device).T, rows.view(h, w, channels))
+
+
+def _computable(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()

@@ -1,0 +1,150 @@
+"""Quantization of a token grid's DCT: symmetric and uniform, one scale for each band and channel.
+
+Vision tokens have a few channels that are a hundred times larger than the others, so a scale shared by channels would
+silence most of them; and a channel's mean is often larger than all its variation, so the DC is kept apart, exactly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freqq.errors import UserError
+from freqq.frequency.bands import BANDS, band_order
+from freqq.frequency.dct import dct2, idct2
+
+MAX_BITS = 16
+CHUNK = 512
+"""Channels transformed at a time: a page of some hundred cells then stays close to a core."""
+
+NOISE = 2.0**-21
+"""A band under this fraction of its channel's DC is rounding noise of the transform, and is coded as zeros."""
+
+TINIEST, LARGEST = 1e-30, 3e38
+"""Scales outside this range are zero or would overflow."""
+
+
+@dataclass(frozen=True)
+class QuantizedGrid:
+    """A grid as integers.
+
+    Parameters
+    ----------
+    shape : (h, w)
+    edges : (low, mid), fractions of the grid's highest radial frequency, see `freqq.frequency.bands`
+    bits : of the low, middle and high band, each 0 or 2 to 16; 0 drops the band
+    dc : float32 [C], the DC coefficients
+    scales : float32 [3, C] that bfloat16 can hold, the largest magnitude of each band; 0 where it is silent or dropped
+    symbols : for each band int8 (up to 8 bits) or int16 [n, C], -q to q with q = 2^(bits - 1) - 1; n = 0 if dropped
+    """
+
+    shape: tuple[int, int]
+    edges: tuple[float, float]
+    bits: tuple[int, int, int]
+    dc: Tensor
+    scales: Tensor
+    symbols: tuple[Tensor, Tensor, Tensor]
+
+
+def highest_symbol(bits: int) -> int:
+    """The largest magnitude of a symbol; 0 where nothing is coded."""
+    return 2 ** (bits - 1) - 1 if bits else 0
+
+
+def symbol_dtype(bits: int) -> torch.dtype:
+    """The smallest integer type that holds the symbols."""
+    return torch.int8 if bits <= 8 else torch.int16
+
+
+def check_bits(bits: tuple[int, ...]) -> None:
+    """Refuse bit counts that are not three of 0 or 2 to 16.
+
+    A symmetric quantizer has a zero and as many levels below as above, so one bit is not possible.
+    """
+    if len(bits) != len(BANDS):
+        raise UserError(
+            f"bits {','.join(map(str, bits))}: give three, for the low, middle and high band, such as 8,4,2"
+        )
+    for count, band in zip(bits, BANDS, strict=True):
+        if count != 0 and not 2 <= count <= MAX_BITS:
+            raise UserError(f"{count} bits for the {band} band: use 2 to {MAX_BITS}, or 0 to drop the band")
+
+
+def check_edges(low: float, mid: float) -> None:
+    """Refuse band edges that are not 0 <= low <= mid <= 1."""
+    if not 0 <= low <= mid <= 1:  # also refuses NaN
+        raise UserError(
+            f"band edges low {low:g}, mid {mid:g}: both are fractions of the highest frequency, 0 <= low <= mid <= 1"
+        )
+
+
+def quantize_grid(grid: Tensor, low: float, mid: float, bits: tuple[int, int, int]) -> QuantizedGrid:
+    """Quantize the 2-D DCT of every channel of a grid [h, w, C].
+
+    Raises
+    ------
+    UserError
+        If the grid is empty or not of that shape, holds NaN or infinity, or values whose DCT overflows float32.
+    """
+    if grid.ndim != 3 or 0 in grid.shape:
+        raise UserError(
+            f"a token grid has height, width and channels, all at least 1, not the shape {list(grid.shape)}"
+        )
+    h, w, channels = grid.shape
+    order, counts = band_order(h, w, low, mid)
+    rows = torch.tensor(order, device=grid.device)
+    kept = [n if b else 0 for n, b in zip(counts, bits, strict=True)]
+    symbols = [
+        torch.empty(n, channels, dtype=symbol_dtype(b), device=grid.device) for n, b in zip(kept, bits, strict=True)
+    ]
+    dc = torch.empty(channels, device=grid.device)
+    scales = torch.zeros(3, channels, device=grid.device)
+    for part in _chunks(channels):
+        sorted_rows = dct2(grid[:, :, part].float()).view(h * w, -1).index_select(0, rows)
+        dc[part] = sorted_rows[0]
+        bands = sorted_rows[1:].split(counts)
+        peaks = [band.abs().amax(0) if n else torch.zeros_like(dc[part]) for band, n in zip(bands, kept, strict=True)]
+        scales[:, part] = scale = _scales(torch.stack(peaks), sorted_rows[0])
+        highest = scale.new_tensor([highest_symbol(b) for b in bits])[:, None]
+        per_unit = torch.where(scale > 0, highest / scale, 0)
+        for band, n, out, factor in zip(bands, kept, symbols, per_unit, strict=True):
+            if n:
+                out[:, part] = band.mul_(factor).round_()
+    # NaN and infinity in the grid reach the DC of their channel.
+    if not bool(torch.isfinite(dc).all() & (dc.abs() < LARGEST).all() & (scales < LARGEST).all()):
+        raise UserError("the token grid holds NaN, infinity or values too large for float32: nothing was coded")
+    return QuantizedGrid((h, w), (low, mid), bits, dc, scales, (symbols[0], symbols[1], symbols[2]))
+
+
+def restore_grid(coded: QuantizedGrid) -> Tensor:
+    """The grid float32 [h, w, C] that the integers stand for. The same on the same machine, bit for bit."""
+    h, w = coded.shape
+    order, counts = band_order(h, w, *coded.edges)
+    channels = len(coded.dc)
+    grid = torch.empty(h, w, channels, device=coded.dc.device)
+    raster = torch.tensor(np.argsort(order), device=coded.dc.device)
+    highest = coded.scales.new_tensor([max(highest_symbol(b), 1) for b in coded.bits])[:, None]
+    steps = coded.scales / highest
+    for part in _chunks(channels):
+        sorted_rows = grid.new_empty(h * w, len(coded.dc[part]))
+        sorted_rows[0] = coded.dc[part]
+        for band, symbols, step in zip(sorted_rows[1:].split(counts), coded.symbols, steps[:, part], strict=True):
+            if len(symbols):
+                torch.mul(symbols[:, part], step, out=band)
+            else:
+                band.zero_()
+        grid[:, :, part] = idct2(sorted_rows.index_select(0, raster).view(h, w, -1))
+    return grid
+
+
+def _chunks(channels: int) -> Iterator[slice]:
+    return (slice(start, min(start + CHUNK, channels)) for start in range(0, channels, CHUNK))
+
+
+def _scales(peaks: Tensor, dc: Tensor) -> Tensor:
+    """Peaks [3, C] rounded up to what bfloat16 holds, so that no symbol is out of range; noise becomes 0."""
+    silent = peaks <= torch.clamp(dc.abs() * NOISE, min=TINIEST)
+    rounded_up = ((peaks.view(torch.int32) + 0xFFFF) & ~0xFFFF).view(torch.float32)
+    return torch.where(silent, 0, rounded_up)

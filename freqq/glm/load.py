@@ -1,0 +1,254 @@
+"""Load a GLM-4V model by name, folder or hub id, all by the same path, and refuse what is not one."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    Glm4vImageProcessorPil,
+    Glm46VImageProcessorPil,
+)
+from transformers.utils import logging
+
+from freqq.errors import FreqqError, UserError
+from freqq.glm.reader import Reader
+from freqq.names import unknown
+
+SHORT_NAMES = {"tiny": None, "glyph": "zai-org/Glyph", "glm-4.1v-9b": "zai-org/GLM-4.1V-9B-Thinking"}
+"""What a user may type instead of a hub id; `tiny` is the model inside the package."""
+
+FAMILY = {
+    "glm4v": "Glm4vForConditionalGeneration",
+    "glm46v": "Glm46VForConditionalGeneration",
+    "glm4v_moe": "Glm4vMoeForConditionalGeneration",
+}
+"""Model types that work, and the architecture that their config.json must name."""
+
+WORKING = "tiny, glyph, glm-4.1v-9b, or a GLM-4.1V, GLM-4.5V, GLM-4.6V or Glyph checkpoint"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+HUB_TIMEOUT_S = 10.0
+READ_FILES = ("*.json", "*.safetensors", "*.jinja")
+"""All that loading reads: what a hub model is downloaded from and what a folder's revision is a digest of."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a model's files are: a folder, and what exactly is in it."""
+
+    folder: Path
+    revision: str
+
+
+def load_reader(model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Reader:
+    """Load a model of the GLM-4V family.
+
+    Parameters
+    ----------
+    model : str
+        ``tiny``, ``glyph``, ``glm-4.1v-9b``, a folder, or a hub id such as ``zai-org/GLM-4.6V-Flash``.
+    revision : str, optional
+        Branch, tag or commit of a hub model. `Reader.revision` is the commit in any case; for a folder, a digest.
+    dtype : ``auto``, ``float32``, ``bfloat16`` or ``float16``
+        ``auto`` is bfloat16 on CUDA and float32 on a CPU.
+    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` and so on
+
+    Raises
+    ------
+    UserError
+        If there is no such model, it is not of the family, its files are incomplete, or the hub cannot be reached.
+    """
+    torch_device = _device(device)
+    torch_dtype = _dtype(dtype, torch_device)
+    source = _find(model, revision)
+    _check_family(model, source.folder / "config.json")
+    try:
+        with _quiet():
+            return _load(model, source, torch_dtype, torch_device)
+    except FreqqError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise FreqqError(f"{model} does not fit into the memory of {torch_device}") from error
+    except Exception as error:  # whatever a damaged file makes the libraries raise
+        raise UserError(f"cannot load {model}: {_one_line(error)}") from error
+
+
+def _load(name: str, source: _Source, dtype: torch.dtype, device: torch.device) -> Reader:
+    local = {"local_files_only": True, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(source.folder, **local)
+    placement: dict[str, Any] = {} if device.type == "cpu" else {"device_map": device}
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
+        source.folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **local,
+        **placement,
+    )
+    model, report = loaded
+    if report["missing_keys"]:
+        # transformers would fill them with random numbers and only warn.
+        missing = sorted(report["missing_keys"])
+        raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
+    tokenizer = AutoTokenizer.from_pretrained(source.folder, **local)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = _legacy_template(source.folder)
+    processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
+    image_processor = processor.from_pretrained(source.folder, local_files_only=True)
+    return Reader(model.eval(), tokenizer, image_processor, name, source.revision)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bar and load report off the terminal; what matters in them is raised as an error."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _legacy_template(folder: Path) -> str:
+    """The chat template of a folder that keeps it beside the tokenizer, as processors once saved it."""
+    file = folder / "chat_template.json"
+    if not file.is_file():
+        raise UserError(f"{folder} has no chat template: add its chat_template.jinja")
+    return str(json.loads(file.read_text())["chat_template"])
+
+
+def _find(name: str, revision: str | None) -> _Source:
+    """Turn a name into a folder, downloading only from the hub and only what loading reads."""
+    if name in SHORT_NAMES:
+        hub_id = SHORT_NAMES[name]
+        return _folder(Path(__file__).parent / "tiny", name, revision) if hub_id is None else _hub(hub_id, revision)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _folder(path, name, revision)
+    if path.exists():
+        raise UserError(f"{name} is a file: give the model's folder")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"there is no folder {name}")
+    if "/" in name:
+        return _hub(name, revision)
+    raise UserError(f"{unknown('model', name, SHORT_NAMES)}; or a hub id (owner/name), or a folder")
+
+
+def _folder(folder: Path, name: str, revision: str | None) -> _Source:
+    if revision is not None:
+        raise UserError(f"a revision is for models on the hub, and {name} is a folder")
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} is not a model: it has no config.json")
+    return _Source(folder, digest(folder))
+
+
+def digest(folder: Path) -> str:
+    """16 hex digits that change with anything in a folder that loading reads: sha256 over names and contents."""
+    total = hashlib.sha256()
+    for file in sorted(file for pattern in READ_FILES for file in folder.glob(pattern)):
+        with file.open("rb") as stream:
+            total.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _hub(hub_id: str, revision: str | None) -> _Source:
+    """The hub's commit and files. Asked once, with a time limit, before any download: those retry for half a minute."""
+    if hub_id.lower().endswith("/glm-4v-9b"):
+        raise _wrong_family(hub_id, "chatglm")
+    try:
+        commit = huggingface_hub.HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S).sha
+    except RevisionNotFoundError as error:
+        raise UserError(f"{hub_id} has no revision {revision!r}") from error
+    except RepositoryNotFoundError as error:
+        raise UserError(f"there is no folder {hub_id}, nor a public model on the hub (others need a login)") from error
+    except Exception as error:  # no network, offline mode, a proxy: each client library has its own errors for it
+        return _cached(hub_id, revision, error)
+    try:
+        config = huggingface_hub.hf_hub_download(hub_id, "config.json", revision=commit)
+        _check_family(hub_id, Path(config))  # before twenty gigabytes are fetched
+        folder = huggingface_hub.snapshot_download(
+            hub_id, revision=commit, allow_patterns=list(READ_FILES), ignore_patterns=["*/*"]
+        )
+    except GatedRepoError as error:
+        raise UserError(f"{hub_id} asks for its terms to be accepted on the hub and for a login") from error
+    except OSError as error:
+        raise UserError(f"cannot download {hub_id}: {_one_line(error)}") from error
+    return _Source(Path(folder), Path(folder).name)
+
+
+def _cached(hub_id: str, revision: str | None, reason: Exception) -> _Source:
+    """A hub model that an earlier run has fetched, for when the hub cannot be asked."""
+    try:
+        folder = Path(huggingface_hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
+    except OSError:
+        raise UserError(
+            f"cannot reach the hub for {hub_id} ({_one_line(reason)}) and it is not in the local cache: "
+            "connect, give a folder, or use --model tiny"
+        ) from reason
+    return _Source(folder, folder.name)
+
+
+def _check_family(name: str, config_file: Path) -> None:
+    """Refuse by config.json alone, before any class is looked up or any code of the checkpoint could matter."""
+    if not config_file.is_file():
+        raise UserError(f"{name} is not a model: it has no config.json")
+    try:
+        config = json.loads(config_file.read_text())
+        model_type, architectures = config.get("model_type"), config.get("architectures")
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{config_file} is not a model's config: {_one_line(error)}") from error
+    if model_type not in FAMILY:
+        raise _wrong_family(name, model_type)
+    if architectures != [FAMILY[model_type]]:
+        raise UserError(f"{name} holds {architectures}, not a {FAMILY[model_type]} that can answer; use {WORKING}")
+
+
+def _wrong_family(name: str, model_type: object) -> UserError:
+    what = f"of type {model_type!r}"
+    if model_type == "chatglm":
+        what = "the GLM-4V of 2024, which needs remote code"
+    return UserError(f"{name} is {what}, not of the GLM-4V family in transformers; use {WORKING}")
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
+    if device.type == "cpu":
+        return device
+    index, count = device.index or 0, torch.cuda.device_count()
+    if index >= count:
+        raise UserError(f"there is no device {name}: {count} CUDA devices are visible here")
+    return torch.device("cuda", index)
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
+        raise UserError(f"unknown dtype {name!r}: use auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _one_line(error: BaseException) -> str:
+    """The first line of an error's message, shortened."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]

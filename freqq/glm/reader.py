@@ -1,0 +1,174 @@
+"""A loaded GLM-4V model that sees pages and answers questions about them."""
+
+import resource
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freqq.errors import FreqqError
+from freqq.glm.generation import generate_from
+from freqq.glm.processor import ChatWriter, patch_count, patches
+from freqq.glm.sequence import as_compressed, expand, packs
+from freqq.pages.page import Page
+from freqq.tokens.base import CompressedGrid
+
+MAX_NEW_TOKENS = 512
+MAX_PATCHES = 8192
+"""Patches in one vision pass, about three of Glyph's pages: bounds the memory of `Reader.see_many`, not its result."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer and what it cost.
+
+    Parameters
+    ----------
+    text : str
+        What the model wrote, special tokens left out; text before ``</think>`` is still in it.
+    prompt_tokens : int
+        Length of the sample's own sequence as the model read it: after pruning, without padding.
+    new_tokens : int
+        Tokens generated, the end token counted.
+    vision_tokens : int
+        Page tokens among the prompt's.
+    kv_bytes : int
+        The sample's share of the key-value cache after its last token, measured on the cache's own tensors.
+    prefill_ms, decode_ms_per_token : float
+        The sample's share of its batch's time: a batch's prefill is shared equally, its decoding by new tokens.
+    peak_memory_bytes : int
+        On CUDA the most that was allocated while answering, weights included; on a CPU the process's highest so far.
+    truncated : bool
+        True if the model did not end its answer within the allowed number of new tokens.
+    """
+
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    vision_tokens: int
+    kv_bytes: int
+    prefill_ms: float
+    decode_ms_per_token: float
+    peak_memory_bytes: int
+    truncated: bool
+
+
+class Reader:
+    """See pages as grids of tokens, then answer questions from those grids or from what a compressor left of them.
+
+    Made by `freqq.glm.load.load_reader`.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, image_processor: Any, model_name: str, revision: str) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.image_processor = image_processor
+        self.model_name = model_name
+        self.revision = revision
+        self.dtype = str(model.dtype).removeprefix("torch.")
+        self.device = str(model.device)
+        self._writer = ChatWriter(tokenizer, model.config.image_token_id)
+
+    def see(self, pages: Sequence[Page]) -> list[Tensor]:
+        """One grid [h, w, C] of merged tokens a page, after the merger, in the model's dtype and on its device.
+
+        Raises
+        ------
+        UserError
+            If a page is too long and thin for the image processor.
+        """
+        return self.see_many([pages])[0]
+
+    def see_many(self, pages_per_sample: Sequence[Sequence[Page]]) -> list[list[Tensor]]:
+        """As `see`, for many samples in packed passes. Attention stays within a page: in float32, equal within 1e-5."""
+        pages = [page for sample in pages_per_sample for page in sample]
+        grids = iter(self._see_all(pages))
+        return [[next(grids) for _ in sample] for sample in pages_per_sample]
+
+    def answer(
+        self, question: str, grids: Sequence[Tensor | CompressedGrid], max_new_tokens: int = MAX_NEW_TOKENS
+    ) -> Answer:
+        """Answer one question about pages that were seen; see `answer_many`."""
+        return self.answer_many([question], [grids], max_new_tokens)[0]
+
+    def answer_many(
+        self,
+        questions: Sequence[str],
+        grids: Sequence[Sequence[Tensor | CompressedGrid]],
+        max_new_tokens: int = MAX_NEW_TOKENS,
+    ) -> list[Answer]:
+        """Answer a batch greedily; each answer is the one that the sample gets alone, up to rounding.
+
+        Parameters
+        ----------
+        questions : one a sample; special tokens in it are plain text
+        grids : each sample's pages, plain [h, w, C] or compressed; dropped tokens really shorten the sequence
+        max_new_tokens : int
+
+        Raises
+        ------
+        FreqqError
+            If a sequence does not fit into the model's positions, or the batch not into memory.
+        """
+        if not questions:
+            return []
+        pages = [[as_compressed(grid) for grid in sample] for sample in grids]
+        image_token_id = self.model.config.image_token_id
+        prompts = [
+            expand(self._writer.write(question, len(sample)), sample, image_token_id)
+            for question, sample in zip(questions, pages, strict=True)
+        ]
+        features = [[page.features for page in sample] for sample in pages]
+        self._reset_peak_memory()
+        try:
+            outputs = generate_from(self.model, prompts, features, max_new_tokens)
+        except torch.OutOfMemoryError as error:
+            raise _out_of_memory(len(prompts)) from error
+        peak = self._peak_memory()
+        return [
+            Answer(
+                text=self.tokenizer.decode(output.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+                prompt_tokens=len(prompt),
+                new_tokens=len(output.tokens),
+                vision_tokens=prompt.vision_tokens,
+                kv_bytes=output.kv_bytes,
+                prefill_ms=output.prefill_s * 1e3,
+                decode_ms_per_token=output.decode_s_per_token * 1e3,
+                peak_memory_bytes=peak,
+                truncated=not output.finished,
+            )
+            for output, prompt in zip(outputs, prompts, strict=True)
+        ]
+
+    def _see_all(self, pages: Sequence[Page]) -> list[Tensor]:
+        sizes = [patch_count(page, self.image_processor) for page in pages]
+        grids: list[Tensor] = []
+        for run in packs(sizes, MAX_PATCHES):
+            pixel_values, grid_thw = patches(pages[run], self.image_processor)
+            try:
+                with torch.no_grad():
+                    seen = self.model.model.get_image_features(
+                        pixel_values.to(self.model.device), grid_thw.to(self.model.device)
+                    )
+            except torch.OutOfMemoryError as error:
+                raise _out_of_memory(len(pages)) from error
+            merged = (grid_thw[:, 1:] // self.image_processor.merge_size).tolist()
+            grids += [tokens.reshape(h, w, -1) for tokens, (h, w) in zip(seen.pooler_output, merged, strict=True)]
+        return grids
+
+    def _reset_peak_memory(self) -> None:
+        if self.model.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.model.device)
+
+    def _peak_memory(self) -> int:
+        if self.model.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.model.device))
+        # Linux counts in KiB, macOS in bytes.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _out_of_memory(samples: int) -> FreqqError:
+    return FreqqError(f"out of memory on {samples} at once: use a smaller batch (--batch-size) or fewer pages")

@@ -1,0 +1,169 @@
+"""Stage 2: the language model learns to find the asked answer and to copy it, jointly with the vision tower.
+
+The task is a chain (find equal requests, count them, select one, follow its answer), and a small model trained on the
+answer alone stays at the floor for a long time. Three kinds of aids shorten that; all fade to zero before the end:
+
+- probes: linear heads on hidden states have to tell facts that a solution needs (request, ordinal, place in message);
+- guidance: some attention heads are drawn to where a solution looks. A target is always a *set* of tokens, all the
+  tokens of an exchange alike, so that no token becomes the designated carrier of its neighbours;
+- the characters of stage 1, so that the tower does not forget to read.
+"""
+
+import random
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqq.data.words import FORMATS, TOPICS
+from freqq.glm.train.architecture import IMAGE
+from freqq.glm.train.corpus import ANSWER, MAX_EXCHANGES, MAX_ORDINAL, Batch, build_batch, random_shape
+from freqq.glm.train.forward import PackedForward, Trace
+from freqq.glm.train.vision import VisionHeads, reading_accuracy, see, vision_losses
+
+COUNT, SPREAD, SELECT, COPY = 1, 2, 3, 4
+"""Layers whose attention is guided (COUNT, SELECT, COPY) or probed after (SPREAD)."""
+SELECT_HEADS, COPY_HEADS = (0, 2), (0, 2, 4, 6)
+MAX_OFFSET = 40
+KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
+
+
+class LanguageHeads(nn.Module):
+    """Linear probes on the language model's hidden states, dropped after training."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.vision = VisionHeads(width)
+        self.pair = nn.Linear(width, sum(KINDS[:2]))
+        self.ordinal = nn.Linear(width, MAX_ORDINAL)
+        self.turn = nn.Linear(width, sum(KINDS) + MAX_OFFSET)
+        self.question = nn.Linear(width, sum(KINDS) + ANSWER)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How stage 2 draws its batches and weighs its aids.
+
+    Parameters
+    ----------
+    samples, questions : int
+        Samples a step, and questions a sample.
+    largest : int
+        Most visual tokens of a sample.
+    easy : float
+        Share of the steps in which chats grow from 4 exchanges to 12.
+    fade : pair of float
+        Shares of the steps between which the aids' weight falls from 1 to 0.
+    """
+
+    samples: int = 4
+    questions: int = 6
+    largest: int = 320
+    easy: float = 0.1
+    fade: tuple[float, float] = (0.5, 0.8)
+    guidance: bool = True
+
+    def aid(self, share: float) -> float:
+        """Weight of the aids after a share of the steps."""
+        start, end = self.fade
+        return min(1.0, max(0.0, (end - share) / (end - start)))
+
+
+def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(logits.float(), target, ignore_index=-100)
+
+
+def _facts(logits: Tensor, facts: Tensor) -> Tensor:
+    kinds = KINDS if logits.shape[-1] == sum(KINDS) else KINDS[:2]
+    parts = logits.float().split(kinds, -1)
+    return torch.stack([F.cross_entropy(part, facts[:, i]) for i, part in enumerate(parts)]).sum()
+
+
+def probe_losses(heads: LanguageHeads, trace: Trace, batch: Batch, visual: Tensor) -> dict[str, Tensor]:
+    """Probes on an answer's tokens (its request, its ordinal, its place in the message) and on the question."""
+    facts = batch.facts.gather(1, batch.exchange.clamp(min=0)[..., None].expand(-1, -1, 3))
+    answers = ~batch.asks & (batch.exchange >= 0)
+    losses = {
+        "pair": _facts(heads.pair(trace.prefix[COUNT - 1][:, visual][answers]), facts[answers]),
+        "ordinal": _cross_entropy(heads.ordinal(trace.prefix[COUNT][:, visual][answers]), facts[answers][:, 2]),
+    }
+    turn, offset = heads.turn(trace.prefix[SPREAD][:, visual][answers]).split((sum(KINDS), MAX_OFFSET), -1)
+    losses["turn"] = _facts(turn, facts[answers])
+    losses["offset"] = _cross_entropy(offset, batch.offset[answers].clamp(0, MAX_OFFSET - 1))
+    speaking = batch.labels >= 0
+    asked, place = heads.question(trace.blocks[COUNT][speaking]).split((sum(KINDS), ANSWER), -1)
+    wanted = batch.facts.gather(1, batch.wanted[..., None].expand(-1, -1, 3))[:, :, None].expand(
+        -1, -1, speaking.shape[2], -1
+    )
+    losses["question"] = _facts(asked, wanted[speaking])
+    index = speaking.cumsum(-1) - 1
+    losses["index"] = _cross_entropy(place, index[speaking].clamp(max=ANSWER - 1))
+    return losses
+
+
+def guidance_losses(trace: Trace, batch: Batch, visual: Tensor) -> dict[str, Tensor]:
+    """How far the guided heads look from where they should: minus the log of their mass on a set of tokens."""
+    losses = {}
+    # Counting: an answer looks at its request and all equal ones before with n shares, at the start with one.
+    attention = trace.prefix_attention[COUNT][:, 0].float()  # [B, P, P]
+    answers = ~batch.asks & (batch.exchange >= 0)
+    facts = batch.facts.gather(1, batch.exchange.clamp(min=0)[..., None].expand(-1, -1, 3))
+    pair = facts[..., 0] * len(TOPICS) + facts[..., 1]
+    before = batch.exchange[:, None] <= batch.exchange[:, :, None]
+    same = (pair[:, :, None] == pair[:, None]) & batch.asks[:, None] & before
+    rows = attention[:, visual]
+    count = facts[..., 2] + 1.0
+    mass = (rows[:, :, visual] * same).sum(-1)
+    per = -(torch.log(rows[..., 0] + 1e-6) + count * torch.log(mass + 1e-6)) / (count + 1)
+    losses["count"] = per[answers].mean()
+    speaking = batch.labels >= 0
+    turn = batch.exchange[:, None] == batch.wanted[..., None]  # [B, K, V]
+    turn = turn & ~batch.asks[:, None]
+    heads = trace.block_attention[SELECT][:, list(SELECT_HEADS)]
+    mass = (heads[..., visual] * turn[:, None, :, None]).float().sum(-1)  # [B, heads, K, T]
+    losses["select"] = -torch.log(mass + 1e-6).mean(1)[speaking].mean()
+    copies = batch.source >= 0
+    heads = trace.block_attention[COPY][:, list(COPY_HEADS)][..., visual]
+    target = batch.source.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
+    found = heads.gather(-1, target)[..., 0].float()
+    losses["copy"] = -torch.log(found + 1e-6).mean(1)[copies].mean()
+    return losses
+
+
+WEIGHTS = {"count": 0.3, "select": 0.3, "copy": 0.5, "characters": 1.0}
+"""Weights of the aids; those not named here are probes and weigh 0.1."""
+
+
+def language_step(
+    forward: PackedForward, heads: LanguageHeads, recipe: Recipe, step: int, steps: int, seed: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of one step, and what to report of it."""
+    rng = random.Random(f"train/language/{seed}/{step}")
+    generator = torch.Generator().manual_seed(rng.getrandbits(40))
+    share = step / steps
+    most = MAX_EXCHANGES if share > recipe.easy else 4 + int(8 * share / recipe.easy)
+    shape = random_shape(rng, min(recipe.largest, 30 * most))
+    batch = build_batch(rng, shape, recipe.samples, recipe.questions, most)
+    aid = recipe.aid(share)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = see(forward, batch, 0.1, generator)
+        watch = (COUNT, SELECT, COPY) if recipe.guidance and aid > 0 else ()
+        visual = torch.tensor(forward.prefix_ids(shape.pages, shape.rows, shape.columns)).eq(IMAGE).nonzero()[:, 0]
+        hidden, trace = forward.language(shape.pages, shape.rows, shape.columns, seen, batch.tokens, watch)
+        speaking = batch.labels >= 0
+        logits = forward.model.lm_head(hidden[speaking]).float()
+        losses = {"answer": F.cross_entropy(logits, batch.labels[speaking])}
+        values = {"token": (logits.argmax(-1) == batch.labels[speaking]).float().mean()}
+        right = torch.ones_like(speaking)
+        right[speaking] = logits.argmax(-1) == batch.labels[speaking]
+        values["whole"] = right.all(-1).float().mean()
+        total = losses["answer"]
+        if aid > 0:
+            aids = vision_losses(heads.vision, seen, batch) | probe_losses(heads, trace, batch, visual)
+            if recipe.guidance:
+                aids |= guidance_losses(trace, batch, visual)
+            total = total + aid * sum(WEIGHTS.get(name, 0.1) * loss for name, loss in aids.items())
+            losses |= aids
+        values["reads"] = reading_accuracy(heads.vision, seen, batch)
+    return total, losses | values

@@ -1,0 +1,42 @@
+"""A page: pixels, and the text that they show."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of text on a page. ``x`` is where its first glyph starts and ``top`` where the line's box does (px)."""
+
+    x: float
+    top: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page image with the lines that it shows.
+
+    Parameters
+    ----------
+    pixels : uint8 array, [height, width] gray or [height, width, 3] RGB
+    lines : tuple of Line
+        Empty for an image whose text is not known.
+    """
+
+    pixels: NDArray[np.uint8]
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The visible text, a newline between lines."""
+        return "\n".join(line.text for line in self.lines)
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest over shape and pixels: equal pages, equal digests."""
+        shape = repr(self.pixels.shape).encode()
+        return hashlib.sha256(shape + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()

@@ -1,0 +1,1 @@
+"""Evidence from rows: statistics, tables, figures."""

@@ -1,0 +1,84 @@
+"""What a run found: a group for each needle count, method and level; its sparse and dense samples also apart."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import isnan
+from pathlib import Path
+from typing import Any
+
+from freqq.report.statistics import Estimate, mean_estimate, paired_difference
+from freqq.runs.directory import SUMMARY, write_json
+from freqq.runs.schema import Row
+
+Group = dict[str, Any]
+
+COSTS = (
+    "vision_tokens_full vision_tokens token_bytes_raw token_bytes image_bytes_raw image_bytes prompt_tokens kv_bytes "
+    "render_ms encode_ms decode_ms vision_ms compress_ms prefill_ms decode_ms_per_token new_tokens"
+).split()
+"""Columns that are averaged over the samples that did not fail."""
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, Any]:
+    """Groups in the order of the rows.
+
+    Each group says ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference`` (paired, to
+    the plain arm; None without one), the means of `COSTS`, and under ``sparse`` and ``dense`` the same scores for the
+    samples with density below the needle count's median, and the others.
+    """
+    return {"groups": [_group(*found) for found in _grouped(rows)]}
+
+
+def write_summary(run: Path, rows: Sequence[Row]) -> dict[str, Any]:
+    """Write ``summary.json`` and return it."""
+    summary = summarise(rows)
+    write_json(run / SUMMARY, summary)
+    return summary
+
+
+def _grouped(rows: Sequence[Row]) -> list[tuple[list[Row], list[Row], float]]:
+    """Each group's rows, the plain rows of its needle count, and the median density there."""
+    groups: dict[tuple[int, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.needles, row.method, row.level].append(row)
+    medians = {}
+    for needles in {row.needles for row in rows}:
+        by_sample = {r.sample_id: r.density for r in rows if r.needles == needles and r.density is not None}
+        medians[needles] = statistics.median(by_sample.values()) if by_sample else 0.0
+    return [(found, groups.get((key[0], "none", "baseline"), []), medians[key[0]]) for key, found in groups.items()]
+
+
+def _group(rows: list[Row], baseline: list[Row], median: float) -> Group:
+    first = rows[0]
+    group: Group = {"needles": first.needles, "method": first.method, "level": first.level, "params": first.params}
+    group |= _scores(rows, baseline)
+    good = [row for row in rows if row.error is None]
+    for name in COSTS:
+        known = [v for row in good if (v := getattr(row, name)) is not None]
+        group[name] = statistics.fmean(known) if known else None
+    if failed := [row.error for row in rows if row.error is not None]:
+        group["first_error"] = failed[0]
+    group["density_median"] = median
+    for part, keep in (("sparse", True), ("dense", False)):
+        ids = {r.sample_id for r in rows if r.density is not None and (r.density < median) == keep}
+        group[part] = _scores([r for r in rows if r.sample_id in ids], [r for r in baseline if r.sample_id in ids])
+    return group
+
+
+def _scores(rows: list[Row], baseline: list[Row]) -> Group:
+    plain = {row.sample_id: row.score for row in baseline}
+    is_plain = bool(rows) and rows[0].method == "none"
+    paired = [(row.score, plain[row.sample_id]) for row in rows if row.sample_id in plain and not is_plain]
+    return {
+        "n": len(rows),
+        "n_failed": sum(row.error is not None for row in rows),
+        "score": _as_json(mean_estimate([row.score for row in rows])),
+        "exact": statistics.fmean(row.exact for row in rows) if rows else None,
+        "difference": _as_json(paired_difference([a for a, _ in paired], [b for _, b in paired])) if paired else None,
+    }
+
+
+def _as_json(estimate: Estimate) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(estimate).items()}

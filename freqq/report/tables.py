@@ -1,0 +1,122 @@
+"""The tables that `freqq eval` prints; each fits into 100 columns."""
+
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+Group = dict[str, Any]
+
+
+def tables(summary: dict[str, Any]) -> list[Table]:
+    """Scores, sizes and times, one line a group each."""
+    return [score_table(summary), size_table(summary), time_table(summary)]
+
+
+def score_table(summary: dict[str, Any]) -> Table:
+    """How well each group answered, and how much worse or better than the plain arm on the same samples."""
+    table = _table("Score (MRCR) with 95 % bootstrap interval, exact answers, paired difference to no compression")
+    for name in ("n", "failed", "score", "exact", "difference"):
+        table.add_column(name, justify="right")
+    for group in summary["groups"]:
+        failed = str(group["n_failed"])
+        table.add_row(
+            *_names(group),
+            str(group["n"]),
+            f"[red]{failed}[/red]" if group["n_failed"] else failed,
+            interval(group["score"]),
+            "-" if group["exact"] is None else _fraction(group["exact"]),
+            interval(group["difference"], signed=True),
+        )
+    return table
+
+
+def size_table(summary: dict[str, Any]) -> Table:
+    """The rates, which stay apart: tokens in the sequence (and so the KV cache), stored tokens, images."""
+    table = _table("Mean sizes of a sample: tokens read, tokens as stored, page images, KV cache")
+    for name in ("tokens", "stored tokens", "images", "KV cache"):
+        table.add_column(name, justify="right")
+    for group in summary["groups"]:
+        table.add_row(
+            *_names(group),
+            _arrow(_count(group["vision_tokens_full"]), _count(group["vision_tokens"])),
+            _arrow(size(group["token_bytes_raw"]), size(group["token_bytes"])),
+            _arrow(size(group["image_bytes_raw"]), size(group["image_bytes"])),
+            size(group["kv_bytes"]),
+        )
+    return table
+
+
+def time_table(summary: dict[str, Any]) -> Table:
+    """Where the time went."""
+    table = _table("Mean times of a sample in ms; vision is shared by the token methods and no compression")
+    for name in ("vision", "compress", "prefill", "decode"):
+        table.add_column(name, justify="right")
+    for group in summary["groups"]:
+        table.add_row(
+            *_names(group),
+            _ms(group["vision_ms"]),
+            _ms(_added(group["encode_ms"], group["decode_ms"], group["compress_ms"])),
+            _ms(group["prefill_ms"]),
+            _ms(_product(group["decode_ms_per_token"], group["new_tokens"])),
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
+    table.add_column("needles", justify="right")
+    table.add_column("method")
+    table.add_column("level", no_wrap=True)
+    return table
+
+
+def _names(group: Group) -> tuple[str, str, str]:
+    return str(group["needles"]), group["method"], group["level"]
+
+
+def _fraction(value: float, signed: bool = False) -> str:
+    """Three decimals without the leading zero, as tables of scores are set: ``.936``, ``+.012``, ``1.000``."""
+    text = f"{value:+.3f}" if signed else f"{value:.3f}"
+    return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text
+
+
+def interval(estimate: dict[str, Any] | None, signed: bool = False) -> str:
+    r"""``.936 \[.901, .962]`` (escaped for rich); a dash where nothing was estimated."""
+    if estimate is None or estimate["mean"] is None:
+        return "-"
+    mean = _fraction(estimate["mean"], signed)
+    if estimate["low"] is None:
+        return mean
+    return rf"{mean} \[{_fraction(estimate['low'], signed)}, {_fraction(estimate['high'], signed)}]"
+
+
+def size(count: float | None) -> str:
+    """A number of bytes in KB, MB or GB (powers of 1000)."""
+    if count is None:
+        return "-"
+    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count / 1e3:.1f} KB"
+
+
+def _count(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}".removesuffix(".0")
+
+
+def _arrow(before: str, after: str) -> str:
+    return before if before == after else f"{before} -> {after}"
+
+
+def _added(*values: float | None) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) if known else None
+
+
+def _product(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a * b
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"

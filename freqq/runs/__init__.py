@@ -1,0 +1,1 @@
+"""An evaluation: settings -> plan -> batches of samples -> rows -> a merged table."""

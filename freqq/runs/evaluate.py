@@ -1,0 +1,237 @@
+"""One batch of samples through every arm of a run: pages are rendered and seen once, then each arm answers.
+
+A stage takes the values of a batch and gives as many. If it fails on the batch, each value is tried alone, so that one
+bad sample costs only its own rows; what failed travels on in place of a value and ends as a row's ``error``.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import Any, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from freqq.data.grade import grade
+from freqq.data.sample import Sample
+from freqq.glm.reader import Answer, Reader
+from freqq.image.base import ImageCodec
+from freqq.pages.page import Page
+from freqq.pages.render import render
+from freqq.runs import measure
+from freqq.runs.plan import Arm, Identity, Shard, config_hash, messages, sample_style
+from freqq.runs.schema import Row
+from freqq.runs.settings import Settings
+from freqq.runs.sources import source
+from freqq.tokens.base import CompressedGrid, TokenCompressor
+
+A = TypeVar("A")
+B = TypeVar("B")
+Outcome: TypeAlias = B | Exception
+Grids: TypeAlias = Sequence[Tensor | CompressedGrid]
+
+
+def stage(work: Callable[[list[A]], Sequence[B]], values: Sequence[Outcome[A]]) -> list[Outcome[B]]:
+    """Apply `work` to all values that are not failures, or, if that fails, to each alone."""
+    good = [i for i, v in enumerate(values) if not isinstance(v, Exception)]
+    outcomes: list[Any] = list(values)
+    if not good:
+        return outcomes
+    try:
+        for i, made in zip(good, work([outcomes[i] for i in good]), strict=True):
+            outcomes[i] = made
+    except Exception as error:
+        if len(good) == 1:
+            outcomes[good[0]] = error
+        else:
+            for i in good:
+                outcomes[i] = stage(work, [values[i]])[0]
+    return outcomes
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A sample's pages and what was measured on them; the names are those of `Row`."""
+
+    sample: Sample
+    pages: list[Page]
+    columns: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the language model is given of a sample by one arm, and what was measured on it."""
+
+    rendered: Rendered
+    grids: Grids
+    columns: dict[str, Any]
+
+
+def render_sample(sample: Sample) -> Rendered:
+    """Render one sample."""
+    start = perf_counter()
+    pages = list(render(messages(sample), sample_style(sample)))
+    took = perf_counter() - start
+    image_bytes = sum(map(measure.png_bytes, pages))
+    columns = {
+        "density": measure.density(pages),
+        "page_hash": measure.hash_of(pages),
+        "pages": len(pages),
+        "page_pixels": sum(p.pixels.shape[0] * p.pixels.shape[1] for p in pages),
+        "image_bytes_raw": image_bytes,
+        "image_bytes": image_bytes,
+        "render_ms": took * 1e3,
+    }
+    return Rendered(sample, pages, columns)
+
+
+class BatchEvaluator:
+    """Runs batches of samples through arms with one reader."""
+
+    def __init__(self, reader: Reader, settings: Settings, shard: Shard) -> None:
+        self.reader = reader
+        self.settings = settings
+        self.identity = Identity(reader.revision, reader.dtype)
+        self.shard = shard
+
+    def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
+        """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
+        rendered = stage(lambda batch: [render_sample(s) for s in batch], samples)
+        plain = stage(self._see, rendered)
+        for arm, ids in todo:
+            wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
+            if not wanted:
+                continue
+            started = datetime.now(UTC)
+            views = self._views(arm, [rendered[i] for i in wanted], [plain[i] for i in wanted])
+            answers = stage(self._answer, views)
+            yield [
+                self._row(arm, samples[i], [rendered[i], view, answer], started)
+                for i, view, answer in zip(wanted, views, answers, strict=True)
+            ]
+
+    def _see(self, batch: list[Rendered]) -> list[View]:
+        start = self._clock()
+        grids = self.reader.see_many([r.pages for r in batch])
+        vision_ms = (self._clock() - start) * 1e3 / len(batch)
+        views = []
+        for rendered, own in zip(batch, grids, strict=True):
+            tokens, size = sum(map(measure.cells, own)), sum(map(measure.raw_bytes, own))
+            columns = {
+                "vision_tokens_full": tokens,
+                "token_bytes_raw": size,
+                "token_bytes": size,
+                "vision_ms": vision_ms,
+            }
+            views.append(View(rendered, own, columns))
+        return views
+
+    def _views(
+        self, arm: Arm, rendered: list[Outcome[Rendered]], plain: list[Outcome[View]]
+    ) -> Sequence[Outcome[View]]:
+        method = arm.method
+        if isinstance(method, TokenCompressor):
+            return stage(lambda batch: [self._compress(method, view) for view in batch], plain)
+        if isinstance(method, ImageCodec):
+            coded = stage(lambda batch: [self._recode(method, r) for r in batch], rendered)
+            seen = stage(self._see, coded)
+            # Tokens are counted against the grids of the pages before the codec.
+            return [
+                replace(s, columns={**s.columns, **_only(p.columns, "vision_tokens_full", "token_bytes_raw")})
+                if isinstance(s, View) and isinstance(p, View)
+                else s
+                for s, p in zip(seen, plain, strict=True)
+            ]
+        return plain
+
+    def _compress(self, method: TokenCompressor, view: View) -> View:
+        start = self._clock()
+        compressed = [method.compress(grid) for grid in view.grids if isinstance(grid, Tensor)]
+        columns = {
+            "compress_ms": (self._clock() - start) * 1e3,
+            "token_bytes": sum(map(measure.stored_bytes, compressed)),
+        }
+        return View(view.rendered, compressed, view.columns | columns)
+
+    def _recode(self, method: ImageCodec, rendered: Rendered) -> Rendered:
+        start = perf_counter()
+        streams = [method.encode(page) for page in rendered.pages]
+        encoded = perf_counter()
+        pages = [method.decode(stream) for stream in streams]
+        columns = {
+            "image_bytes": sum(map(len, streams)),
+            "encode_ms": (encoded - start) * 1e3,
+            "decode_ms": (perf_counter() - encoded) * 1e3,
+        }
+        return Rendered(rendered.sample, pages, rendered.columns | columns)
+
+    def _answer(self, batch: list[View]) -> list[Answer]:
+        questions = [view.rendered.sample.question for view in batch]
+        return self.reader.answer_many(questions, [view.grids for view in batch], self.settings.new_tokens)
+
+    def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
+        row = Row(
+            sample_id=sample.id,
+            task=source(self.settings.data).task,
+            needles=sample.needles,
+            bin=sample.bin,
+            method=arm.name,
+            level=arm.level,
+            params=arm.params,
+            model=self.reader.model_name,
+            model_revision=self.identity.model_revision,
+            data=self.settings.data,
+            data_revision=source(self.settings.data).revision,
+            config_hash=config_hash(self.settings, self.identity, arm),
+            seed=self.settings.seed,
+            shard=str(self.shard),
+            device=self.reader.device,
+            dtype=self.reader.dtype,
+            started_at=started,
+            answer=sample.answer,
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                return replace(row, error=f"{type(outcome).__name__}: {' '.join(str(outcome).split())}"[:500])
+            if isinstance(outcome, Rendered):
+                row = replace(row, **outcome.columns)
+            elif isinstance(outcome, View):
+                row = replace(row, **outcome.rendered.columns, **outcome.columns)
+            else:
+                row = _graded(row, sample, outcome)
+        return row
+
+    def _clock(self) -> float:
+        """Now, in seconds, after all work on an accelerator is done: kernels run behind the program's back."""
+        if self.reader.device.startswith("cuda"):
+            torch.cuda.synchronize(self.reader.device)
+        return perf_counter()
+
+
+def _only(columns: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: columns[name] for name in names}
+
+
+def after_thinking(text: str) -> str:
+    """What is graded of a response: all that follows the model's thoughts, if it wrote any, as in Glyph's protocol."""
+    return text.rpartition("</think>")[2]
+
+
+def _graded(row: Row, sample: Sample, answer: Answer) -> Row:
+    mark = grade(after_thinking(answer.text), sample.answer, sample.prefix)
+    return replace(
+        row,
+        score=mark.score,
+        exact=mark.exact,
+        prefix_ok=mark.prefix_ok,
+        first_char_ok=mark.first_char_ok,
+        response=answer.text,
+        vision_tokens=answer.vision_tokens,
+        prompt_tokens=answer.prompt_tokens,
+        new_tokens=answer.new_tokens,
+        kv_bytes=answer.kv_bytes,
+        prefill_ms=answer.prefill_ms,
+        decode_ms_per_token=answer.decode_ms_per_token,
+        peak_memory_bytes=answer.peak_memory_bytes,
+    )

@@ -1,0 +1,89 @@
+"""Methods by name: image codecs and token compressors, and their parameters from text."""
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from freqq.errors import UserError
+from freqq.image import CODECS
+from freqq.image.base import ImageCodec
+from freqq.names import unknown
+from freqq.tokens import COMPRESSORS
+from freqq.tokens.base import TokenCompressor
+
+Method: TypeAlias = ImageCodec | TokenCompressor
+
+METHODS: dict[str, type[Any]] = {**CODECS, **COMPRESSORS}
+
+
+def method_class(name: str) -> type[Any]:
+    """The dataclass of a method; an unknown name is a `UserError` that suggests the nearest."""
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    return METHODS[name]
+
+
+def parameters(cls: type[Any]) -> dict[str, object]:
+    """The type of each parameter of a method."""
+    hints = get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.init}
+
+
+def parse(name: str, text: str, hint: object) -> object:
+    """A parameter's value from text, by the type of its field.
+
+    Tuples are written with commas (``8,4,2``), an optional one may be ``none``, a truth ``true`` or ``false``.
+
+    Raises
+    ------
+    UserError
+        If the text is no such value.
+    """
+    try:
+        return _parse(text.strip(), hint)
+    except ValueError as error:
+        shown = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
+        raise UserError(f"parameter {name}: {text!r} is not of type {shown}") from error
+
+
+def _parse(text: str, hint: object) -> object:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if text.lower() == "none" and type(None) in args:
+            return None
+        return _parse(text, next(a for a in args if a is not type(None)))
+    if origin is tuple:
+        parts = text.split(",")
+        inner = args[:1] * len(parts) if args[1:] == (...,) else args
+        if len(inner) != len(parts):
+            raise ValueError(f"{len(inner)} values are needed")
+        return tuple(_parse(p.strip(), a) for p, a in zip(parts, inner, strict=True))
+    if hint is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError("true or false")
+        return text.lower() == "true"
+    return hint(text) if hint in (int, float) else text
+
+
+def check_overrides(methods: tuple[str, ...], overrides: Mapping[str, str]) -> None:
+    """Refuse a parameter that none of the methods has."""
+    known = sorted({p for m in methods for p in parameters(method_class(m))})
+    for name in overrides:
+        if name not in known:
+            raise unknown(f"parameter of {' and '.join(methods)}", name, known)
+
+
+def method_at(name: str, level: str, overrides: Mapping[str, str]) -> Method:
+    """A method at a level, with those of the overrides that are its own; the rest may be another method's."""
+    cls = method_class(name)
+    own = parameters(cls)
+    method: Method = cls.at(level, **{k: parse(k, v, own[k]) for k, v in overrides.items() if k in own})
+    return method
+
+
+def params_json(method: Method | None) -> str:
+    """A method's parameters as JSON with sorted keys; ``{}`` for none."""
+    values = {} if method is None else {n: getattr(method, n) for n in parameters(type(method))}
+    return json.dumps(values, sort_keys=True)

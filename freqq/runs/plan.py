@@ -1,0 +1,134 @@
+"""The plan of a run: its arms, its samples in order, and which shard does what."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from freqq.data.sample import Sample
+from freqq.errors import UserError
+from freqq.pages.render import layout
+from freqq.pages.style import Style
+from freqq.runs.methods import Method, check_overrides, method_at, params_json
+from freqq.runs.settings import Settings
+from freqq.runs.sources import source
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The ``index``-th of ``count`` equal parts of a run."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """``0/4`` is the first of four."""
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise UserError(f"--shard {text}: write it as INDEX/COUNT with INDEX from 0, such as 0/4")
+        return cls(int(index), int(count))
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to read every sample: a method at a level, or (``method`` None) nothing compressed."""
+
+    name: str
+    level: str
+    method: Method | None
+
+    @property
+    def params(self) -> str:
+        """The method's parameters as JSON."""
+        return params_json(self.method)
+
+
+BASELINE = Arm("none", "baseline", None)
+
+
+def arms(settings: Settings) -> list[Arm]:
+    """The arms of a run, the plain one first.
+
+    Raises
+    ------
+    UserError
+        If a method or parameter is unknown, if nothing is left to run, or if two levels came out equal.
+    """
+    overrides = dict(settings.overrides)
+    check_overrides(settings.methods, overrides)
+    levels = [level for level in settings.levels if level != "baseline"]
+    found = [Arm(m, level, method_at(m, level, overrides)) for m in settings.methods for level in levels]
+    for i, arm in enumerate(found):
+        for other in found[:i]:
+            if (arm.name, arm.params) == (other.name, other.params):
+                raise UserError(
+                    f"{arm.name} is the same at {other.level} and {arm.level} with these parameters: drop one"
+                )
+    if settings.baseline:
+        found.insert(0, BASELINE)
+    if not found:
+        raise UserError("--no-baseline with the level baseline alone leaves nothing to run")
+    return found
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model really ran: a content revision, and the number format that ``auto`` came out as."""
+
+    model_revision: str
+    dtype: str
+
+
+def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
+    """Half of a row's key: covers what can change an answer to a given sample, and nothing else.
+
+    The sample's id covers its needles and seed. How a level is called, how many samples there are, in what batches and
+    on what machine they are read changes no answer.
+    """
+    covered: dict[str, Any] = {
+        "model_revision": identity.model_revision,
+        "dtype": identity.dtype,
+        "data": [settings.data, source(settings.data).revision],
+        "rendering": asdict(Style()),
+        "method": arm.name,
+        "params": json.loads(arm.params),
+        "generation": {"greedy": True, "max_new_tokens": settings.new_tokens},
+    }
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def samples(settings: Settings) -> list[Sample]:
+    """All samples of a run in their natural order, needle counts one after another."""
+    draw = source(settings.data).samples
+    return [s for needles in settings.needles for s in draw(needles, settings.limit, settings.seed)]
+
+
+def sample_style(sample: Sample) -> Style:
+    """How a sample's pages look."""
+    return Style().with_overrides(sample.style)
+
+
+def messages(sample: Sample) -> list[str]:
+    """A sample's chat as it is rendered."""
+    style = sample_style(sample)
+    return [style.label(turn.role, turn.text) for turn in sample.turns]
+
+
+def length(sample: Sample) -> int:
+    """How long a sample's prompt gets, up to a factor: pixels of its pages. Nothing is drawn."""
+    try:
+        style = sample_style(sample)
+    except UserError:
+        return 0  # It fails again when it is rendered, and becomes a row that says why.
+    return sum(style.width * style.height for _ in layout(messages(sample), style))
+
+
+def share(everything: Sequence[Sample], shard: Shard) -> list[Sample]:
+    """A shard's samples: longest first, dealt round robin. Neighbours are of like length, so batches pad little."""
+    order = sorted(everything, key=lambda s: (-length(s), s.id))
+    return order[shard.index :: shard.count]

@@ -1,0 +1,123 @@
+"""A row: one answer to one sample by one arm of a run, and its Parquet columns."""
+
+import types
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Row:
+    """One Parquet row. ``(sample_id, config_hash)`` is its key.
+
+    What was never measured, because the sample failed before, is None. Three rates stay apart: bytes of the images,
+    bytes of the stored tokens, and tokens in the sequence (hence bytes of the KV cache). Times of work that is done for
+    a whole batch are the batch's time divided by its samples.
+
+    Parameters
+    ----------
+    method, level : str
+        ``none`` and ``baseline`` for the plain arm, in which nothing is compressed.
+    params : str
+        The method's parameters as JSON.
+    score : float in [0, 1]
+        0 for a sample that failed; `error` then says why.
+    page_hash : str
+        SHA-256 over the rendered pages, before any codec.
+    density : float in [0, 1]
+        Fraction of the pages' cells of 28 x 28 px, a vision token each, that hold any ink.
+    image_bytes_raw : int
+        The rendered pages as optimised PNG files.
+    image_bytes : int
+        What an image codec stored; `image_bytes_raw` elsewhere.
+    vision_tokens_full, vision_tokens : int
+        Cells of the rendered pages' grids, and how many features the language model read.
+    token_bytes_raw, token_bytes : int
+        Those grids in bfloat16, and what a token compressor stored.
+    kv_bytes : int
+        Size of the KV cache behind the prompt.
+    """
+
+    sample_id: str
+    task: str
+    needles: int
+    bin: str
+    method: str
+    level: str
+    params: str
+    model: str
+    model_revision: str
+    data: str
+    data_revision: str
+    config_hash: str
+    seed: int
+    shard: str
+    device: str
+    dtype: str
+    started_at: datetime
+    answer: str
+    score: float = 0.0
+    exact: bool = False
+    prefix_ok: bool = False
+    first_char_ok: bool = False
+    response: str | None = None
+    error: str | None = None
+    density: float | None = None
+    page_hash: str | None = None
+    pages: int | None = None
+    page_pixels: int | None = None
+    image_bytes_raw: int | None = None
+    image_bytes: int | None = None
+    vision_tokens_full: int | None = None
+    vision_tokens: int | None = None
+    token_bytes_raw: int | None = None
+    token_bytes: int | None = None
+    prompt_tokens: int | None = None
+    new_tokens: int | None = None
+    kv_bytes: int | None = None
+    render_ms: float | None = None
+    encode_ms: float | None = None
+    decode_ms: float | None = None
+    vision_ms: float | None = None
+    compress_ms: float | None = None
+    prefill_ms: float | None = None
+    decode_ms_per_token: float | None = None
+    peak_memory_bytes: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What a run holds exactly once."""
+        return self.sample_id, self.config_hash
+
+
+ARROW = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us", tz="UTC"),
+}
+
+
+def _column(name: str, hint: object) -> pa.Field:
+    if get_origin(hint) in (Union, types.UnionType):
+        (inner,) = (a for a in get_args(hint) if a is not type(None))
+        return pa.field(name, ARROW[inner])
+    return pa.field(name, ARROW[hint], nullable=False)  # type: ignore[index]
+
+
+SCHEMA = pa.schema([_column(name, hint) for name, hint in get_type_hints(Row).items()])
+
+
+def to_table(rows: Iterable[Row]) -> pa.Table:
+    """Rows as an Arrow table of `SCHEMA`."""
+    names = [f.name for f in fields(Row)]
+    return pa.Table.from_pylist([{n: getattr(row, n) for n in names} for row in rows], schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> list[Row]:
+    """The rows of a table that `to_table` made."""
+    return [Row(**record) for record in table.to_pylist()]

@@ -1,0 +1,1 @@
+"""A sharded evaluation on a Slurm cluster."""

@@ -1,0 +1,153 @@
+"""The command as a whole: quick help, clear errors, current completions."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+import freqq as package
+from freqq import __version__
+from freqq.cli.app import app
+from freqq.cli.completions import SHELLS, script
+from freqq.cli.options import MODELS
+from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.glm.load import SHORT_NAMES
+from freqq.names import unknown
+
+COMPLETIONS = Path(__file__).parents[2] / "completions"
+HEAVY = "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate"
+
+
+def freqq(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), prog_name="freqq")
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["eval"], ["compress-image"], ["visualize"], ["slurm-submit"], ["train"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = f"""
+import sys
+from freqq.cli.app import main
+sys.argv = ["freqq", *{arguments!r}, "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+print("heavy:", sorted(set({HEAVY!r}.split()) & set(sys.modules)))
+"""
+    assert python(code).endswith("heavy: []\n")
+
+
+def test_help_names_every_command():
+    shown = freqq("--help").stdout
+    for command in ("compress-image", "compress-tokens", "eval", "visualize", "slurm-submit", "runs", "train"):
+        assert command in shown
+
+
+def test_the_short_model_names_are_those_that_load():
+    assert list(MODELS) == list(SHORT_NAMES)
+
+
+def test_importing_the_package_costs_nothing_and_its_names_work():
+    code = (
+        f"import sys, freqq; assert not set({HEAVY!r}.split()) & set(sys.modules); print(freqq.grade('ab', 'ab', 'a'))"
+    )
+    assert "score=1.0" in python(code)
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match="nothing_such"):
+        _ = package.nothing_such
+
+
+def test_the_version_is_shown():
+    assert freqq("--version").stdout == f"freqq {__version__}\n"
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "freqq", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"freqq {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(UserError("give\n  a [b]file[/b]"), 2), (FreqqError("it broke"), 1), (Interrupted("later"), 75),
+     (KeyboardInterrupt(), 75), (PermissionError(13, "Permission denied", "x"), 1)],
+)  # fmt: skip
+def test_an_error_is_one_line_and_a_code(error, code):
+    failing = typer.Typer(cls=app.info.cls, pretty_exceptions_enable=False)
+
+    @failing.command()
+    def fail() -> None:
+        raise error
+
+    @failing.callback()
+    def options(debug: bool = False) -> None: ...
+
+    done = CliRunner().invoke(failing, ["fail"])
+    assert done.exit_code == code
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    shown = CliRunner().invoke(failing, ["--debug", "fail"])
+    assert shown.exit_code == code
+    assert "Traceback" in shown.stderr
+
+
+def test_a_bug_is_not_dressed_up_as_the_users_error():
+    failing = typer.Typer(cls=app.info.cls, pretty_exceptions_enable=False)
+
+    @failing.command()
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    @failing.callback()
+    def options(debug: bool = False) -> None: ...
+
+    assert isinstance(CliRunner().invoke(failing, ["fail"]).exception, ZeroDivisionError)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("extrem", "extreme"), ("MILD", "mild"), ("agressive", "aggressive")])
+def test_the_nearest_name_is_suggested(name, meant):
+    message = str(unknown("level", name, ["mild", "aggressive", "extreme"]))
+    assert f"did you mean {meant!r}?" in message
+    assert "known: mild, aggressive, extreme" in message
+
+
+def test_nothing_is_suggested_if_nothing_is_near():
+    assert "did you mean" not in str(unknown("level", "zzz", ["mild", "extreme"]))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completions_are_current(shell):
+    assert (COMPLETIONS / f"freqq.{shell}").read_text() == script(shell)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_shell_accepts_its_completions(shell):
+    if (program := shutil.which(shell)) is None:
+        pytest.skip(f"{shell} is not installed")
+    done = subprocess.run([program, "-n", str(COMPLETIONS / f"freqq.{shell}")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("freqq compress-", ["compress-image", "compress-tokens"]), ("freqq eval --level ext", ["extreme"])],
+)
+def test_tab_completes(typed, offered):
+    words = typed.split()
+    environment = os.environ | {
+        "_FREQQ_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1),
+    }  # fmt: skip
+    code = "from freqq.cli.app import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout.split() == offered

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.fft import dctn
+
+from freqq.frequency.blocks import basis, block_dct, block_idct
+from freqq.frequency.dct import dct2, dct_matrix, idct2
+
+sides = st.integers(1, 40)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def grid_of(h, w, channels, seed, dtype=torch.float64):
+    return torch.randn(h, w, channels, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+@given(st.integers(1, 200))
+def test_the_basis_is_orthonormal(n):
+    np.testing.assert_allclose(basis(n) @ basis(n).T, np.eye(n), atol=1e-12)
+
+
+@settings(deadline=None)
+@given(sides, sides, st.integers(1, 5), seeds)
+def test_the_transform_keeps_energy_and_inverts(h, w, channels, seed):
+    grid = grid_of(h, w, channels, seed)
+    coefficients = dct2(grid)
+    torch.testing.assert_close(coefficients.square().sum((0, 1)), grid.square().sum((0, 1)))
+    torch.testing.assert_close(idct2(coefficients), grid)
+
+
+@pytest.mark.parametrize(("h", "w"), [(1, 1), (1, 7), (8, 1), (24, 24), (30, 21)])
+def test_the_transform_is_scipys(h, w):
+    grid = grid_of(h, w, 3, 0)
+    np.testing.assert_allclose(dct2(grid).numpy(), dctn(grid.numpy(), norm="ortho", axes=(0, 1)), atol=1e-12)
+
+
+def test_the_dc_is_the_mean_and_a_flat_grid_has_nothing_else():
+    coefficients = dct2(torch.full((6, 5, 1), 3.0, dtype=torch.float64))
+    assert coefficients[0, 0, 0] == pytest.approx(3 * 30**0.5)
+    assert coefficients.flatten()[1:].abs().max() < 1e-12
+
+
+def test_channels_are_transformed_independently():
+    grid = grid_of(5, 9, 6, 1)
+    order = torch.randperm(6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(dct2(grid[:, :, order]), dct2(grid)[:, :, order])
+
+
+def test_half_precision_is_computed_in_float32():
+    grid = grid_of(12, 10, 4, 2, torch.bfloat16)
+    assert dct2(grid).dtype == torch.float32
+    torch.testing.assert_close(idct2(dct2(grid)), grid.float(), atol=1e-5, rtol=0)
+
+
+def test_matrices_are_made_once():
+    assert dct_matrix(24) is dct_matrix(24)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(2, 20), seeds)
+def test_blocks_invert_to_the_size_of_the_plane(height, width, block, seed):
+    plane = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
+    coefficients = block_dct(plane, block)
+    assert coefficients.shape == (-(-height // block), -(-width // block), block, block)
+    np.testing.assert_allclose(block_idct(coefficients, height, width), plane, atol=1e-9)
+
+
+@pytest.mark.parametrize("block", [8, 14, 16])
+def test_each_block_is_transformed_alone(block):
+    plane = np.random.default_rng(0).random((2 * block, 3 * block))
+    coefficients = block_dct(plane, block)
+    expected = dctn(plane[block:, block : 2 * block], norm="ortho")
+    np.testing.assert_allclose(coefficients[1, 1], expected, atol=1e-12)
+
+
+def test_padding_repeats_the_edge_so_that_a_flat_page_has_no_edge():
+    coefficients = block_dct(np.full((15, 17), 200, np.uint8), 14)
+    without_dc = coefficients.reshape(-1, 14 * 14)[:, 1:]
+    assert np.abs(without_dc).max() < 1e-10

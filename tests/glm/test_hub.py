@@ -1,0 +1,103 @@
+"""Loading from a hub that answers: a small HTTP server that speaks as much of the hub's protocol as loading needs."""
+
+import hashlib
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.glm.test_load import change_config, load_elsewhere
+
+COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves folders as models, each with one commit, which is also ``main``; remembers what was fetched."""
+
+    def __init__(self, models: dict[str, Path]) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.models = models
+        self.fetched: list[str] = []
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Hub
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0].strip("/")
+        name = "/".join(path.removeprefix("api/models/").split("/")[:2])
+        folder = self.server.models.get(name)
+        if folder is None:
+            return self.reply(404, b"", {"X-Error-Code": "RepoNotFound"})
+        rest = path.removeprefix("api/models/").removeprefix(name).strip("/").split("/")
+        revision = rest[1] if len(rest) > 1 else "main"
+        if revision not in ("main", COMMIT):
+            return self.reply(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        if rest[0] == "tree":
+            entries = [{"type": "file", "path": f.name, "size": f.stat().st_size, "oid": "0"} for f in folder.iterdir()]
+            return self.reply(200, json.dumps(entries).encode())
+        if path.startswith("api/"):
+            files = [{"rfilename": file.name} for file in folder.iterdir()]
+            return self.reply(200, json.dumps({"id": name, "sha": COMMIT, "siblings": files}).encode())
+        file = folder / rest[2]
+        if not file.is_file():
+            return self.reply(404, b"", {"X-Error-Code": "EntryNotFound"})
+        data = file.read_bytes()
+        if self.command == "GET":
+            self.server.fetched.append(file.name)
+        return self.reply(200, data, {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": COMMIT})
+
+    do_HEAD = do_GET
+
+    def reply(self, status: int, data: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Keep the test's output clean."""
+
+
+@pytest.fixture
+def hub(small_folder: Path, tmp_path: Path) -> Iterator[Hub]:
+    """A hub with a good model, which also has files that loading does not need, and one of another family."""
+    good, other = (Path(shutil.copytree(small_folder, tmp_path / name)) for name in ("good", "other"))
+    (good / "pytorch_model.bin").write_bytes(b"pickle")
+    (good / "modeling.py").write_text("raise SystemExit")
+    change_config(other, model_type="chatglm", auto_map={"AutoConfig": "modeling.Config"})
+    with Hub({"some/good": good, "some/other": other}) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_hub(hub: Hub, tmp_path: Path) -> None:
+    loads = [["some/good"], ["some/good", COMMIT], ["some/good", "v2"], ["some/other"], ["some/none"]]
+    said = [
+        words
+        for words, _ in load_elsewhere(
+            tmp_path / "cache",
+            loads,
+            HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}",
+            HF_HUB_DISABLE_XET="1",
+            HF_HUB_DISABLE_PROGRESS_BARS="1",
+            NO_PROXY="127.0.0.1",
+        )
+    ]
+    assert said[0] == said[1] == f"loaded some/good {COMMIT}"
+    assert said[2] == "refused some/good has no revision 'v2'"
+    assert "remote code" in said[3]
+    assert said[4].startswith("refused there is no folder some/none")
+    wanted = {file.name for file in hub.models["some/good"].iterdir()} - {"pytorch_model.bin", "modeling.py"}
+    # The other family's model gave its config away and nothing more; the good one each needed file once.
+    assert sorted(hub.fetched) == sorted([*wanted, "config.json"])

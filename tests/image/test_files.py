@@ -1,0 +1,108 @@
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from freqq.errors import UserError
+from freqq.image.files import find_images, png, read_page
+from freqq.pages.page import Page
+
+GRAY = np.random.default_rng(0).integers(0, 256, (7, 5), np.uint8)
+RGB = np.random.default_rng(1).integers(0, 256, (7, 5, 3), np.uint8)
+
+
+def saved(tmp_path, image, name="x.png"):
+    image.save(tmp_path / name)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("pixels", [GRAY, RGB])
+@pytest.mark.parametrize("name", ["x.png", "x.bmp", "x.tiff"])
+def test_gray_stays_gray_and_rgb_stays_rgb(tmp_path, pixels, name):
+    np.testing.assert_array_equal(read_page(saved(tmp_path, Image.fromarray(pixels), name)).pixels, pixels)
+
+
+def test_a_page_comes_back_from_its_png():
+    page = Page(GRAY)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(page)))), GRAY)
+    assert png(page) == png(Page(GRAY.copy()))
+
+
+def test_other_kinds_of_image_become_gray_or_rgb(tmp_path):
+    bits = Image.fromarray(GRAY > 127)
+    np.testing.assert_array_equal(read_page(saved(tmp_path, bits)).pixels, np.where(GRAY > 127, 255, 0))
+    deep = Image.fromarray(GRAY.astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_page(saved(tmp_path, deep)).pixels, GRAY)
+    palette = Image.fromarray(RGB).quantize(8)
+    np.testing.assert_array_equal(read_page(saved(tmp_path, palette)).pixels, np.asarray(palette.convert("RGB")))
+
+
+def test_transparency_is_white_paper(tmp_path):
+    clear = Image.new("RGBA", (4, 3), (0, 0, 0, 0))
+    assert (read_page(saved(tmp_path, clear)).pixels == 255).all()
+    faint = Image.new("LA", (4, 3), (0, 0))
+    assert (read_page(saved(tmp_path, faint)).pixels == 255).all()
+
+
+def test_a_folder_stands_for_its_images_by_name(tmp_path):
+    for name in ("b.png", "a.PNG", "c.jpg"):
+        Image.fromarray(GRAY).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "d.png").mkdir()
+    assert [p.name for p in find_images([tmp_path])] == ["a.PNG", "b.png", "c.jpg"]
+    assert find_images([tmp_path / "notes.txt"]) == [tmp_path / "notes.txt"]
+
+
+def test_missing_paths_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(UserError, match="there is no image in the folder"):
+        find_images([tmp_path])
+    with pytest.raises(UserError, match="there is no file or folder"):
+        find_images([tmp_path / "nowhere.png"])
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_claiming(width, height):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not an image that can be read"),
+        (b"hello", "not an image that can be read"),
+        (png_claiming(8, 8), "not an image that can be read"),
+        (png_claiming(9000, 1), "at most"),
+        (png_claiming(8000, 8000), "at most"),
+        (png_claiming(2**31 - 1, 2**31 - 1), "too large for a page"),
+    ],
+)
+def test_bad_files_are_refused_in_one_line_that_names_them(tmp_path, content, message):
+    path = tmp_path / "bad.png"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_page(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_image_is_refused(tmp_path):
+    path = saved(tmp_path, Image.fromarray(np.tile(GRAY, (20, 20))))
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(UserError, match="not an image that can be read"):
+        read_page(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_refused(tmp_path):
+    path = saved(tmp_path, Image.fromarray(GRAY))
+    path.chmod(0)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_page(path)

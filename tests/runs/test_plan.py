@@ -1,0 +1,99 @@
+"""Arms, keys, shards."""
+
+from dataclasses import replace
+
+import pytest
+
+from freqq.errors import UserError
+from freqq.levels import LEVELS
+from freqq.runs.plan import BASELINE, Identity, Shard, arms, config_hash, length, samples, share
+from freqq.runs.settings import Settings
+
+IDENTITY = Identity("revision", "float32")
+
+
+def test_the_plain_arm_comes_first_and_can_be_left_out():
+    settings = Settings(methods=("token", "image"), levels=LEVELS)
+    found = arms(settings)
+    assert found[0] == BASELINE
+    assert [(a.name, a.level) for a in found[1:]] == [(m, lv) for m in ("token", "image") for lv in LEVELS[1:]]
+    assert arms(replace(settings, baseline=False)) == found[1:]
+
+
+def test_the_level_baseline_is_the_plain_arm_alone():
+    assert arms(Settings(levels=("baseline",))) == [BASELINE]
+    with pytest.raises(UserError, match="nothing to run"):
+        arms(Settings(levels=("baseline",), baseline=False))
+
+
+def test_levels_that_come_out_equal_are_refused():
+    with pytest.raises(UserError, match="same at ultra_mild and mild"):
+        arms(Settings(methods=("image",), levels=("ultra_mild", "mild"), overrides=(("keep", "0.5"),)))
+
+
+def test_keys_tell_all_arms_apart():
+    settings = Settings(methods=("token", "image"), levels=LEVELS)
+    hashes = [config_hash(settings, IDENTITY, arm) for arm in arms(settings)]
+    assert len(set(hashes)) == len(hashes)
+
+
+@pytest.mark.parametrize(
+    ("change", "identity"),
+    [
+        ({"max_new_tokens": 5}, IDENTITY),
+        ({"overrides": (("bits", "9,9,9"),)}, IDENTITY),
+        ({}, Identity("another", "float32")),
+        ({}, Identity("revision", "bfloat16")),
+    ],
+)
+def test_what_changes_an_answer_changes_the_key(change, identity):
+    before, after = Settings(), replace(Settings(), **change)
+    assert config_hash(before, IDENTITY, arms(before)[1]) != config_hash(after, identity, arms(after)[1])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"limit": 5}, {"seed": 3}, {"needles": (4, 8)}, {"levels": LEVELS}, {"methods": ("token", "image")},
+     {"model": "another name", "revision": "main"}, {"max_new_tokens": 64}, {"baseline": False}],
+)  # fmt: skip
+def test_what_changes_no_answer_leaves_the_key(change):
+    before, after = Settings(), replace(Settings(), **change)
+    same = next(a for a in arms(after) if (a.name, a.level) == ("token", "ultra_mild"))
+    assert config_hash(before, IDENTITY, arms(before)[1]) == config_hash(after, IDENTITY, same)
+
+
+def test_equal_parameters_by_another_way_have_the_same_key():
+    method = arms(Settings())[1].method
+    given = Settings(levels=("mild",), overrides=tuple((n, _text(getattr(method, n))) for n in ("low", "mid", "bits")))
+    assert config_hash(given, IDENTITY, arms(given)[1]) == config_hash(Settings(), IDENTITY, arms(Settings())[1])
+
+
+def _text(value):
+    return ",".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 50])
+def test_shards_are_a_partition_longest_first(count):
+    everything = samples(Settings(needles=(2, 4), limit=11))
+    parts = [share(everything, Shard(i, count)) for i in range(count)]
+    assert sorted(s.id for part in parts for s in part) == sorted(s.id for s in everything)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    for part in parts:
+        lengths = list(map(length, part))
+        assert lengths == sorted(lengths, reverse=True)
+
+
+def test_shards_do_not_depend_on_the_order_of_the_samples():
+    everything = samples(Settings(limit=9))
+    assert share(everything[::-1], Shard(1, 3)) == share(everything, Shard(1, 3))
+
+
+def test_a_shard_is_written_as_it_is_read():
+    assert Shard.parse("2/4") == Shard(2, 4)
+    assert str(Shard.parse("0/1")) == "0/1"
+
+
+@pytest.mark.parametrize("text", ["", "4", "4/4", "-1/4", "1/0", "a/b", "1/2/3", "0 / 2", "²/3"])
+def test_a_shard_that_is_none_is_refused(text):
+    with pytest.raises(UserError, match="INDEX/COUNT"):
+        Shard.parse(text)

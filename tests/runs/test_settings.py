@@ -1,0 +1,50 @@
+"""What a run is asked to do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from freqq.errors import UserError
+from freqq.runs.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"needles": (3,)}, "2, 4, 8"),
+        ({"levels": ("mld",)}, "did you mean 'mild'"),
+        ({"data": "mimi"}, "did you mean 'mini'"),
+        ({"dtype": "float31"}, "did you mean 'float32'"),
+        ({"limit": 0}, "--limit"),
+        ({"max_new_tokens": 0}, "--max-new-tokens"),
+        ({"methods": ("token", "token")}, "twice"),
+        ({"levels": ()}, "at least one"),
+    ],
+)
+def test_wrong_values_are_refused_with_the_way_out(wrong, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Settings(**wrong)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"seed": 1}, {"limit": 7}, {"levels": ("mild",)}, {"overrides": (("bits", "8,4,2"),)}, {"baseline": False}],
+)
+def test_the_directory_follows_the_settings(other):
+    assert Settings().directory() == Settings().directory()
+    assert Settings().directory() != replace(Settings(), **other).directory()
+
+
+def test_the_directory_has_a_readable_name_and_stays_under_runs():
+    name = Settings(model="../some where/model", levels=("mild", "extreme")).directory()
+    assert name.parent == Path("runs")
+    assert name.name.startswith("mini-2needle_model_token_mild+extreme_n100_s0_")
+    assert len(Settings(model="x" * 500).directory().name) < 200
+
+
+def test_a_model_folder_is_the_same_from_everywhere(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Settings(model="model").as_json() == Settings(model=str(tmp_path / "model")).as_json()

@@ -1,0 +1,62 @@
+"""``freqq slurm-submit``."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_app import freqq
+
+
+def test_a_dry_run_prints_both_scripts_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = freqq(
+        "slurm-submit", "--gpus", "4", "--partition", "gpu", "--dry-run", "--", "--needle", "2", "--limit", "9"
+    )
+    assert done.exit_code == 0, done.output
+    assert "#SBATCH --array=0-3" in done.stdout
+    assert "#SBATCH --gres=gpu:1" in done.stdout
+    assert "#SBATCH --partition=gpu" in done.stdout
+    assert f"{sys.executable} -m freqq eval --needle 2 --limit 9 --out {tmp_path}/runs/mini-2needle_tiny" in done.stdout
+    assert '--shard "${SLURM_ARRAY_TASK_ID}/4"' in done.stdout
+    assert f"{sys.executable} -m freqq runs merge {tmp_path}/runs/mini-2needle_tiny" in done.stdout
+    assert "--dependency=afterok:JOB" in done.stdout
+    assert subprocess.run(["bash", "-n"], input=done.stdout, text=True, capture_output=True).stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_sbatch_it_says_so_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = freqq("slurm-submit", "--gpus", "2")
+    assert done.exit_code == 2
+    assert "no sbatch" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--partition", "a\nb"], "--partition"),
+        (["--job-name", ""], "--job-name"),
+        (["--gpus", "0"], "--gpus 0"),
+        (["--", "--shard", "0/2"], "--shard"),
+        (["--", "--level", "mld"], "mild"),
+        (["--", "--method", "tokn"], "token"),
+        (["--", "--needle", "3"], "2, 4, 8"),
+        (["--", "--nedle", "2"], "No such option"),
+    ],
+)
+def test_wrong_input_is_refused_before_anything_is_submitted(arguments, message):
+    done = freqq("slurm-submit", "--dry-run", *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stdout == ""
+
+
+def test_another_runs_folder_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    done = freqq("slurm-submit", "--", "--out", str(tmp_path))
+    assert done.exit_code == 2
+    assert "choose an empty or new folder" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]

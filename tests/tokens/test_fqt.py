@@ -1,0 +1,107 @@
+import struct
+import zlib
+from contextlib import suppress
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqq.errors import UserError
+from freqq.frequency.stream import FRAME, CorruptStream
+from freqq.tokens import container
+from freqq.tokens.quantize import Quantize
+
+GRID = torch.randn(6, 5, 8, generator=torch.Generator().manual_seed(0))
+STREAM = Quantize.at("aggressive").compress(GRID).payload
+
+
+def signed(body):
+    return FRAME.pack(container.MAGIC, container.VERSION, zlib.crc32(body)) + body
+
+
+def with_header(**changes):
+    names = ("coding", "number_format", "h", "w", "channels")
+    body = STREAM[FRAME.size :]
+    fields = dict(zip(names, container.HEADER.unpack_from(body), strict=True)) | changes
+    return signed(container.HEADER.pack(*fields.values()) + body[container.HEADER.size :])
+
+
+@pytest.mark.parametrize("dtype", container.FORMATS)
+def test_plain_streams_lose_nothing(dtype):
+    grid = GRID.to(dtype)
+    content, found = container.read(container.write_plain(grid.transpose(0, 1)))
+    assert found == dtype
+    assert torch.equal(content, grid.transpose(0, 1))
+
+
+def test_a_quantized_stream_holds_its_settings():
+    coded, dtype = container.read(STREAM)
+    method = Quantize.at("aggressive")
+    assert (coded.shape, coded.edges, coded.bits) == ((6, 5), (method.low, method.mid), method.bits)
+    assert dtype == torch.float32
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_damaged_and_truncated_streams_are_refused(data):
+    damaged = bytearray(STREAM)
+    at = data.draw(st.integers(0, len(damaged) - 1))
+    damaged[at] ^= data.draw(st.integers(1, 255))
+    for bad in (bytes(damaged), STREAM[:at]):
+        with pytest.raises(CorruptStream):
+            Quantize.decode(bad)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_damage_under_a_good_checksum_is_refused_or_harmless(data):
+    body = bytearray(STREAM[FRAME.size :])
+    at = data.draw(st.integers(0, len(body) - 1))
+    body[at] ^= data.draw(st.integers(1, 255))
+    # Another scale or symbol is as good a page as this one; anything else must be refused.
+    with suppress(CorruptStream):
+        assert Quantize.decode(signed(bytes(body))).numel() <= 100 * GRID.numel()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"h": 0}, {"w": 0}, {"channels": 0}, {"h": 65535}, {"channels": 2**32 - 1}, {"h": 2048, "w": 2048},
+        {"h": 7}, {"channels": 9}, {"coding": 2}, {"number_format": 3},
+    ],
+)  # fmt: skip
+def test_headers_that_lie_are_refused(changes):
+    with pytest.raises(CorruptStream):
+        Quantize.decode(with_header(**changes))
+
+
+def test_bits_edges_and_scales_are_checked():
+    body = STREAM[FRAME.size :]
+    at = container.HEADER.size
+    after = at + container.BANDS_HEADER.size
+    low, mid, *bits = container.BANDS_HEADER.unpack_from(body, at)
+    nan = struct.pack("<f", float("nan"))
+    for fields, dc in (((low, mid, 1, *bits[1:]), b""), ((2.0, mid, *bits), b""), ((low, mid, *bits), nan)):
+        bad = body[:at] + container.BANDS_HEADER.pack(*fields) + dc + body[after + len(dc) :]
+        with pytest.raises(CorruptStream):
+            Quantize.decode(signed(bad))
+
+
+def test_a_symbol_beyond_its_bits_is_refused():
+    coded, _ = container.read(Quantize(bits=(3, 3, 3)).compress(GRID).payload)
+    coded.symbols[1][0, 0] = 4
+    with pytest.raises(CorruptStream, match="out of range"):
+        Quantize.decode(container.write_quantized(coded, torch.float32))
+
+
+def test_plain_features_are_no_quantized_bands():
+    with pytest.raises(UserError, match="plain features"):
+        Quantize.decode(container.write_plain(GRID))
+
+
+def test_what_cannot_be_stored_is_refused():
+    with pytest.raises(UserError, match="too large to be stored"):
+        container.write_plain(torch.zeros(1, 1, 1).expand(container.MAX_SIDE + 1, 1, 1))
+    with pytest.raises(UserError, match="float64"):
+        Quantize().compress(GRID.double())
