@@ -1,12 +1,11 @@
 """The folder that a command writes its files into: checked before the work, each file whole or not there."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from freqq.errors import UserError
+from freqq.files import check_writable, write_whole
 
 
 class OutputFolder:
@@ -41,21 +40,16 @@ class OutputFolder:
         for output in (self.path / (name + suffix) for name in names for suffix in suffixes):
             if output.resolve() in originals:
                 raise UserError(f"{output} would overwrite an input: choose another --out")
-        self._probe()
+        check_writable(self.path)
         return names
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file under a temporary name, then give it its own."""
-        temporary = self.path / f".{uuid4().hex}.tmp"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
-            temporary.replace(self.path / name)
+            write_whole(self.path / name, lambda temporary: temporary.write_bytes(content))
         except OSError as error:
             raise UserError(f"cannot write {self.path / name}: {error.strerror or error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def write_table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Write rows as a Parquet file."""
@@ -65,17 +59,3 @@ class OutputFolder:
         buffer = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_pylist(list(rows)), buffer)
         self.write(name, buffer.getvalue().to_pybytes())
-
-    def _probe(self) -> None:
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        probe = self.path / f".{uuid4().hex}.tmp"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe.write_bytes(b"freqq")
-        except OSError as error:
-            raise UserError(f"cannot write to {self.path} ({error.strerror}): choose another --out") from error
-        finally:
-            with suppress(OSError):
-                probe.unlink(missing_ok=True)
-                for folder in made:
-                    folder.rmdir()

@@ -8,8 +8,8 @@ import typer
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.jsonl and the finished model/.")],
-    vision_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 1: learn to read.")] = 2000,
-    language_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 2: learn to find and copy.")] = 7000,
+    vision_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 1: learn to read.")] = 2400,
+    language_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 2: learn to find and copy.")] = 4600,
     seed: Annotated[int, typer.Option(help="Of the initial weights and of every batch.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
 ) -> None:
@@ -20,15 +20,10 @@ def train(
     import torch
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from freqq.errors import UserError
+    from freqq.files import check_writable
     from freqq.glm.train.train import Training, train
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / ".write").touch()
-        (out / ".write").unlink()
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror}") from error
+    check_writable(out)
     torch.set_num_threads(threads)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[values]}")) as bar:

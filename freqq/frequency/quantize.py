@@ -69,7 +69,7 @@ def check_bits(bits: tuple[int, ...]) -> None:
         )
     for count, band in zip(bits, BANDS, strict=True):
         if count != 0 and not 2 <= count <= MAX_BITS:
-            raise UserError(f"{count} bits for the {band} band: use 2 to {MAX_BITS}, or 0 to drop the band")
+            raise UserError(f"bits {count} for the {band} band: use 2 to {MAX_BITS}, or 0 to drop the band")
 
 
 def check_edges(low: float, mid: float) -> None:

@@ -44,8 +44,16 @@ def parse(name: str, text: str, hint: object) -> object:
     try:
         return _parse(text.strip(), hint)
     except ValueError as error:
-        shown = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
-        raise UserError(f"parameter {name}: {text!r} is not of type {shown}") from error
+        raise UserError(f"parameter {name}: {text!r} is not {_words(hint)}") from error
+
+
+def _words(hint: object) -> str:
+    """A type as a user would say it: ``3 numbers with commas between``."""
+    args = get_args(hint)
+    if get_origin(hint) is tuple and args[1:] != (...,):
+        return f"{len(args)} numbers with commas between"
+    known: dict[object, str] = {int: "a whole number", float: "a number", bool: "true or false"}
+    return known.get(hint, "a value of it")
 
 
 def _parse(text: str, hint: object) -> object:

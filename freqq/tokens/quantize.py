@@ -64,7 +64,9 @@ class Quantize(TokenCompressor):
 
     @staticmethod
     def decode(payload: bytes) -> Tensor:
-        """The features [h, w, C] of a stream, without the original: those that `compress` gave.
+        """The features [h, w, C] of a stream, without the original, on the CPU.
+
+        They are those that `compress` gave, bit for bit on the same CPU; on another device they differ by its rounding.
 
         Raises
         ------

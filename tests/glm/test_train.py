@@ -19,7 +19,7 @@ from freqq.glm.train.architecture import (
     build_model,
     build_tokenizer,
 )
-from freqq.glm.train.corpus import BLOCK, SPACE, Batch, Shape, build_batch, random_shape
+from freqq.glm.train.corpus import SPACE, Batch, Shape, build_batch, random_shape
 from freqq.glm.train.forward import PackedForward, to_patches
 from freqq.glm.train.language import LanguageHeads, Recipe, language_step
 from freqq.glm.train.loop import Stage, parameters, run
@@ -50,7 +50,7 @@ def test_packed_forward_equals_transformers(batch: Batch) -> None:
                 pixel_values=colour,
                 image_grid_thw=torch.tensor([[1, 12, 14]] * (size * pages)),
                 mm_token_type_ids=(ids == IMAGE).int(),
-            ).logits[:, -BLOCK:]
+            ).logits[:, -batch.tokens.shape[-1] :]
             torch.testing.assert_close(packed[:, k], plain, atol=2e-4, rtol=2e-4)
 
 

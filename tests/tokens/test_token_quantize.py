@@ -87,7 +87,7 @@ def test_parameters_can_be_set_over_a_level():
     [
         ({"level": "agressive"}, "did you mean 'aggressive'"),
         ({"level": "mild", "bitz": (8, 4, 2)}, "did you mean 'bits'"),
-        ({"level": "mild", "bits": (1, 4, 2)}, "1 bits for the low band"),
+        ({"level": "mild", "bits": (1, 4, 2)}, "bits 1 for the low band"),
         ({"level": "mild", "bits": (8, 4)}, "give three"),
         ({"level": "mild", "low": 0.9}, "0 <= low <= mid <= 1"),
     ],

@@ -33,7 +33,7 @@ SLOTS = CELL // CHARACTER
 
 QUESTION, ANSWER = 26, 34
 BLOCK = QUESTION + ANSWER
-"""Tokens of a packed question and answer, padded."""
+"""Most tokens of a packed question and answer; a batch is padded to its own longest."""
 
 MAX_EXCHANGES, MAX_ORDINAL = 12, 8
 CHARACTER_ID = {c: i for i, c in enumerate(CHARACTERS)}
@@ -51,13 +51,14 @@ class Shape:
 
 @dataclass
 class Batch:
-    """B samples of V = pages * rows * columns tokens each, with K questions of T = BLOCK tokens.
+    """B samples of V = pages * rows * columns tokens each, with K questions of T tokens.
 
     ``pixels`` uint8 [B, pages, H, W]; ``characters`` [B, V, SLOTS] ids of what each slot shows (a space where blank);
     ``exchange`` [B, V] index of the exchange that a token shows, or -1; ``asks`` bool [B, V] whether it shows the
     request; ``offset`` [B, V] where in its message a token's first character stands, or -1;
-    ``facts`` [B, MAX_EXCHANGES, 3] format, topic, ordinal - 1 of each exchange, or -100; ``tokens`` [B, K, T]; ``labels`` [B, K, T] next token or
-    -100; ``source`` [B, K, T] the visual token that shows the next character, or -1; ``wanted`` [B, K] exchange.
+    ``facts`` [B, MAX_EXCHANGES, 3] format, topic, ordinal - 1 of each exchange, or -100; ``tokens`` [B, K, T];
+    ``labels`` [B, K, T] next token or -100; ``source`` [B, K, T] the visual token that shows the next character, or -1;
+    ``wanted`` [B, K] the exchange asked for.
     """
 
     shape: Shape
@@ -196,6 +197,8 @@ def build_batch(rng: random.Random, shape: Shape, size: int, questions: int, mos
             batch.wanted[b, k] = e
             label = len(style.assistant_label)
             _ask(rng, batch, b, k, sheet.chat[e], places[2 * e + 1], label)
+    used = int((batch.labels >= 0).flatten(0, 1).any(0).nonzero().max()) + 1
+    batch.tokens, batch.labels, batch.source = (x[..., :used] for x in (batch.tokens, batch.labels, batch.source))
     return batch
 
 

@@ -6,6 +6,7 @@ share one visual prefix: a block sees the prefix and itself. It also returns att
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,27 @@ from transformers import Glm4vForConditionalGeneration
 from freqq.glm.train.architecture import IMAGE, IMAGE_END, IMAGE_MEAN, IMAGE_START, IMAGE_STD, MERGE, PATCH, USER
 
 
+class _RmsNorm(torch.autograd.Function):
+    """x / rms(x) * weight, with a backward pass of few operations: torch's own takes four times as long on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        scale = torch.rsqrt(x.float().square().mean(-1, keepdim=True) + epsilon).to(x.dtype)
+        normal = x * scale
+        ctx.save_for_backward(normal, scale, weight)
+        return normal * weight.to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        normal, scale, weight = ctx.saved_tensors
+        for_weight = (gradient * normal).flatten(0, -2).sum(0, dtype=torch.float32)
+        inner = gradient * weight.to(gradient.dtype)
+        return scale * (inner - normal * (inner * normal).mean(-1, keepdim=True)), for_weight, None
+
+
 def rms(x: Tensor, norm: nn.Module) -> Tensor:
-    """RMS norm by one fused call, in the type of `x`."""
-    return F.rms_norm(x, (x.shape[-1],), norm.weight.to(x.dtype), norm.variance_epsilon)
+    """RMS norm in the type of `x`."""
+    return _RmsNorm.apply(x, norm.weight, norm.variance_epsilon)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ class Training:
         Learning rate of the vision tower in stage 2, relative to the language model's.
     """
 
-    vision_steps: int = 1200
-    language_steps: int = 7000
+    vision_steps: int = 2400
+    language_steps: int = 4600
     seed: int = 0
     vision_rate: float = 2e-3
     language_rate: float = 1.5e-3
