@@ -38,3 +38,14 @@ def test_sweep(tmp_path):
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {
         "sweep", "sweep-bits-8-8-8", "sweep-bits-8-6-4", "sweep-bits-8-4-2",
     }  # fmt: skip
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_wrong_needle(tmp_path):
+    command = f"-m freqq eval --needle 8 --level baseline --limit 12 --out {tmp_path / 'run'}".split()
+    assert subprocess.run([sys.executable, *command], capture_output=True).returncode == 0
+    script = [sys.executable, str(EXAMPLES / "wrong_needle.py"), str(tmp_path / "run")]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("8 needles, none baseline: ")

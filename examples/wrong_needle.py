@@ -1,0 +1,33 @@
+"""Which answer an inexact response of a `mini` run is nearest to: the asked, another equal request's, or some other.
+
+Usage: python examples/wrong_needle.py RUN_DIRECTORY
+"""
+
+import sys
+from collections import Counter
+from difflib import SequenceMatcher
+
+import pyarrow.parquet as pq
+
+import freqq
+
+rows = pq.read_table(f"{sys.argv[1]}/results.parquet").to_pylist()
+drawn = {(row["needles"], row["seed"]) for row in rows}
+samples = {s.id: s for needles, seed in drawn for s in freqq.mini(needles=needles, limit=len(rows), seed=seed)}
+counts: dict[tuple[int, str, str], Counter[str]] = {}
+for row in rows:
+    if row["exact"]:
+        continue
+    sample = samples[row["sample_id"]]
+    body = row["response"].removeprefix(sample.prefix)
+    asked = sample.answer.removeprefix(sample.prefix)
+    pairs = list(zip(sample.turns[::2], sample.turns[1::2], strict=True))
+    wanted = next(request.text for request, answer in pairs if answer.text == asked)
+    request, answer = max(pairs, key=lambda pair: SequenceMatcher(None, body, pair[1].text).ratio())
+    if answer.text == asked:
+        kind = "the asked, misread"
+    else:
+        kind = "another equal request's" if request.text == wanted else "another request's"
+    counts.setdefault((row["needles"], row["method"], row["level"]), Counter())[kind] += 1
+for (needles, method, level), kinds in sorted(counts.items()):
+    print(f"{needles} needles, {method} {level}: {sum(kinds.values())} inexact: {dict(kinds.most_common())}")
