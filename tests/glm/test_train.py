@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from freqq.data.mini import HELD_OUT_PAIRS, is_held_out
@@ -131,9 +133,19 @@ def test_a_stopped_run_ends_with_the_weights_of_an_unstopped_one(tmp_path: Path)
         torch.testing.assert_close(resumed[name], tensor, atol=0, rtol=0, msg=name)
 
 
-def test_aids_fade_to_zero_before_the_end() -> None:
+@pytest.mark.parametrize("steps", [10, 3000, 8000])
+def test_aids_fade_to_zero_before_the_end(steps: int) -> None:
     recipe = Recipe()
-    assert recipe.aid(0.0) == 1.0
-    assert recipe.aid(recipe.fade[1]) == 0.0
-    assert recipe.aid(1.0) == 0.0
-    assert recipe.fade[1] < 1.0
+    weights = [recipe.aid(step, steps) for step in range(steps)]
+    assert weights == sorted(weights, reverse=True)
+    assert weights[0] == 1.0
+    assert weights[-steps // 10 :] == [0.0] * (steps // 10)
+
+
+@given(shorter=st.integers(30, 100), longer=st.integers(30, 100), step=st.integers(0, 100))
+def test_nothing_before_the_decay_depends_on_the_number_of_steps(shorter: int, longer: int, step: int) -> None:
+    stages = [Stage("language", steps=n, rate=1e-3, decay=20, warmup=5) for n in (shorter, longer)]
+    if step <= min(shorter, longer) - 20:
+        assert stages[0].rate_at(step) == stages[1].rate_at(step)
+    assert all(0 <= stage.rate_at(min(step, stage.steps)) <= 1e-3 for stage in stages)
+    assert all(stage.rate_at(stage.steps) == pytest.approx(0, abs=1e-12) for stage in stages)

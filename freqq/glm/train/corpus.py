@@ -24,8 +24,10 @@ from freqq.data.mini import (
 )
 from freqq.data.words import FORMATS, TOPICS
 from freqq.glm.train.architecture import ASSISTANT, CELL, CHARACTERS, END, ORDINAL_TOKENS, TOKEN
+from freqq.pages.atlas import atlas
+from freqq.pages.draw import draw
 from freqq.pages.page import Line
-from freqq.pages.render import atlas, draw, wrap
+from freqq.pages.render import wrap
 from freqq.pages.style import Style
 
 SLOTS = CELL // CHARACTER
@@ -75,11 +77,16 @@ class Batch:
 
 
 def random_shape(rng: random.Random, largest: int) -> Shape:
-    """Pages of 6 to 10 by 4 to 14 tokens, one to three of them, at most `largest` tokens together."""
-    while True:
+    """Pages of 6 to 10 by 4 to 14 tokens, one to three of them, at most `largest` tokens together.
+
+    Half of the time the larger of two draws, since a chat with many equal requests needs room.
+    """
+    draws: list[Shape] = []
+    while len(draws) < 2:
         shape = Shape(rng.choice((1, 1, 2, 2, 3)), rng.randint(4, 14), rng.randint(6, 10))
         if 36 <= shape.pages * shape.rows * shape.columns <= largest:
-            return shape
+            draws.append(shape)
+    return max(draws, key=lambda s: s.pages * s.rows * s.columns) if rng.random() < 0.5 else draws[0]
 
 
 def random_style(rng: random.Random, shape: Shape) -> Style:
@@ -96,13 +103,16 @@ def random_exchange(rng: random.Random, base: list[tuple[str, str]], counts: dic
 
 
 def random_pairs(rng: random.Random) -> list[tuple[str, str]]:
-    """One to four pairs that are easily confused: they share a format or a topic."""
+    """Two to five pairs that are easily confused: they share a format or a topic.
+
+    The first one stands up to eight times in the list, so that high ordinals are not rare.
+    """
     pairs = [rng.choice(TRAINING_PAIRS)]
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
         other = near_pair(rng, rng.choice(pairs), TRAINING_PAIRS)
         if other not in pairs:
             pairs.append(other)
-    return pairs
+    return [pairs[0]] * rng.choice((1, 1, 2, 4, 8)) + pairs[1:]
 
 
 @dataclass
@@ -117,7 +127,7 @@ class Sheet:
 
 def fill(rng: random.Random, shape: Shape, style: Style, most: int) -> Sheet:
     """Write exchanges until the pages are full, `most` are reached, or (one time in five) earlier."""
-    glyphs = atlas(style.font, style.font_size)
+    glyphs = atlas(style.font, style.font_size, hinted=True)
     width = style.width - style.margin_left - style.margin_right
     bottom = style.height - style.margin_bottom
     sheet = Sheet([[] for _ in range(shape.pages)], [[] for _ in range(shape.pages)], [], [])

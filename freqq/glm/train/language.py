@@ -24,6 +24,13 @@ from freqq.glm.train.vision import VisionHeads, reading_accuracy, see, vision_lo
 
 COUNT, SPREAD, SELECT, COPY = 1, 2, 3, 4
 """Layers whose attention is guided (COUNT, SELECT, COPY) or probed after (SPREAD)."""
+COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
+"""Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each.
+
+With n earlier ones the start keeps w / (w + n): two weights spread both small and large counts.
+"""
+COUNTED = 5
+"""An answer is counted by its tokens that begin before this character: always two, behind a label of three."""
 SELECT_HEADS, COPY_HEADS = (0, 2), (0, 2, 4, 6)
 MAX_OFFSET = 40
 KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
@@ -51,23 +58,26 @@ class Recipe:
         Samples a step, and questions a sample.
     largest : int
         Most visual tokens of a sample.
-    easy : float
-        Share of the steps in which chats grow from 4 exchanges to 12.
-    fade : pair of float
-        Shares of the steps between which the aids' weight falls from 1 to 0.
+    easy : int
+        Steps in which chats grow from 4 exchanges to 12.
+    decay : int
+        The last steps, in which the learning rate falls to zero.
+    fade : float
+        Share of `decay` in which the weight of the aids falls from 1 to 0.
     """
 
     samples: int = 4
     questions: int = 6
     largest: int = 320
-    easy: float = 0.1
-    fade: tuple[float, float] = (0.5, 0.8)
+    easy: int = 600
+    decay: int = 2400
+    fade: float = 0.6
     guidance: bool = True
 
-    def aid(self, share: float) -> float:
-        """Weight of the aids after a share of the steps."""
-        start, end = self.fade
-        return min(1.0, max(0.0, (end - share) / (end - start)))
+    def aid(self, step: int, steps: int) -> float:
+        """Weight of the aids in a step of so many."""
+        gone = 1 - (steps - step) / min(self.decay, steps)
+        return min(1.0, max(0.0, 1 - gone / self.fade))
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -105,18 +115,21 @@ def probe_losses(heads: LanguageHeads, trace: Trace, batch: Batch, visual: Tenso
 def guidance_losses(trace: Trace, batch: Batch, visual: Tensor) -> dict[str, Tensor]:
     """How far the guided heads look from where they should: minus the log of their mass on a set of tokens."""
     losses = {}
-    # Counting: an answer looks at its request and all equal ones before with n shares, at the start with one.
-    attention = trace.prefix_attention[COUNT][:, 0].float()  # [B, P, P]
+    # Counting: an answer looks at the beginnings of the earlier answers to its request, and at the start. Beginnings,
+    # because they are equally many tokens in every answer: a share of attention then says how many answers there are.
     answers = ~batch.asks & (batch.exchange >= 0)
     facts = batch.facts.gather(1, batch.exchange.clamp(min=0)[..., None].expand(-1, -1, 3))
     pair = facts[..., 0] * len(TOPICS) + facts[..., 1]
-    before = batch.exchange[:, None] <= batch.exchange[:, :, None]
-    same = (pair[:, :, None] == pair[:, None]) & batch.asks[:, None] & before
-    rows = attention[:, visual]
-    count = facts[..., 2] + 1.0
-    mass = (rows[:, :, visual] * same).sum(-1)
-    per = -(torch.log(rows[..., 0] + 1e-6) + count * torch.log(mass + 1e-6)) / (count + 1)
-    losses["count"] = per[answers].mean()
+    counted = answers & (batch.offset >= 0) & (batch.offset < COUNTED)
+    before = batch.exchange[:, None] < batch.exchange[:, :, None]
+    same = ((pair[:, :, None] == pair[:, None]) & counted[:, None] & before).float()  # [B, V, V]
+    earlier = facts[..., 2].clamp(min=0).float()
+    per = []
+    for head, start in COUNT_HEADS.items():
+        rows = torch.log(trace.prefix_attention[COUNT][:, head, visual].float() + 1e-6)
+        each = (rows[..., visual] * same).sum(-1) / same.sum(-1).clamp(min=1)
+        per.append(-(start * rows[..., 0] + earlier * each) / (start + earlier))
+    losses["count"] = torch.stack(per).mean(0)[answers].mean()
     speaking = batch.labels >= 0
     turn = batch.exchange[:, None] == batch.wanted[..., None]  # [B, K, V]
     turn = turn & ~batch.asks[:, None]
@@ -131,7 +144,7 @@ def guidance_losses(trace: Trace, batch: Batch, visual: Tensor) -> dict[str, Ten
     return losses
 
 
-WEIGHTS = {"count": 0.3, "select": 0.3, "copy": 0.5, "characters": 1.0}
+WEIGHTS = {"count": 0.3, "ordinal": 0.2, "turn": 0.2, "select": 0.3, "copy": 0.5, "characters": 1.0}
 """Weights of the aids; those not named here are probes and weigh 0.1."""
 
 
@@ -141,11 +154,10 @@ def language_step(
     """The loss of one step, and what to report of it."""
     rng = random.Random(f"train/language/{seed}/{step}")
     generator = torch.Generator().manual_seed(rng.getrandbits(40))
-    share = step / steps
-    most = MAX_EXCHANGES if share > recipe.easy else 4 + int(8 * share / recipe.easy)
+    most = min(MAX_EXCHANGES, 4 + (MAX_EXCHANGES - 4) * step // recipe.easy)
     shape = random_shape(rng, min(recipe.largest, 30 * most))
     batch = build_batch(rng, shape, recipe.samples, recipe.questions, most)
-    aid = recipe.aid(share)
+    aid = recipe.aid(step, steps)
     with torch.autocast("cpu", torch.bfloat16):
         seen = see(forward, batch, 0.1, generator)
         watch = (COUNT, SELECT, COPY) if recipe.guidance and aid > 0 else ()

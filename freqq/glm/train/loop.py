@@ -25,14 +25,18 @@ class Stage:
     name : str
         Also the checkpoint's name.
     steps : int
-        Optimizer steps; the learning rate rises over `warmup` of them and falls to zero along a cosine.
+        Optimizer steps.
     rate : float
         Peak learning rate.
+    decay : int or None
+        The last steps, in which the learning rate falls to zero along half a cosine; None: all of them. Before them
+        nothing depends on `steps`, so a run that is interrupted there may be resumed with more or fewer.
     """
 
     name: str
     steps: int
     rate: float
+    decay: int | None = None
     warmup: int = 50
     weight_decay: float = 0.02
     clip: float = 1.0
@@ -42,7 +46,9 @@ class Stage:
     def rate_at(self, step: int) -> float:
         """Learning rate of a step."""
         rise = min(1.0, (step + 1) / self.warmup)
-        return self.rate * rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        decay = min(self.decay or self.steps, self.steps)
+        fallen = max(0.0, 1 - (self.steps - step) / decay)
+        return self.rate * rise * 0.5 * (1 + math.cos(math.pi * fallen))
 
 
 def parameters(model: nn.Module, scales: dict[str, float]) -> list[dict[str, object]]:

@@ -34,8 +34,8 @@ class Training:
         Learning rate of the vision tower in stage 2, relative to the language model's.
     """
 
-    vision_steps: int = 2400
-    language_steps: int = 4200
+    vision_steps: int = 2000
+    language_steps: int = 8000
     seed: int = 0
     vision_rate: float = 2e-3
     language_rate: float = 1.5e-3
@@ -56,7 +56,7 @@ def train(training: Training, folder: Path, report: Report) -> Path:
     heads = LanguageHeads(model.config.text_config.hidden_size)
     whole = nn.ModuleDict({"net": model, "heads": heads})
     reading = Stage("vision", training.vision_steps, training.vision_rate)
-    answering = Stage("language", training.language_steps, training.language_rate, warmup=100)
+    answering = Stage("language", training.language_steps, training.language_rate, training.recipe.decay, warmup=100)
     if not (folder / "language.safetensors").is_file():
         run(
             reading,

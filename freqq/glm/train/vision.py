@@ -12,8 +12,9 @@ from freqq.data.words import FORMATS, TOPICS
 from freqq.glm.train.architecture import CELL, CHARACTERS, IMAGE_MEAN, IMAGE_STD, PATCH
 from freqq.glm.train.corpus import SLOTS, SPACE, Batch, Shape, build_batch, random_style
 from freqq.glm.train.forward import PackedForward, to_patches
+from freqq.pages.atlas import atlas
+from freqq.pages.draw import draw
 from freqq.pages.page import Line
-from freqq.pages.render import atlas, draw
 
 
 class VisionHeads(nn.Module):
@@ -39,7 +40,7 @@ def template_patches(visual: nn.Module, font: str, size: float, seed: int = 0) -
     Each glyph gets a random code, and ridge regression from glyph images to codes gives the filters. It saves the
     long plateau in which a randomly initialised tower has not yet found out that there are characters.
     """
-    glyphs = atlas(font, size)
+    glyphs = atlas(font, size, hinted=True)
     ink = np.zeros((len(CHARACTERS) - 1, PATCH, PATCH // 2), np.float32)
     for i, character in enumerate(CHARACTERS[:-1]):
         box, pad = glyphs.glyph(character, 0)
