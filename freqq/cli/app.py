@@ -7,8 +7,10 @@ import typer
 from freqq import __version__
 from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
+from freqq.cli.data import app as data
 from freqq.cli.errors import Commands
 from freqq.cli.eval import evaluate
+from freqq.cli.render import render
 from freqq.cli.runs import app as runs
 from freqq.cli.slurm_submit import slurm_submit
 from freqq.cli.train import train
@@ -23,10 +25,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("eval")(evaluate)
+app.command("render")(render)
 app.command("compress-image")(compress_image)
 app.command("compress-tokens")(compress_tokens)
 app.add_typer(visualize, name="visualize")
 app.command("slurm-submit", context_settings={"ignore_unknown_options": True})(slurm_submit)
+app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command("train")(train)
 

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 def evaluate(
     method: o.Method = ["token"],  # noqa: B006
-    needle: o.Needle = [2],  # noqa: B006
+    needle: o.Needle = None,
     level: o.Level = ["ultra_mild"],  # noqa: B006
     model: o.Model = "tiny",
     data: o.Data = "mini",
+    task: o.Task = None,
+    bin: o.Bin = None,
+    config: o.Config = None,
+    font: o.Font = None,
+    dpi: o.Dpi = None,
     limit: o.Limit = 100,
     seed: o.Seed = 0,
     out: o.Out = None,
@@ -49,8 +54,8 @@ def evaluate(
     from freqq.runs.run import run
 
     settings = o.settings(
-        method, needle, level, model, revision, data, limit, seed, keep, bits, block, assignments, no_baseline,
-        max_new_tokens, dtype,
+        method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
+        assignments, no_baseline, max_new_tokens, dtype,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)
     with _progress() as report:

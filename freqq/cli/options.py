@@ -25,7 +25,10 @@ def _completing(*names: str) -> Callable[[str], list[str]]:
 Method = Annotated[
     list[str], typer.Option("--method", metavar="NAME", help="How to compress: image, token. Can be repeated.")
 ]
-Needle = Annotated[list[int], typer.Option("--needle", metavar="2|4|8", help="Needles in a chat. Can be repeated.")]
+Needle = Annotated[
+    list[int] | None,
+    typer.Option("--needle", metavar="2|4|8", help="Needles in a chat; 2 where there are such. Can be repeated."),
+]
 Level = Annotated[
     list[str],
     typer.Option(
@@ -47,7 +50,33 @@ Model = Annotated[
 Revision = Annotated[
     str | None, typer.Option("--revision", metavar="REF", help="Branch, tag or commit of a hub model.")
 ]
-Data = Annotated[str, typer.Option("--data", metavar="NAME", help="The data set: mini.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="NAME|PATH",
+        help="mini, mrcr, or a file or folder of MRCR, Glyph's, ConvBench or chats.",
+        autocompletion=_completing("mini", "mrcr"),
+    ),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        "--task",
+        metavar="NAME",
+        help="mrcr or transcribe; by default what the data are made for.",
+        autocompletion=_completing("mrcr", "transcribe"),
+    ),
+]
+Bin = Annotated[
+    list[str] | None,
+    typer.Option("--bin", metavar="RANGE", help="Lengths of context, such as 0-8k or 8k-128k. Can be repeated."),
+]
+Config = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="Glyph's rendering configuration; its own by default.")
+]
+Font = Annotated[str | None, typer.Option("--font", metavar="FILE", help="A TrueType font, for the configuration's.")]
+Dpi = Annotated[float | None, typer.Option("--dpi", metavar="DPI", help="Resolution, for the configuration's.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", help="Samples for each needle count.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Which samples are drawn.")]
 Out = Annotated[
@@ -106,11 +135,16 @@ def overrides(keep: str | None, bits: str | None, block: str | None, assignments
 
 def settings(
     method: list[str],
-    needle: list[int],
+    needle: list[int] | None,
     level: list[str],
     model: str,
     revision: str | None,
     data: str,
+    task: str | None,
+    bin: list[str] | None,
+    config: str | None,
+    font: str | None,
+    dpi: float | None,
     limit: int,
     seed: int,
     keep: str | None,
@@ -123,13 +157,19 @@ def settings(
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
+    from freqq.runs.sources import source, usual_needles
 
     return Settings(
         model=model,
         revision=revision,
         dtype=dtype,
         data=data,
-        needles=tuple(needle),
+        task=task,
+        bins=tuple(bin or ()),
+        config=config,
+        font=font,
+        dpi=dpi,
+        needles=tuple(needle) if needle else usual_needles(source(data, task)),
         methods=tuple(method),
         levels=LEVELS if "all" in level else tuple(level),
         limit=limit,

@@ -1,4 +1,4 @@
-"""``freqq visualize``: pictures of what compression does to a page."""
+"""``freqq visualize``: pictures of pages, of what compression does to them, and of data sets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from freqq.image.dct import BlockDct
     from freqq.pages.page import Page
 
-app = typer.Typer(help="Draw what compression does to a page.", no_args_is_help=True)
+app = typer.Typer(help="Draw what compression does to a page, or how long chats are.", no_args_is_help=True)
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
 Out = Annotated[
@@ -67,26 +67,58 @@ def compare(image: Image, out: Out = None, block: Block = None) -> None:
     _write(target, figures.compare(panels, image.name))
 
 
+@app.command()
+def lengths(
+    data: Annotated[
+        str, typer.Argument(metavar="NAME|PATH", help="mini, mrcr, or a file or folder.", show_default=False)
+    ],
+    out: Out = Path("lengths.png"),
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The first N samples of each needle count.")
+    ] = None,
+) -> None:
+    """How long the chats of a data set and their messages are, as two histograms."""
+    from freqq.data.describe import describe
+    from freqq.data.load import load
+    from freqq.errors import UserError
+    from freqq.report import lengths as figure
+
+    target = _target(out or Path("lengths.png"))
+    found = load(data)
+    described = describe(found, limit)
+    if not described.message_characters:
+        raise UserError(f"{data} has pages and no text: there are no lengths to draw")
+    title = f"{Path(found.name).name}: {len(described.chat_characters):,} chats"
+    _write(target, figure.lengths(described.chat_characters, described.message_characters, title))
+
+
 def _prepare(
     image: Path, out: Path | None, kind: str, level: str, keep: float | None, block: int | None
 ) -> "tuple[BlockDct | None, Path, Page]":
-    from freqq.cli.outputs import OutputFolder
     from freqq.errors import UserError
     from freqq.image.files import find_images, read_page
 
     codec = codec_at(level, keep, block)
     if image.is_dir():
         raise UserError(f"{image} is a folder: give one image")
-    target = out or Path(f"{image.stem}-{kind}.png")
+    target = _target(out or Path(f"{image.stem}-{kind}.png"))
+    if target.resolve() == image.resolve():
+        raise UserError(f"--out {target} would overwrite the image: choose another name")
+    page = read_page(find_images([image])[0])
+    return codec, target, page
+
+
+def _target(target: Path) -> Path:
+    """The file to write, once it is known that it can be."""
+    from freqq.cli.outputs import OutputFolder
+    from freqq.errors import UserError
+
     if target.suffix.lower() != ".png":
         raise UserError(f"--out {target}: figures are PNG files, so let the name end in .png")
     if target.is_dir():
         raise UserError(f"--out {target} is a folder: give a file name")
-    if target.resolve() == image.resolve():
-        raise UserError(f"--out {target} would overwrite the image: choose another name")
-    page = read_page(find_images([image])[0])
     OutputFolder(target.parent).check([], [])
-    return codec, target, page
+    return target
 
 
 def _after(page: "Page", codec: "BlockDct | None") -> "Page":

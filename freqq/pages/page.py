@@ -17,6 +17,20 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Run:
+    """A piece of one line as it is drawn, in px from the page's top left.
+
+    ``x`` is where the pen starts, ``baseline`` what the letters stand on, and ``word_space`` is added to the
+    advance of every space (U+0020), as a justified line needs.
+    """
+
+    x: float
+    baseline: float
+    text: str
+    word_space: float = 0.0
+
+
+@dataclass(frozen=True)
 class Page:
     """A page image with the lines that it shows.
 

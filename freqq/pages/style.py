@@ -60,8 +60,9 @@ class Style:
             raise UserError(f"a page {self.height} px high leaves no room for one line between its margins")
 
     def label(self, role: str, text: str) -> str:
-        """A message as it is rendered: its role's label, then its text."""
-        return (self.user_label if role == "user" else self.assistant_label) + text
+        """A message as it is rendered: its role's label, then its text. Text without a role gets no label."""
+        labels = {"user": self.user_label, "assistant": self.assistant_label, "": ""}
+        return labels.get(role, f"{role.capitalize()}: ") + text
 
     def with_overrides(self, overrides: object) -> "Style":
         """A copy with some fields replaced; an unknown field is a `UserError`."""

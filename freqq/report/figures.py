@@ -56,7 +56,7 @@ def spectrum(before: Page, after: Page, block: int, title: str) -> bytes:
     change = _cells(axes[2], second - first, "after − before", {"cmap": DIVERGING, "vmin": -reach, "vmax": reach})
     figure.colorbar(change, ax=axes[2], label="change", pad=0.04)
     figure.suptitle(title)
-    return _png(figure)
+    return as_png(figure)
 
 
 def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> bytes:
@@ -71,7 +71,7 @@ def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> bytes:
     bar = figure.colorbar(shown, ax=axes[2], shrink=0.7, pad=0.02, ticks=[-255, 0, 255])
     bar.ax.set_yticklabels([f"−{255 / gain:g} darker", "0", f"+{255 / gain:g} lighter"])
     figure.suptitle(title)
-    return _png(figure)
+    return as_png(figure)
 
 
 def compare(panels: Sequence[Panel], title: str) -> bytes:
@@ -88,7 +88,7 @@ def compare(panels: Sequence[Panel], title: str) -> bytes:
         part = Page(panel.page.pixels[top : top + height, left : left + width])
         _image(axes[1, column], part, "")
     figure.suptitle(title)
-    return _png(figure)
+    return as_png(figure)
 
 
 def busiest(page: Page, fraction: float = 0.25) -> tuple[int, int, int, int]:
@@ -132,7 +132,7 @@ def _bare(axes: Axes, title: str) -> None:
     axes.set_yticks([])
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
     """The file's bytes depend on the picture alone: no date, no version of the program."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})

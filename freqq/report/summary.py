@@ -1,4 +1,4 @@
-"""What a run found: a group for each needle count, method and level; its sparse and dense samples also apart."""
+"""What a run found: a group for each needle count, method and level; parts of its samples also apart."""
 
 import statistics
 from collections import defaultdict
@@ -8,6 +8,7 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+from freqq.data.bins import BINS
 from freqq.report.statistics import Estimate, mean_estimate, paired_difference
 from freqq.runs.directory import SUMMARY, write_json
 from freqq.runs.schema import Row
@@ -20,13 +21,17 @@ COSTS = (
 ).split()
 """Columns that are averaged over the samples that did not fail."""
 
+ERRORS = ("cer", "wer")
+"""Error rates of transcripts, averaged over all samples: one that failed counts as an empty transcript."""
+
 
 def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """Groups in the order of the rows.
 
-    Each group says ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference`` (paired, to
-    the plain arm; None without one), the means of `COSTS`, and under ``sparse`` and ``dense`` the same scores for the
-    samples with density below the needle count's median, and the others.
+    Each group says ``task``, ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference``
+    (paired, to the plain arm; None without one), the means of `COSTS` and of `ERRORS` where there are any. Under
+    ``sparse`` and ``dense`` it has the same scores for the samples with density below the needle count's median, and
+    for the others, and under ``bins`` for each length of context.
     """
     return {"groups": [_group(*found) for found in _grouped(rows)]}
 
@@ -52,18 +57,30 @@ def _grouped(rows: Sequence[Row]) -> list[tuple[list[Row], list[Row], float]]:
 
 def _group(rows: list[Row], baseline: list[Row], median: float) -> Group:
     first = rows[0]
-    group: Group = {"needles": first.needles, "method": first.method, "level": first.level, "params": first.params}
+    group: Group = {
+        "task": first.task,
+        "needles": first.needles,
+        "method": first.method,
+        "level": first.level,
+        "params": first.params,
+    }
     group |= _scores(rows, baseline)
     good = [row for row in rows if row.error is None]
     for name in COSTS:
         known = [v for row in good if (v := getattr(row, name)) is not None]
         group[name] = statistics.fmean(known) if known else None
+    for name in ERRORS if first.task == "transcribe" else ():
+        group[name] = statistics.fmean(getattr(row, name) for row in rows)
     if failed := [row.error for row in rows if row.error is not None]:
         group["first_error"] = failed[0]
     group["density_median"] = median
     for part, keep in (("sparse", True), ("dense", False)):
         ids = {r.sample_id for r in rows if r.density is not None and (r.density < median) == keep}
         group[part] = _scores([r for r in rows if r.sample_id in ids], [r for r in baseline if r.sample_id in ids])
+    group["bins"] = {
+        bin: _scores([r for r in rows if r.bin == bin], [r for r in baseline if r.bin == bin])
+        for bin in sorted({r.bin for r in rows}, key=lambda b: BINS.index(b) if b in BINS else len(BINS))
+    }
     return group
 
 

@@ -15,8 +15,11 @@ def tables(summary: dict[str, Any]) -> list[Table]:
 
 def score_table(summary: dict[str, Any]) -> Table:
     """How well each group answered, and how much worse or better than the plain arm on the same samples."""
-    table = _table("Score (MRCR) with 95 % bootstrap interval, exact answers, paired difference to no compression")
-    for name in ("n", "failed", "score", "exact", "difference"):
+    transcripts = any("cer" in group for group in summary["groups"])
+    score = "Word recall" if transcripts else "Score (MRCR)"
+    exact = "error rates of characters and words" if transcripts else "exact answers"
+    table = _table(f"{score} with 95 % bootstrap interval, {exact}, paired difference to no compression")
+    for name in ("n", "failed", "score", *(("CER", "WER") if transcripts else ("exact",)), "difference"):
         table.add_column(name, justify="right")
     for group in summary["groups"]:
         failed = str(group["n_failed"])
@@ -25,7 +28,11 @@ def score_table(summary: dict[str, Any]) -> Table:
             str(group["n"]),
             f"[red]{failed}[/red]" if group["n_failed"] else failed,
             interval(group["score"]),
-            "-" if group["exact"] is None else _fraction(group["exact"]),
+            *(
+                [_fraction(group["cer"]), _fraction(group["wer"])]
+                if transcripts
+                else ["-" if group["exact"] is None else _fraction(group["exact"])]
+            ),
             interval(group["difference"], signed=True),
         )
     return table

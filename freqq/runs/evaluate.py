@@ -15,15 +15,15 @@ from torch import Tensor
 
 from freqq.data.grade import grade
 from freqq.data.sample import Sample
+from freqq.data.transcribe import grade_transcript
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page
-from freqq.pages.render import render
 from freqq.runs import measure
-from freqq.runs.plan import Arm, Identity, Shard, config_hash, messages, sample_style
+from freqq.runs.plan import Arm, Identity, Shard, config_hash
+from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
-from freqq.runs.sources import source
 from freqq.tokens.base import CompressedGrid, TokenCompressor
 
 A = TypeVar("A")
@@ -68,10 +68,10 @@ class View:
     columns: dict[str, Any]
 
 
-def render_sample(sample: Sample) -> Rendered:
-    """Render one sample."""
+def render_sample(sample: Sample, rendering: Rendering) -> Rendered:
+    """Render one sample, or read its images."""
     start = perf_counter()
-    pages = list(render(messages(sample), sample_style(sample)))
+    pages = list(rendering.pages(sample))
     took = perf_counter() - start
     image_bytes = sum(map(measure.png_bytes, pages))
     columns = {
@@ -94,10 +94,12 @@ class BatchEvaluator:
         self.settings = settings
         self.identity = Identity(reader.revision, reader.dtype)
         self.shard = shard
+        self.data = settings.source
+        self.rendering = settings.rendering
 
     def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
         """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
-        rendered = stage(lambda batch: [render_sample(s) for s in batch], samples)
+        rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
         plain = stage(self._see, rendered)
         for arm, ids in todo:
             wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
@@ -173,16 +175,17 @@ class BatchEvaluator:
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
         row = Row(
             sample_id=sample.id,
-            task=source(self.settings.data).task,
+            task=self.data.task,
             needles=sample.needles,
             bin=sample.bin,
+            bin_source=sample.bin_source,
             method=arm.name,
             level=arm.level,
             params=arm.params,
             model=self.reader.model_name,
             model_revision=self.identity.model_revision,
             data=self.settings.data,
-            data_revision=source(self.settings.data).revision,
+            data_revision=self.data.revision,
             config_hash=config_hash(self.settings, self.identity, arm),
             seed=self.settings.seed,
             shard=str(self.shard),
@@ -190,6 +193,8 @@ class BatchEvaluator:
             dtype=self.reader.dtype,
             started_at=started,
             answer=sample.answer,
+            cer=1.0 if self.data.task == "transcribe" else None,
+            wer=1.0 if self.data.task == "transcribe" else None,
         )
         for outcome in outcomes:
             if isinstance(outcome, Exception):
@@ -219,13 +224,20 @@ def after_thinking(text: str) -> str:
 
 
 def _graded(row: Row, sample: Sample, answer: Answer) -> Row:
-    mark = grade(after_thinking(answer.text), sample.answer, sample.prefix)
-    return replace(
+    said = after_thinking(answer.text)
+    mark = grade(said, sample.answer, sample.prefix)
+    row = replace(
         row,
         score=mark.score,
         exact=mark.exact,
         prefix_ok=mark.prefix_ok,
         first_char_ok=mark.first_char_ok,
+    )
+    if row.task == "transcribe":
+        read = grade_transcript(said, sample.answer)
+        row = replace(row, score=read.word_recall, exact=read.cer == 0, cer=read.cer, wer=read.wer)
+    return replace(
+        row,
         response=answer.text,
         vision_tokens=answer.vision_tokens,
         prompt_tokens=answer.prompt_tokens,

@@ -8,11 +8,10 @@ from typing import Any
 
 from freqq.data.sample import Sample
 from freqq.errors import UserError
-from freqq.pages.render import layout
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, check_overrides, method_at, params_json
+from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
-from freqq.runs.sources import source
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,12 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
     The sample's id covers its needles and seed. How a level is called, how many samples there are, in what batches and
     on what machine they are read changes no answer.
     """
+    data = settings.source
     covered: dict[str, Any] = {
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,
-        "data": [settings.data, source(settings.data).revision],
-        "rendering": asdict(Style()),
+        "data": [data.format, data.revision, data.task],
+        "rendering": asdict(Style()) if data.format == "mini" else settings.rendering.identity(),
         "method": arm.name,
         "params": json.loads(arm.params),
         "generation": {"greedy": True, "max_new_tokens": settings.new_tokens},
@@ -103,32 +103,28 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
 
 
 def samples(settings: Settings) -> list[Sample]:
-    """All samples of a run in their natural order, needle counts one after another."""
-    draw = source(settings.data).samples
-    return [s for needles in settings.needles for s in draw(needles, settings.limit, settings.seed)]
+    """All samples of a run in their natural order, needle counts one after another.
 
-
-def sample_style(sample: Sample) -> Style:
-    """How a sample's pages look."""
-    return Style().with_overrides(sample.style)
-
-
-def messages(sample: Sample) -> list[str]:
-    """A sample's chat as it is rendered."""
-    style = sample_style(sample)
-    return [style.label(turn.role, turn.text) for turn in sample.turns]
-
-
-def length(sample: Sample) -> int:
-    """How long a sample's prompt gets, up to a factor: pixels of its pages. Nothing is drawn."""
-    try:
-        style = sample_style(sample)
-    except UserError:
-        return 0  # It fails again when it is rendered, and becomes a row that says why.
-    return sum(style.width * style.height for _ in layout(messages(sample), style))
+    Raises
+    ------
+    UserError
+        If a record is damaged, or no sample of the data set is asked for.
+    """
+    draw, bins = settings.source.samples, settings.bin_names
+    found = [s for needles in settings.needles for s in draw(needles, settings.limit, settings.seed, bins)]
+    if not found:
+        raise UserError(f"{settings.data} has no sample of bin {', '.join(settings.bins) or 'any'} with these needles")
+    return found
 
 
 def share(everything: Sequence[Sample], shard: Shard) -> list[Sample]:
     """A shard's samples: longest first, dealt round robin. Neighbours are of like length, so batches pad little."""
-    order = sorted(everything, key=lambda s: (-length(s), s.id))
+    order = sorted(everything, key=lambda s: (-_length(s), s.id))
     return order[shard.index :: shard.count]
+
+
+def _length(sample: Sample) -> int:
+    try:
+        return length(sample)
+    except UserError:
+        return 0  # It fails again when it is rendered, and becomes a row that says why.

@@ -18,7 +18,7 @@ from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.plan import Arm, Identity, Shard, arms, config_hash, samples, share
 from freqq.runs.schema import Row, to_table
 from freqq.runs.settings import Settings
-from freqq.runs.sources import source
+from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import StopRequest
 
 Progress = Callable[[int, int], None]
@@ -69,7 +69,7 @@ def run(
         evaluator = BatchEvaluator(reader, settings, shard or Shard())
         with directory.lock(evaluator.shard):
             done = {row.key for row in directory.rows() if row.error is None or not retry_failed}
-            size = batch_size or source(settings.data).batch_size
+            size = batch_size or usual_batch_size(settings.source)
             _evaluate(evaluator, directory, share(everything, evaluator.shard), done, size, progress, stop)
     if shard is None:
         merge(directory.path)
@@ -119,7 +119,7 @@ def describe(settings: Settings, reader: Reader, todo: list[Arm], everything: li
         "settings": settings.as_json(),
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,
-        "data_revision": source(settings.data).revision,
+        "data_revision": settings.source.revision,
         "arms": [
             {"method": a.name, "level": a.level, "params": a.params, "config_hash": config_hash(settings, identity, a)}
             for a in todo

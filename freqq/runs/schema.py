@@ -23,8 +23,15 @@ class Row:
         ``none`` and ``baseline`` for the plain arm, in which nothing is compressed.
     params : str
         The method's parameters as JSON.
+    bin, bin_source : str
+        The bin of context length, and whether its tokens were counted (``o200k``) or estimated (``estimate``), or it
+        was stated with the sample (``file``).
     score : float in [0, 1]
-        0 for a sample that failed; `error` then says why.
+        MRCR's, or the word recall of a transcript; 0 for a sample that failed: `error` then says why.
+    exact : bool
+        Every character is right; in a transcript, but for white space.
+    cer, wer : float
+        Character and word error rate of a transcript; 1 if the sample failed.
     page_hash : str
         SHA-256 over the rendered pages, before any codec.
     density : float in [0, 1]
@@ -59,10 +66,13 @@ class Row:
     dtype: str
     started_at: datetime
     answer: str
+    bin_source: str = ""
     score: float = 0.0
     exact: bool = False
     prefix_ok: bool = False
     first_char_ok: bool = False
+    cer: float | None = None
+    wer: float | None = None
     response: str | None = None
     error: str | None = None
     density: float | None = None

@@ -7,10 +7,13 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from freqq.data.bins import parse_bin
+from freqq.data.dataset import DataSet
 from freqq.errors import UserError
 from freqq.levels import LEVELS
 from freqq.names import unknown
-from freqq.runs.sources import check_needles, source
+from freqq.runs.rendering import Rendering
+from freqq.runs.sources import check_needles, source, usual_new_tokens
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -24,7 +27,13 @@ class Settings:
     model, revision : str
         A short name, hub id or folder, and a hub revision.
     data : str
-        The data set's name.
+        The data set's name or path.
+    task : str or None
+        What is asked of the model; None: what the data set is made for.
+    bins : tuple of str
+        Ranges of context length, such as ``0-8k``; empty: all.
+    config, font, dpi : str, str, float or None
+        Glyph's rendering configuration, and what is to hold in place of its font and resolution. `mini` has its own.
     needles, methods, levels : tuples
         The run has every combination; level ``baseline`` means the plain arm alone.
     limit, seed : int
@@ -46,6 +55,11 @@ class Settings:
     revision: str | None = None
     dtype: str = "auto"
     data: str = "mini"
+    task: str | None = None
+    bins: tuple[str, ...] = ()
+    config: str | None = None
+    font: str | None = None
+    dpi: float | None = None
     needles: tuple[int, ...] = (2,)
     methods: tuple[str, ...] = ("token",)
     levels: tuple[str, ...] = ("ultra_mild",)
@@ -56,7 +70,14 @@ class Settings:
     max_new_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        check_needles(self.data, self.needles)
+        check_needles(self.source, self.needles)
+        parsed = [parse_bin(text) for text in self.bins]
+        if len(set().union(*parsed)) < sum(map(len, parsed)):
+            raise UserError(f"--bin {', '.join(self.bins)}: these ranges overlap")
+        if self.source.format != "mini":
+            self.rendering  # noqa: B018 - a bad font or configuration is the user's to hear of now
+        elif given := [n for n in ("config", "font", "dpi") if getattr(self, n) is not None]:
+            raise UserError(f"--{given[0]}: the pages of mini have a look of their own; leave it out")
         for level in self.levels:
             if level not in LEVELS:
                 raise unknown("level", level, (*LEVELS, "all"))
@@ -74,13 +95,30 @@ class Settings:
     @property
     def new_tokens(self) -> int:
         """The longest response."""
-        return self.max_new_tokens or source(self.data).max_new_tokens
+        return self.max_new_tokens or usual_new_tokens(self.source)
+
+    @property
+    def source(self) -> DataSet:
+        """The data set, for the run's task."""
+        return source(self.data, self.task)
+
+    @property
+    def bin_names(self) -> tuple[str, ...]:
+        """The bins that samples are taken from; empty: all."""
+        return tuple(name for text in self.bins for name in parse_bin(text))
+
+    @property
+    def rendering(self) -> Rendering:
+        """How the pages of chats look that have no style of their own."""
+        return Rendering.read(self.config, self.font, self.dpi)
 
     def as_json(self) -> dict[str, object]:
-        """The settings as they stand in ``run.json``; a model folder by its absolute path."""
+        """The settings as they stand in ``run.json``; files and folders by their absolute paths."""
         values = json.loads(json.dumps(asdict(self)))
-        if os.path.isdir(self.model):  # Path.is_dir raises if a name is too long to be one
-            values["model"] = str(Path(self.model).resolve())
+        for name in ("model", "data", "config", "font"):
+            given = getattr(self, name)
+            if given is not None and os.path.exists(given):  # Path.exists raises if a name is too long to be one
+                values[name] = str(Path(given).resolve())
         return values
 
     def directory(self) -> Path:
@@ -88,6 +126,11 @@ class Settings:
         values = self.as_json()
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
         needles = "+".join(map(str, self.needles))
-        parts = [f"{self.data}-{needles}needle", Path(self.model).name, "+".join(self.methods), "+".join(self.levels)]
+        parts = [
+            f"{Path(self.data).name}-{needles}needle",
+            Path(self.model).name,
+            "+".join(self.methods),
+            "+".join(self.levels),
+        ]
         name = "_".join([*parts, f"n{self.limit}", f"s{self.seed}"])
         return Path("runs") / f"{re.sub(r'[^A-Za-z0-9_+.-]', '-', name)[:120]}_{digest}"

@@ -1,55 +1,59 @@
-"""The data sets that an evaluation can draw from, by name."""
+"""The data of an evaluation: which set, for which task, and what suits it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
 
-from freqq.data.mini import NEEDLES, REVISION, mini
-from freqq.data.sample import Sample
+from freqq.data.dataset import DataSet
+from freqq.data.load import load
 from freqq.errors import UserError
-from freqq.names import unknown
+
+MOST_ENTRIES = 20_000
+"""Of a folder, what is looked at for changes; `load` refuses one that has more."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """A data set.
+def source(name: str, task: str | None = None) -> DataSet:
+    """The data set of a name or path, for a task (None: its own).
 
-    Parameters
-    ----------
-    samples : callable
-        ``samples(needles, limit, seed)`` yields the samples of one needle count; the same ones for the same arguments.
-    revision : str
-        Changes whenever `samples` would yield others.
-    needles : tuple of int
-        The needle counts that it has.
-    task : str
-        What is asked and how it is graded.
-    batch_size : int
-        Samples that are read together unless the user says otherwise; without influence on the rows.
-    max_new_tokens : int
-        Longest response unless the user says otherwise. Glyph's protocol allows 8192 for MRCR.
+    Raises
+    ------
+    UserError
+        If there is none, its files are damaged, or it does not fit the task.
     """
-
-    samples: Callable[[int, int, int], Iterator[Sample]]
-    revision: str
-    needles: tuple[int, ...]
-    task: str = "mrcr"
-    batch_size: int = 1
-    max_new_tokens: int = 8192
+    path = Path(name)
+    found = [path] if path.is_file() else islice(path.rglob("*"), MOST_ENTRIES) if path.is_dir() else []
+    files = sorted(p for p in found if p.is_file())
+    return _source(name, task, tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files))
 
 
-SOURCES = {"mini": Source(mini, REVISION, NEEDLES, batch_size=20, max_new_tokens=64)}
+@lru_cache(maxsize=4)
+def _source(name: str, task: str | None, stamp: tuple[tuple[str, int, int], ...]) -> DataSet:
+    found = load(name)
+    return found if task is None else found.with_task(task)
 
 
-def source(name: str) -> Source:
-    """The data set of a name; an unknown one is a `UserError` that suggests the nearest."""
-    if name not in SOURCES:
-        raise unknown("data", name, SOURCES)
-    return SOURCES[name]
-
-
-def check_needles(name: str, needles: tuple[int, ...]) -> None:
+def check_needles(data: DataSet, needles: tuple[int, ...]) -> None:
     """Refuse needle counts that a data set does not have."""
-    known = source(name).needles
     for count in needles:
-        if count not in known:
-            raise UserError(f"--needle {count}: {name} has {', '.join(map(str, known))} needles")
+        if count not in data.needles:
+            known = "no needles: leave out --needle" if data.needles == (0,) else f"{_listed(data.needles)} needles"
+            raise UserError(f"--needle {count}: {data.name} has {known}")
+
+
+def usual_needles(data: DataSet) -> tuple[int, ...]:
+    """The needle counts that are asked for unless the user says so: 2, or all if there is no such chat."""
+    return (2,) if 2 in data.needles else data.needles
+
+
+def usual_batch_size(data: DataSet) -> int:
+    """Samples that are read together unless the user says so; without influence on the rows."""
+    return 20 if data.format == "mini" else 1
+
+
+def usual_new_tokens(data: DataSet) -> int:
+    """The longest response unless the user says so. Glyph's protocol allows 8192 for MRCR."""
+    return {"mrcr": 64, "transcribe": 512}[data.task] if data.format == "mini" else 8192
+
+
+def _listed(needles: tuple[int, ...]) -> str:
+    return ", ".join(map(str, needles))

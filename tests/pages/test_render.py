@@ -4,12 +4,13 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.pages.render import Atlas, atlas, draw, layout, render, wrap
-from freqq.pages.style import Style, font_file
+from freqq.pages.atlas import atlas
+from freqq.pages.draw import draw
+from freqq.pages.render import layout, render, wrap
+from freqq.pages.style import Style
 
 TEXTS = st.text(st.sampled_from("abcij mWw.-é\n"), max_size=120)
 WORDS = ["User: write a poem about tapirs", "Assistant: old river stone, quick wagon.", "x" * 300, "", "two\nlines"]
@@ -17,7 +18,7 @@ WORDS = ["User: write a poem about tapirs", "Assistant: old river stone, quick w
 
 @given(TEXTS, st.floats(20, 200))
 def test_wrapping_loses_no_text_and_fits(text, width):
-    glyphs = atlas("DejaVuSans", 9.0)
+    glyphs = atlas("DejaVuSans", 9.0, hinted=True)
     lines = wrap(text, width, glyphs)
     assert "".join("".join(lines).split()) == "".join(text.split())
     assert all(glyphs.width(line) <= width + 1e-6 for line in lines)
@@ -25,7 +26,7 @@ def test_wrapping_loses_no_text_and_fits(text, width):
 
 @given(TEXTS)
 def test_a_text_that_fits_is_left_alone(text):
-    glyphs = atlas("DejaVuSans", 9.0)
+    glyphs = atlas("DejaVuSans", 9.0, hinted=True)
     paragraphs = text.split("\n")
     assert [" ".join(line.split()) for line in wrap(text, 1e6, glyphs)] == [" ".join(p.split()) for p in paragraphs]
 
@@ -33,7 +34,7 @@ def test_a_text_that_fits_is_left_alone(text):
 @given(st.lists(TEXTS, max_size=6), st.integers(60, 300), st.integers(40, 200))
 def test_every_line_stands_inside_the_margins_and_none_is_lost(texts, width, height):
     style = Style(width=width, height=height, margin_left=7, margin_right=5, margin_top=6, margin_bottom=4)
-    glyphs = atlas(style.font, style.font_size)
+    glyphs = atlas(style.font, style.font_size, hinted=True)
     pages = list(layout(texts, style))
     inner = width - 12
     assert [line.text for page in pages for line in page] == [text for t in texts for text in wrap(t, inner, glyphs)]
@@ -83,21 +84,3 @@ def test_only_the_last_page_is_cropped():
     whole = list(render(["word " * 60], replace(style, crop_to=0)))[-1]
     assert (whole.pixels[: last.pixels.shape[0]] == last.pixels).all()
     assert (whole.pixels[last.pixels.shape[0] :] == 255).all()
-
-
-def test_glyphs_agree_with_pillow_drawing_the_whole_line():
-    from PIL import Image, ImageDraw, ImageFont
-
-    flush = {"margin_left": 0, "margin_top": 0, "margin_bottom": 0, "line_height": 28}
-    style = Style(width=140, height=30, font="DejaVuSansMono", font_size=14336 / 1233, **flush)
-    page = next(render(["grid of tokens"], style))
-    font = ImageFont.truetype(font_file(style.font), style.font_size, layout_engine=ImageFont.Layout.BASIC)
-    image = Image.new("L", (140, 30), 255)
-    top = round((28 - sum(font.getmetrics())) / 2)
-    ImageDraw.Draw(image).text((0, top), "grid of tokens", font=font, fill=0)
-    assert (page.pixels == np.asarray(image)).all()
-
-
-def test_mono_glyphs_are_seven_pixels_wide():
-    glyphs = Atlas("DejaVuSansMono", 14336 / 1233)
-    assert [glyphs.advance(c) for c in "iW m."] == pytest.approx([7.0] * 5, abs=1 / 32)

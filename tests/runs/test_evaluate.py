@@ -10,7 +10,8 @@ from freqq.glm.load import load_reader
 from freqq.glm.reader import Reader
 from freqq.pages.render import render
 from freqq.runs.evaluate import BatchEvaluator, after_thinking, stage
-from freqq.runs.plan import Shard, arms, messages, sample_style
+from freqq.runs.plan import Shard, arms
+from freqq.runs.rendering import messages, sample_style
 from freqq.runs.settings import Settings
 
 SETTINGS = Settings(methods=("token", "image"), levels=("mild", "extreme"), limit=4, max_new_tokens=6)

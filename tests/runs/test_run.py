@@ -12,6 +12,7 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
+from freqq.data.dataset import DataSet
 from freqq.data.mini import mini
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
@@ -20,7 +21,6 @@ from freqq.runs.directory import PARTS, RunDirectory, read_metadata
 from freqq.runs.plan import Shard
 from freqq.runs.run import merge, run
 from freqq.runs.settings import Settings
-from freqq.runs.sources import Source
 
 KEPT = (
     "sample_id config_hash needles method level params score exact response error prompt_tokens vision_tokens".split()
@@ -117,12 +117,13 @@ def test_nothing_is_written_if_the_model_cannot_be_loaded(settings, tmp_path):
 def test_failures_are_rows_and_can_be_tried_again(settings, tmp_path, monkeypatch):
     broken = {"mini_2needle_s0-1"}
 
-    def sometimes(needles: int, limit: int, seed: int) -> Iterator[Sample]:
-        for sample in mini(needles, limit, seed):
+    def sometimes(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+        for sample in mini(needles or 2, limit or 10, seed):
             yield replace(sample, style={**sample.style, "widht": 1}) if sample.id in broken else sample
 
-    monkeypatch.setitem(sources.SOURCES, "chats", Source(sometimes, "chats-1", (2,)))
-    mended = replace(settings, data="chats", needles=(2,))
+    found = DataSet("sometimes", "mini", "1", (2,), "mrcr", sometimes)
+    monkeypatch.setattr(sources, "load", lambda name: found)
+    mended = replace(settings, data="sometimes", needles=(2,))
     first = RunDirectory(run(mended, tmp_path / "run")).read()
     assert {r.sample_id for r in first if r.error} == broken
     broken.clear()
@@ -134,12 +135,12 @@ def test_failures_are_rows_and_can_be_tried_again(settings, tmp_path, monkeypatc
 
 
 def test_a_run_in_which_everything_failed_is_an_error(settings, tmp_path, monkeypatch):
-    def never(needles: int, limit: int, seed: int) -> Iterator[Sample]:
-        return (replace(s, question="x" * 600) for s in mini(needles, limit, seed))
+    def never(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+        return (replace(s, question="x" * 600) for s in mini(needles or 2, limit or 10, seed))
 
-    monkeypatch.setitem(sources.SOURCES, "chats", Source(never, "chats-1", (2,)))
+    monkeypatch.setattr(sources, "load", lambda name: DataSet("never", "mini", "1", (2,), "mrcr", never))
     with pytest.raises(FreqqError, match="all 10 answers failed"):
-        run(replace(settings, data="chats", needles=(2,)), tmp_path / "run")
+        run(replace(settings, data="never", needles=(2,)), tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -12,8 +12,10 @@ DESIGN = (
     "score exact prefix_ok first_char_ok response answer error density page_hash pages page_pixels image_bytes_raw "
     "image_bytes vision_tokens_full vision_tokens token_bytes_raw token_bytes prompt_tokens new_tokens kv_bytes "
     "render_ms encode_ms decode_ms vision_ms compress_ms prefill_ms decode_ms_per_token peak_memory_bytes device dtype "
-    "started_at"
+    "started_at "
+    "bin_source cer wer"
 ).split()
+"""The design's, and what telling bins and grading transcripts adds."""
 
 
 def make_row(**columns: object) -> Row:

@@ -1,0 +1,95 @@
+"""``freqq data``: what is in a data set."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from freqq.data.dataset import DataSet
+    from freqq.data.describe import Description
+
+app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="mini, mrcr, or a file or folder.", show_default=False)]
+Limit = Annotated[
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Look at the first N samples of each needle count.")
+]
+SHOWN = 400
+"""Characters of the example's texts that are printed."""
+
+
+@app.callback()
+def data() -> None:
+    """Commands about data sets."""
+
+
+@app.command()
+def info(
+    name: Name,
+    limit: Limit = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
+) -> None:
+    """Count a data set's samples by needles and length of context, show how long its chats are, and one sample."""
+    from freqq.data.describe import describe
+    from freqq.data.load import load
+
+    found = load(name)
+    described = describe(found, limit)
+    if as_json:
+        _print_json(found, described)
+    else:
+        _print_tables(found, described)
+
+
+def _print_json(data: "DataSet", described: "Description") -> None:
+    import json
+
+    values: dict[str, Any] = {
+        "name": data.name,
+        "format": data.format,
+        "revision": data.revision,
+        "task": data.task,
+        "counts": [{"needles": n, "bin": b, "samples": c} for (n, b), c in described.counts.items()],
+        "bin_sources": described.bin_sources,
+        "lengths": {what: asdict(spread) for what, spread in described.lengths.items()},
+        "example": asdict(described.example),
+    }
+    typer.echo(json.dumps(values, indent=2, default=str))
+
+
+def _print_tables(data: "DataSet", described: "Description") -> None:
+    from freqq.cli.files_table import show
+    from freqq.data.bins import BEYOND, BINS
+
+    order = [*BINS, BEYOND]
+    bins = sorted({b for _, b in described.counts}, key=lambda b: order.index(b) if b in order else -1)
+    needles = sorted({n for n, _ in described.counts})
+    counts = [[described.counts.get((n, b), 0) for b in bins] for n in needles]
+    source = " and ".join(described.bin_sources)
+    show(
+        f"{data.name}: {data.format} data for the task {data.task}, revision {data.revision}",
+        ("needles", *bins, "all"),
+        [(str(n), *map(str, row), str(sum(row))) for n, row in zip(needles, counts, strict=True)],
+        f"context length by {source}",
+    )
+    show(
+        "Length of a chat; tokens are estimated",
+        ("", "min", "median", "mean", "max"),
+        [(what, *(f"{value:,.0f}" for value in asdict(s).values())) for what, s in described.lengths.items()],
+        "",
+    )
+    example = described.example
+    typer.echo(f"example {example.id}")
+    for turn in example.turns[:2]:
+        typer.echo(f"  {turn.role or 'text'}: {_start(turn.text)}")
+    if len(example.turns) > 2:
+        typer.echo(f"  ... {len(example.turns) - 2} more messages")
+    if example.question:
+        typer.echo(f"  question: {_start(example.question)}\n  answer: {_start(example.answer)}")
+
+
+def _start(text: str) -> str:
+    """The beginning of a text, on one line, with nothing in it that a terminal would obey."""
+    plain = "".join(c if c.isprintable() else " " for c in text[:SHOWN])
+    return plain + ("..." if len(text) > SHOWN else "")

@@ -1,0 +1,100 @@
+"""``freqq render``: chats to page images, as Glyph renders them."""
+
+import re
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from freqq.cli import options as o
+
+if TYPE_CHECKING:
+    from freqq.data.sample import Sample
+    from freqq.runs.rendering import Rendering
+
+Chat = Annotated[
+    str,
+    typer.Argument(
+        metavar="CHAT", help="A chat (JSON, JSON Lines, text), or any data that 'freqq data info' reads.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pages.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Render the first N chats only.")]
+
+
+def render(
+    chat: Chat,
+    out: Out = Path("pages"),
+    config: o.Config = None,
+    dpi: o.Dpi = None,
+    font: o.Font = None,
+    limit: Limit = None,
+) -> None:
+    """Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.
+
+    Writes page-0001.png and so on, and pages.parquet with each page's text, size and hash; in a folder of its own for
+    each chat if there are several.
+    """
+    from freqq.cli.files_table import show
+    from freqq.cli.outputs import OutputFolder
+    from freqq.data.load import load
+    from freqq.errors import UserError
+    from freqq.runs.rendering import Rendering
+
+    rendering = Rendering.read(config, font, dpi)
+    samples = load(chat).samples(limit=limit)
+    first = list(islice(samples, 2))
+    if not first:
+        raise UserError(f"{chat} has no chat to render")
+    OutputFolder(out).check([], [])
+    names: set[str] = set()
+    rows = []
+    for sample in chain(first, samples):
+        folder = out / _name(sample.id, names) if len(first) > 1 else out
+        pages = _render(sample, rendering, OutputFolder(folder))
+        sizes = sorted({f"{p['width']}x{p['height']}" for p in pages})
+        shown = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes"
+        rows.append((sample.id, f"{len(pages):,}", shown, f"{sum(p['png_bytes'] for p in pages):,}"))
+    show(
+        "Chats as pages; sizes in pixels and in bytes of PNG",
+        ("chat", "pages", "pixels", "PNG"),
+        rows,
+        f"pages and pages.parquet are in {out}",
+    )
+
+
+def _render(sample: "Sample", rendering: "Rendering", folder: Any) -> list[dict[str, Any]]:
+    """Write a chat's pages as they are drawn: no more than one is in memory."""
+    from freqq.pages.png import png_bytes
+
+    rows: list[dict[str, Any]] = []
+    for number, page in enumerate(rendering.pages(sample), start=1):
+        name, content = f"page-{number:04}.png", png_bytes(page)
+        folder.write(name, content)
+        rows.append(
+            {
+                "sample_id": sample.id,
+                "page": number,
+                "file": name,
+                "width": page.pixels.shape[1],
+                "height": page.pixels.shape[0],
+                "lines": len(page.lines),
+                "text": page.text,
+                "sha256": page.sha256,
+                "png_bytes": len(content),
+            }
+        )
+    folder.write_table("pages.parquet", rows)
+    return rows
+
+
+def _name(sample_id: str, taken: set[str]) -> str:
+    """A folder name for a sample, unlike those of the others and below the output folder whatever the id says."""
+    plain = re.sub(r"[^\w+=.-]", "_", sample_id).lstrip(".")[:100] or "chat"
+    name, number = plain, 2
+    while name in taken:
+        name, number = f"{plain}-{number}", number + 1
+    taken.add(name)
+    return name

@@ -1,0 +1,60 @@
+"""Values out of records that somebody else wrote: of the right type, of bounded size, and named where they are not."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from freqq.errors import UserError
+
+MOST_CHARACTERS = 2**26
+"""Longest text of one record (67 million characters). MRCR's longest prompt has 5 million."""
+
+Record = Mapping[str, Any]
+
+
+def value(record: Record, name: str, where: str) -> Any:
+    """A field of a record; `where` names the record in the error."""
+    if name not in record:
+        raise UserError(f"{where}: field {name!r} is missing")
+    return record[name]
+
+
+def text(record: Record, name: str, where: str) -> str:
+    """A text field.
+
+    Raises
+    ------
+    UserError
+        If it is missing, no text, or over `MOST_CHARACTERS` long.
+    """
+    found = value(record, name, where)
+    if not isinstance(found, str):
+        raise UserError(f"{where}: field {name!r} has to be text, not {kind(found)}")
+    return bounded(found, f"{where}: field {name!r}")
+
+
+def bounded(found: str, where: str) -> str:
+    """A text that is neither too long nor has lone surrogates: those, which no encoding knows, become U+FFFD."""
+    if len(found) > MOST_CHARACTERS:
+        raise UserError(f"{where} has {len(found):,} characters; the most is {MOST_CHARACTERS:,}")
+    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _has_surrogate(found) else found
+
+
+def listed(names: Iterable[object]) -> str:
+    """The first names of a file's fields or columns, quoted and cut so that they stay on a line."""
+    shown = [repr(str(name)[:40]) for name in islice(names, 12)]
+    return ", ".join(shown) or "nothing"
+
+
+def kind(found: object) -> str:
+    """What a value is, in the words of JSON."""
+    names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+    return "null" if found is None else names.get(type(found), type(found).__name__)
+
+
+def _has_surrogate(found: str) -> bool:
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -1,0 +1,84 @@
+"""Glyph's processed files: ``processed_2needle_0-128k.json`` (an array) and ``.jsonl`` (after rendering)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from os.path import isfile  # false, rather than an error, for a name that no file can have
+from pathlib import Path
+from typing import Any
+
+from freqq.data.bins import BINS
+from freqq.data.fields import kind, text
+from freqq.data.json_values import json_values
+from freqq.data.sample import Sample, Turn
+from freqq.errors import UserError
+
+FIELDS = ("unique_id", "question", "answer", "context", "random_string_to_prepend", "image_paths")
+
+MOST_PAGES = 100_000
+_NEEDLES = re.compile(r"(?<!\d)(\d{1,2})needle")
+_BIN = re.compile("|".join(rf"(?<!\d){name}(?![\dk])" for name in BINS))
+
+
+def glyph_samples(path: Path) -> Iterator[Sample]:
+    """The records of a file as they are. See `glyph_sample` for what is refused."""
+    return (glyph_sample(item.value, path, f"{path}, line {item.line}") for item in json_values(path))
+
+
+def glyph_sample(record: object, path: Path, where: str) -> Sample:
+    """One record as it is: its `context` is what is rendered, its `image_paths` are pages that were.
+
+    Needles and bin are read from `unique_id` (``2needle_0k_8k.parquet-0``), the needles else from the file's name.
+
+    Raises
+    ------
+    UserError
+        If a field is missing or of another type, if there is neither context nor pages, or a page's file is missing.
+    """
+    if not isinstance(record, dict):
+        raise UserError(f"{where}: expected an object, not {kind(record)}")
+    unique_id = text(record, "unique_id", where)
+    images = _images(record.get("image_paths"), path, where)
+    shown = text(record, "context", where) if "context" in record or not images else ""
+    if not shown and not images:
+        raise UserError(f"{where}: 'context' is empty and there are no 'image_paths', so there is nothing to read")
+    needles = _NEEDLES.search(unique_id) or _NEEDLES.search(path.name)
+    stated = _BIN.search(unique_id)
+    return Sample(
+        id=unique_id,
+        needles=int(needles[1]) if needles else 0,
+        bin=stated[0] if stated else "",
+        bin_source="file" if stated else "",
+        turns=(Turn("", shown),) if shown else (),
+        question=text(record, "question", where),
+        answer=text(record, "answer", where),
+        prefix=text(record, "random_string_to_prepend", where),
+        config=_config(record.get("config"), where),
+        images=images,
+    )
+
+
+def _config(found: object, where: str) -> Mapping[str, Any] | None:
+    if found is None or isinstance(found, dict):
+        return found
+    raise UserError(f"{where}: field 'config' has to be an object, not {kind(found)}")
+
+
+def _images(found: object, path: Path, where: str) -> tuple[Path, ...]:
+    """The page files, relative ones found from the file's own folder, one above it, or the working directory."""
+    if found is None:
+        return ()
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise UserError(f"{where}: field 'image_paths' has to be a list of file names")
+    if len(found) > MOST_PAGES:
+        raise UserError(f"{where}: field 'image_paths' names {len(found):,} pages; the most is {MOST_PAGES:,}")
+    roots = (path.parent, *list(path.resolve().parents)[1:4], Path())
+    return tuple(_image(name, roots, where) for name in found)
+
+
+def _image(name: str, roots: tuple[Path, ...], where: str) -> Path:
+    for root in roots:
+        if isfile(root / name):
+            return root / name
+    raise UserError(
+        f"{where}: there is no page {name[:200]!r}; put it there, or remove 'image_paths' to have it rendered"
+    )

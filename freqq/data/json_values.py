@@ -1,0 +1,138 @@
+"""Read JSON arrays, JSON Lines and single JSON values alike, a record at a time."""
+
+import codecs
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from freqq.data.fields import MOST_CHARACTERS
+from freqq.errors import UserError
+
+CHUNK = 2**20
+"""Bytes that are read at a time."""
+
+LONGEST_TOKEN = 12
+"""An error this near the end of what was read may be a literal, an escape or a number that goes on in what was not."""
+
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True)
+class Item:
+    """A value of a JSON file.
+
+    Parameters
+    ----------
+    value : object or list
+        What `json` makes of it; never a number, text or literal.
+    line : int
+        Where it begins, from 1.
+    array : int, optional
+        Which of the file's outermost arrays it is an element of, from 0; None for a value that stands by itself.
+    """
+
+    value: Any
+    line: int
+    array: int | None
+
+
+def json_values(path: Path) -> Iterator[Item]:
+    """The records of a JSON file: the elements of its array, its lines, or its only value.
+
+    Holds one record and a chunk at a time, however long the file.
+
+    Raises
+    ------
+    UserError
+        With file and line, if it is not JSON, not UTF-8, nested too deeply, or a record is too long.
+    """
+    with path.open("rb") as file:
+        yield from _Reader(path, file).items()
+
+
+class _Reader:
+    """A window on a file's text that grows until the next value is whole, and forgets what was read."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.file = path, file
+        self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.window, self.at, self.line, self.ended = "", 0, 1, False
+
+    def items(self) -> Iterator[Item]:
+        arrays = 0
+        while head := self.peek():
+            if head == "[":
+                yield from self.elements(arrays)
+                arrays += 1
+            else:
+                line = self.line
+                yield Item(self.value(), line, None)
+
+    def elements(self, array: int) -> Iterator[Item]:
+        """The elements of the outermost array that begins here."""
+        self.at += 1
+        head = self.peek()
+        while head != "]":
+            line = self.line
+            yield Item(self.value(), line, array)
+            if (head := self.peek()) not in (",", "]"):
+                raise self.error("',' or ']' is missing after an element of the array")
+            if head == ",":
+                self.at += 1
+                self.peek()
+        self.at += 1
+
+    def peek(self) -> str:
+        """The next character that is not blank, or nothing at the end."""
+        while True:
+            while self.at < len(self.window) and (character := self.window[self.at]) in " \t\r\n":
+                self.line += character == "\n"
+                self.at += 1
+            if self.at < len(self.window):
+                return self.window[self.at]
+            if self.ended:
+                return ""
+            self.read()
+
+    def value(self) -> Any:
+        """Decode the value that begins here, reading twice as much as long as it is cut off."""
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.window, self.at)
+            except RecursionError as error:
+                raise self.error("it is nested too deeply") from error
+            except JSONDecodeError as error:
+                cut = error.pos >= len(self.window) - LONGEST_TOKEN or error.msg.startswith("Unterminated string")
+                if self.ended or not cut:
+                    lines = self.window.count("\n", self.at, error.pos)
+                    raise self.error(error.msg, lines) from error
+                self.read()
+            except ValueError as error:  # a whole number of more digits than Python reads
+                raise self.error(str(error)) from error
+            else:
+                if not isinstance(value, dict | list):
+                    raise self.error(f"expected an object or a list, not {self.window[self.at : end][:20]}")
+                self.line += self.window.count("\n", self.at, end)
+                self.at = end
+                return value
+
+    def read(self) -> None:
+        """Forget what was read and append as much as is left of it, at least a chunk."""
+        self.window, self.at = self.window[self.at :], 0
+        if len(self.window) > MOST_CHARACTERS:
+            raise self.error(f"it is longer than {MOST_CHARACTERS:,} characters")
+        data = self.file.read(max(CHUNK, len(self.window)))
+        self.ended = not data
+        try:
+            self.window += self.decoder.decode(data, final=self.ended)
+        except UnicodeDecodeError as error:
+            lines = self.window.count("\n") + error.object.count(b"\n", 0, error.start)
+            line = self.line + lines
+            raise UserError(f"{self.path}, line {line}: it is not UTF-8; convert it (iconv -t UTF-8)") from error
+
+    def error(self, what: str, lines: int = 0) -> UserError:
+        start = f" of a value that begins on line {self.line}" if lines else ""
+        return UserError(f"{self.path}, line {self.line + lines}{start}: malformed JSON: {what}")

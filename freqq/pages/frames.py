@@ -1,0 +1,149 @@
+"""Paragraphs onto pages, as reportlab's ``SimpleDocTemplate`` flows them: where each line's pen starts, in points."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from freqq.errors import UserError
+from freqq.pages.atlas import pdf_number
+from freqq.pages.glyph import FRAME_PADDING, GlyphConfig
+from freqq.pages.markup import Part, paragraphs, single, words
+from freqq.pages.setline import SetLine, rejoin
+from freqq.pages.typeset import marked_lines, plain_lines
+from freqq.pages.widths import Widths, widths
+
+FUZZ = 1e-6
+MAX_LINES = 1 << 14
+"""More lines than fit on any page."""
+
+
+@dataclass(frozen=True)
+class PlacedLine:
+    """A line of a block: how far right of the block's indent its pen starts, and what is added to every space (pt)."""
+
+    x: float
+    word_space: float
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one page shows of a paragraph: lines between `top` and `bottom` (pt over the page's lower edge)."""
+
+    top: float
+    bottom: float
+    lines: tuple[PlacedLine, ...]
+
+
+class _Lines:
+    """The lines of a paragraph that were not placed yet, broken only when they are looked at."""
+
+    def __init__(self, paragraph: str, config: GlyphConfig, measure: Widths) -> None:
+        first, later = config.line_widths
+        alone = single(paragraph, config.newline)
+        self.marked = alone is None
+        self._broken: Iterator[SetLine] = iter(())
+        if alone is None:
+            self._broken = marked_lines(words(paragraph, config.newline), first, later, measure)
+        elif alone[1]:
+            self._broken = plain_lines(alone, first, later, measure)
+        self._ahead: list[SetLine] = []
+        self._later = later
+
+    def peek(self, count: int) -> int:
+        """How many of the next `count` lines there are."""
+        self._ahead += islice(self._broken, max(0, count - len(self._ahead)))
+        return min(count, len(self._ahead))
+
+    def take(self, count: int) -> list[SetLine]:
+        """The next `count` lines."""
+        taken, self._ahead = self._ahead[:count], self._ahead[count:]
+        return taken
+
+    def put_break(self) -> None:
+        """Let the next line be an empty one."""
+        self._ahead.insert(0, SetLine(((None, ""),), self._later, 0, True))
+
+
+def flow(text: str, config: GlyphConfig) -> Iterator[tuple[Block, ...]]:
+    """Place a text on pages, one at a time; an empty text has one empty page.
+
+    Raises
+    ------
+    UserError
+        If a page has no room for two lines and a paragraph needs them: reportlab leaves no line alone.
+    """
+    measure = widths(config.font_path, config.font_size)
+    leading = config.leading
+    bottom = config.margin_y + FRAME_PADDING
+    start = config.margin_y + (config.page_size[1] - 2 * config.margin_y) - FRAME_PADDING
+    blocks: list[Block] = []
+    y, after, at_top = start, 0.0, True
+
+    for paragraph in paragraphs(text, config.newline_markup):
+        lines = _Lines(paragraph, config, measure)
+        indent = config.first_line_indent
+        fresh, more = False, True
+        while more:
+            before = 0.0 if at_top else max(config.space_before - after, 0.0)
+            room = y - bottom - before
+            fitting = min(int((room + FUZZ) / leading), MAX_LINES) if room > 0 else 0
+            count = lines.peek(fitting + 1)
+            more = count > fitting or room <= 0
+            if more:
+                count = int(room / leading) if room > 0 else 0
+            if more and count <= 1 and fresh:
+                raise UserError(
+                    f"a page {config.page_size[1]:g} pt high has no room for two lines of {leading:g} pt"
+                    " between its margins: make it higher"
+                )
+            if not more or count > 1:
+                taken = lines.take(count)
+                ends = not more or taken[-1].forced
+                if more:
+                    taken = _part(taken, lines, config.line_widths[1])
+                top = y - before
+                y = top - len(taken) * leading
+                placed = _place(taken, indent, ends, lines.marked, config.alignment)
+                blocks.append(Block(top, y, tuple(placed)))
+                y -= config.space_after
+                after = config.space_after
+                at_top = at_top and y == start
+                indent = 0.0
+            if more:
+                yield tuple(blocks)
+                blocks = []
+                y, after, at_top, fresh = start, 0.0, True, True
+    yield tuple(blocks)
+
+
+def _part(taken: list[SetLine], rest: _Lines, later: float) -> list[SetLine]:
+    """The lines of a page that ends within a paragraph: reportlab leaves a line break at its end with the rest."""
+    if not taken[-1].forced:
+        return rejoin(taken, later)
+    rest.put_break()
+    return [*taken[:-1], taken[-1]._replace(forced=False)] if taken[-1].parts else taken[:-1]
+
+
+def _place(taken: list[SetLine], indent: float, ends: bool, marked: bool, alignment: str) -> Iterator[PlacedLine]:
+    """Align the lines of a block. `indent` is the first one's; `ends`: the last one is not justified.
+
+    A PDF moves the pen by differences that are rounded to a few decimals. They are added up here as a viewer does it,
+    since a pen that comes to stand on the other side of a quarter of a pixel is drawn differently.
+    """
+    pen = moved = 0.0  # `moved`: what the last operator moved the pen by, if the next one will be merged with it
+    for number, line in enumerate(taken):
+        offset = line.shift(alignment) + (0.0 if number else indent)
+        word_space = line.word_space(alignment, ends and number == len(taken) - 1)
+        turned = alignment in ("CENTER", "RIGHT") and word_space != 0
+        if turned and not marked:
+            moved = 0.0
+        # reportlab forgets to move the pen to such a marked line that must shrink, but moves it back.
+        if not (turned and marked) and abs(offset) > FUZZ:
+            pen -= moved
+            pen += pdf_number(offset + moved)
+        yield PlacedLine(pen, pdf_number(word_space), line.parts)
+        moved = 0.0
+        if abs(offset) > FUZZ:
+            moved = pdf_number(-offset)
+            pen += moved

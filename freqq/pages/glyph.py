@@ -1,0 +1,240 @@
+"""Glyph's rendering configuration, read as it is."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from reprlib import repr as brief
+from typing import Any
+
+from freqq.errors import UserError
+from freqq.pages.markup import Color, Tag, parse_markup
+from freqq.pages.style import MAX_PAGE_SIDE, font_file
+from freqq.pages.values import color, maybe_color, maybe_number, number, size, switch, text
+
+ALIGNMENTS = ("LEFT", "CENTER", "RIGHT", "JUSTIFY")
+FRAME_PADDING = 6.0
+"""What reportlab's frame keeps free inside the margins, on each side (pt)."""
+
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+MAX_CONFIG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class GlyphConfig:
+    """The keys of Glyph's ``config.json``, underscores for hyphens; lengths in points, colours as RGB of 0 to 255.
+
+    The defaults are those of Glyph's evaluation: 595 x 842 pt at 72 dpi, margins of 10, 9 pt text on 10 pt lines.
+    Its font is Verdana; the default here is DejaVu Sans, which is free and has Verdana's proportions.
+
+    Parameters
+    ----------
+    page_size : (float, float)
+        Width and height.
+    dpi : float
+        Pixels an inch; 72 makes a point a pixel.
+    margin_x, margin_y : float
+        Left and right, top and bottom. The text starts `FRAME_PADDING` further in. A cropped page keeps this many
+        *pixels* beside its text, whatever the dpi, as Glyph's do.
+    font_path : str
+        A TrueType file, or a name that `freqq.pages.style.font_file` knows.
+    line_height : float or None
+        Distance of two baselines; one point more than `font_size` unless it is given.
+    alignment : {"LEFT", "CENTER", "RIGHT", "JUSTIFY"}
+    horizontal_scale : float
+        Factor of the finished page's width (bicubic).
+    border_padding : float
+        How far a paragraph's background and border reach over its text.
+    para_bg_color, para_border_color : RGB or None
+        Nothing is painted for None.
+    newline_markup : str
+        What stands for a newline: ``<br/>``, or a visible mark like ``<font color="#FF0000"> \\n </font>``.
+    auto_crop_width, auto_crop_last_page : bool
+        Cut what is blank right of the text, and below it on the last page.
+
+    Raises
+    ------
+    UserError
+        If a page that looks like this cannot be made, or there is no room for text on it.
+    """
+
+    page_size: tuple[float, float] = (595.0, 842.0)
+    dpi: float = 72.0
+    margin_x: float = 10.0
+    margin_y: float = 10.0
+    font_path: str = "DejaVuSans"
+    font_size: float = 9.0
+    line_height: float | None = None
+    font_color: Color = BLACK
+    alignment: str = "LEFT"
+    horizontal_scale: float = 1.0
+    first_line_indent: float = 0.0
+    left_indent: float = 0.0
+    right_indent: float = 0.0
+    space_before: float = 0.0
+    space_after: float = 0.0
+    border_width: float = 0.0
+    border_padding: float = 0.0
+    page_bg_color: Color = WHITE
+    para_bg_color: Color | None = WHITE
+    para_border_color: Color | None = None
+    newline_markup: str = "<br/>"
+    auto_crop_width: bool = True
+    auto_crop_last_page: bool = True
+
+    def __post_init__(self) -> None:
+        _within("font-size", self.font_size, 0.5, 512)
+        _within("line-height", self.leading, 0.5, 2048)
+        _within("dpi", self.dpi, 1, 2400)
+        _within("horizontal-scale", self.horizontal_scale, 0.01, 100)
+        for side in self.page_size:
+            _within("page-size", side, 1, 100_000)
+        for name in ("margin_x", "margin_y", "space_before", "space_after", "border_width", "border_padding"):
+            _within(_key(name), getattr(self, name), 0, 10_000)
+        for name in ("first_line_indent", "left_indent", "right_indent"):
+            _within(_key(name), getattr(self, name), -10_000, 10_000)
+        if self.alignment not in ALIGNMENTS:
+            raise UserError(f"alignment {self.alignment!r}: must be one of {', '.join(ALIGNMENTS)}")
+        for side in (*self.page_pixels, round(self.page_pixels[0] * self.horizontal_scale)):
+            if not 1 <= side <= MAX_PAGE_SIDE:
+                raise UserError(
+                    f"a page of {side} px: each side must have 1 to {MAX_PAGE_SIDE} px; mind page-size and dpi"
+                )
+        if min(self.line_widths) < self.font_size:
+            raise UserError(
+                f"a page {self.page_size[0]:g} pt wide leaves no room for a word within margins and indents"
+            )
+        if self.frame_height < self.leading:
+            raise UserError(f"a page {self.page_size[1]:g} pt high has no room for a line between its margins")
+        parse_markup(self.newline_markup)
+
+    @property
+    def leading(self) -> float:
+        """Distance of two baselines (pt)."""
+        return self.font_size + 1 if self.line_height is None else self.line_height
+
+    @property
+    def scale(self) -> float:
+        """Pixels a point."""
+        return self.dpi / 72
+
+    @property
+    def page_pixels(self) -> tuple[int, int]:
+        """Width and height of a page in pixels before it is scaled and cropped, rounded up as poppler does."""
+        width, height = (side * self.scale for side in self.page_size)
+        return -int(-width // 1), -int(-height // 1)
+
+    @property
+    def text_left(self) -> float:
+        """Where a line without indent begins (pt from the page's left edge)."""
+        return self.margin_x + FRAME_PADDING
+
+    @property
+    def frame_height(self) -> float:
+        """Room for lines on a page (pt)."""
+        return self.page_size[1] - 2 * self.margin_y - 2 * FRAME_PADDING
+
+    @property
+    def line_widths(self) -> tuple[float, float]:
+        """Room for a paragraph's first line, and for its others (pt)."""
+        room = self.page_size[0] - 2 * self.margin_x - 2 * FRAME_PADDING
+        return (
+            room - (self.left_indent + self.first_line_indent) - self.right_indent,
+            room - self.left_indent - self.right_indent,
+        )
+
+    @property
+    def newline(self) -> Mapping[str, Tag]:
+        """The tags of the newline markup, by how they are written."""
+        return parse_markup(self.newline_markup)
+
+    @classmethod
+    def read(cls, path: str | Path, font: str | None = None) -> "GlyphConfig":
+        """Read a ``config.json``; a relative ``font-path`` may start from the working directory or from the file's.
+
+        Raises
+        ------
+        UserError
+            If the file cannot be read, is no JSON object, or says something that `from_mapping` refuses.
+        """
+        path = Path(path)
+        try:
+            if path.stat().st_size > MAX_CONFIG_BYTES:
+                raise UserError(f"{path}: too large for a rendering configuration")
+            values = json.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}") from error
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path} is no JSON text in UTF-8 that can be read") from error
+        if not isinstance(values, dict):
+            raise UserError(f"{path}: a rendering configuration is a JSON object of keys like page-size")
+        if font is None and isinstance(values.get("font-path"), str) and not Path(values["font-path"]).is_file():
+            beside = path.parent / values["font-path"]
+            values["font-path"] = str(beside) if beside.is_file() else values["font-path"]
+        try:
+            return cls.from_mapping(values, font)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+
+    @classmethod
+    def from_mapping(
+        cls, values: Mapping[str, Any], font: str | None = None, base: "GlyphConfig | None" = None
+    ) -> "GlyphConfig":
+        """Take Glyph's keys, as in its files or as an item of its data carries them.
+
+        Parameters
+        ----------
+        values : mapping
+            Colours are ``#RRGGBB``, ``page-size`` is ``"595,842"`` or a list.
+        font : str, optional
+            Used in place of the mapping's ``font-path``, which then need not exist.
+        base : GlyphConfig, optional
+            What holds for keys that are not given; the defaults if there is none.
+
+        Raises
+        ------
+        UserError
+            For an unknown key, naming the nearest one; for a value of the wrong kind; for a font that is not there.
+        """
+        known = {_key(f.name): f.name for f in fields(cls)}
+        read: dict[str, Any] = {}
+        for key, value in values.items():
+            if key not in known:
+                near = get_close_matches(str(key)[:100], known, n=1, cutoff=0.0)
+                raise UserError(f"unknown key {brief(key)} in the rendering configuration; the nearest is {near[0]!r}")
+            read[known[key]] = _READ[known[key]](key, value)
+        if font is not None:
+            read["font_path"] = font
+        config = replace(base, **read) if base else cls(**read)
+        try:
+            font_file(config.font_path)
+        except UserError as error:
+            raise UserError(f"no font {config.font_path!r}: correct font-path, or choose one with --font") from error
+        return config
+
+
+def _key(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _within(key: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # also refuses NaN
+        raise UserError(f"{key} {value:g}: must be {low:g} to {high:g}")
+
+
+_READ = {f.name: number for f in fields(GlyphConfig)} | {
+    "page_size": size,
+    "line_height": maybe_number,
+    "font_path": text,
+    "font_color": color,
+    "alignment": text,
+    "page_bg_color": color,
+    "para_bg_color": maybe_color,
+    "para_border_color": maybe_color,
+    "newline_markup": text,
+    "auto_crop_width": switch,
+    "auto_crop_last_page": switch,
+}

@@ -1,0 +1,73 @@
+"""Chats become pages on disk, data sets are described, and nothing is half-written."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from freqq.cli.app import app
+from freqq.data import o200k
+
+CHAT = [
+    {"role": "user", "content": "write a poem about tapirs"},
+    {"role": "assistant", "content": "Tapirs <rest>. " * 9},
+]
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch):
+    monkeypatch.setattr(o200k, "encoding", lambda: None)
+
+
+def freqq(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(a) for a in arguments], prog_name="freqq")
+
+
+def test_a_chat_is_rendered_and_its_table_tells_what_the_pages_show(tmp_path):
+    (tmp_path / "chat.json").write_text(json.dumps(CHAT))
+    done = freqq("render", tmp_path / "chat.json", "--out", tmp_path / "pages")
+    assert done.exit_code == 0, done.output
+    [row] = pq.read_table(tmp_path / "pages" / "pages.parquet").to_pylist()
+    with Image.open(tmp_path / "pages" / row["file"]) as image:
+        pixels = np.asarray(image)
+    assert pixels.shape == (row["height"], row["width"])
+    assert pixels.min() < 128
+    assert row["text"].split() == " ".join(f"{m['role'].capitalize()}: {m['content']}" for m in CHAT).split()
+
+
+def test_several_chats_have_a_folder_each_whatever_their_ids_say(tmp_path):
+    lines = [json.dumps({"id": name, "messages": CHAT}) for name in ("../up", "../up/", "b")]
+    (tmp_path / "chats.jsonl").write_text("\n".join(lines))
+    out = tmp_path / "deep" / "pages"
+    done = freqq("render", tmp_path / "chats.jsonl", "--out", out, "--dpi", 96)
+    assert done.exit_code == 0, done.output
+    assert len(list(out.iterdir())) == 3
+    assert len(list(tmp_path.rglob("page-0001.png"))) == len(list(out.rglob("page-0001.png"))) == 3
+
+
+def test_a_damaged_line_is_named_and_nothing_is_written(tmp_path):
+    (tmp_path / "chats.jsonl").write_text(json.dumps({"messages": CHAT}) + '\n{"messages": [\n')
+    done = freqq("render", tmp_path / "chats.jsonl", "--out", tmp_path / "pages")
+    assert done.exit_code == 2
+    assert "line 2" in done.output
+    assert not (tmp_path / "pages").exists()
+
+
+def test_a_data_set_is_described(tmp_path):
+    described = json.loads(freqq("data", "info", "mini", "--limit", "3", "--json").stdout)
+    assert {c["needles"]: c["samples"] for c in described["counts"]} == {2: 3, 4: 3, 8: 3}
+    shown = freqq("data", "info", "mini", "--limit", "3").stdout
+    assert "Prepend" in shown
+    target = tmp_path / "lengths.png"
+    assert freqq("visualize", "lengths", "mini", "--limit", "3", "--out", target).exit_code == 0
+    with Image.open(target) as image:
+        assert image.size[0] > image.size[1] > 300
+
+
+def test_the_pages_of_mini_take_no_configuration_of_glyphs():
+    done = freqq("eval", "--dpi", "96")
+    assert done.exit_code == 2
+    assert "--dpi" in done.output

@@ -1,0 +1,15 @@
+"""The sample files, and token counts that do not depend on the network."""
+
+from pathlib import Path
+
+import pytest
+
+from freqq.data import o200k
+
+FILES = Path(__file__).parent / "files"
+
+
+@pytest.fixture(autouse=True)
+def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Estimate tokens, as on a machine without network."""
+    monkeypatch.setattr(o200k, "encoding", lambda: None)
