@@ -146,6 +146,6 @@ def test_aids_fade_to_zero_before_the_end(steps: int) -> None:
 def test_nothing_before_the_decay_depends_on_the_number_of_steps(shorter: int, longer: int, step: int) -> None:
     stages = [Stage("language", steps=n, rate=1e-3, decay=20, warmup=5) for n in (shorter, longer)]
     if step <= min(shorter, longer) - 20:
-        assert stages[0].rate_at(step) == stages[1].rate_at(step)
-    assert all(0 <= stage.rate_at(min(step, stage.steps)) <= 1e-3 for stage in stages)
-    assert all(stage.rate_at(stage.steps) == pytest.approx(0, abs=1e-12) for stage in stages)
+        assert stages[0].factor_at(step) == stages[1].factor_at(step)
+    assert all(0 <= stage.factor_at(min(step, stage.steps)) <= 1 for stage in stages)
+    assert all(stage.factor_at(stage.steps) == pytest.approx(0, abs=1e-12) for stage in stages)

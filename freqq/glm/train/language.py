@@ -22,8 +22,8 @@ from freqq.glm.train.corpus import ANSWER, MAX_EXCHANGES, MAX_ORDINAL, Batch, bu
 from freqq.glm.train.forward import PackedForward, Trace
 from freqq.glm.train.vision import VisionHeads, reading_accuracy, see, vision_losses
 
-COUNT, SPREAD, SELECT, COPY = 1, 2, 3, 4
-"""Layers whose attention is guided (COUNT, SELECT, COPY) or probed after (SPREAD)."""
+COUNT, SELECT, COPY = 2, 3, 4
+"""Layers whose attention is guided. Those before COUNT put a request's word together and bring it to its answer."""
 COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
 """Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each.
 
@@ -60,6 +60,8 @@ class Recipe:
         Most visual tokens of a sample.
     easy : int
         Steps in which chats grow from 4 exchanges to 12.
+    see_every : int
+        The vision tower learns in one of so many steps; the others spare its backward pass.
     decay : int
         The last steps, in which the learning rate falls to zero.
     fade : float
@@ -70,6 +72,7 @@ class Recipe:
     questions: int = 6
     largest: int = 320
     easy: int = 600
+    see_every: int = 2
     decay: int = 2400
     fade: float = 0.6
     guidance: bool = True
@@ -98,7 +101,7 @@ def probe_losses(heads: LanguageHeads, trace: Trace, batch: Batch, visual: Tenso
         "pair": _facts(heads.pair(trace.prefix[COUNT - 1][:, visual][answers]), facts[answers]),
         "ordinal": _cross_entropy(heads.ordinal(trace.prefix[COUNT][:, visual][answers]), facts[answers][:, 2]),
     }
-    turn, offset = heads.turn(trace.prefix[SPREAD][:, visual][answers]).split((sum(KINDS), MAX_OFFSET), -1)
+    turn, offset = heads.turn(trace.prefix[COUNT][:, visual][answers]).split((sum(KINDS), MAX_OFFSET), -1)
     losses["turn"] = _facts(turn, facts[answers])
     losses["offset"] = _cross_entropy(offset, batch.offset[answers].clamp(0, MAX_OFFSET - 1))
     speaking = batch.labels >= 0
@@ -159,7 +162,9 @@ def language_step(
     batch = build_batch(rng, shape, recipe.samples, recipe.questions, most)
     aid = recipe.aid(step, steps)
     with torch.autocast("cpu", torch.bfloat16):
-        seen = see(forward, batch, 0.1, generator)
+        learns_to_see = step % recipe.see_every == 0
+        with torch.set_grad_enabled(learns_to_see):
+            seen = see(forward, batch, 0.1, generator)
         watch = (COUNT, SELECT, COPY) if recipe.guidance and aid > 0 else ()
         visual = torch.tensor(forward.prefix_ids(shape.pages, shape.rows, shape.columns)).eq(IMAGE).nonzero()[:, 0]
         hidden, trace = forward.language(shape.pages, shape.rows, shape.columns, seen, batch.tokens, watch)
@@ -172,7 +177,9 @@ def language_step(
         values["whole"] = right.all(-1).float().mean()
         total = losses["answer"]
         if aid > 0:
-            aids = vision_losses(heads.vision, seen, batch) | probe_losses(heads, trace, batch, visual)
+            aids = probe_losses(heads, trace, batch, visual)
+            if learns_to_see:
+                aids |= vision_losses(heads.vision, seen, batch)
             if recipe.guidance:
                 aids |= guidance_losses(trace, batch, visual)
             total = total + aid * sum(WEIGHTS.get(name, 0.1) * loss for name, loss in aids.items())

@@ -4,9 +4,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -27,7 +28,9 @@ class Stage:
     steps : int
         Optimizer steps.
     rate : float
-        Peak learning rate.
+        Peak learning rate of what AdamW trains: embeddings, norms, biases, probes.
+    matrix_rate : float
+        Peak learning rate of the layers' matrices, which Muon trains.
     decay : int or None
         The last steps, in which the learning rate falls to zero along half a cosine; None: all of them. Before them
         nothing depends on `steps`, so a run that is interrupted there may be resumed with more or fewer.
@@ -36,6 +39,7 @@ class Stage:
     name: str
     steps: int
     rate: float
+    matrix_rate: float = 6e-3
     decay: int | None = None
     warmup: int = 50
     weight_decay: float = 0.02
@@ -43,31 +47,47 @@ class Stage:
     save_every: int = 200
     report_every: int = 20
 
-    def rate_at(self, step: int) -> float:
-        """Learning rate of a step."""
+    def factor_at(self, step: int) -> float:
+        """Learning rate of a step as a fraction of the peak."""
         rise = min(1.0, (step + 1) / self.warmup)
         decay = min(self.decay or self.steps, self.steps)
         fallen = max(0.0, 1 - (self.steps - step) / decay)
-        return self.rate * rise * 0.5 * (1 + math.cos(math.pi * fallen))
+        return rise * 0.5 * (1 + math.cos(math.pi * fallen))
 
 
-def parameters(model: nn.Module, scales: dict[str, float]) -> list[dict[str, object]]:
+def parameters(model: nn.Module, scales: dict[str, float]) -> list[dict[str, Any]]:
     """Parameter groups by the beginning of a name; the first match in `scales` decides the learning rate's factor.
 
-    Parameters that match nothing are left out, so they stay as they are.
+    Parameters that match nothing are left out, so they stay as they are. The matrices of layers have groups of their own.
     """
-    groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in scales}
+    groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         prefix = next((p for p in scales if name.startswith(p)), None)
         if prefix is not None:
-            groups[prefix].append(parameter)
-    return [{"params": groups[prefix], "scale": scale} for prefix, scale in scales.items()]
+            is_matrix = parameter.ndim == 2 and any(part in name for part in (".layers.", ".blocks.", ".merger."))
+            groups.setdefault((prefix, is_matrix), []).append(parameter)
+    return [
+        {"params": members, "scale": scales[prefix], "is_matrix": is_matrix}
+        for (prefix, is_matrix), members in groups.items()
+    ]
+
+
+def optimizers(stage: Stage, groups: list[dict[str, Any]]) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of layers, AdamW for the rest.
+
+    With AdamW for all, a token of the answer was right in .27 of the cases after 300 steps of stage 2, with Muon in .49.
+    K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+    """
+    matrices, rest = ([g for g in groups if g["is_matrix"] == wanted] for wanted in (True, False))
+    muon = {"momentum": 0.95, "adjust_lr_fn": "match_rms_adamw", "weight_decay": stage.weight_decay}
+    adam = {"betas": (0.9, 0.97), "fused": True, "weight_decay": stage.weight_decay}
+    return [torch.optim.Muon(matrices, lr=stage.matrix_rate, **muon), torch.optim.AdamW(rest, lr=stage.rate, **adam)]
 
 
 def run(
     stage: Stage,
     model: nn.Module,
-    groups: list[dict[str, object]],
+    groups: list[dict[str, Any]],
     loss_of: Callable[[int], tuple[Tensor, Losses]],
     folder: Path,
     report: Callable[[str, int, int, dict[str, float]], None],
@@ -84,26 +104,26 @@ def run(
         Gets the stage's name, the step, the number of steps and the mean of the named values since its last call.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = torch.optim.AdamW(
-        [g for g in groups if g["params"]],
-        lr=stage.rate,
-        betas=(0.9, 0.97),
-        weight_decay=stage.weight_decay,
-        fused=True,
-    )
-    step = restore(folder / f"{stage.name}.safetensors", model, optimizer)
+    both = optimizers(stage, groups)
+    trained = [p for g in groups for p in g["params"]]
+    step = restore(folder / f"{stage.name}.safetensors", model, both)
     sums: dict[str, float] = {}
     seen, since = 0, time.perf_counter()
     while step < stage.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = stage.rate_at(step) * group["scale"]
+        factor = stage.factor_at(step)
+        for optimizer in both:
+            for group in optimizer.param_groups:
+                peak = stage.matrix_rate if group["is_matrix"] else stage.rate
+                group["lr"] = peak * factor * group["scale"]
         loss, values = loss_of(step)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss of step {step} of {stage.name} is not finite")
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in trained:
+            parameter.grad = None
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], stage.clip)
-        optimizer.step()
+        norm = torch.nn.utils.clip_grad_norm_(trained, stage.clip)
+        for optimizer in both:
+            optimizer.step()
         step += 1
         seen += 1
         for name, value in {**values, "loss": loss, "norm": norm}.items():
@@ -116,14 +136,17 @@ def run(
                 log.write(json.dumps({"stage": stage.name, "step": step} | means) + "\n")
             sums, seen, since = {}, 0, time.perf_counter()
         if step % stage.save_every == 0 or step == stage.steps:
-            store(folder / f"{stage.name}.safetensors", step, model, optimizer)
+            store(folder / f"{stage.name}.safetensors", step, model, both)
 
 
-def store(path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def store(path: Path, step: int, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
     """Write a checkpoint: a temporary name, then a rename, so that a killed run keeps the last whole one."""
     tensors = {f"model/{n}": t for n, t in model.state_dict().items()}
-    for name, tensor in _moments(model, optimizer):
-        tensors[f"adam/{name}"] = tensor
+    for name, parameter in model.named_parameters():
+        for optimizer in optimizers:
+            for key, value in optimizer.state.get(parameter, {}).items():
+                if key != "step":
+                    tensors[f"{key}/{name}"] = value
     shared: dict[int, str] = {}
     tensors = {
         n: t.detach().clone().contiguous() for n, t in tensors.items() if shared.setdefault(t.data_ptr(), n) == n
@@ -133,7 +156,7 @@ def store(path: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimi
     os.replace(temporary, path)
 
 
-def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> int:
+def restore(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()) -> int:
     """Read a checkpoint if it is there; returns its step, or 0."""
     if not path.is_file():
         return 0
@@ -142,19 +165,11 @@ def restore(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer | Non
         names = set(file.keys())
         weights = {n.removeprefix("model/"): file.get_tensor(n) for n in names if n.startswith("model/")}
         model.load_state_dict(weights, strict=False)
-        if optimizer is not None:
-            for name, parameter in model.named_parameters():
-                if f"adam/{name}/exp_avg" in names:
-                    optimizer.state[parameter] = {
-                        "step": torch.tensor(float(step)),
-                        "exp_avg": file.get_tensor(f"adam/{name}/exp_avg"),
-                        "exp_avg_sq": file.get_tensor(f"adam/{name}/exp_avg_sq"),
-                    }
+        name_of = {parameter: name for name, parameter in model.named_parameters()}
+        for optimizer in optimizers:
+            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+                kept = {key: f"{key}/{name_of[parameter]}" for key in ("exp_avg", "exp_avg_sq", "momentum_buffer")}
+                state = {key: file.get_tensor(name) for key, name in kept.items() if name in names}
+                if state:
+                    optimizer.state[parameter] = {"step": torch.tensor(float(step)), **state}
     return step
-
-
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
-    for name, parameter in model.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            if key != "step":
-                yield f"{name}/{key}", value

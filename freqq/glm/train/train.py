@@ -39,7 +39,7 @@ class Training:
     seed: int = 0
     vision_rate: float = 2e-3
     language_rate: float = 1.5e-3
-    vision_scale: float = 0.5
+    vision_scale: float = 0.1
     vision_pages: int = 8
     recipe: Recipe = Recipe()
 
@@ -56,7 +56,9 @@ def train(training: Training, folder: Path, report: Report) -> Path:
     heads = LanguageHeads(model.config.text_config.hidden_size)
     whole = nn.ModuleDict({"net": model, "heads": heads})
     reading = Stage("vision", training.vision_steps, training.vision_rate)
-    answering = Stage("language", training.language_steps, training.language_rate, training.recipe.decay, warmup=100)
+    answering = Stage(
+        "language", training.language_steps, training.language_rate, decay=training.recipe.decay, warmup=100
+    )
     if not (folder / "language.safetensors").is_file():
         run(
             reading,
