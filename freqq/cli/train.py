@@ -9,7 +9,7 @@ import typer
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.jsonl and the finished model/.")],
     vision_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 1: learn to read.")] = 2000,
-    language_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 2: learn to find and copy.")] = 8000,
+    language_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 2: learn to find and copy.")] = 8400,
     seed: Annotated[int, typer.Option(help="Of the initial weights and of every batch.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
 ) -> None:

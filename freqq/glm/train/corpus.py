@@ -38,6 +38,9 @@ BLOCK = QUESTION + ANSWER
 """Most tokens of a packed question and answer; a batch is padded to its own longest."""
 
 MAX_EXCHANGES, MAX_ORDINAL = 12, 8
+REPEATS, LATE_REPEATS = (1, 1, 2, 4, 8), (1, 2, 4, 8)
+"""How much likelier one pair of a chat is than the others, at first and in the last steps."""
+
 CHARACTER_ID = {c: i for i, c in enumerate(CHARACTERS)}
 SPACE = CHARACTER_ID[" "]
 
@@ -76,17 +79,17 @@ class Batch:
     wanted: Tensor
 
 
-def random_shape(rng: random.Random, largest: int) -> Shape:
+def random_shape(rng: random.Random, largest: int, large: float = 0.5) -> Shape:
     """Pages of 6 to 10 by 4 to 14 tokens, one to three of them, at most `largest` tokens together.
 
-    Half of the time the larger of two draws, since a chat with many equal requests needs room.
+    With a chance of `large` it is the larger of two draws, since a chat with many equal requests needs room.
     """
     draws: list[Shape] = []
     while len(draws) < 2:
         shape = Shape(rng.choice((1, 1, 2, 2, 3)), rng.randint(4, 14), rng.randint(6, 10))
         if 36 <= shape.pages * shape.rows * shape.columns <= largest:
             draws.append(shape)
-    return max(draws, key=lambda s: s.pages * s.rows * s.columns) if rng.random() < 0.5 else draws[0]
+    return max(draws, key=lambda s: s.pages * s.rows * s.columns) if rng.random() < large else draws[0]
 
 
 def random_style(rng: random.Random, shape: Shape) -> Style:
@@ -102,17 +105,17 @@ def random_exchange(rng: random.Random, base: list[tuple[str, str]], counts: dic
     return Exchange(pair, counts[pair], answer_text(rng, test=False, pseudo=rng.random() < 0.5))
 
 
-def random_pairs(rng: random.Random) -> list[tuple[str, str]]:
+def random_pairs(rng: random.Random, repeats: tuple[int, ...] = REPEATS) -> list[tuple[str, str]]:
     """Two to five pairs that are easily confused: they share a format or a topic.
 
-    The first one stands up to eight times in the list, so that high ordinals are not rare.
+    The first one stands `repeats` times in the list, so that high ordinals are not rare.
     """
     pairs = [rng.choice(TRAINING_PAIRS)]
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
         other = near_pair(rng, rng.choice(pairs), TRAINING_PAIRS)
         if other not in pairs:
             pairs.append(other)
-    return [pairs[0]] * rng.choice((1, 1, 2, 4, 8)) + pairs[1:]
+    return [pairs[0]] * rng.choice(repeats) + pairs[1:]
 
 
 @dataclass
@@ -125,13 +128,13 @@ class Sheet:
     messages: list[str]
 
 
-def fill(rng: random.Random, shape: Shape, style: Style, most: int) -> Sheet:
+def fill(rng: random.Random, shape: Shape, style: Style, most: int, repeats: tuple[int, ...] = REPEATS) -> Sheet:
     """Write exchanges until the pages are full, `most` are reached, or (one time in five) earlier."""
     glyphs = atlas(style.font, style.font_size, hinted=True)
     width = style.width - style.margin_left - style.margin_right
     bottom = style.height - style.margin_bottom
     sheet = Sheet([[] for _ in range(shape.pages)], [[] for _ in range(shape.pages)], [], [])
-    base = random_pairs(rng)
+    base = random_pairs(rng, repeats)
     counts: dict[tuple[str, str], int] = {}
     most = rng.randint(2, most) if rng.random() < 0.2 else most
     page, top = 0, style.margin_top
@@ -173,7 +176,14 @@ def question_tokens(prefix: str, exchange: Exchange) -> list[int]:
     return [*text, TOKEN[". Do not include any other text in your response."], ASSISTANT]
 
 
-def build_batch(rng: random.Random, shape: Shape, size: int, questions: int, most: int = MAX_EXCHANGES) -> Batch:
+def build_batch(
+    rng: random.Random,
+    shape: Shape,
+    size: int,
+    questions: int,
+    most: int = MAX_EXCHANGES,
+    repeats: tuple[int, ...] = REPEATS,
+) -> Batch:
     """A batch of `size` samples with `questions` questions each."""
     cells = shape.rows * shape.columns
     total = shape.pages * cells
@@ -191,7 +201,7 @@ def build_batch(rng: random.Random, shape: Shape, size: int, questions: int, mos
         torch.zeros(size, questions, dtype=torch.long),
     )
     for b in range(size):
-        sheet, style = _some_sheet(rng, shape, most)
+        sheet, style = _some_sheet(rng, shape, most, repeats)
         places: list[dict[int, int]] = [{} for _ in sheet.messages]
         for p, lines in enumerate(sheet.pages):
             batch.pixels[b, p] = torch.from_numpy(draw(tuple(lines), style).pixels)
@@ -212,10 +222,10 @@ def build_batch(rng: random.Random, shape: Shape, size: int, questions: int, mos
     return batch
 
 
-def _some_sheet(rng: random.Random, shape: Shape, most: int) -> tuple[Sheet, Style]:
+def _some_sheet(rng: random.Random, shape: Shape, most: int, repeats: tuple[int, ...]) -> tuple[Sheet, Style]:
     while True:
         style = random_style(rng, shape)
-        sheet = fill(rng, shape, style, most)
+        sheet = fill(rng, shape, style, most, repeats)
         if sheet.chat and (sheet.pages[-1] or rng.random() < 0.1):
             return sheet, style
 

@@ -18,7 +18,16 @@ from torch import Tensor, nn
 
 from freqq.data.words import FORMATS, TOPICS
 from freqq.glm.train.architecture import IMAGE
-from freqq.glm.train.corpus import ANSWER, MAX_EXCHANGES, MAX_ORDINAL, Batch, build_batch, random_shape
+from freqq.glm.train.corpus import (
+    ANSWER,
+    LATE_REPEATS,
+    MAX_EXCHANGES,
+    MAX_ORDINAL,
+    REPEATS,
+    Batch,
+    build_batch,
+    random_shape,
+)
 from freqq.glm.train.forward import PackedForward, Trace
 from freqq.glm.train.vision import VisionHeads, reading_accuracy, see, vision_losses
 
@@ -63,7 +72,7 @@ class Recipe:
     see_every : int
         The vision tower learns in one of so many steps; the others spare its backward pass.
     decay : int
-        The last steps, in which the learning rate falls to zero.
+        The last steps, in which the learning rate falls to zero and chats are long and mostly about one request.
     fade : float
         Share of `decay` in which the weight of the aids falls from 1 to 0.
     """
@@ -73,7 +82,7 @@ class Recipe:
     largest: int = 320
     easy: int = 600
     see_every: int = 2
-    decay: int = 2400
+    decay: int = 4400
     fade: float = 0.6
     guidance: bool = True
 
@@ -158,8 +167,10 @@ def language_step(
     rng = random.Random(f"train/language/{seed}/{step}")
     generator = torch.Generator().manual_seed(rng.getrandbits(40))
     most = min(MAX_EXCHANGES, 4 + (MAX_EXCHANGES - 4) * step // recipe.easy)
-    shape = random_shape(rng, min(recipe.largest, 30 * most))
-    batch = build_batch(rng, shape, recipe.samples, recipe.questions, most)
+    late = step >= steps - recipe.decay
+    shape = random_shape(rng, min(recipe.largest, 30 * most), 1.0 if late else 0.5)
+    repeats = LATE_REPEATS if late else REPEATS
+    batch = build_batch(rng, shape, recipe.samples, recipe.questions, most, repeats)
     aid = recipe.aid(step, steps)
     with torch.autocast("cpu", torch.bfloat16):
         learns_to_see = step % recipe.see_every == 0

@@ -35,7 +35,7 @@ class Training:
     """
 
     vision_steps: int = 2000
-    language_steps: int = 8000
+    language_steps: int = 8400
     seed: int = 0
     vision_rate: float = 2e-3
     language_rate: float = 1.5e-3
