@@ -1,5 +1,6 @@
 """JPEG XL files through ``pillow-jxl-plugin``, which is optional."""
 
+from importlib.util import find_spec
 from types import ModuleType
 
 import numpy as np
@@ -10,6 +11,11 @@ from freqq.errors import UserError
 START = b"\xff\x0a"
 RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Width by height, where a file has no width of its own (ISO/IEC 18181-1, size header)."""
+
+
+def is_installed() -> bool:
+    """Whether the library is there."""
+    return find_spec("pillow_jxl") is not None
 
 
 def library() -> ModuleType:
