@@ -18,13 +18,13 @@ class Jpeg(FileCodec):
         As libjpeg counts it.
     """
 
-    quality: int = 40
+    quality: int = 42
 
     LEVELS = {
-        "ultra_mild": {"quality": 65},
-        "mild": {"quality": 40},
-        "aggressive": {"quality": 25},
-        "extreme": {"quality": 12},
+        "ultra_mild": {"quality": 68},
+        "mild": {"quality": 42},
+        "aggressive": {"quality": 24},
+        "extreme": {"quality": 13},
     }
 
     def __post_init__(self) -> None:

@@ -12,7 +12,9 @@ from freqq.pages.page import Page
 class Jxl(FileCodec):
     """JPEG XL by libjxl, the best of the standard codecs; needs the extra ``jxl``.
 
-    The levels are those of the smallest files within the harm that `freqq.image.legibility` states for each.
+    The levels are the lowest qualities within the harm that `freqq.image.legibility` states for each. Below quality 19,
+    libjxl halves the resolution, and half of the letters are lost at once: beyond ``mild`` there is nothing more to
+    save.
 
     Parameters
     ----------
@@ -22,14 +24,14 @@ class Jxl(FileCodec):
         From the fastest to the smallest.
     """
 
-    quality: int = 40
+    quality: int = 19
     effort: int = 7
 
     LEVELS = {
-        "ultra_mild": {"quality": 100},
-        "mild": {"quality": 40},
-        "aggressive": {"quality": 20},
-        "extreme": {"quality": 10},
+        "ultra_mild": {"quality": 27},
+        "mild": {"quality": 19},
+        "aggressive": {"quality": 19},
+        "extreme": {"quality": 19},
     }
 
     def __post_init__(self) -> None:

@@ -13,7 +13,9 @@ from freqq.pages.page import Page
 class Webp(FileCodec):
     """WebP by libwebp: VP8, or VP8L at quality 100.
 
-    The levels are those of the smallest files within the harm that `freqq.image.legibility` states for each.
+    The levels are those of the smallest files within the harm that `freqq.image.legibility` states for each. On text,
+    lossless files are smaller than lossy ones of any quality from 3 on, so the first two levels are both lossless; below
+    quality 1 there is nothing legible.
 
     Parameters
     ----------
@@ -21,13 +23,13 @@ class Webp(FileCodec):
         100 is lossless. WebP has no gray images: gray pages are stored as colour that is gray.
     """
 
-    quality: int = 40
+    quality: int = 100
 
     LEVELS = {
         "ultra_mild": {"quality": 100},
-        "mild": {"quality": 40},
-        "aggressive": {"quality": 20},
-        "extreme": {"quality": 0},
+        "mild": {"quality": 100},
+        "aggressive": {"quality": 2},
+        "extreme": {"quality": 1},
     }
 
     def __post_init__(self) -> None:

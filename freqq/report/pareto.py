@@ -23,7 +23,7 @@ LEAST_CER = 1e-4
 
 @dataclass(frozen=True)
 class Point:
-    """A codec at a level: mean bytes of a page's stream, and mean legibility or score, the smaller the better or not."""
+    """A codec at a level: mean bytes of a page's stream, and mean character error rate or score."""
 
     codec: str
     level: str
@@ -40,14 +40,7 @@ def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
     """Mean scores from the rows of a run, of its image methods and of the plain pages (as PNG)."""
     own = [r for r in rows if r["method"] == "none" or r["method"].split("-")[0] == "image"]
     return _points(
-        (
-            "none" if r["method"] == "none" else _codec(r["method"]),
-            r["level"],
-            r["image_bytes"] / r["pages"],
-            r["score"],
-        )
-        for r in own
-        if r["pages"]
+        (_codec(r["method"]), r["level"], r["image_bytes"] / r["pages"], r["score"]) for r in own if r["pages"]
     )
 
 
@@ -79,17 +72,23 @@ def front(points: Sequence[Point], less: bool) -> list[Point]:
 
 
 def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str, less: bool) -> None:
-    height = (lambda point: max(point.value, LEAST_CER)) if less else (lambda point: point.value)
+    def height(point: Point) -> float:
+        return max(point.value, LEAST_CER) if less else point.value
+
     best = front(points, less)
     axes.plot([p.size for p in best], [height(p) for p in best], "--", color="#888888", linewidth=1, zorder=1,
               label="best for its bytes")  # fmt: skip
     for number, codec in enumerate(codecs):
         own = sorted((p for p in points if p.codec == codec), key=lambda p: LEVELS.index(p.level))
         if own:
-            style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-            label = "plain" if codec == "none" else codec
             axes.plot(
-                [p.size for p in own], [height(p) for p in own], linewidth=1.2, markersize=7, label=label, **style
+                [p.size for p in own],
+                [height(p) for p in own],
+                color=COLOURS[number % len(COLOURS)],
+                marker=MARKERS[number % len(MARKERS)],
+                linewidth=1.2,
+                markersize=7,
+                label="plain" if codec == "none" else codec,
             )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(_kilobytes))
@@ -113,7 +112,7 @@ def _kilobytes(size: float, at: int) -> str:
 
 
 def _codec(method: str) -> str:
-    return method.partition("-")[2] or "dct"
+    return {"none": "none", "image": "dct"}.get(method, method.removeprefix("image-"))
 
 
 def _points(values: Iterable[tuple[str, str, float, float]]) -> list[Point]:
