@@ -8,8 +8,10 @@ from freqq import __version__
 from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
 from freqq.cli.data import app as data
+from freqq.cli.decompress import decompress
 from freqq.cli.errors import Commands
 from freqq.cli.eval import evaluate
+from freqq.cli.info import info
 from freqq.cli.render import render
 from freqq.cli.runs import app as runs
 from freqq.cli.slurm_submit import slurm_submit
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command("eval")(evaluate)
 app.command("render")(render)
 app.command("compress-image")(compress_image)
+app.command("decompress")(decompress)
+app.command("info")(info)
 app.command("compress-tokens")(compress_tokens)
 app.add_typer(visualize, name="visualize")
 app.command("slurm-submit", context_settings={"ignore_unknown_options": True})(slurm_submit)

@@ -1,64 +1,109 @@
-"""``freqq compress-image``: page images through an image codec and back, with real sizes."""
+"""``freqq compress-image``: page images through image codecs and back, with real sizes."""
 
+import os
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from freqq.cli.codecs import CODECS, arms_of
+from freqq.cli.options import Set, completing, overrides
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:
+    from freqq.cli.outputs import OutputFolder
+    from freqq.image.batch import Arm, Shown, Source, Task
     from freqq.image.dct import BlockDct
+
+Row = dict[str, Any]
+
+SAVE_S = 5.0
+"""How much work may be lost if the program is killed."""
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.", show_default=False)
 ]
+Codec = Annotated[
+    str,
+    typer.Option(
+        "--codec",
+        metavar="NAME,...",
+        help=f"Some of {', '.join(CODECS)}, or all.",
+        autocompletion=completing(*CODECS, "all"),
+    ),
+]
 Level = Annotated[str, typer.Option("--level", metavar="NAME", help=f"One of {', '.join(LEVELS)}.")]
+LevelOrAll = Annotated[
+    str,
+    typer.Option(
+        "--level",
+        metavar="NAME",
+        help=f"One of {', '.join(LEVELS)}, or all.",
+        autocompletion=completing(*LEVELS, "all"),
+    ),
+]
 Keep = Annotated[
     float | None,
     typer.Option("--keep", metavar="FRACTION", help="Fraction of the coefficients to keep, for the level's."),
 ]
 Block = Annotated[int | None, typer.Option("--block", metavar="PX", help="Side of the blocks; 14 by default.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the outputs.")]
+Ocr = Annotated[bool, typer.Option("--ocr", help="Read the decoded pages back with tesseract, and count the errors.")]
+Text = Annotated[
+    Path | None,
+    typer.Option("--text", metavar="FILE", help="The text of the one image, if no pages.parquet beside it has it."),
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", min=1, help="Pages at a time; by default one a core.")
+]
 
 
 def compress_image(
     images: Images,
-    level: Level = "mild",
+    codec: Codec = "dct",
+    level: LevelOrAll = "mild",
     keep: Keep = None,
     block: Block = None,
+    assignments: Set = None,
+    ocr: Ocr = False,
+    text: Text = None,
+    workers: Workers = None,
     out: Out = Path("compressed"),
 ) -> None:
-    """Compress page images with a thresholded block DCT, and measure what that really saves and costs.
+    """Compress page images with image codecs, and measure what that really saves and costs.
 
-    Writes for each image the decoded page (NAME.png) and its stream (NAME.fqi), and pages.parquet with all sizes, PSNR,
-    SSIM and times. The level baseline stores pages without loss.
+    Writes for each image the decoded page (NAME.png) and its stream (NAME.fqi), in a folder for each codec and level if
+    there are several, and pages.parquet with sizes, PSNR, SSIM, times, vision tokens and legibility. The level baseline
+    stores pages without loss. What an earlier run has done is not done again. The texts of pages are those that 'freqq
+    render' wrote beside them.
     """
     from freqq.cli.outputs import OutputFolder
     from freqq.cli.progress import each
+    from freqq.image.batch import Source, plan
     from freqq.image.files import find_images, read_page
-    from freqq.image.recode import recode
+    from freqq.image.legibility import check_tesseract
 
-    codec = codec_at(level, keep, block)
+    given = overrides(None if keep is None else str(keep), None, None if block is None else str(block), assignments)
+    arms = arms_of(codec, level, given)
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".png", ".fqi"))
+    shown = _texts(paths, text)
+    sources = [Source(path, name, shown.get(path)) for path, name in zip(paths, names, strict=True)]
+    if ocr:
+        check_tesseract()
+    arms = _without_text(arms, sources, ocr or "text" in codec.split(","))
+    earlier = _earlier(out)
     for path in each(paths, "checking"):
         read_page(path)  # all, before anything is written
-    rows: list[dict[str, Any]] = []
-    for path, name in zip(each(paths, "compressing"), names, strict=True):
-        recoded = recode(read_page(path), codec)
-        folder.write(f"{name}.png", recoded.png)
-        folder.write(f"{name}.fqi", recoded.stream)
-        rows.append(
-            {"name": name, "source": str(path), "level": level, "input_bytes": path.stat().st_size, **recoded.row}
-        )
-    folder.write_table("pages.parquet", rows)
-    _show(rows, out)
+    tasks, kept = plan(sources, arms, out, ocr, earlier)
+    rows = _work(folder, tasks, kept, earlier, workers or os.cpu_count() or 1)
+    _show(rows, arms, out, len(kept))
 
 
 def codec_at(level: str, keep: float | None = None, block: int | None = None) -> "BlockDct | None":
-    """The codec of a level, with options in place of its own values; None at the baseline."""
+    """The block DCT of a level, with options in place of its own values; None at the baseline."""
     from freqq.errors import UserError
     from freqq.image.dct import BlockDct
 
@@ -70,12 +115,99 @@ def codec_at(level: str, keep: float | None = None, block: int | None = None) ->
     return None
 
 
-def _show(rows: list[dict[str, Any]], out: Path) -> None:
+def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Shown]":
+    """What images show, from ``--text`` or from the pages.parquet that 'freqq render' wrote beside them."""
+    from freqq.errors import UserError
+    from freqq.image.batch import Shown, shown_in
+
+    if text is None:
+        return {path: shown for folder in {p.parent for p in paths} for path, shown in shown_in(folder).items()}
+    if len(paths) != 1:
+        raise UserError(f"--text {text} is the text of one image, and there are {len(paths)}")
+    try:
+        return {paths[0]: Shown(text.read_text("utf-8"))}
+    except OSError as error:
+        raise UserError(f"cannot read {text}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{text} is no text in UTF-8") from error
+
+
+def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "list[Arm]":
+    """The arms that can be run: the codec text, unless it was named, only if all texts are known."""
+    from freqq.errors import UserError
+
+    missing = [source.path for source in sources if source.shown is None]
+    if missing and named:
+        raise UserError(f"{missing[0]}: its text is not known; render it with 'freqq render', or give --text")
+    return [arm for arm in arms if not (missing and arm.name == "text")]
+
+
+def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier: list[Row], workers: int) -> list[Row]:
+    """Do the tasks, and keep pages.parquet, also if interrupted; the rows of this run."""
+    from freqq.cli.progress import counted
+    from freqq.image.batch import recode_all
+
+    rows, saved = list(kept), monotonic()
+    others = {row["file"]: row for row in earlier}
+
+    def save() -> None:
+        table = others | {row["file"]: row for row in rows}
+        folder.write_table("pages.parquet", [table[file] for file in sorted(table)])
+
+    try:
+        for done in counted(recode_all(tasks, workers), len(tasks), "compressing"):
+            rows += done
+            if monotonic() - saved > SAVE_S:
+                save()
+                saved = monotonic()
+    finally:
+        if rows:
+            save()
+    return sorted(rows, key=lambda row: row["file"])
+
+
+def _earlier(out: Path) -> list[Row]:
+    """The rows of an earlier run whose files are still there."""
+    from freqq.errors import UserError
+    from freqq.image.batch import read_rows
+
+    rows = read_rows(out / "pages.parquet")
+    if any(row.get("text") for row in rows):
+        raise UserError(f"{out} has rendered pages, whose pages.parquet would be overwritten: choose another --out")
+    # Tables of earlier versions had no such columns: what they list is done again.
+    return [row for row in rows if "source_sha256" in row and (out / row["file"]).is_file()]
+
+
+def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
     from freqq.cli.files_table import show
 
+    note = f"pages, streams and pages.parquet are in {out}"
+    if kept:
+        note += f"; {kept} of {len(rows)} were there from an earlier run"
+    if len(arms) > 1:
+        order = [(arm.name, arm.level) for arm in arms]
+        groups = [[row for row in rows if (row["codec"], row["level"]) == key] for key in order]
+        show(
+            f"Means over {len(groups[0])} pages; sizes in bytes",
+            (
+                "codec, level",
+                "stream",
+                "bits/pixel",
+                "PSNR dB",
+                "SSIM",
+                "tokens",
+                "CER",
+                "words",
+                "ms",
+                "ms back",
+            ),
+            [(f"{name}, {level}", *_means(group)) for (name, level), group in zip(order, groups, strict=True)],
+            note,
+        )
+        return
     show(
         "Sizes in bytes: the page as PNG, its stream, and the decoded page as PNG",
-        ("page", "pixels", "PNG", "stream", "decoded", "stream/PNG", "PSNR dB", "SSIM"),
+        ("page", "pixels", "PNG", "stream", "decoded", "stream/PNG", "PSNR dB", "SSIM", "tokens", "CER"),
         [
             (
                 row["name"],
@@ -86,8 +218,22 @@ def _show(rows: list[dict[str, Any]], out: Path) -> None:
                 f"{row['stream_bytes'] / row['page_png_bytes']:.2f}",
                 f"{row['psnr']:.1f}",
                 f"{row['ssim']:.4f}",
+                "-" if row["vision_tokens"] is None else f"{row['vision_tokens']:,}",
+                "-" if row["cer"] is None else f"{row['cer']:.4f}",
             )
             for row in rows
         ],
-        f"pages, streams and pages.parquet are in {out}",
+        note,
     )
+
+
+def _means(rows: list[Row]) -> list[str]:
+    forms = {
+        "stream_bytes": ",.0f", "bits_per_pixel": ".3f", "psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f",
+        "cer": ".4f", "word_recall": ".4f", "encode_ms": ".0f", "decode_ms": ".0f",
+    }  # fmt: skip
+    means = []
+    for column, form in forms.items():
+        values = [row[column] for row in rows if row[column] is not None]
+        means.append(format(sum(values) / len(values), form) if values else "-")
+    return means

@@ -15,7 +15,9 @@ MODELS = ("tiny", "glyph", "glm-4.1v-9b")
 """The short names. `freqq.glm.load`, which has them too, is too heavy for a help text; a test compares the two."""
 
 
-def _completing(*names: str) -> Callable[[str], list[str]]:
+def completing(*names: str) -> Callable[[str], list[str]]:
+    """What a shell offers for an option that takes one of these names."""
+
     def offered(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
 
@@ -35,7 +37,7 @@ Level = Annotated[
         "--level",
         metavar="NAME",
         help=f"One of {', '.join(LEVELS)}, or all. Can be repeated.",
-        autocompletion=_completing(*LEVELS, "all"),
+        autocompletion=completing(*LEVELS, "all"),
     ),
 ]
 Model = Annotated[
@@ -44,7 +46,7 @@ Model = Annotated[
         "--model",
         metavar="NAME",
         help=f"{', '.join(MODELS)}, a hub id (owner/name), or a folder.",
-        autocompletion=_completing(*MODELS),
+        autocompletion=completing(*MODELS),
     ),
 ]
 Revision = Annotated[
@@ -56,7 +58,7 @@ Data = Annotated[
         "--data",
         metavar="NAME|PATH",
         help="mini, mrcr, or a file or folder of MRCR, Glyph's, ConvBench or chats.",
-        autocompletion=_completing("mini", "mrcr"),
+        autocompletion=completing("mini", "mrcr"),
     ),
 ]
 Task = Annotated[
@@ -65,7 +67,7 @@ Task = Annotated[
         "--task",
         metavar="NAME",
         help="mrcr or transcribe; by default what the data are made for.",
-        autocompletion=_completing("mrcr", "transcribe"),
+        autocompletion=completing("mrcr", "transcribe"),
     ),
 ]
 Bin = Annotated[
@@ -109,7 +111,7 @@ ShardOption = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts only; 'freqq runs merge' puts them together."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON and no table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and no table.")]
 
 
 def overrides(keep: str | None, bits: str | None, block: str | None, assignments: list[str] | None) -> dict[str, str]:

@@ -67,6 +67,7 @@ def render(
 
 def _render(sample: "Sample", rendering: "Rendering", folder: Any) -> list[dict[str, Any]]:
     """Write a chat's pages as they are drawn: no more than one is in memory."""
+    from freqq.pages.again import style_json
     from freqq.pages.png import png_bytes
 
     rows: list[dict[str, Any]] = []
@@ -82,6 +83,7 @@ def _render(sample: "Sample", rendering: "Rendering", folder: Any) -> list[dict[
                 "height": page.pixels.shape[0],
                 "lines": len(page.lines),
                 "text": page.text,
+                "style": None if page.style is None else style_json(page.style),
                 "sha256": page.sha256,
                 "png_bytes": len(content),
             }

@@ -92,6 +92,37 @@ def lengths(
     _write(target, figure.lengths(described.chat_characters, described.message_characters, title))
 
 
+@app.command()
+def pareto(
+    tables: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TABLE.parquet...",
+            help="pages.parquet of 'freqq compress-image --ocr', results.parquet of a run, or several.",
+            show_default=False,
+        ),
+    ],
+    out: Out = Path("pareto.png"),
+) -> None:
+    """Legibility and score against bytes, of all codecs and levels in some tables."""
+    from freqq.errors import UserError
+    from freqq.image.batch import read_rows
+    from freqq.report import pareto as figure
+
+    target = _target(out or Path("pareto.png"))
+    legibility, scores = [], []
+    for table in tables:
+        if not table.is_file():
+            raise UserError(f"there is no file {table}")
+        rows = read_rows(table)
+        legibility += [row for row in rows if "cer" in row and "codec" in row]
+        scores += [row for row in rows if "score" in row]
+    points = figure.legibility_points(legibility), figure.score_points(scores)
+    if not any(points):
+        raise UserError("these tables have neither legibility (compress-image --ocr) nor scores of a run")
+    _write(target, figure.pareto(*points, "What a page's bytes buy"))
+
+
 def _prepare(
     image: Path, out: Path | None, kind: str, level: str, keep: float | None, block: int | None
 ) -> "tuple[BlockDct | None, Path, Page]":

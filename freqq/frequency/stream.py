@@ -99,6 +99,10 @@ class StreamReader:
             lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=LZMA_FILTERS), lzma.LZMAError, count, dtype
         )
 
+    def rest(self) -> bytes:
+        """All that is left."""
+        return bytes(self._take(len(self._data) - self._at))
+
     def end(self) -> None:
         """Refuse anything that is left over."""
         if self._at != len(self._data):

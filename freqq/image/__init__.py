@@ -2,5 +2,23 @@
 
 from freqq.image.base import ImageCodec
 from freqq.image.dct import BlockDct
+from freqq.image.gray import Gray2, Gray4
+from freqq.image.jpeg import Jpeg
+from freqq.image.jxl import Jxl
+from freqq.image.png import Png
+from freqq.image.resize import Resize
+from freqq.image.text import Text
+from freqq.image.webp import Webp
 
-CODECS: dict[str, type[ImageCodec]] = {"image": BlockDct}
+CODECS: dict[str, type[ImageCodec]] = {
+    "image": BlockDct,
+    "image-dct": BlockDct,
+    "image-png": Png,
+    "image-jpeg": Jpeg,
+    "image-webp": Webp,
+    "image-jxl": Jxl,
+    "image-resize": Resize,
+    "image-gray4": Gray4,
+    "image-gray2": Gray2,
+    "image-text": Text,
+}

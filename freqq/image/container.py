@@ -2,9 +2,12 @@
 
 After the frame of `freqq.frequency.stream`:
 
-    1 byte    coding: 0 plain pixels, 1 sparse block DCT
+    1 byte    coding: 0 plain pixels, 1 sparse block DCT, 2 the file of a standard codec, 3 text
     1 byte    planes: 1 gray, 3 RGB
     2 bytes   height      2 bytes   width
+
+What follows of a file is described in `freqq.image.embedded`, and of a text in `freqq.image.text`;
+`freqq.image.streams` has all codings and reads any of them.
 
 Plain pixels: one LZMA section of height·width·planes bytes. Sparse block DCT, where coefficients are in the order
 plane, row of blocks, column of blocks, vertical frequency, horizontal frequency:
@@ -17,6 +20,7 @@ plane, row of blocks, column of blocks, vertical frequency, horizontal frequency
 """
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +32,7 @@ from freqq.pages.page import Page
 from freqq.pages.style import MAX_PAGE_SIDE
 
 MAGIC, VERSION = b"FQI ", 1
-PLAIN, BLOCKS = 0, 1
+PLAIN, BLOCKS, FILE, TEXT = 0, 1, 2, 3
 HEADER = struct.Struct("<BBHH")
 BLOCKS_HEADER = struct.Struct("<BII")
 MAX_PIXELS = 1 << 24
@@ -37,6 +41,15 @@ MAX_PIXELS = 1 << 24
 ESCAPE = 255
 MIN_BLOCK, MAX_BLOCK = 2, 128
 """The DC of a block of 128 is at most 128 x 255, which 16 bits still hold."""
+
+
+class Header(NamedTuple):
+    """What every stream says of its page: how it is coded, and how large it is."""
+
+    coding: int
+    planes: int
+    height: int
+    width: int
 
 
 def size_fits(height: int, width: int) -> bool:
@@ -55,7 +68,7 @@ def check_size(height: int, width: int) -> None:
 
 def write_plain(page: Page) -> bytes:
     """A page without any loss."""
-    writer = _start(PLAIN, page)
+    writer = start(PLAIN, page)
     writer.lzma_section(page.pixels)
     return writer.finish()
 
@@ -65,7 +78,7 @@ def write_blocks(page: Page, coefficients: NDArray[np.int16]) -> bytes:
     kept = coefficients[coefficients != 0]
     magnitudes = np.abs(kept)
     large = magnitudes[magnitudes >= ESCAPE]
-    writer = _start(BLOCKS, page)
+    writer = start(BLOCKS, page)
     writer.header(BLOCKS_HEADER, coefficients.shape[-1], kept.size, large.size)
     writer.lzma_section(np.packbits(coefficients != 0))
     writer.lzma_section(np.minimum(magnitudes, ESCAPE).astype(np.uint8))
@@ -74,27 +87,55 @@ def write_blocks(page: Page, coefficients: NDArray[np.int16]) -> bytes:
     return writer.finish()
 
 
+def opened(stream: bytes) -> tuple[Header, StreamReader]:
+    """A stream's header, and a reader of what follows it.
+
+    Raises
+    ------
+    CorruptStream
+        If it is no whole, undamaged stream of this version, or its page is out of bounds.
+    """
+    reader = StreamReader(stream, MAGIC, VERSION)
+    header = Header(*reader.header(HEADER))
+    if header.planes not in (1, 3) or not size_fits(header.height, header.width):
+        raise reader.corrupt(
+            f"a page of {header.height} x {header.width} pixels in {header.planes} planes is out of bounds"
+        )
+    return header, reader
+
+
+def opened_as(coding: int, stream: bytes) -> tuple[Header, StreamReader]:
+    """As `opened`, but a stream of another coding is refused."""
+    header, reader = opened(stream)
+    if header.coding != coding:
+        raise reader.corrupt(f"its coding is {header.coding}, not {coding}")
+    return header, reader
+
+
 def read(stream: bytes) -> tuple[tuple[int, int], NDArray[np.uint8] | NDArray[np.int16]]:
     """Height and width of a page, and its pixels uint8 [H, W] or [H, W, 3], or its coefficients as in `write_blocks`.
 
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream of this version.
+        If it is anything but a whole, undamaged stream of plain pixels or of blocks.
     """
-    reader = StreamReader(stream, MAGIC, VERSION)
-    coding, planes, height, width = reader.header(HEADER)
-    if planes not in (1, 3) or not size_fits(height, width):
-        raise reader.corrupt(f"a page of {height} x {width} pixels in {planes} planes is out of bounds")
+    (coding, planes, height, width), reader = opened(stream)
     if coding == PLAIN:
         pixels = reader.lzma_section(height * width * planes, "u1")
         reader.end()
         return (height, width), pixels.reshape((height, width) if planes == 1 else (height, width, 3))
     if coding != BLOCKS:
-        raise reader.corrupt(f"unknown coding {coding}")
+        raise reader.corrupt(f"its coding is {coding}, not {PLAIN} or {BLOCKS}")
     coefficients = _read_blocks(reader, planes, height, width)
     reader.end()
     return (height, width), coefficients
+
+
+def describe_blocks(stream: bytes) -> dict[str, int]:
+    """What the header says of the coefficients in a stream."""
+    block, kept, _ = opened_as(BLOCKS, stream)[1].header(BLOCKS_HEADER)
+    return {"block": block, "coefficients": kept}
 
 
 def _read_blocks(reader: StreamReader, planes: int, height: int, width: int) -> NDArray[np.int16]:
@@ -121,7 +162,14 @@ def _read_blocks(reader: StreamReader, planes: int, height: int, width: int) -> 
     return coefficients.reshape(shape)
 
 
-def _start(coding: int, page: Page) -> StreamWriter:
+def start(coding: int, page: Page) -> StreamWriter:
+    """A writer to which the header of a page was given; only the page's size is read.
+
+    Raises
+    ------
+    UserError
+        If the page is too large.
+    """
     height, width = page.pixels.shape[:2]
     check_size(height, width)
     writer = StreamWriter(MAGIC, VERSION)

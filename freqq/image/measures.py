@@ -9,6 +9,12 @@ from scipy.ndimage import correlate1d
 PEAK = 255.0
 WINDOW, SIGMA = 11, 1.5
 
+CELL = 28
+"""Side of a vision token in pixels."""
+
+FRAMES, FEWEST_PIXELS, MOST_PIXELS = 2, 112 * 112, 28 * 28 * 15_000
+"""An image counts as a video of two frames, and these are the limits for all of it."""
+
 
 def psnr(original: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     """Peak signal-to-noise ratio in dB of two images of the same shape; infinite for equal ones."""
@@ -47,3 +53,26 @@ def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     window = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
     window /= window.sum()
     return correlate1d(correlate1d(plane, window, axis=0, mode="reflect"), window, axis=1, mode="reflect")
+
+
+def vision_tokens(height: int, width: int) -> int | None:
+    """How many tokens the vision tower of a GLM-4V gives the language model for a page of this size, of its own accord.
+
+    After ``smart_resize`` of transformers' image processor with the defaults of GLM-4.1V: sides are rounded to cells of
+    28 pixels; a page of under 112 x 56 or over 5.9 million pixels is scaled first. None for a page that is refused,
+    being 200 times as wide as high.
+    """
+    if min(height, width) < CELL:
+        scale = max(CELL / height, CELL / width)
+        height, width = int(height * scale), int(width * scale)
+    if max(height, width) > 200 * min(height, width):
+        return None
+    rows, columns = round(height / CELL), round(width / CELL)
+    pixels = FRAMES * rows * columns * CELL**2
+    if pixels > MOST_PIXELS:
+        shrink = math.sqrt(FRAMES * height * width / MOST_PIXELS)
+        rows, columns = (max(1, math.floor(side / shrink / CELL)) for side in (height, width))
+    elif pixels < FEWEST_PIXELS:
+        grow = math.sqrt(FEWEST_PIXELS / (FRAMES * height * width))
+        rows, columns = (math.ceil(side * grow / CELL) for side in (height, width))
+    return rows * columns

@@ -118,7 +118,7 @@ def draw(lines: tuple[Line, ...], style: Style) -> Page:
 
     drop = (style.line_height - glyphs.height) / 2
     runs = [Run(line.x, round(line.top + drop) + glyphs.ascent, line.text) for line in lines]
-    return Page(_cover(runs, (style.height, style.width), glyphs, pens, np.minimum), lines)
+    return Page(_cover(runs, (style.height, style.width), glyphs, pens, np.minimum), lines, style)
 
 
 def _multiply(a: Pixels, b: Pixels) -> Pixels:

@@ -2,9 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from freqq.pages.glyph import GlyphConfig
+    from freqq.pages.style import Style
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,13 @@ class Page:
     pixels : uint8 array, [height, width] gray or [height, width, 3] RGB
     lines : tuple of Line
         Empty for an image whose text is not known.
+    style : GlyphConfig, Style or None
+        What the page was drawn by; None if that is not known.
     """
 
     pixels: NDArray[np.uint8]
     lines: tuple[Line, ...] = ()
+    style: "GlyphConfig | Style | None" = None
 
     @property
     def text(self) -> str:

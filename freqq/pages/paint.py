@@ -49,12 +49,12 @@ def render_glyph(text: str, config: GlyphConfig | None = None) -> Iterator[Page]
     blocks = next(pages)
     while blocks is not None:
         following = next(pages, None)
-        pixels = _finish(_paint(blocks, config), config, last=following is None)
-        yield Page(pixels, _lines(blocks, config, measure))
+        pixels = _finish(paint_blocks(blocks, config), config, last=following is None)
+        yield Page(pixels, lines_of(blocks, config, measure), config)
         blocks = following  # type: ignore[assignment]
 
 
-def _lines(blocks: tuple[Block, ...], config: GlyphConfig, measure: Widths) -> tuple[Line, ...]:
+def lines_of(blocks: tuple[Block, ...], config: GlyphConfig, measure: Widths) -> tuple[Line, ...]:
     """What a page shows, in px of the finished page."""
     lines = []
     for block in blocks:
@@ -69,7 +69,7 @@ def _lines(blocks: tuple[Block, ...], config: GlyphConfig, measure: Widths) -> t
     return tuple(lines)
 
 
-def _paint(blocks: tuple[Block, ...], config: GlyphConfig) -> Pixels:
+def paint_blocks(blocks: tuple[Block, ...], config: GlyphConfig) -> Pixels:
     """Draw a whole page, a paragraph after another: a later background covers what reaches into it."""
     width, height = config.page_pixels
     page = np.full((height, width) if _is_gray(config) else (height, width, 3), 255, np.uint8)

@@ -9,7 +9,7 @@ from typing import Any
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.pages.style import Style
-from freqq.runs.methods import Method, check_overrides, method_at, params_json
+from freqq.runs.methods import Method, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
 
@@ -61,7 +61,7 @@ def arms(settings: Settings) -> list[Arm]:
     overrides = dict(settings.overrides)
     check_overrides(settings.methods, overrides)
     levels = [level for level in settings.levels if level != "baseline"]
-    found = [Arm(m, level, method_at(m, level, overrides)) for m in settings.methods for level in levels]
+    found = [Arm(m, level, method_at(m, level, overrides)) for m in settings.methods for level in _distinct(m, levels)]
     for i, arm in enumerate(found):
         for other in found[:i]:
             if (arm.name, arm.params) == (other.name, other.params):
@@ -73,6 +73,12 @@ def arms(settings: Settings) -> list[Arm]:
     if not found:
         raise UserError("--no-baseline with the level baseline alone leaves nothing to run")
     return found
+
+
+def _distinct(method: str, levels: Sequence[str]) -> list[str]:
+    """Those of the levels that the method defines otherwise than the ones before: a lossless codec has but one."""
+    own = method_class(method).LEVELS
+    return [level for i, level in enumerate(levels) if own[level] not in [own[before] for before in levels[:i]]]
 
 
 @dataclass(frozen=True)

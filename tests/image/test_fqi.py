@@ -34,6 +34,7 @@ def test_plain_streams_lose_nothing(height, width, planes):
     np.testing.assert_array_equal(decoded.pixels, page.pixels)
 
 
+@settings(deadline=None)
 @given(st.integers(2, 128), st.integers(0, 100))
 def test_coefficients_of_every_size_come_back(block, seed):
     rng = np.random.default_rng(seed)

@@ -1,0 +1,55 @@
+"""``freqq decompress``: a stream of a page back to an image."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+File = Annotated[Path, typer.Argument(metavar="FILE.fqi", help="A stream of a page.", show_default=False)]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="By default named after the stream, beside it.")
+]
+
+MOST_BYTES = 1 << 28
+"""More than the pixels of any page."""
+
+
+def decompress(file: File, out: Out = None) -> None:
+    """Decode a page from its stream alone, whatever codec wrote it."""
+    from freqq.cli.outputs import OutputFolder
+    from freqq.errors import UserError
+    from freqq.image.files import png
+    from freqq.image.streams import decode
+
+    target = out or file.with_suffix(".png")
+    if target.suffix.lower() != ".png":
+        raise UserError(f"--out {target}: pages are written as PNG, so let the name end in .png")
+    if target.is_dir():
+        raise UserError(f"--out {target} is a folder: give a file name")
+    stream = read_stream(file)
+    folder = OutputFolder(target.parent)
+    folder.check([], [])
+    try:
+        page = decode(stream)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    folder.write(target.name, png(page))
+    typer.echo(target)
+
+
+def read_stream(file: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or is larger than any stream.
+    """
+    from freqq.errors import UserError
+
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise UserError(f"{file} has {file.stat().st_size:,} bytes, which no stream of a page has")
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error

@@ -1,0 +1,195 @@
+"""Many pages through many codecs: side by side, each file whole, and nothing twice."""
+
+import hashlib
+import multiprocessing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from freqq.errors import UserError
+from freqq.files import write_whole
+from freqq.image.base import ImageCodec
+from freqq.image.files import read_page
+from freqq.image.legibility import legibility
+from freqq.image.recode import params, recode
+from freqq.pages.again import parse_style
+from freqq.pages.page import Line, Page
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A codec at a level, under the names that a user knows; no codec stores pages without loss."""
+
+    name: str
+    level: str
+    codec: ImageCodec | None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What an image is known to show: its text, and the style it was drawn in as `freqq.pages.again.style_json`."""
+
+    text: str
+    style: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image file, the name of its outputs, and what it shows, if that is known."""
+
+    path: Path
+    name: str
+    shown: Shown | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Of the file and of its text: equal sources give equal outputs."""
+        known = repr((self.shown.text, self.shown.style)) if self.shown else ""
+        return hashlib.sha256(self.path.read_bytes() + known.encode()).hexdigest()
+
+    def page(self) -> Page:
+        """The page, with its text."""
+        pixels = read_page(self.path).pixels
+        if self.shown is None:
+            return Page(pixels)
+        style = None if self.shown.style is None else parse_style(self.shown.style)
+        # Where the lines stand is not known.
+        return Page(pixels, tuple(Line(0, 0, line) for line in self.shown.text.split("\n")), style)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is still to be done of one source."""
+
+    source: Source
+    sha256: str
+    arms: tuple[Arm, ...]
+    folder: Path
+    apart: bool
+    ocr: bool
+
+
+def shown_in(folder: Path) -> dict[Path, Shown]:
+    """What the images of a folder show, as far as a pages.parquet of 'freqq render' tells."""
+    rows = read_rows(folder / "pages.parquet")
+    return {folder / row["file"]: Shown(row["text"], row.get("style")) for row in rows if _has(row, "file", "text")}
+
+
+def read_rows(table: Path) -> list[Row]:
+    """The rows of a table; none if there is no such file.
+
+    Raises
+    ------
+    UserError
+        If it is no table of pages.
+    """
+    import pyarrow.lib
+    import pyarrow.parquet as pq
+
+    if not table.is_file():
+        return []
+    try:
+        rows: list[Row] = pq.read_table(table).to_pylist()
+    except (OSError, pyarrow.lib.ArrowException) as error:
+        raise UserError(f"{table} is no Parquet table that can be read: move it away") from error
+    return rows
+
+
+def plan(
+    sources: Iterable[Source], arms: Sequence[Arm], folder: Path, ocr: bool, done: Iterable[Row]
+) -> tuple[list[Task], list[Row]]:
+    """The tasks of a batch, and the rows of an earlier one that need no work: equal source and codec, files there.
+
+    Several arms write into folders of their own, ``CODEC-LEVEL``.
+    """
+    found = {row["file"]: row for row in done}
+    apart = len(arms) > 1
+    tasks, kept = [], []
+    for source in sources:
+        digest, rest = source.sha256, []
+        for arm in arms:
+            row = found.get(_file(source, arm, apart))
+            if row and _is_done(row, digest, arm, folder, ocr):
+                kept.append(row)
+            else:
+                rest.append(arm)
+        if rest:
+            tasks.append(Task(source, digest, tuple(rest), folder, apart, ocr))
+    return tasks, kept
+
+
+def recode_all(tasks: Sequence[Task], workers: int) -> Iterator[list[Row]]:
+    """The rows of each task, in order; files are written before. One worker works in this process."""
+    if workers == 1 or len(tasks) < 2:
+        yield from map(recode_source, tasks)
+        return
+    # Not forked: there are threads in this process that draw a progress bar or multiply matrices.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context)
+    try:
+        yield from pool.map(recode_source, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def recode_source(task: Task) -> list[Row]:
+    """Write the stream (NAME.fqi) and the decoded page (NAME.png) of each arm; the rows say how large and how good."""
+    page = task.source.page()
+    height, width = page.pixels.shape[:2]
+    read: dict[str, Mapping[str, float]] = {}
+    rows = []
+    for arm in task.arms:
+        try:
+            recoded = recode(page, arm.codec)
+        except UserError as error:
+            raise UserError(f"{task.source.path}: {error}") from error
+        file = _file(task.source, arm, task.apart)
+        _write(task.folder / file, recoded.stream)
+        _write((task.folder / file).with_suffix(".png"), recoded.png)
+        seen = recoded.page.sha256
+        if task.ocr and seen not in read:
+            marks = legibility(recoded.page, page.text, height, width)
+            read[seen] = {"cer": marks.cer, "word_recall": marks.word_recall}
+        rows.append(
+            {
+                "name": task.source.name,
+                "file": file,
+                "source": str(task.source.path),
+                "source_sha256": task.sha256,
+                "codec": arm.name,
+                "level": arm.level,
+                "input_bytes": task.source.path.stat().st_size,
+                **recoded.row,
+                "cer": None,
+                "word_recall": None,
+                **read.get(seen, {}),
+            }
+        )
+    return rows
+
+
+def _has(row: Row, *names: str) -> bool:
+    return all(isinstance(row.get(name), str) for name in names)
+
+
+def _file(source: Source, arm: Arm, apart: bool) -> str:
+    return f"{arm.name}-{arm.level}/{source.name}.fqi" if apart else f"{source.name}.fqi"
+
+
+def _is_done(row: Row, digest: str, arm: Arm, folder: Path, ocr: bool) -> bool:
+    same = (row["source_sha256"], row["codec"], row["params"]) == (digest, arm.name, params(arm.codec))
+    stream = folder / row["file"]
+    there = stream.is_file() and stream.with_suffix(".png").is_file()
+    return same and there and stream.stat().st_size == row["stream_bytes"] and not (ocr and row["cer"] is None)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda temporary: temporary.write_bytes(content))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

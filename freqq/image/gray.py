@@ -1,0 +1,48 @@
+"""Fewer gray levels, without any transform."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from freqq.errors import UserError
+from freqq.image.embedded import WEBP, FileCodec, write_file
+from freqq.image.webp import lossless
+from freqq.pages.page import Page
+
+
+@dataclass(frozen=True)
+class Gray4(FileCodec):
+    """Round a page's brightness to 16 evenly spaced levels, black and white among them, and store these without loss.
+
+    The file is lossless WebP, which packs two or four pixels of so few levels into one; a PNG of this depth is a
+    quarter larger. Colour becomes gray. How many levels of gray there are is what makes the codec, so all of its levels
+    of harm are one and the same.
+
+    Parameters
+    ----------
+    depth : int, 1 to 7
+        Bits a pixel.
+    """
+
+    depth: int = 4
+
+    LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.depth <= 7:
+            raise UserError(f"depth {self.depth}: give 1 to 7 bits a pixel")
+
+    def encode(self, page: Page) -> bytes:
+        """The page in few levels of gray."""
+        plane = page.pixels if page.pixels.ndim == 2 else np.asarray(Image.fromarray(page.pixels).convert("L"))
+        steps = (1 << self.depth) - 1
+        rounded = np.rint(np.rint(plane * (steps / 255)) * (255 / steps)).astype(np.uint8)
+        return write_file(Page(rounded), WEBP, rounded.shape, lossless(rounded))
+
+
+@dataclass(frozen=True)
+class Gray2(Gray4):
+    """As `Gray4`, with 4 levels."""
+
+    depth: int = 2

@@ -1,0 +1,65 @@
+"""JPEG XL files through ``pillow-jxl-plugin``, which is optional."""
+
+from importlib.util import find_spec
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freqq.errors import UserError
+
+START = b"\xff\x0a"
+RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+"""Width by height, where a file has no width of its own (ISO/IEC 18181-1, size header)."""
+
+
+def is_installed() -> bool:
+    """Whether the library is there."""
+    return find_spec("pillow_jxl") is not None
+
+
+def library() -> ModuleType:
+    """The library; a `UserError` that says what to install if it is missing."""
+    try:
+        import pillow_jxl
+    except ImportError as error:
+        raise UserError("JPEG XL needs pillow-jxl-plugin: pip install 'freqq[jxl]'") from error
+    return pillow_jxl
+
+
+def encoded(pixels: NDArray[np.uint8], quality: int, effort: int) -> bytes:
+    """Pixels [H, W] or [H, W, 3] as a bare codestream; quality 100 is lossless. One thread."""
+    mode = "L" if pixels.ndim == 2 else "RGB"
+    encoder = library().Encoder(mode=mode, lossless=quality == 100, quality=quality, effort=effort, num_threads=0)
+    metadata = {"exif": None, "jumb": None, "xmp": None, "compress": False}
+    return bytes(encoder(pixels.tobytes(), pixels.shape[1], pixels.shape[0], jpeg_encode=False, **metadata))
+
+
+def pixels(content: bytes) -> NDArray[np.uint8]:
+    """The pixels of a file, gray [H, W] or RGB [H, W, 3]."""
+    _, info, values, _, _ = library().Decoder(num_threads=0)(content)
+    shape = {"L": (info.height, info.width), "RGB": (info.height, info.width, 3)}[info.mode]
+    return np.frombuffer(values, np.uint8).reshape(shape)
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """Height and width that a bare codestream claims; anything else is a `ValueError`."""
+    if content[:2] != START:
+        raise ValueError("no bare JPEG XL codestream")
+    bits, at = int.from_bytes(content[2:16], "little"), 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        at += count
+        return bits >> (at - count) & ((1 << count) - 1)
+
+    def side() -> int:
+        return (take(5) + 1) * 8 if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    small = take(1)
+    height = side()
+    ratio = take(3)
+    if ratio:
+        across, down = RATIOS[ratio - 1]
+        return height, height * across // down
+    return height, side()

@@ -1,0 +1,49 @@
+"""A lower resolution: the one control that makes fewer vision tokens."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from freqq.errors import UserError
+from freqq.image.embedded import WEBP, FileCodec, write_file
+from freqq.image.webp import lossless
+from freqq.pages.page import Page
+
+
+@dataclass(frozen=True)
+class Resize(FileCodec):
+    """Scale the page down and keep it so: the decoded page is smaller, and the vision tower makes fewer tokens of it.
+
+    Any other method has to beat this one: Glyph's own accuracy is a function of its resolution (its table 5). The small
+    page is stored as lossless WebP. That hardly saves bytes, since a page that was drawn has few gray levels and
+    repeats its letters exactly, and one that was scaled does neither.
+
+    The levels are the smallest of the scales 0.95, 0.9, ... 0.7 within the harm that `freqq.image.legibility` states for
+    each.
+
+    Parameters
+    ----------
+    scale : float in (0, 1]
+        Of both sides; each keeps at least one pixel. Tokens go with its square. Resampling is bicubic, with the support
+        that avoids aliasing.
+    """
+
+    scale: float = 0.9
+
+    LEVELS = {
+        "ultra_mild": {"scale": 0.95},
+        "mild": {"scale": 0.9},
+        "aggressive": {"scale": 0.8},
+        "extreme": {"scale": 0.7},
+    }
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale <= 1:  # also refuses NaN
+            raise UserError(f"scale {self.scale:g}: give a fraction over 0 and at most 1, such as 0.8")
+
+    def encode(self, page: Page) -> bytes:
+        """The small page as a lossless file."""
+        height, width = (max(1, round(side * self.scale)) for side in page.pixels.shape[:2])
+        image = Image.fromarray(page.pixels).resize((width, height), Image.Resampling.BICUBIC)
+        return write_file(page, WEBP, (height, width), lossless(np.asarray(image)))

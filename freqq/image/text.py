@@ -1,0 +1,169 @@
+"""The text of a page in place of its pixels: the floor.
+
+After the header of `freqq.image.container`:
+
+    4 bytes   CRC-32 of the page's pixels as they are drawn from the text
+    ...       Zstandard: the style as JSON (`freqq.pages.again.style_json`), a newline, the numbers of the lines that
+              paragraphs start with (spaces between), a newline, the lines of the page
+
+Drawing depends on the font and on FreeType, so the checksum is what makes sure that a page is decoded to the same
+pixels everywhere, or not at all.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import zstandard
+from PIL import Image
+
+from freqq.errors import UserError
+from freqq.frequency.stream import CorruptStream, StreamReader
+from freqq.image.base import ImageCodec
+from freqq.image.container import TEXT, Header, opened_as, size_fits, start
+from freqq.pages.again import draw_again, paragraph_starts, parse_style, style_json
+from freqq.pages.glyph import GlyphConfig
+from freqq.pages.page import Page
+from freqq.pages.style import Style
+
+CHECKSUM = struct.Struct("<I")
+LEVEL = 19
+MAX_BYTES = 1 << 18
+"""Of text on a page: some twenty times as much as a page of Glyph's holds."""
+
+MAX_FONT_PX, MAX_GLYPHS = 128, 2048
+"""Together they bound what drawing a text allocates for glyphs."""
+
+
+@dataclass(frozen=True)
+class Text(ImageCodec):
+    """Store the text of a page and how it was drawn; draw it again to decode.
+
+    No codec of pixels can do with less for long, since this is what the pixels mean: every other row is to be read
+    against it. It is no rival, for it needs the text, which an image alone does not give: only pages that freqq drew
+    itself, or of which the text is given, can be encoded. How far the decoded page is the old one says
+    `freqq.pages.again.draw_again`; for Glyph's evaluation and the built-in data it is the same to the last bit. It does
+    no harm at any level, so all levels are one and the same.
+    """
+
+    LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
+
+    def encode(self, page: Page) -> bytes:
+        """The page's text and style. A page whose style is not known is taken for one of Glyph's evaluation."""
+        if not page.text.strip():
+            raise UserError("the codec text needs the text of a page, and of this image it is not known: give --text")
+        style = page.style or GlyphConfig()
+        if reason := _refused(page.text, style):
+            raise UserError(f"the codec text cannot store this page: {reason}")
+        starts = paragraph_starts(replace(page, style=style))
+        height, width = page.pixels.shape[:2]
+        drawn = _drawn(page.text, style, starts, Header(TEXT, 1 if page.pixels.ndim == 2 else 3, height, width))
+        content = "\n".join((style_json(style), " ".join(map(str, starts)), page.text)).encode()
+        writer = start(TEXT, page)
+        writer.header(CHECKSUM, _checksum(drawn))
+        writer.array(np.frombuffer(zstandard.ZstdCompressor(level=LEVEL).compress(content), np.uint8))
+        return writer.finish()
+
+    def decode(self, stream: bytes) -> Page:
+        """The page drawn again, with its text."""
+        return read_text(stream)
+
+
+def read_text(stream: bytes) -> Page:
+    """The page of a stream of text, drawn again.
+
+    Raises
+    ------
+    CorruptStream
+        If it is anything but a whole, undamaged stream.
+    UserError
+        If this machine draws another page of it, as with another font.
+    """
+    header, reader = opened_as(TEXT, stream)
+    checksum, style, starts, text = _content(reader)
+    try:
+        page = _drawn(text, style, starts, header)
+    except Exception as error:  # a style that no page was ever drawn by may fail anywhere
+        raise reader.corrupt("its text cannot be drawn") from error
+    if _checksum(page) != checksum:
+        raise CorruptStream("the page comes out otherwise than where it was stored: another font or FreeType?")
+    return page
+
+
+def describe_text(stream: bytes) -> dict[str, Any]:
+    """What a stream of text holds."""
+    _, style, _, text = _content(opened_as(TEXT, stream)[1])
+    return {"style": style_json(style), "lines": text.count("\n") + 1, "characters": len(text)}
+
+
+def _content(reader: StreamReader) -> tuple[int, GlyphConfig | Style, list[int], str]:
+    (checksum,) = reader.header(CHECKSUM)
+    compressed = reader.rest()
+    try:
+        size = zstandard.get_frame_parameters(compressed).content_size
+        if not 0 < size <= 2 * MAX_BYTES:
+            raise reader.corrupt(f"a text of {size} bytes is out of bounds")
+        content = zstandard.ZstdDecompressor().decompress(compressed, allow_extra_data=False)
+        parts = content.decode().split("\n", 2)
+        if len(parts) < 3 or not re.fullmatch(r"(\d{1,6}( \d{1,6})*)?", parts[1], re.ASCII):
+            raise reader.corrupt("its text has no beginning that can be read")
+        style, starts, text = parse_style(parts[0]), [int(n) for n in parts[1].split()], parts[2]
+        if starts != sorted(set(starts)) or (starts and not 0 < starts[0] <= starts[-1] <= text.count("\n")):
+            raise reader.corrupt("its paragraphs do not start at its lines")
+    except zstandard.ZstdError as error:
+        raise reader.corrupt("its text does not decompress") from error
+    except UnicodeDecodeError as error:
+        raise reader.corrupt("its text is not UTF-8") from error
+    except CorruptStream:
+        raise
+    except UserError as error:
+        raise reader.corrupt(str(error)) from error
+    if reason := _refused(text, style):
+        raise reader.corrupt(reason)
+    return checksum, style, starts, text
+
+
+def _refused(text: str, style: GlyphConfig | Style) -> str:
+    """Why this cannot be stored, or nothing. A stream names a font that every freqq has, and never opens a file."""
+    if isinstance(style, Style):
+        font, font_px, (width, height) = style.font, style.font_size, (style.width, style.height)
+    else:
+        font, font_px, (width, height) = style.font_path, style.font_size * style.scale, style.page_pixels
+    if (size := len(text.encode())) > MAX_BYTES:
+        return f"its text has {size:,} bytes, and {MAX_BYTES:,} are allowed"
+    if not re.fullmatch(r"[\w-]+", font):
+        return f"its font is {font!r} and not one that comes with freqq, such as DejaVuSans"
+    if font_px > MAX_FONT_PX:
+        return f"its letters have {font_px:g} px, and {MAX_FONT_PX} are allowed"
+    if len(set(text)) > MAX_GLYPHS:
+        return f"its text has more than {MAX_GLYPHS:,} characters of its own"
+    if not size_fits(height, width):
+        return f"it is drawn at {width} x {height} px, which is too large"
+    return ""
+
+
+def _drawn(text: str, style: GlyphConfig | Style, starts: Sequence[int], header: Header) -> Page:
+    """The text drawn again, cut or extended with its own paper to the page's size."""
+    page = draw_again(text, style, starts)
+    pixels = page.pixels
+    if header.planes == 3 and pixels.ndim == 2:
+        pixels = np.stack([pixels] * 3, axis=2)
+    elif header.planes == 1 and pixels.ndim == 3:
+        pixels = np.asarray(Image.fromarray(pixels).convert("L"))
+    pixels = pixels[: header.height, : header.width]
+    below, right = header.height - pixels.shape[0], header.width - pixels.shape[1]
+    if below or right:
+        # The last pixel is paper: margins are.
+        paper = np.empty((header.height, header.width, *pixels.shape[2:]), np.uint8)
+        paper[:] = pixels[-1, -1]
+        paper[: pixels.shape[0], : pixels.shape[1]] = pixels
+        pixels = paper
+    return Page(np.ascontiguousarray(pixels), page.lines, style)
+
+
+def _checksum(page: Page) -> int:
+    return zlib.crc32(page.pixels.tobytes())

@@ -1,0 +1,125 @@
+"""What a page's bytes buy: legibility and score of codecs and levels."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from freqq.levels import LEVELS
+from freqq.report.figures import as_png
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6bb1")
+"""Okabe and Ito's, without yellow, which white paper swallows: told apart however one sees colours."""
+
+MARKERS = "osD^vPX*<>hp"
+LEAST_CER = 1e-4
+"""A logarithmic axis has no 0: no error in 10,000 characters is drawn as one."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A codec at a level: mean bytes of a page's stream, and mean character error rate or score."""
+
+    codec: str
+    level: str
+    size: float
+    value: float
+
+
+def legibility_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
+    """Character error rates from the rows of `freqq compress-image --ocr`."""
+    return _points((r["codec"], r["level"], r["stream_bytes"], r["cer"]) for r in rows if r.get("cer") is not None)
+
+
+def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
+    """Mean scores from the rows of a run, of its image methods and of the plain pages (as PNG)."""
+    own = [r for r in rows if r["method"] == "none" or r["method"].split("-")[0] == "image"]
+    return _points(
+        (_codec(r["method"]), r["level"], r["image_bytes"] / r["pages"], r["score"]) for r in own if r["pages"]
+    )
+
+
+def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> bytes:
+    """Bytes against character error and against score, as many of the two as have points, as PNG.
+
+    The dashed line joins what no other point beats in both.
+    """
+    panels = [p for p in ((legibility, "character error rate", True), (scores, "score", False)) if p[0]]
+    figure = Figure(figsize=(7.6 * len(panels) + 1.6, 5.4), layout="constrained")
+    codecs = list(dict.fromkeys(point.codec for points, _, _ in panels for point in points))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for one, (points, what, less) in zip(axes, panels, strict=True):
+        _panel(one, points, codecs, what, less)
+    handles = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
+    figure.suptitle(title)
+    return as_png(figure)
+
+
+def front(points: Sequence[Point], less: bool) -> list[Point]:
+    """The points that no other beats in size and value, by size."""
+    sign = 1 if less else -1
+    best: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.size, sign * p.value)):
+        if not best or sign * point.value < sign * best[-1].value:
+            best.append(point)
+    return best
+
+
+def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str, less: bool) -> None:
+    def height(point: Point) -> float:
+        return max(point.value, LEAST_CER) if less else point.value
+
+    best = front(points, less)
+    axes.plot([p.size for p in best], [height(p) for p in best], "--", color="#888888", linewidth=1, zorder=1,
+              label="best for its bytes")  # fmt: skip
+    for number, codec in enumerate(codecs):
+        own = sorted((p for p in points if p.codec == codec), key=lambda p: LEVELS.index(p.level))
+        if own:
+            axes.plot(
+                [p.size for p in own],
+                [height(p) for p in own],
+                color=COLOURS[number % len(COLOURS)],
+                marker=MARKERS[number % len(MARKERS)],
+                linewidth=1.2,
+                markersize=7,
+                label="plain" if codec == "none" else codec,
+            )
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(_kilobytes))
+    axes.xaxis.set_minor_formatter(FuncFormatter(lambda size, at: _kilobytes(size, at) if _is_marked(size) else ""))
+    axes.set_xlabel("bytes a page")
+    if less:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, at: f"{value:g}"))
+    axes.set_ylabel(f"{what} ({'less' if less else 'more'} is better)")
+    axes.grid(True, which="major", color="#dddddd", linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def _is_marked(size: float) -> bool:
+    return f"{size:.1e}"[:3] in ("2.0", "5.0")
+
+
+def _kilobytes(size: float, at: int) -> str:
+    return f"{size / 1000:g} kB" if size >= 1000 else f"{size:g} B"
+
+
+def _codec(method: str) -> str:
+    return {"none": "none", "image": "dct"}.get(method, method.removeprefix("image-"))
+
+
+def _points(values: Iterable[tuple[str, str, float, float]]) -> list[Point]:
+    groups: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    for codec, level, size, value in values:
+        groups[codec, level].append((size, value))
+    return [
+        Point(codec, level, fmean(size for size, _ in group), fmean(value for _, value in group))
+        for (codec, level), group in groups.items()
+    ]

@@ -1,0 +1,127 @@
+"""The codec that stores a page's text."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqq.data.mini import mini
+from freqq.errors import UserError
+from freqq.frequency.stream import CorruptStream
+from freqq.image import text as text_codec
+from freqq.image.streams import decode, describe
+from freqq.image.text import MAX_BYTES, Text
+from freqq.pages.again import paragraph_starts, parse_style, style_json
+from freqq.pages.glyph import GlyphConfig
+from freqq.pages.page import Line, Page
+from freqq.pages.paint import render_glyph
+from freqq.pages.style import Style
+from freqq.runs.rendering import Rendering
+
+WORDS = "Pack my box with five dozen liquor jugs; quickly, jumping zebras vex (gy) the 14 pigs. ".split()
+
+
+def chat(seed, words, newlines):
+    rng = np.random.default_rng(seed)
+    return "".join(rng.choice(WORDS) + ("\n" if rng.random() < newlines else " ") for _ in range(words))
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    seed=st.integers(0, 99),
+    newlines=st.sampled_from([0, 0.01, 0.3]),
+    config=st.sampled_from(
+        [
+            GlyphConfig(),
+            GlyphConfig(dpi=96, page_size=(400.0, 300.0)),
+            GlyphConfig(font_path="DejaVuSansMono", alignment="LEFT", font_color=(0, 0, 200)),
+            GlyphConfig(page_bg_color=(240, 240, 240), para_bg_color=(240, 240, 240)),
+        ]
+    ),
+)
+def test_pages_of_glyphs_come_back_to_the_last_bit(seed, newlines, config):
+    for page in render_glyph(chat(seed, 1500, newlines), config):
+        stream = Text().encode(page)
+        decoded = decode(stream)
+        np.testing.assert_array_equal(decoded.pixels, page.pixels)
+        assert decoded.text == page.text
+        assert len(stream) < len(page.text) + 100
+
+
+def test_pages_of_the_built_in_data_come_back_to_the_last_bit():
+    pages = [page for sample in mini(2, 12, 0) for page in Rendering().pages(sample)]
+    assert any(paragraph_starts(page) for page in pages)  # with gaps between paragraphs, too
+    for page in pages:
+        np.testing.assert_array_equal(decode(Text().encode(page)).pixels, page.pixels)
+
+
+def test_other_pages_keep_their_text_and_size():
+    config = GlyphConfig(alignment="JUSTIFY", space_after=3.0, horizontal_scale=0.9)
+    for page in render_glyph(chat(0, 900, 0.05), config):
+        decoded = decode(Text().encode(page))
+        assert decoded.pixels.shape == page.pixels.shape
+        assert decoded.text == page.text
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (40, 30), (900, 700), (40, 30, 3)])
+def test_a_page_of_any_size_whose_text_is_given_keeps_its_size(shape):
+    page = Page(np.full(shape, 255, np.uint8), (Line(0, 0, "some words"),))
+    assert decode(Text().encode(page)).pixels.shape == shape
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        GlyphConfig(),
+        GlyphConfig(dpi=100, page_size=(300.0, 200.0), para_bg_color=None, font_color=(1, 2, 3), auto_crop_width=False),
+        Style(),
+        Style(width=300, font="DejaVuSansMono", paragraph_gap=7, user_label=""),
+    ],
+)
+def test_a_style_survives_as_json(style):
+    assert parse_style(style_json(style)) == style
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"px": 3}', '{"px": {"wdith": 1}}', '{"pt": {}}', "7", '{"a":1,"b":2}']
+)
+def test_what_is_no_style_is_refused(text):
+    with pytest.raises(UserError):
+        parse_style(text)
+
+
+def test_a_page_without_text_is_refused():
+    with pytest.raises(UserError, match="needs the text of a page"):
+        Text().encode(Page(np.zeros((9, 9), np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("text", "style", "message"),
+    [
+        ("a" * (MAX_BYTES + 1), None, "bytes"),
+        ("a", Style(font="/tmp/some.ttf"), "not one that comes with freqq"),
+        ("a", GlyphConfig(font_size=300.0, page_size=(2000.0, 2000.0)), "px"),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 3000))), None, "characters of its own"),
+        ("a", GlyphConfig(page_size=(8000.0, 8000.0)), "too large"),
+    ],
+)
+def test_what_could_not_be_decoded_safely_is_not_encoded(text, style, message):
+    page = Page(np.full((20, 20), 255, np.uint8), (Line(0, 0, text),), style)
+    with pytest.raises(UserError, match=message):
+        Text().encode(page)
+
+
+def test_another_font_is_noticed(monkeypatch):
+    page = next(render_glyph("some words"))
+    stream = Text().encode(page)
+    mono = text_codec.draw_again
+    monkeypatch.setattr(text_codec, "draw_again", lambda t, s, n: mono(t, replace(s, font_path="DejaVuSansMono"), n))
+    with pytest.raises(CorruptStream, match="comes out otherwise"):
+        decode(stream)
+
+
+def test_a_stream_tells_its_text():
+    found = describe(Text().encode(next(render_glyph("some\nwords"))))
+    assert (found["lines"], found["characters"], found["coding"]) == (2, 10, "text")
