@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from freqq import __version__
+from freqq.cli.codebook import app as codebook
 from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
 from freqq.cli.data import app as data
@@ -32,6 +33,7 @@ app.command("compress-image")(compress_image)
 app.command("decompress")(decompress)
 app.command("info")(info)
 app.command("compress-tokens")(compress_tokens)
+app.add_typer(codebook, name="codebook")
 app.add_typer(visualize, name="visualize")
 app.command("slurm-submit", context_settings={"ignore_unknown_options": True})(slurm_submit)
 app.add_typer(data, name="data")

@@ -15,7 +15,7 @@ def each(things: Sequence[T], what: str) -> Iterator[T]:
     yield from track(things, what, console=console, disable=not console.is_terminal, transient=True)
 
 
-def counted(things: Iterable[T], total: int, what: str) -> Iterator[T]:
+def counted(things: Iterable[T], total: int | None, what: str) -> Iterator[T]:
     """As `each`, for things that are still being made."""
     console = Console(stderr=True)
     yield from track(things, what, total=total, console=console, disable=not console.is_terminal, transient=True)

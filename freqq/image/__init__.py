@@ -8,11 +8,13 @@ from freqq.image.jxl import Jxl
 from freqq.image.png import Png
 from freqq.image.resize import Resize
 from freqq.image.text import Text
+from freqq.image.vq import VectorQuantization
 from freqq.image.webp import Webp
 
 CODECS: dict[str, type[ImageCodec]] = {
     "image": BlockDct,
     "image-dct": BlockDct,
+    "image-vq": VectorQuantization,
     "image-png": Png,
     "image-jpeg": Jpeg,
     "image-webp": Webp,

@@ -2,7 +2,8 @@
 
 After the frame of `freqq.frequency.stream`:
 
-    1 byte    coding: 0 plain pixels, 1 sparse block DCT, 2 the file of a standard codec, 3 text
+    1 byte    coding: 0 plain pixels, 1 sparse block DCT, 2 the file of a standard codec, 3 text,
+              4 patterns of a codebook
     1 byte    planes: 1 gray, 3 RGB
     2 bytes   height      2 bytes   width
 
@@ -32,7 +33,7 @@ from freqq.pages.page import Page
 from freqq.pages.style import MAX_PAGE_SIDE
 
 MAGIC, VERSION = b"FQI ", 1
-PLAIN, BLOCKS, FILE, TEXT = 0, 1, 2, 3
+PLAIN, BLOCKS, FILE, TEXT, VQ = 0, 1, 2, 3, 4
 HEADER = struct.Struct("<BBHH")
 BLOCKS_HEADER = struct.Struct("<BII")
 MAX_PIXELS = 1 << 24

@@ -8,6 +8,7 @@ from freqq.image import container
 from freqq.image.dct import BlockDct
 from freqq.image.embedded import describe_file, read_file
 from freqq.image.text import describe_text, read_text
+from freqq.image.vq import describe_patterns, read_patterns
 from freqq.pages.page import Page
 
 
@@ -34,6 +35,7 @@ CODINGS = {
     container.BLOCKS: Coding("block DCT", BlockDct().decode, container.describe_blocks),
     container.FILE: Coding("file", read_file, describe_file),
     container.TEXT: Coding("text", read_text, describe_text),
+    container.VQ: Coding("patterns", read_patterns, describe_patterns),
 }
 
 

@@ -1,0 +1,108 @@
+"""Making a codebook: the most frequent blocks of rendered text, and what follows what on its lines."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freqq.errors import UserError
+from freqq.frequency.codebook import Codebook
+from freqq.frequency.markov import learn
+from freqq.frequency.patterns import Patterns
+from freqq.image.strips import Strips, darkest_gap
+from freqq.pages.glyph import GlyphConfig
+from freqq.pages.page import Page
+from freqq.pages.paint import render_glyph
+
+NEIGHBOURS = 4
+
+
+def text_pages(texts: Iterable[str], config: GlyphConfig) -> Iterator[Page]:
+    """The pages of texts, each text from a new page on."""
+    for text in texts:
+        yield from render_glyph(text, config)
+
+
+def line_pitch(config: GlyphConfig) -> int:
+    """Distance of two lines in pixels.
+
+    Raises
+    ------
+    UserError
+        If it is not a whole number, so that no two lines show equal blocks.
+    """
+    pitch = (config.line_height or config.font_size + 1) * config.dpi / 72
+    if abs(pitch - round(pitch)) > 1e-6:
+        raise UserError(
+            f"lines {pitch:g} pixels apart fall between pixels: choose a line height and a dpi that give a whole number"
+        )
+    return round(pitch)
+
+
+def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, pair_least: int = 40) -> Codebook:
+    """A codebook of the `size` most frequent blocks of pages, and what follows what on them.
+
+    Parameters
+    ----------
+    pages : iterable of gray pages
+    pitch, width : int
+        A block's height, which is the distance of two lines of text, and its width in pixels.
+    pair_least : int
+        How often two patterns must follow each other for them to be a context of their own.
+
+    Raises
+    ------
+    UserError
+        If a page is not gray, or there is none.
+    """
+    cuts: list[NDArray[np.uint8]] = []
+    counts: Counter[bytes] = Counter()
+    for page in pages:
+        if page.pixels.ndim != 2:
+            raise UserError("a codebook is trained on gray pages, and one of these has colours")
+        phase = darkest_gap(page.pixels, pitch)
+        blocks = np.ascontiguousarray(Strips.of(page.pixels, (pitch, width), phase).cut(page.pixels))
+        rows, columns = blocks.shape[:2]
+        names = blocks.reshape(rows * columns, -1).view(f"V{pitch * width}").ravel()
+        found, times = np.unique(names, return_counts=True)
+        counts.update({f.tobytes(): int(t) for f, t in zip(found, times, strict=True)})
+        cuts.append(blocks)
+    if not cuts:
+        raise UserError("there is no page to train a codebook on")
+    chosen = sorted(counts, key=lambda name: (-counts[name], name))[:size]
+    patterns = Patterns(np.frombuffer(b"".join(chosen), np.uint8).reshape(-1, pitch, width))
+    rows, unknown = _symbols(patterns, cuts)
+    pairs, source = learn(rows, len(patterns), pair_least)
+    escapes = np.bincount(source.walk(np.where(unknown, -1 - rows, rows))[1], minlength=len(patterns)) + 1
+    neighbours, distances = neighbourhood(patterns)
+    return Codebook(patterns, neighbours, distances, pairs, source, escapes.astype(np.uint32))
+
+
+def neighbourhood(patterns: Patterns) -> tuple[NDArray[np.uint16], NDArray[np.float16]]:
+    """Each pattern and those nearest to it, and how far they are."""
+    own = np.arange(len(patterns))[:, None]
+    index, distance = patterns.ranked(patterns.array, min(NEIGHBOURS, len(patterns)))
+    absent = (index != own).all(1)
+    index[absent, -1] = own[absent, 0]
+    distance[index == own] = -1  # first, whatever rounding says of patterns that nearly equal it
+    order = distance.argsort(1, kind="stable")
+    index, distance = np.take_along_axis(index, order, 1), np.take_along_axis(distance, order, 1)
+    return index.astype(np.uint16), np.maximum(distance, 0).astype(np.float16)
+
+
+def _symbols(patterns: Patterns, cuts: list[NDArray[np.uint8]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Rows of pattern indices, of equal length, and which of them only stand for a block that is in no codebook."""
+    longest = max(blocks.shape[1] for blocks in cuts)
+    rows, unknown = [], []
+    for blocks in cuts:
+        flat = blocks.reshape(-1, *patterns.block)
+        index = patterns.exact(flat)
+        missed = np.flatnonzero(index < 0)
+        index[missed] = patterns.nearest(flat[missed])[0]
+        mask = np.zeros(len(index), bool)
+        mask[missed] = True
+        padding = ((0, 0), (0, longest - blocks.shape[1]))
+        rows.append(np.pad(index.reshape(blocks.shape[:2]), padding))
+        unknown.append(np.pad(mask.reshape(blocks.shape[:2]), padding))
+    return np.concatenate(rows), np.concatenate(unknown)

@@ -1,0 +1,88 @@
+"""Which codebooks there are, and which of them fits a page."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freqq.errors import UserError
+from freqq.frequency.codebook import Codebook, read_codebook
+from freqq.image.strips import WHITE, Strips, darkest_gap
+
+SHIPPED = Path(__file__).parent / "codebooks"
+ELSEWHERE = "FREQQ_CODEBOOKS"
+"""Environment variable: a folder of further codebooks."""
+
+TRIED_STRIPS, ENOUGH = 8, 0.9
+"""Strips that are looked at to see whether a codebook fits, and what share of their blocks ends the search."""
+
+
+class MissingCodebook(UserError):
+    """The codebook that a stream names is not here."""
+
+
+@cache
+def _load(path: Path) -> Codebook:
+    return read_codebook(path)
+
+
+def codebooks() -> Iterator[Codebook]:
+    """All codebooks: those of the folder that `ELSEWHERE` names, and the shipped ones."""
+    folders = [Path(os.environ[ELSEWHERE])] if os.environ.get(ELSEWHERE) else []
+    for folder in [*folders, SHIPPED]:
+        for path in sorted(folder.glob("*.safetensors")):
+            yield _load(path)
+
+
+def with_id(name: bytes) -> Codebook:
+    """The codebook that a stream names.
+
+    Raises
+    ------
+    MissingCodebook
+        If it is not there.
+    """
+    for book in codebooks():
+        if book.id == name:
+            return book
+    raise MissingCodebook(
+        f"this stream needs the codebook {name.hex()}, which is not here: set {ELSEWHERE} to the folder that holds it"
+    )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A codebook, the phase at which a page's lines begin, and what share of its blocks that are not blank it knows."""
+
+    book: Codebook
+    phase: int
+    share: float
+
+
+def best_fit(pixels: NDArray[np.uint8]) -> Fit | None:
+    """The codebook and phase that know most of a gray page. None without any codebook.
+
+    A page that is all blank fits every codebook wholly.
+    """
+    return max((_fit(pixels, book) for book in codebooks()), key=lambda fit: fit.share, default=None)
+
+
+def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
+    """The best phase for a codebook, judged by some of the page's strips; the likeliest is tried first."""
+    pitch = book.patterns.block[0]
+    likely = darkest_gap(pixels, pitch)
+    best = Fit(book, likely, 0.0)
+    for phase in sorted(range(pitch), key=lambda p: p != likely):
+        blocks = Strips.of(pixels, book.patterns.block, phase).cut(pixels)
+        inked = np.flatnonzero((blocks != WHITE).any((1, 2, 3)))
+        tried = blocks[inked[:: max(1, len(inked) // TRIED_STRIPS)]].reshape(-1, *book.patterns.block)
+        tried = tried[(tried != WHITE).any((1, 2))]
+        share = float((book.patterns.exact(tried) >= 0).mean()) if len(tried) else 1.0
+        best = max(best, Fit(book, phase, share), key=lambda fit: fit.share)
+        if share > ENOUGH:
+            break
+    return best

@@ -1,0 +1,181 @@
+"""Frequency-aware vector quantization of text pages: the name of a pattern for every block of a line.
+
+The stream, after the header of `freqq.image.container`:
+
+    8 bytes   which codebook: the start of its file's SHA-256
+    1 byte    phase of the strips, see `freqq.image.strips`
+    4 bytes   words      4 bytes   escaped symbols      4 bytes   words of those      4 bytes   raw blocks
+    4 bytes   for each strip: the integer that its decoder starts from
+    2 bytes   for each word
+    ...       the escaped symbols likewise, in 16 rows
+    sections  LZMA: which escapes are raw (bits); their differences from their patterns, column by column (bytes)
+
+An escape is a pattern that its context does not list. A raw one stands for a block that is in no codebook.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freqq.errors import UserError
+from freqq.frequency import ans
+from freqq.frequency.codebook import ID_BYTES, Codebook
+from freqq.frequency.stream import StreamReader
+from freqq.image import container
+from freqq.image.base import ImageCodec
+from freqq.image.codebooks import best_fit, with_id
+from freqq.image.embedded import read_file
+from freqq.image.strips import Strips
+from freqq.image.webp import Webp
+from freqq.pages.page import Page
+
+VQ_HEADER = struct.Struct(f"<{ID_BYTES}sBIIII")
+ESCAPE_ROWS = 16
+"""Rows of escaped symbols that are coded abreast."""
+
+FALLBACK_QUALITY = 40
+"""WebP's at ``mild``."""
+
+FEWEST_EXACT, SURE = 0.5, 0.9
+"""A codebook that knows a smaller share of a page was not made for its kind; one that knows a larger share was."""
+
+
+@dataclass(frozen=True)
+class VectorQuantization(ImageCodec):
+    """Blocks as high as a line of text, each replaced by a pattern of a codebook; indices coded by what came before.
+
+    What rendered text shows in a block of 10 x 3 pixels is one of some ten thousand patterns, so the codebook holds the
+    most frequent ones as they are: averages of them (Lloyd's centroids) would blur letters. A block that is none of
+    them takes the nearest one, by a DCT in which low and middle frequencies weigh most; if even that is further away
+    than `tolerance`, the exact difference is stored too. Indices are range-coded in the context of the one or two
+    patterns to the left. With a tolerance over 0, a pattern within it may stand for one that the context does not
+    expect, as in entropy-constrained vector quantization (Chou, Lookabaugh, Gray: IEEE Transactions on Acoustics,
+    Speech and Signal Processing 37(1), 1989).
+
+    The codebook and the phase of the lines are those that fit the page best. A page that none fits (another font, a
+    photograph, colours) is stored by WebP, without loss at a tolerance of 0.
+
+    Harm comes late: the patterns themselves are sharp, so that the levels span from no loss to letters that were taken
+    for others.
+
+    Parameters
+    ----------
+    tolerance : float, 0 or more
+        Root mean square of the weighted difference, in gray levels, up to which a block may be another pattern. 0 is
+        without loss.
+    """
+
+    tolerance: float = 8.0
+
+    LEVELS = {
+        "ultra_mild": {"tolerance": 0.0},
+        "mild": {"tolerance": 8.0},
+        "aggressive": {"tolerance": 16.0},
+        "extreme": {"tolerance": 64.0},
+    }
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0:  # also refuses NaN
+            raise UserError(f"tolerance {self.tolerance:g}: give gray levels from 0 on, such as 8")
+
+    def encode(self, page: Page) -> bytes:
+        """The page's patterns as a stream, or its WebP file in one."""
+        container.check_size(*page.pixels.shape[:2])
+        pixels = page.pixels
+        if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
+            pixels = pixels[..., 0]
+        fit = best_fit(pixels) if pixels.ndim == 2 else None
+        if fit is None or fit.share < FEWEST_EXACT:
+            return self._webp(page)
+        stream = _encode(page, pixels, fit.book, fit.phase, self.tolerance)
+        return stream if fit.share >= SURE else min(stream, self._webp(page), key=len)
+
+    def decode(self, stream: bytes) -> Page:
+        """The page of a stream; which codebook it needs is in the stream."""
+        return read_file(stream) if container.opened(stream)[0].coding == container.FILE else read_patterns(stream)
+
+    def _webp(self, page: Page) -> bytes:
+        return Webp(quality=FALLBACK_QUALITY if self.tolerance else 100).encode(page)
+
+
+def _encode(page: Page, pixels: NDArray[np.uint8], book: Codebook, phase: int, tolerance: float) -> bytes:
+    strips = Strips.of(pixels, book.patterns.block, phase)
+    blocks = strips.cut(pixels)
+    rows, columns, h, w = blocks.shape
+    flat = np.ascontiguousarray(blocks).reshape(-1, h, w)
+    symbols = book.patterns.exact(flat)
+    missed = np.flatnonzero(symbols < 0)
+    nearest, distance = book.patterns.nearest(flat[missed])
+    symbols[missed] = np.where(distance > tolerance, -1 - nearest, nearest)
+    symbols = symbols.reshape(rows, columns)
+    others = np.where(book.distances <= tolerance, book.neighbours, book.neighbours[:, :1]) if tolerance else None
+    entries, escaped = book.source.walk(symbols, others)
+    words, states = ans.encode(book.source, entries)
+    escape_words, escape_states = ans.encode(book.escaped, _abreast(escaped))
+    is_raw = symbols.T[book.source.symbols[entries].T == ans.ESCAPE] < 0
+    step, row = np.nonzero(symbols.T < 0)
+    differences = blocks[row, step] - book.patterns.array[-1 - symbols[row, step]]
+    writer = container.start(container.VQ, page)
+    writer.header(VQ_HEADER, book.id, phase, len(words), len(escaped), len(escape_words), len(differences))
+    for array in (states, words, escape_states, escape_words):
+        writer.array(array)
+    writer.lzma_section(np.packbits(is_raw))
+    writer.lzma_section(differences.swapaxes(1, 2))
+    return writer.finish()
+
+
+def read_patterns(stream: bytes) -> Page:
+    """The page of a stream of patterns.
+
+    Raises
+    ------
+    CorruptStream
+        If it is anything but a whole, undamaged stream of patterns.
+    MissingCodebook
+        If its codebook is not here.
+    """
+    (_, planes, height, width), reader = container.opened_as(container.VQ, stream)
+    name, phase, words, escapes, escape_words, raw = reader.header(VQ_HEADER)
+    book = with_id(name)
+    h, w = book.patterns.block
+    strips = Strips(height, width, (h, w), phase)
+    rows, columns = strips.shape
+    if phase >= h or escapes > rows * columns or raw > escapes:
+        raise reader.corrupt(
+            f"phase {phase}, {escapes} escapes and {raw} raw blocks do not fit {rows} x {columns} blocks"
+        )
+    states, coded = reader.array(rows, "<u4"), reader.array(words, "<u2")
+    escaped = _read_escapes(reader, book, escapes, escape_words)
+    is_raw = np.unpackbits(reader.lzma_section(-(-escapes // 8), "u1"), count=escapes).astype(bool)
+    differences = reader.lzma_section(raw * h * w, "u1").reshape(raw, w, h).swapaxes(1, 2)
+    reader.end()
+    symbols = ans.decode(book.source, coded, states, columns, escaped)
+    if symbols is None or is_raw.sum() != raw:
+        raise reader.corrupt("its sections contradict each other")
+    step, row = (index[is_raw] for index in np.nonzero(symbols.T < 0))
+    blocks = book.patterns.array[np.where(symbols < 0, -1 - symbols, symbols)]
+    blocks[row, step] += differences
+    pixels = strips.join(blocks)
+    return Page(pixels if planes == 1 else np.repeat(pixels[..., None], 3, 2))
+
+
+def describe_patterns(stream: bytes) -> dict[str, Any]:
+    """What the header says of the patterns in a stream."""
+    name, phase, _, escapes, _, raw = container.opened_as(container.VQ, stream)[1].header(VQ_HEADER)
+    return {"codebook": name.hex(), "phase": phase, "escapes": escapes, "raw_blocks": raw}
+
+
+def _abreast(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Symbols [n] in rows [ESCAPE_ROWS, steps], filled up with symbol 0."""
+    return np.concatenate([symbols, np.zeros(-len(symbols) % ESCAPE_ROWS, np.int64)]).reshape(-1, ESCAPE_ROWS).T
+
+
+def _read_escapes(reader: StreamReader, book: Codebook, count: int, words: int) -> NDArray[np.int64]:
+    states, coded = reader.array(ESCAPE_ROWS, "<u4"), reader.array(words, "<u2")
+    symbols = ans.decode(book.escaped, coded, states, -(-count // ESCAPE_ROWS), np.zeros(0, np.int64))
+    if symbols is None:
+        raise reader.corrupt("its escapes do not decode")
+    return symbols.T.ravel()[:count]

@@ -1,0 +1,152 @@
+"""Vector quantization of pages: nothing is lost without tolerance, little with it, and other pages are left to WebP."""
+
+import textwrap
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqq.data.pythontext import reference
+from freqq.errors import UserError
+from freqq.frequency.stream import FRAME, CorruptStream
+from freqq.image import codebooks, container
+from freqq.image.codebook_training import line_pitch, train
+from freqq.image.codebooks import best_fit
+from freqq.image.measures import psnr
+from freqq.image.streams import decode, describe
+from freqq.image.strips import Strips, darkest_gap
+from freqq.image.vq import VectorQuantization
+from freqq.image.webp import Webp
+from freqq.pages.glyph import GlyphConfig
+from freqq.pages.page import Page
+from freqq.pages.paint import render_glyph
+
+EXACT = VectorQuantization(tolerance=0)
+PROSE = (
+    "It was the best of times, it was the worst of times, it was the age of wisdom, it was the age of foolishness, "
+    "it was the epoch of belief, it was the epoch of incredulity, it was the season of Light, it was the season of "
+    "Darkness, it was the spring of hope, it was the winter of despair. "
+) * 40
+PAGE = next(render_glyph(PROSE))
+CODE = next(render_glyph("\n".join(f"    for i{k} in range({k * 7}): print(f'{{i{k}:>5}}')" for k in range(200))))
+
+
+@pytest.mark.parametrize("page", [PAGE, CODE, Page(PAGE.pixels[5:431, 7:400]), Page(np.full((99, 77), 255, np.uint8))])
+def test_nothing_is_lost_without_tolerance(page: Page) -> None:
+    stream = EXACT.encode(page)
+    assert describe(stream)["coding"] == "patterns"
+    np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
+    assert EXACT.encode(page) == stream
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    top=st.integers(0, 800), left=st.integers(0, 500), height=st.integers(1, 200), width=st.integers(1, 200),
+    noise=st.booleans(), planes=st.sampled_from([0, 3]),
+)  # fmt: skip
+def test_pieces_of_any_size_come_back(top: int, left: int, height: int, width: int, noise: bool, planes: int) -> None:
+    pixels = PAGE.pixels[top : top + height, left : left + width]
+    if noise:
+        pixels = np.random.default_rng(top).integers(0, 256, pixels.shape, np.uint8)
+    if planes:
+        pixels = np.repeat(pixels[..., None], 3, 2)
+    decoded = decode(EXACT.encode(Page(pixels)))
+    np.testing.assert_array_equal(decoded.pixels, pixels)
+
+
+@pytest.mark.parametrize("shift", range(10))
+def test_the_phase_of_the_lines_is_found(shift: int) -> None:
+    moved = np.vstack([np.full((shift, PAGE.pixels.shape[1]), 255, np.uint8), PAGE.pixels[:400]])
+    stream = EXACT.encode(Page(moved))
+    assert describe(stream)["phase"] == (8 + shift) % 10
+    np.testing.assert_array_equal(decode(stream).pixels, moved)
+
+
+def test_a_dense_page_takes_less_than_9_kilobytes_and_a_lossless_webp_four_times_as_much() -> None:
+    page = next(render_glyph(" ".join(reference().split())[50_000:80_000]))
+    stream = EXACT.encode(page)
+    assert len(stream) < 9_000
+    assert len(Webp(quality=100).encode(page)) > 4 * len(stream)
+
+
+def test_more_tolerance_is_shorter_and_further_away() -> None:
+    strange = next(render_glyph("".join(f"{piece}¡Qué Ŵēłčømé! " for piece in textwrap.wrap(PROSE, 150))))
+    streams = [VectorQuantization(tolerance=t).encode(strange) for t in (0, 8, 16, 64)]
+    assert list(map(len, streams)) == sorted(map(len, streams), reverse=True)
+    near = [psnr(strange.pixels, decode(stream).pixels) for stream in streams]
+    assert near == sorted(near, reverse=True)
+    assert near[0] == np.inf
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 8.0])
+@pytest.mark.parametrize("name", ["camera", "coins", "astronaut", "page", "text"])
+def test_photographs_are_left_to_webp(name: str, tolerance: float) -> None:
+    """Never larger than 1.05 of what the codec falls back to."""
+    data = pytest.importorskip("skimage.data")
+    page = Page(np.asarray(getattr(data, name)()))
+    fallback = Webp(quality=40 if tolerance else 100).encode(page)
+    stream = VectorQuantization(tolerance=tolerance).encode(page)
+    assert len(stream) <= 1.05 * len(fallback)
+    np.testing.assert_array_equal(decode(stream).pixels, decode(fallback).pixels)
+
+
+def test_another_font_falls_back_and_loses_nothing() -> None:
+    page = next(render_glyph(PROSE, GlyphConfig(font_path="DejaVuSerif")))
+    stream = EXACT.encode(page)
+    assert describe(stream)["coding"] == "file"
+    np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
+
+
+def test_a_codebook_of_ones_own_is_found(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    looks = GlyphConfig(font_path="DejaVuSerif", line_height=12.0)
+    text = " ".join(reference().split())
+    book = train(render_glyph(text[:60_000], looks), line_pitch(looks))
+    (tmp_path / "serif.safetensors").write_bytes(book.file)
+    page = next(render_glyph(text[70_000:80_000], looks))
+    with monkeypatch.context() as patch:
+        patch.setenv(codebooks.ELSEWHERE, str(tmp_path))
+        stream = EXACT.encode(page)
+        assert describe(stream)["codebook"] == book.id.hex()
+        np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
+    with pytest.raises(UserError, match=f"needs the codebook {book.id.hex()}"):
+        decode(stream)
+
+
+def test_lines_that_fall_between_pixels_are_refused() -> None:
+    with pytest.raises(UserError, match=r"lines 13\.3333 pixels apart"):
+        line_pitch(GlyphConfig(dpi=96.0))
+    with pytest.raises(UserError, match="no page"):
+        train([], 10)
+    with pytest.raises(UserError, match="tolerance nan"):
+        VectorQuantization(tolerance=float("nan"))
+
+
+def test_contradicting_sections_are_corrupt() -> None:
+    body = bytearray(EXACT.encode(Page(PAGE.pixels[:60, :90]))[FRAME.size :])
+    at = container.HEADER.size + 8
+    for change in (lambda b: b.__setitem__(at, 10), lambda b: b.__setitem__(at + 5, b[at + 5] + 1), lambda b: b.pop()):
+        damaged = bytearray(body)
+        change(damaged)
+        frame = FRAME.pack(container.MAGIC, container.VERSION, zlib.crc32(bytes(damaged)))
+        with pytest.raises(CorruptStream):
+            decode(frame + bytes(damaged))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 12), st.integers(1, 8), st.integers(0, 11))
+def test_strips_join_to_the_page(height: int, width: int, h: int, w: int, phase: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
+    strips = Strips(height, width, (h, w), phase % h)
+    blocks = strips.cut(pixels)
+    assert blocks.shape == (*strips.shape, h, w)
+    np.testing.assert_array_equal(strips.join(blocks), pixels)
+
+
+def test_lines_begin_below_the_darkest_gap() -> None:
+    assert darkest_gap(PAGE.pixels, 10) == 8
+    fit = best_fit(PAGE.pixels)
+    assert fit is not None
+    assert fit.phase == 8
+    assert fit.share > 0.95
