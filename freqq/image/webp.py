@@ -14,8 +14,8 @@ class Webp(FileCodec):
     """WebP by libwebp: VP8, or VP8L at quality 100.
 
     The levels are those of the smallest files within the harm that `freqq.image.legibility` states for each. On text,
-    lossless files are smaller than lossy ones of any quality from 3 on, so the first two levels are both lossless; below
-    quality 1 there is nothing legible.
+    lossless files are smaller than lossy ones of any quality from 3 on, so the first two levels are both lossless; at
+    quality 0 a seventh of the letters is wrong.
 
     Parameters
     ----------

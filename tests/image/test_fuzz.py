@@ -144,7 +144,7 @@ def claiming(kind, side):
 def test_a_file_that_claims_another_size_than_the_stream_is_not_decoded(kind, side):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     stream = write_file(PAGE, kind, PAGE.pixels.shape, claiming(kind, side))
-    with pytest.raises(CorruptStream, match="not of the size|cannot be decoded"):
+    with pytest.raises(CorruptStream, match=r"not of the size|cannot be decoded"):
         decode(stream)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * 1024
 
