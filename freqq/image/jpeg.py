@@ -21,7 +21,7 @@ class Jpeg(FileCodec):
     quality: int = 42
 
     LEVELS = {
-        "ultra_mild": {"quality": 68},
+        "ultra_mild": {"quality": 70},
         "mild": {"quality": 42},
         "aggressive": {"quality": 24},
         "extreme": {"quality": 13},

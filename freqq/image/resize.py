@@ -19,8 +19,8 @@ class Resize(FileCodec):
     page is stored as lossless WebP. That hardly saves bytes, since a page that was drawn has few gray levels and
     repeats its letters exactly, and one that was scaled does neither.
 
-    The levels are the smallest of the scales 0.95, 0.9, ... 0.7 within the harm that `freqq.image.legibility` states for
-    each.
+    The levels are the smallest of the scales 0.95, 0.9, ... 0.7 within the harm that `freqq.image.legibility` states
+    for each.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 """Okabe and Ito's, without yellow, which white paper swallows: told apart however one sees colours."""
 
 MARKERS = "osD^vPX*<>hp"
+FLOOR = "text"
 LEAST_CER = 1e-4
 """A logarithmic axis has no 0: no error in 10,000 characters is drawn as one."""
 
@@ -47,7 +48,7 @@ def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
 def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> bytes:
     """Bytes against character error and against score, as many of the two as have points, as PNG.
 
-    The dashed line joins what no other point beats in both.
+    The dashed line joins what no other point beats in both. The codec `text` stands outside it: it is the floor.
     """
     panels = [p for p in ((legibility, "character error rate", True), (scores, "score", False)) if p[0]]
     figure = Figure(figsize=(7.6 * len(panels) + 1.6, 5.4), layout="constrained")
@@ -75,7 +76,7 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
     def height(point: Point) -> float:
         return max(point.value, LEAST_CER) if less else point.value
 
-    best = front(points, less)
+    best = front([point for point in points if point.codec != FLOOR], less)
     axes.plot([p.size for p in best], [height(p) for p in best], "--", color="#888888", linewidth=1, zorder=1,
               label="best for its bytes")  # fmt: skip
     for number, codec in enumerate(codecs):

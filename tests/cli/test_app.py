@@ -50,7 +50,17 @@ print("heavy:", sorted(set({HEAVY!r}.split()) & set(sys.modules)))
 
 def test_help_names_every_command():
     shown = freqq("--help").stdout
-    for command in ("compress-image", "compress-tokens", "eval", "visualize", "slurm-submit", "runs", "train"):
+    for command in (
+        "compress-image",
+        "decompress",
+        "info",
+        "compress-tokens",
+        "eval",
+        "visualize",
+        "slurm-submit",
+        "runs",
+        "train",
+    ):
         assert command in shown
 
 

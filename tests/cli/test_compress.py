@@ -1,6 +1,8 @@
 """The commands that take image files: compress-image, compress-tokens and visualize."""
 
 import json
+import os
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -9,10 +11,13 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
+from freqq.cli.codecs import CODECS
 from freqq.glm.load import load_reader
+from freqq.image import CODECS as CLASSES
 from freqq.image.dct import BlockDct
 from freqq.image.files import png
 from freqq.image.measures import psnr
+from freqq.image.streams import decode
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
@@ -105,6 +110,141 @@ def test_compress_tokens_at_the_baseline_loses_nothing(folder, tmp_path, random_
     np.testing.assert_array_equal(content.float().numpy(), grid.float().numpy())
 
 
+@pytest.fixture
+def rendered(tmp_path):
+    """Two pages that freqq rendered, with their texts beside them."""
+    (tmp_path / "chat.txt").write_text("Write a poem about tapirs, and a song about glass. " * 40)
+    (tmp_path / "config.json").write_text('{"page-size": "300,150"}')
+    arguments = (tmp_path / "chat.txt", "--config", tmp_path / "config.json", "--out", tmp_path / "rendered")
+    assert freqq("render", *arguments).exit_code == 0
+    return tmp_path / "rendered"
+
+
+def test_the_codecs_of_the_command_are_the_methods():
+    assert {f"image-{name}" for name in CODECS} | {"image"} == set(CLASSES)
+
+
+def test_all_codecs_at_all_levels(rendered, tmp_path):
+    out = tmp_path / "out"
+    result = freqq("compress-image", rendered, "--codec", "all", "--level", "all", "--workers", 1, "--out", out)
+    assert result.exit_code == 0, result.output
+    rows = pq.read_table(out / "pages.parquet").to_pylist()
+    assert {row["codec"] for row in rows} == {*CODECS, "none"}
+    pages = {path.stem: page(path) for path in rendered.glob("*.png")}
+    assert len(rows) == len(pages) * len({(row["codec"], row["level"]) for row in rows})
+    for row in rows:
+        before = pages[row["name"]]
+        stream = (out / row["file"]).read_bytes()
+        after = page((out / row["file"]).with_suffix(".png"))
+        np.testing.assert_array_equal(decode(stream).pixels, after.pixels)
+        assert (row["decoded_height"], row["decoded_width"]) == after.pixels.shape
+        assert row["bits_per_pixel"] == pytest.approx(8 * len(stream) / before.pixels.size)
+        assert row["cer"] is row["word_recall"] is None
+        if row["codec"] in ("png", "text", "none"):
+            assert row["psnr"] == float("inf")
+    tokens = [row["vision_tokens"] for row in rows if row["codec"] == "resize" and row["level"] == "extreme"]
+    assert max(tokens) < rows[0]["vision_tokens_full"] == rows[0]["vision_tokens"]
+    assert "text, ultra_mild" in result.output
+
+
+def test_what_is_done_is_not_done_again(rendered, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    command = ("compress-image", rendered, "--codec", "jpeg,png", "--workers", 1, "--out", out)
+    assert freqq(*command).exit_code == 0
+    first = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in out.rglob("*.fqi")}
+    table = pq.read_table(out / "pages.parquet").to_pylist()
+    monkeypatch.setattr("freqq.image.batch.recode_source", None)
+    result = freqq(*command)
+    assert result.exit_code == 0, result.output
+    assert f"{len(table)} of {len(table)} were there from an earlier run" in result.output
+    monkeypatch.undo()
+    # A lost file, another page and another parameter are.
+    lost, other = sorted(out.glob("jpeg-mild/*.fqi"))[:2]
+    lost.unlink()
+    source = rendered / f"{other.stem}.png"
+    Image.fromarray(255 - page(source).pixels).save(source)
+    assert freqq(*command, "--level", "mild").exit_code == 0
+    for path, (when, content) in first.items():
+        assert (path.stat().st_mtime_ns != when) == (path == lost or path.stem == other.stem)
+        assert (path.read_bytes() == content) == (path.stem != other.stem)
+    assert freqq("compress-image", rendered, "--codec", "webp", "--level", "extreme", "--out", out).exit_code == 0
+    rows = pq.read_table(out / "pages.parquet").to_pylist()
+    assert len(rows) == len(table) + len(table) // 2
+    assert len({row["file"] for row in rows}) == len(rows)
+
+
+def test_several_workers_write_what_one_does(rendered, tmp_path):
+    for workers in (1, 2):
+        arguments = ("--codec", "dct,jpeg,resize,text", "--workers", workers, "--out", tmp_path / str(workers))
+        assert freqq("compress-image", rendered, *arguments).exit_code == 0
+    one, two = ({p.relative_to(d): p.read_bytes() for p in d.rglob("*.*i")} for d in (tmp_path / "1", tmp_path / "2"))
+    assert one == two
+    assert len(one) == 4 * len(list(rendered.glob("*.png")))
+
+
+def test_any_parameter_can_be_set(rendered, tmp_path):
+    arguments = ("--codec", "resize,gray4", "--set", "scale=0.5", "--set", "depth=3", "--out", tmp_path / "out")
+    assert freqq("compress-image", rendered, *arguments).exit_code == 0
+    rows = pq.read_table(tmp_path / "out" / "pages.parquet").to_pylist()
+    assert {row["params"] for row in rows} == {'{"scale": 0.5}', '{"depth": 3}'}
+
+
+@pytest.mark.skipif(shutil.which("tesseract") is None and "CI" not in os.environ, reason="tesseract is not installed")
+def test_pages_are_read_back(rendered, tmp_path):
+    one = next(iter(sorted(rendered.glob("*.png"))))
+    arguments = ("--codec", "png,resize", "--set", "scale=0.4", "--ocr", "--out", tmp_path / "out")
+    assert freqq("compress-image", one, *arguments).exit_code == 0
+    plain, small = pq.read_table(tmp_path / "out" / "pages.parquet").to_pylist()
+    assert plain["cer"] < 0.05 < small["cer"]
+    assert plain["word_recall"] > 0.9 > small["word_recall"]
+    figure = tmp_path / "figure.png"
+    assert freqq("visualize", "pareto", tmp_path / "out" / "pages.parquet", "--out", figure).exit_code == 0
+    assert Image.open(figure).format == "PNG"
+
+
+def test_the_text_of_an_image_can_be_given(folder, tmp_path):
+    (tmp_path / "a.txt").write_text("write a poem about tapirs")
+    arguments = (folder / "a.png", "--codec", "text", "--text", tmp_path / "a.txt", "--out", tmp_path / "out")
+    assert freqq("compress-image", *arguments).exit_code == 0
+    assert page(tmp_path / "out" / "a.png").pixels.shape == page(folder / "a.png").pixels.shape
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_decompress_needs_the_stream_alone(codec, rendered, tmp_path):
+    out = tmp_path / "out"
+    assert freqq("compress-image", rendered / "page-0001.png", "--codec", codec, "--out", out).exit_code == 0
+    result = freqq("decompress", out / "page-0001.fqi", "-o", tmp_path / "back.png")
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(page(tmp_path / "back.png").pixels, page(out / "page-0001.png").pixels)
+    found = json.loads(freqq("info", out / "page-0001.fqi", "--json").stdout)
+    assert found["stream_bytes"] == (out / "page-0001.fqi").stat().st_size
+    assert (found["height"], found["width"]) == page(rendered / "page-0001.png").pixels.shape
+    assert f"{found['stream_bytes']:,}" in freqq("info", out / "page-0001.fqi").output
+
+
+@pytest.mark.parametrize("command", ["decompress", "info"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read bad.fqi"),
+        (b"", "bad.fqi: not a FQI stream"),
+        (b"FQI \x01", "bad.fqi: not a FQI stream"),
+        (b"FQI \x09" + bytes(30), "version 9"),
+        (b"FQI \x01" + bytes(range(30)), "checksum"),
+    ],
+)
+def test_broken_streams_are_one_line(command, content, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / "bad.fqi").write_bytes(content)
+    before = set(tmp_path.iterdir())
+    result = freqq(command, "bad.fqi")
+    assert result.exit_code == 2
+    assert message in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert set(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize("kind", ["spectrum", "residual", "compare"])
 def test_visualize_draws_to_the_named_file_or_one_beside(kind, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -126,6 +266,14 @@ def test_visualize_draws_to_the_named_file_or_one_beside(kind, folder, tmp_path,
         (["compress-image", "pages", "--level", "baseline", "--keep", "0.5"], "leave out --keep"),
         (["compress-image", "pages", "--out", "pages"], "would overwrite an input"),
         (["compress-image", "pages", "--out", "pages/a.png/x"], "cannot write to pages/a.png/x"),
+        (["compress-image", "pages", "--codec", "jpg"], "did you mean 'jpeg'?"),
+        (["compress-image", "pages", "--codec", "jpeg", "--set", "qualty=3"], "did you mean 'quality'?"),
+        (["compress-image", "pages", "--codec", "jpeg", "--set", "quality=x"], "is not a whole number"),
+        (["compress-image", "pages", "--codec", "jpeg,text"], "a.png: its text is not known"),
+        (["compress-image", "pages", "--text", "pages/notes.txt"], "is the text of one image, and there are 2"),
+        (["compress-image", "pages/a.png", "--text", "nowhere.txt"], "cannot read nowhere.txt"),
+        (["visualize", "pareto", "nowhere.parquet"], "there is no file nowhere.parquet"),
+        (["visualize", "pareto", "pages/notes.txt"], "no Parquet table"),
         (["compress-tokens", "pages", "--bits", "8,4"], "bits"),
         (["compress-tokens", "pages", "--bits", "1,4,2"], "bits 1 for the low band"),
         (["compress-tokens", "pages", "--low", "0.9"], "0 <= low <= mid <= 1"),

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import Glm4vImageProcessorPil
 
-from freqq.image.measures import psnr, ssim
+from freqq.image.measures import psnr, ssim, vision_tokens
 
 
 def image(height, width, seed=0, planes=()):
@@ -58,3 +59,16 @@ def test_noise_lowers_both_and_more_noise_more():
     noisy = [np.clip(np.rint(x + s * noise), 0, 255).astype(np.uint8) for s in (2, 8, 32)]
     assert psnr(x, noisy[0]) > psnr(x, noisy[1]) > psnr(x, noisy[2])
     assert 1 > ssim(x, noisy[0]) > ssim(x, noisy[1]) > ssim(x, noisy[2]) > 0
+
+
+@given(st.sampled_from([40, 200, 1000, 8192]).flatmap(lambda most: st.tuples(*[st.integers(1, most)] * 2)))
+def test_vision_tokens_are_those_of_the_image_processor(size):
+    try:
+        expected = Glm4vImageProcessorPil().get_number_of_image_patches(*size) // 4
+    except ValueError:
+        expected = None
+    assert vision_tokens(*size) == expected
+
+
+def test_a_page_of_glyphs_has_630_tokens():
+    assert vision_tokens(842, 595) == 630

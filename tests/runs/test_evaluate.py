@@ -83,6 +83,18 @@ def test_each_arm_changes_its_own_rate_only(rows):
         assert (row.vision_ms == base.vision_ms) == (row.method != "image")
 
 
+def test_a_smaller_page_has_fewer_tokens_and_a_text_fewer_bytes(reader):
+    settings = replace(SETTINGS, methods=("image-resize", "image-text"), levels=("extreme",))
+    [sample] = list(mini(2, 1))
+    todo = [(arm, {sample.id}) for arm in arms(settings)]
+    made = [r for rows in BatchEvaluator(reader, settings, Shard()).rows([sample], todo) for r in rows]
+    plain, small, text = made
+    assert [r.error for r in made] == [None] * 3
+    assert small.vision_tokens < plain.vision_tokens == small.vision_tokens_full == text.vision_tokens
+    assert text.image_bytes < 1000 < plain.image_bytes
+    assert (text.response, text.page_hash) == (plain.response, plain.page_hash)
+
+
 def test_only_what_is_asked_for_is_done(reader):
     samples = list(mini(2, 3))
     plain, token = arms(replace(SETTINGS, methods=("token",), levels=("mild",)))

@@ -31,6 +31,12 @@ def test_levels_that_come_out_equal_are_refused():
         arms(Settings(methods=("image",), levels=("ultra_mild", "mild"), overrides=(("keep", "0.5"),)))
 
 
+def test_a_codec_whose_levels_are_one_has_one_arm():
+    found = arms(Settings(methods=("image-png", "image-resize"), levels=LEVELS, baseline=False))
+    assert [a.name for a in found] == ["image-png", *["image-resize"] * 4]
+    assert arms(Settings(methods=("image-png",), levels=("extreme",)))[1].level == "extreme"
+
+
 def test_keys_tell_all_arms_apart():
     settings = Settings(methods=("token", "image"), levels=LEVELS)
     hashes = [config_hash(settings, IDENTITY, arm) for arm in arms(settings)]
