@@ -24,7 +24,8 @@ from freqq.runs.plan import Arm, Identity, Shard, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
-from freqq.tokens.base import CompressedGrid, TokenCompressor
+from freqq.tokens.base import TokenCompressor
+from freqq.tokens.grid import CompressedGrid
 
 A = TypeVar("A")
 B = TypeVar("B")

@@ -9,7 +9,7 @@ from typing import Any
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.pages.style import Style
-from freqq.runs.methods import Method, check_overrides, method_at, params_json
+from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
 
@@ -60,8 +60,11 @@ def arms(settings: Settings) -> list[Arm]:
     """
     overrides = dict(settings.overrides)
     check_overrides(settings.methods, overrides)
-    levels = [level for level in settings.levels if level != "baseline"]
-    found = [Arm(m, level, method_at(m, level, overrides)) for m in settings.methods for level in levels]
+    found = [
+        Arm(canonical(m), level, method_at(m, level, overrides))
+        for m in settings.methods
+        for level in _levels(m, settings.levels)
+    ]
     for i, arm in enumerate(found):
         for other in found[:i]:
             if (arm.name, arm.params) == (other.name, other.params):
@@ -73,6 +76,12 @@ def arms(settings: Settings) -> list[Arm]:
     if not found:
         raise UserError("--no-baseline with the level baseline alone leaves nothing to run")
     return found
+
+
+def _levels(method: str, levels: Sequence[str]) -> list[str]:
+    """At which of the levels a method is run: one of them says everything if levels set none of its parameters."""
+    asked = [level for level in levels if level != "baseline"]
+    return asked if any(method_class(method).LEVELS.values()) else asked[:1]
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.tokens import container
-from freqq.tokens.quantize import Quantize
 
 
 def freqq(*arguments: object) -> Result:
@@ -84,7 +83,7 @@ def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, ra
     for row, grid in zip(rows, load_reader(random_model).see(pages), strict=True):
         h, w, channels = grid.shape
         stream = (out / f"{row['name']}.fqt").read_bytes()
-        assert Quantize.decode(stream).shape == grid.shape
+        assert container.decode(stream).arranged.shape == grid.shape
         assert (row["h"], row["w"], row["channels"], row["tokens"]) == (h, w, channels, h * w)
         assert (row["raw_bf16_bytes"], row["stream_bytes"]) == (2 * h * w * channels, len(stream))
         assert 0 < row["error"] < 1
@@ -100,7 +99,7 @@ def test_compress_tokens_at_the_baseline_loses_nothing(folder, tmp_path, random_
     assert freqq("compress-tokens", folder / "a.png", *arguments).exit_code == 0
     [row] = pq.read_table(out / "tokens.parquet").to_pylist()
     assert (row["error"], row["cosine"], row["entropy_low"]) == (0, 1, None)
-    content, _ = container.read((out / "a.fqt").read_bytes())
+    content = container.decode((out / "a.fqt").read_bytes()).arranged
     [grid] = load_reader(random_model).see([page(folder / "a.png")])
     np.testing.assert_array_equal(content.float().numpy(), grid.float().numpy())
 
