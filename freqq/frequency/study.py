@@ -105,7 +105,10 @@ def _transform(grid: Tensor) -> Tensor:
         return torch.fft.rfft2(grid, dim=(0, 1)).reshape(-1, channels)
     tokens = grid.reshape(h * w, channels)
     runs, left = _runs(h * w)
-    coefficients = [torch.fft.rfft(tokens[: runs * SIDE].view(runs, SIDE, channels), dim=1).reshape(-1, channels)]
+    coefficients = []
+    if runs:
+        whole = tokens[: runs * SIDE].view(runs, SIDE, channels)
+        coefficients.append(torch.fft.rfft(whole, dim=1).reshape(-1, channels))
     if left:
         coefficients.append(torch.fft.rfft(tokens[runs * SIDE :], dim=0))
     return torch.cat(coefficients)
@@ -117,9 +120,13 @@ def _inverse(coefficients: Tensor, h: int, w: int) -> Tensor:
     if (h, w) == (SIDE, SIDE):
         return torch.fft.irfft2(coefficients.view(SIDE, bins, channels), (SIDE, SIDE), dim=(0, 1))
     runs, left = _runs(h * w)
-    whole = torch.fft.irfft(coefficients[: runs * bins].view(runs, bins, channels), SIDE, dim=1).reshape(-1, channels)
-    rest = torch.fft.irfft(coefficients[runs * bins :], left, dim=0) if left else whole[:0]
-    return torch.cat([whole, rest]).view(h, w, channels)
+    tokens = []
+    if runs:
+        whole = coefficients[: runs * bins].view(runs, bins, channels)
+        tokens.append(torch.fft.irfft(whole, SIDE, dim=1).reshape(-1, channels))
+    if left:
+        tokens.append(torch.fft.irfft(coefficients[runs * bins :], left, dim=0))
+    return torch.cat(tokens).view(h, w, channels)
 
 
 @lru_cache(maxsize=64)

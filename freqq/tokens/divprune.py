@@ -22,11 +22,10 @@ class DivPrune(Selector):
         tokens = normalize(grid.float().flatten(0, 1), dim=1)
         distances = 1 - tokens @ tokens.T
         nearest = distances + torch.diag(distances.new_full((len(tokens),), torch.inf))
-        chosen = nearest.amin(1).argmax()
-        order, closest = [chosen], distances[chosen]
+        first = nearest.amin(1).argmax()
+        order, closest = [first], distances[first].clone()
         for _ in range(small[0] * small[1] - 1):
-            closest = closest.index_fill(0, torch.stack(order), -torch.inf)
-            chosen = closest.argmax()
-            order.append(chosen)
-            closest = torch.minimum(closest, distances[chosen])
+            closest[order[-1]] = -torch.inf
+            order.append(closest.argmax())
+            closest = torch.minimum(closest, distances[order[-1]])
         return torch.stack(order)
