@@ -15,15 +15,31 @@ MODELS = ("tiny", "glyph", "glm-4.1v-9b")
 """The short names. `freqq.glm.load`, which has them too, is too heavy for a help text; a test compares the two."""
 
 
-def _completing(*names: str) -> Callable[[str], list[str]]:
+def completing(*names: str) -> Callable[[str], list[str]]:
+    """Offers those of the names that begin with what was typed."""
+
     def offered(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
 
     return offered
 
 
+TOKEN_METHODS = (
+    "token", "token-lowpass", "token-prune", "token-stratified", "token-pool", "token-random", "token-merge",
+    "token-divprune", "token-int8", "token-int4", "token-original",
+)  # fmt: skip
+"""The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
+
+
 Method = Annotated[
-    list[str], typer.Option("--method", metavar="NAME", help="How to compress: image, token. Can be repeated.")
+    list[str],
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="How to compress: image, token, or another such as token-lowpass or token-lowpass+quantize. "
+        "Can be repeated.",
+        autocompletion=completing("image", *TOKEN_METHODS),
+    ),
 ]
 Needle = Annotated[
     list[int] | None,
@@ -35,7 +51,7 @@ Level = Annotated[
         "--level",
         metavar="NAME",
         help=f"One of {', '.join(LEVELS)}, or all. Can be repeated.",
-        autocompletion=_completing(*LEVELS, "all"),
+        autocompletion=completing(*LEVELS, "all"),
     ),
 ]
 Model = Annotated[
@@ -44,7 +60,7 @@ Model = Annotated[
         "--model",
         metavar="NAME",
         help=f"{', '.join(MODELS)}, a hub id (owner/name), or a folder.",
-        autocompletion=_completing(*MODELS),
+        autocompletion=completing(*MODELS),
     ),
 ]
 Revision = Annotated[
@@ -56,7 +72,7 @@ Data = Annotated[
         "--data",
         metavar="NAME|PATH",
         help="mini, mrcr, or a file or folder of MRCR, Glyph's, ConvBench or chats.",
-        autocompletion=_completing("mini", "mrcr"),
+        autocompletion=completing("mini", "mrcr"),
     ),
 ]
 Task = Annotated[
@@ -65,7 +81,7 @@ Task = Annotated[
         "--task",
         metavar="NAME",
         help="mrcr or transcribe; by default what the data are made for.",
-        autocompletion=_completing("mrcr", "transcribe"),
+        autocompletion=completing("mrcr", "transcribe"),
     ),
 ]
 Bin = Annotated[
@@ -90,7 +106,7 @@ BatchSize = Annotated[
 ]
 Keep = Annotated[
     str | None,
-    typer.Option("--keep", metavar="FRACTION", help="Fraction of the coefficients to keep, for the level's."),
+    typer.Option("--keep", metavar="FRACTION", help="Fraction of coefficients or tokens to keep, for the level's."),
 ]
 Bits = Annotated[
     str | None, typer.Option("--bits", metavar="L,M,H", help="Bits of the low, middle and high band, for the level's.")
@@ -98,6 +114,12 @@ Bits = Annotated[
 Block = Annotated[str | None, typer.Option("--block", metavar="PX", help="Side of an image method's blocks.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any parameter of a method. Can be repeated.")
+]
+TokensFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--tokens-from", metavar="DIR", help="Read tokens that compress-tokens stored; the vision tower does not run."
+    ),
 ]
 NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Leave out the run without compression.")]
 MaxNewTokens = Annotated[
@@ -154,6 +176,7 @@ def settings(
     no_baseline: bool,
     max_new_tokens: int | None,
     dtype: str,
+    tokens_from: str | None,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
@@ -177,4 +200,5 @@ def settings(
         overrides=tuple(sorted(overrides(keep, bits, block, assignments).items())),
         baseline=not no_baseline,
         max_new_tokens=max_new_tokens,
+        tokens_from=tokens_from,
     )

@@ -88,6 +88,10 @@ class Reader:
         grids = iter(self._see_all(pages))
         return [[next(grids) for _ in sample] for sample in pages_per_sample]
 
+    def token_count(self, page: Page) -> int:
+        """How many tokens a page has, without seeing it."""
+        return patch_count(page, self.image_processor) // self.image_processor.merge_size**2
+
     def answer(
         self, question: str, grids: Sequence[Tensor | CompressedGrid], max_new_tokens: int = MAX_NEW_TOKENS
     ) -> Answer:

@@ -1,5 +1,6 @@
 """One grid of tokens through a compressor and back, measured."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from time import perf_counter
@@ -51,6 +52,7 @@ def recode(grid: Tensor, method: TokenCompressor | None) -> Recoded:
         "params": json.dumps(asdict(method) if method else {}, sort_keys=True),
         "raw_bf16_bytes": grid.numel() * BFLOAT16_BYTES,
         "stream_bytes": len(stream),
+        "stream_sha256": hashlib.sha256(stream).hexdigest(),
         **asdict(found),
         **{f"entropy_{band}": bits for band, bits in entropy.items()},
         "compress_ms": (compressed - start) * 1e3,

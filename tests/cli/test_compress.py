@@ -93,6 +93,19 @@ def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, ra
     assert (rows[0]["h"], rows[0]["w"]) != (rows[1]["h"], rows[1]["w"])
 
 
+def test_compress_tokens_with_fewer_tokens(folder, tmp_path, random_model):
+    out = tmp_path / "out"
+    arguments = ("--compressor", "lowpass+quantize", "--keep", "0.5", "--model", random_model, "--out", out)
+    result = freqq("compress-tokens", folder, *arguments)
+    assert result.exit_code == 0, result.output
+    for row in pq.read_table(out / "tokens.parquet").to_pylist():
+        page = container.decode((out / row["file"]).read_bytes())
+        assert row["method"] == "token-lowpass+quantize"
+        assert row["tokens_kept"] == len(page.features) < row["tokens"] == row["h"] * row["w"]
+        assert page.shape == (row["h"], row["w"])
+        assert 0 < row["whitened_cosine"] < 1
+
+
 def test_compress_tokens_at_the_baseline_loses_nothing(folder, tmp_path, random_model):
     out = tmp_path / "out"
     arguments = ("--level", "baseline", "--model", random_model, "--out", out)
@@ -126,6 +139,10 @@ def test_visualize_draws_to_the_named_file_or_one_beside(kind, folder, tmp_path,
         (["compress-image", "pages", "--out", "pages"], "would overwrite an input"),
         (["compress-image", "pages", "--out", "pages/a.png/x"], "cannot write to pages/a.png/x"),
         (["compress-tokens", "pages", "--bits", "8,4"], "bits"),
+        (["compress-tokens", "pages", "--method", "lowpas"], "did you mean 'token-lowpass'"),
+        (["compress-tokens", "pages", "--method", "lowpass", "--keep", "0"], "keep 0"),
+        (["compress-tokens", "pages", "--method", "prune", "--bits", "8,4,2"], "unknown parameter"),
+        (["compress-tokens", "pages", "--level", "baseline", "--keep", "0.5"], "leave out --keep"),
         (["compress-tokens", "pages", "--bits", "1,4,2"], "bits 1 for the low band"),
         (["compress-tokens", "pages", "--low", "0.9"], "0 <= low <= mid <= 1"),
         (["compress-tokens", "pages", "--model", "tyni"], "unknown model 'tyni'"),
