@@ -81,7 +81,7 @@ def tokens(
     model: o.Model = "tiny",
     revision: o.Revision = None,
 ) -> None:
-    """A page's vision tokens: energy by frequency, channel outliers, the cells that are kept, and errors on the grid."""
+    """A page's vision tokens: energy by frequency, channel outliers, the cells that are kept, errors on the grid."""
     name, compressor = token_method(method, level, o.overrides(keep, bits, None, assignments))
     target, page = _target_and_page(image, out, "tokens")
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -21,28 +22,29 @@ BINS = 24
 BEFORE, AFTER = "#1b4f72", MARK
 
 
-def radial_energy(grid: Tensor, bins: int = BINS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def radial_energy(grid: Tensor, reference: Tensor, bins: int = BINS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean energy of a grid's DCT in rings of equal width of radial frequency, the DC left out, channels equal.
 
-    Each channel is divided by its variance: otherwise a few outlier channels would be the whole curve.
+    Each channel is divided by its variance in the grid `reference`: otherwise a few outlier channels would be the whole
+    curve. So the curves of a grid and of what became of it can be compared.
 
     Returns
     -------
     centres : float64 [n], fractions of the highest frequency; n is at most `bins`: empty rings are left out
-    energy : float64 [n], 1 everywhere for white noise
+    energy : float64 [n], 1 everywhere for white noise that is its own reference
     """
-    values = grid.detach().cpu().double()
+    values, before = (g.detach().cpu().double() for g in (grid, reference))
     h, w, _ = values.shape
-    energy = dct2(values).square()
-    energy[0, 0] = 0
-    total = energy.sum((0, 1))
-    varies = total > 1e-12 * values.square().sum((0, 1)).clamp(min=1e-30)
+    variance, mean = torch.var_mean(before, dim=(0, 1), correction=0)
+    varies = variance > 1e-12 * mean.square().clamp(min=1e-30)
     if h * w == 1 or not bool(varies.any()):
         return np.zeros(0), np.zeros(0)
-    mean = (energy[..., varies] / total[varies] * (h * w - 1)).mean(-1).numpy().ravel()[1:]
+    energy = (dct2(values).square()[..., varies] / variance[varies]).mean(-1).numpy().ravel()[1:]
+    # Per coefficient, of which all but the DC share the variance of h·w cells.
+    energy *= (h * w - 1) / (h * w)
     ring = np.minimum((radial_frequency(h, w).ravel()[1:] * bins).astype(int), bins - 1)
     counts = np.bincount(ring, minlength=bins)
-    sums = np.bincount(ring, mean, minlength=bins)
+    sums = np.bincount(ring, energy, minlength=bins)
     found = counts > 0
     return ((np.arange(bins) + 0.5) / bins)[found], sums[found] / counts[found]
 
@@ -89,7 +91,7 @@ def tokens(page: Page, grid: Tensor, compressed: CompressedGrid, title: str) -> 
 
 def _spectrum(axes: Axes, grid: Tensor, restored: Tensor) -> None:
     for values, colour, style, label in ((grid, BEFORE, "-", "before"), (restored, AFTER, "--", "what is left")):
-        centres, energy = radial_energy(values)
+        centres, energy = radial_energy(values, grid)
         # A logarithm has no place for what was removed altogether.
         axes.plot(centres, np.where(energy > 1e-6, energy, np.nan), style, color=colour, marker="o", ms=3, label=label)
     axes.set_yscale("log")

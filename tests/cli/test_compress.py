@@ -125,9 +125,21 @@ def test_visualize_draws_to_the_named_file_or_one_beside(kind, folder, tmp_path,
     assert (tmp_path / f"a-{kind}.png").read_bytes() == (tmp_path / "figures" / "x.png").read_bytes()
 
 
+def test_visualize_tokens_draws_any_token_method(folder, tmp_path, random_model):
+    drawn = []
+    for how in (["--level", "baseline"], ["--method", "lowpass", "--keep", "0.3"], ["--method", "token-prune+int4"]):
+        target = tmp_path / f"{len(drawn)}.png"
+        done = freqq("visualize", "tokens", folder / "a.png", "--model", random_model, "--out", target, *how)
+        assert done.exit_code == 0, done.output
+        drawn.append(target.read_bytes())
+    assert len(set(drawn)) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["visualize", "tokens", "pages"], "pages is a folder: give one image"),
+        (["visualize", "tokens", "pages/a.png", "--method", "prun"], "did you mean 'token-prune'"),
         (["compress-image", "nowhere.png"], "there is no file or folder nowhere.png"),
         (["compress-image", "pages/notes.txt"], "pages/notes.txt is not an image"),
         (["compress-image", "pages/a.png", "pages/notes.txt"], "pages/notes.txt is not an image"),
