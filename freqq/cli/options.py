@@ -25,8 +25,8 @@ def completing(*names: str) -> Callable[[str], list[str]]:
 
 
 TOKEN_METHODS = (
-    "token", "token-lowpass", "token-prune", "token-stratified", "token-pool", "token-random", "token-merge",
-    "token-divprune", "token-int8", "token-int4", "token-original",
+    "token", "token-lowpass", "token-prune", "token-highpass", "token-stratified", "token-pool", "token-random",
+    "token-merge", "token-divprune", "token-int8", "token-int4", "token-original",
 )  # fmt: skip
 """The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
 

@@ -5,6 +5,7 @@ from freqq.names import unknown
 from freqq.tokens.base import Cutter, Quantizer, TokenCompressor
 from freqq.tokens.combine import combine
 from freqq.tokens.divprune import DivPrune
+from freqq.tokens.highpass import Highpass
 from freqq.tokens.integers import Int4, Int8
 from freqq.tokens.lowpass import Lowpass
 from freqq.tokens.merge import Merge
@@ -19,6 +20,7 @@ COMPRESSORS: dict[str, type[TokenCompressor]] = {
     "token": Quantize,
     "token-lowpass": Lowpass,
     "token-prune": Prune,
+    "token-highpass": Highpass,
     "token-stratified": Stratified,
     "token-pool": Pool,
     "token-random": Random,

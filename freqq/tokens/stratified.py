@@ -4,18 +4,17 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from freqq.tokens.base import Selector
-from freqq.tokens.whiten import whitened
+from freqq.tokens.highpass import highpass_energy
 
 
 @dataclass(frozen=True)
 class Stratified(Selector):
     """Divide the page into h' x w' neighbourhoods and keep of each the token with the most local high-pass energy.
 
-    That energy is what the 3 x 3 mean around a token does not explain of it, whitened. A ranking over the whole page
-    may leave a region without any token; here none is farther away than the next neighbourhood.
+    A ranking over the whole page may leave a region without any token; here none is farther away than the next
+    neighbourhood. The price is a token for each blank neighbourhood. See `freqq.tokens.highpass` for the energy.
     """
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
@@ -29,10 +28,3 @@ class Stratified(Selector):
         order = order[torch.argsort(areas[order], stable=True)]
         first = torch.cat([areas.new_ones(1, dtype=torch.bool), areas[order].diff() > 0])
         return order[first]
-
-
-def highpass_energy(grid: Tensor) -> Tensor:
-    """Energy [h, w] of each token less the mean of its 3 x 3 neighbourhood (at borders: of what there is), whitened."""
-    values = whitened(grid).movedim(-1, 0)
-    around = avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
-    return (values - around).square().sum(0)

@@ -14,6 +14,7 @@ from freqq.tokens import COMPRESSORS, compressor
 from freqq.tokens.base import Cutter, Quantizer, Selector
 from freqq.tokens.container import decode
 from freqq.tokens.grid import fit_grid, resample, spread
+from freqq.tokens.highpass import Highpass
 from freqq.tokens.lowpass import Lowpass, SmallerGrid
 from freqq.tokens.merge import Merge
 from freqq.tokens.pool import Pool
@@ -184,6 +185,19 @@ def test_prune_keeps_what_stands_out_and_no_outlier_channel_decides():
     grid[4, 1] -= 1
     grid[0, 0, 7] = 1e4
     assert Prune(keep=2 / 36).compress(grid).kept.tolist() == [2 * 6 + 3, 4 * 6 + 1]
+
+
+def test_highpass_keeps_what_differs_from_its_neighbours():
+    """A blank half is far from the page's mean, so `prune` may keep it; all that stands out of it here is one cell."""
+    grid = torch.zeros(8, 8, 32)
+    grid[:, 4:] = grid_of(8, 4, 32, seed=2) * 0.1 + 1
+    grid[3, 1] = -1
+    kept = Highpass(keep=1 / 64).compress(grid).kept.tolist()
+    assert kept == [3 * 8 + 1]
+    blank = [8 * r + c for r in range(8) for c in range(2)]
+    assert not set(Highpass(keep=0.5).compress(grid).kept.tolist()) & (
+        set(blank) - {8 * r + c for r in (2, 3, 4) for c in range(2)}
+    )
 
 
 def test_random_draws_by_content_and_seed():
