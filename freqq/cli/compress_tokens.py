@@ -1,16 +1,24 @@
 """``freqq compress-tokens``: page images through a vision tower, and its tokens through a compressor and back."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from freqq.cli import options as o
 from freqq.cli.compress_image import Images, Level, Out
 
-Bits = Annotated[
-    str | None,
+if TYPE_CHECKING:
+    from freqq.tokens.base import TokenCompressor
+
+Method = Annotated[
+    str,
     typer.Option(
-        "--bits", metavar="L,M,H", help="Bits of the low, middle and high band, for the level's; 0 drops one."
+        "--method",
+        "--compressor",
+        metavar="NAME",
+        help="token (or quantize), lowpass, prune and so on, or a combination such as lowpass+quantize.",
+        autocompletion=o.completing(*o.TOKEN_METHODS),
     ),
 ]
 Low = Annotated[
@@ -18,40 +26,35 @@ Low = Annotated[
     typer.Option("--low", metavar="FRACTION", help="Upper edge of the low band, of the grid's highest frequency."),
 ]
 Mid = Annotated[str | None, typer.Option("--mid", metavar="FRACTION", help="Upper edge of the middle band.")]
-Model = Annotated[
-    str, typer.Option("--model", metavar="NAME", help="tiny, glyph, glm-4.1v-9b, a hub id (owner/name), or a folder.")
-]
-Revision = Annotated[
-    str | None, typer.Option("--revision", metavar="REF", help="Branch, tag or commit of a hub model.")
-]
 
 
 def compress_tokens(
     images: Images,
+    method: Method = "token",
     level: Level = "mild",
-    bits: Bits = None,
+    keep: o.Keep = None,
+    bits: o.Bits = None,
     low: Low = None,
     mid: Mid = None,
-    model: Model = "tiny",
-    revision: Revision = None,
+    assignments: o.Set = None,
+    model: o.Model = "tiny",
+    revision: o.Revision = None,
     out: Out = Path("compressed"),
 ) -> None:
-    """Quantize the vision tokens of page images in frequency bands, and measure the error and the real size.
+    """Compress the vision tokens of page images, and measure the error and the real size.
 
-    Writes for each image its stream (NAME.fqt), and tokens.parquet with sizes, errors, cosines, entropies and times.
-    The level baseline stores tokens without loss.
+    Writes for each image its stream (NAME.fqt), and tokens.parquet with sizes, errors, cosines, entropies and times;
+    freqq eval --tokens-from reads both again. The level baseline stores tokens without loss.
     """
     from freqq.cli.outputs import OutputFolder
     from freqq.cli.progress import each
-    from freqq.errors import UserError
     from freqq.image.files import find_images, read_page
-    from freqq.runs.methods import method_at
     from freqq.tokens.recode import recode
+    from freqq.tokens.store import INDEX
 
-    given = {name: value for name, value in (("bits", bits), ("low", low), ("mid", mid)) if value is not None}
-    if level == "baseline" and given:
-        raise UserError(f"level baseline touches nothing: leave out --{next(iter(given))}, or choose another level")
-    method: Any = None if level == "baseline" else method_at("token", level, given)
+    edges = [f"{name}={value}" for name, value in (("low", low), ("mid", mid)) if value is not None]
+    given = o.overrides(keep, bits, None, [*edges, *(assignments or ())])
+    name, compressor = token_method(method, level, given)
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".fqt",))
@@ -62,14 +65,45 @@ def compress_tokens(
 
     reader = load_reader(model, revision)
     rows: list[dict[str, Any]] = []
-    for path, name in zip(each(paths, "compressing"), names, strict=True):
-        [grid] = reader.see([read_page(path)])
-        recoded = recode(grid, method)
-        folder.write(f"{name}.fqt", recoded.stream)
-        origin = {"name": name, "source": str(path), "level": level}
-        rows.append({**origin, "model": reader.model_name, "model_revision": reader.revision, **recoded.row})
-    folder.write_table("tokens.parquet", rows)
+    for path, stem in zip(each(paths, "compressing"), names, strict=True):
+        page = read_page(path)
+        [grid] = reader.see([page])
+        recoded = recode(grid, compressor)
+        folder.write(f"{stem}.fqt", recoded.stream)
+        rows.append(
+            {
+                "name": stem,
+                "source": str(path),
+                "method": name,
+                "level": level,
+                "model": reader.model_name,
+                "model_revision": reader.revision,
+                "page_hash": page.sha256,
+                "file": f"{stem}.fqt",
+                **recoded.row,
+            }
+        )
+    folder.write_table(INDEX, rows)
     _show(rows, out)
+
+
+def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, TokenCompressor | None]":
+    """A token method's full name and itself at a level; None at the baseline. ``token-`` may be left out."""
+    from freqq.errors import UserError
+    from freqq.runs.methods import canonical, check_overrides, method_at, method_class
+    from freqq.tokens.base import TokenCompressor
+
+    name = canonical(method if method.startswith("token") else f"token-{method}")
+    if not issubclass(method_class(name), TokenCompressor):
+        raise UserError(f"--method {method} does not act on tokens")
+    if level == "baseline":
+        if given:
+            raise UserError(f"level baseline touches nothing: leave out --{next(iter(given))}, or choose another level")
+        return name, None
+    check_overrides((name,), given)
+    found = method_at(name, level, given)
+    assert isinstance(found, TokenCompressor)
+    return name, found
 
 
 def _show(rows: list[dict[str, Any]], out: Path) -> None:
@@ -78,11 +112,12 @@ def _show(rows: list[dict[str, Any]], out: Path) -> None:
 
     show(
         "Bytes of the tokens in bfloat16 and of their stream; error and cosine are whitened",
-        ("page", "grid", "bf16", "stream", "saved", "error", "cosine", "bits/value"),
+        ("page", "grid", "tokens", "bf16", "stream", "saved", "error", "cosine", "bits/value"),
         [
             (
                 row["name"],
                 f"{row['h']}x{row['w']}x{row['channels']}",
+                f"{row['tokens_kept']:,}",
                 f"{row['raw_bf16_bytes']:,}",
                 f"{row['stream_bytes']:,}",
                 f"{row['raw_bf16_bytes'] / row['stream_bytes']:.2f}x",

@@ -41,6 +41,7 @@ def evaluate(
     max_new_tokens: o.MaxNewTokens = None,
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
+    tokens_from: o.TokensFrom = None,
     retry_failed: o.RetryFailed = False,
     shard: o.ShardOption = None,
     as_json: o.Json = False,
@@ -55,7 +56,7 @@ def evaluate(
 
     settings = o.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
-        assignments, no_baseline, max_new_tokens, dtype,
+        assignments, no_baseline, max_new_tokens, dtype, tokens_from,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)
     with _progress() as report:

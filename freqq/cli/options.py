@@ -24,8 +24,22 @@ def completing(*names: str) -> Callable[[str], list[str]]:
     return offered
 
 
+TOKEN_METHODS = (
+    "token", "token-lowpass", "token-prune", "token-highpass", "token-stratified", "token-pool", "token-random",
+    "token-merge", "token-divprune", "token-int8", "token-int4", "token-original",
+)  # fmt: skip
+"""The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
+
+
 Method = Annotated[
-    list[str], typer.Option("--method", metavar="NAME", help="How to compress: image, token. Can be repeated.")
+    list[str],
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="How to compress: image, token, or another such as token-lowpass or token-lowpass+quantize. "
+        "Can be repeated.",
+        autocompletion=completing("image", *TOKEN_METHODS),
+    ),
 ]
 Needle = Annotated[
     list[int] | None,
@@ -92,7 +106,7 @@ BatchSize = Annotated[
 ]
 Keep = Annotated[
     str | None,
-    typer.Option("--keep", metavar="FRACTION", help="Fraction of the coefficients to keep, for the level's."),
+    typer.Option("--keep", metavar="FRACTION", help="Fraction of coefficients or tokens to keep, for the level's."),
 ]
 Bits = Annotated[
     str | None, typer.Option("--bits", metavar="L,M,H", help="Bits of the low, middle and high band, for the level's.")
@@ -100,6 +114,12 @@ Bits = Annotated[
 Block = Annotated[str | None, typer.Option("--block", metavar="PX", help="Side of an image method's blocks.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any parameter of a method. Can be repeated.")
+]
+TokensFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--tokens-from", metavar="DIR", help="Read tokens that compress-tokens stored; the vision tower does not run."
+    ),
 ]
 NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Leave out the run without compression.")]
 MaxNewTokens = Annotated[
@@ -156,6 +176,7 @@ def settings(
     no_baseline: bool,
     max_new_tokens: int | None,
     dtype: str,
+    tokens_from: str | None,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
@@ -179,4 +200,5 @@ def settings(
         overrides=tuple(sorted(overrides(keep, bits, block, assignments).items())),
         baseline=not no_baseline,
         max_new_tokens=max_new_tokens,
+        tokens_from=tokens_from,
     )

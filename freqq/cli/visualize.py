@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freqq.cli import options as o
 from freqq.cli.compress_image import Block, Keep, Level, codec_at
+from freqq.cli.compress_tokens import Method, token_method
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:
@@ -68,6 +70,33 @@ def compare(image: Image, out: Out = None, block: Block = None) -> None:
 
 
 @app.command()
+def tokens(
+    image: Image,
+    out: Out = None,
+    method: Method = "prune",
+    level: Level = "mild",
+    keep: o.Keep = None,
+    bits: o.Bits = None,
+    assignments: o.Set = None,
+    model: o.Model = "tiny",
+    revision: o.Revision = None,
+) -> None:
+    """A page's vision tokens: energy by frequency, channel outliers, the cells that are kept, errors on the grid."""
+    name, compressor = token_method(method, level, o.overrides(keep, bits, None, assignments))
+    target, page = _target_and_page(image, out, "tokens")
+
+    from freqq.glm.load import load_reader
+    from freqq.report import token_figure
+    from freqq.tokens.grid import whole
+
+    reader = load_reader(model, revision)
+    [grid] = reader.see([page])
+    compressed = whole(grid) if compressor is None else compressor.compress(grid)
+    title = f"{image.name} as {reader.model_name} sees it, {name} at {level}"
+    _write(target, token_figure.tokens(page, grid, compressed, title))
+
+
+@app.command()
 def lengths(
     data: Annotated[
         str, typer.Argument(metavar="NAME|PATH", help="mini, mrcr, or a file or folder.", show_default=False)
@@ -126,17 +155,21 @@ def pareto(
 def _prepare(
     image: Path, out: Path | None, kind: str, level: str, keep: float | None, block: int | None
 ) -> "tuple[BlockDct | None, Path, Page]":
+    codec = codec_at(level, keep, block)
+    return codec, *_target_and_page(image, out, kind)
+
+
+def _target_and_page(image: Path, out: Path | None, kind: str) -> "tuple[Path, Page]":
+    """The file to write, once it is known that it can be, and the page."""
     from freqq.errors import UserError
     from freqq.image.files import find_images, read_page
 
-    codec = codec_at(level, keep, block)
     if image.is_dir():
         raise UserError(f"{image} is a folder: give one image")
     target = _target(out or Path(f"{image.stem}-{kind}.png"))
     if target.resolve() == image.resolve():
         raise UserError(f"--out {target} would overwrite the image: choose another name")
-    page = read_page(find_images([image])[0])
-    return codec, target, page
+    return target, read_page(find_images([image])[0])
 
 
 def _target(target: Path) -> Path:

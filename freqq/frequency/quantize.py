@@ -144,7 +144,15 @@ def _chunks(channels: int) -> Iterator[slice]:
 
 
 def _scales(peaks: Tensor, dc: Tensor) -> Tensor:
-    """Peaks [3, C] rounded up to what bfloat16 holds, so that no symbol is out of range; noise becomes 0."""
-    silent = peaks <= torch.clamp(dc.abs() * NOISE, min=TINIEST)
-    rounded_up = ((peaks.view(torch.int32) + 0xFFFF) & ~0xFFFF).view(torch.float32)
-    return torch.where(silent, 0, rounded_up)
+    """Scales of peaks [3, C]; noise becomes 0."""
+    return torch.where(silent(peaks, dc), 0, rounded_up(peaks))
+
+
+def silent(peaks: Tensor, dc: Tensor) -> Tensor:
+    """Which peaks are no more than the rounding noise beside a channel's mean."""
+    return peaks <= torch.clamp(dc.abs() * NOISE, min=TINIEST)
+
+
+def rounded_up(peaks: Tensor) -> Tensor:
+    """Peaks, float32, rounded up to what bfloat16 holds, so that no symbol is out of range."""
+    return ((peaks.view(torch.int32) + 0xFFFF) & ~0xFFFF).view(torch.float32)

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from freqq.errors import FreqqError
+from freqq.errors import FreqqError, UserError
 from freqq.glm.sequence import Prompt, left_pad, positions, until_end
 
 
@@ -54,44 +54,61 @@ def end_token_ids(model: Any) -> frozenset[int]:
     return frozenset([ids] if isinstance(ids, int) else ids or [])
 
 
-def generate_from(
-    model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]], max_new_tokens: int
-) -> list[Generated]:
-    """Continue prompts greedily.
+def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]]) -> dict[str, Any]:
+    """What ``generate`` and ``forward`` of a GLM-4V model are to be given for prompts, whatever way it decodes.
 
-    Pages enter through ``mm_encoder_outputs``. Positions are always given: the prompt's here, and each new token's by
-    ``generate``, which counts on from the last column. So the model's own memory of a former call (``rope_deltas``) is
-    neither read nor written.
+    Pages enter through ``mm_encoder_outputs``, which is built anew in each call: ``generate`` may change it in place.
+    Positions are always given: the prompt's here, and each new token's by ``generate``, which counts on from the last
+    column. So the model's own memory of a former call (``rope_deltas``) is neither read nor written.
 
     Parameters
     ----------
     model : a GLM-4V model for conditional generation
     prompts : one a sample
     features : [k_i, C] for each page of each sample, one row for each kept placeholder
-    max_new_tokens : int
+
+    Raises
+    ------
+    UserError
+        If the features are not those of this model, by their number of channels.
+    """
+    merge = model.config.vision_config.spatial_merge_size
+    where = [positions(prompt, model.model.get_rope_index, merge) for prompt in prompts]
+    pad_id = model.generation_config.pad_token_id
+    batch = left_pad(
+        [p.input_ids[p.kept] for p in prompts], where, min(end_token_ids(model)) if pad_id is None else pad_id
+    )
+    pages = tuple(page.to(model.device, model.dtype) for sample in features for page in sample)
+    channels = model.config.text_config.hidden_size
+    for page in pages:
+        if page.shape[1] != channels:
+            raise UserError(f"tokens of {page.shape[1]} channels are not of this model, which has {channels}")
+    return {
+        "input_ids": batch.input_ids.to(model.device),
+        "attention_mask": batch.attention_mask.to(model.device),
+        "position_ids": batch.position_ids.to(model.device),
+        "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pages)} if pages else None,  # type: ignore[arg-type]
+    }
+
+
+def generate_from(
+    model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]], max_new_tokens: int
+) -> list[Generated]:
+    """Continue prompts greedily; see `model_inputs`.
 
     Raises
     ------
     FreqqError
-        If a sequence does not fit into the model's positions.
+        If a sequence does not fit into the model's positions, or features are not of this model.
     """
     _check_lengths(model, prompts, max_new_tokens)
-    merge = model.config.vision_config.spatial_merge_size
-    where = [positions(prompt, model.model.get_rope_index, merge) for prompt in prompts]
     ends = end_token_ids(model)
-    pad_id = model.generation_config.pad_token_id
-    batch = left_pad([p.input_ids[p.kept] for p in prompts], where, min(ends) if pad_id is None else pad_id)
-    pages = tuple(page.to(model.device, model.dtype) for sample in features for page in sample)
-    # Built anew for each call: `generate` may change it in place.
-    seen = {"image": BaseModelOutputWithPooling(pooler_output=pages)} if pages else None  # type: ignore[arg-type]
+    inputs = model_inputs(model, prompts, features)
     clock = _PrefillClock()
     start = now(model.device)
     with torch.no_grad():
         output = model.generate(
-            input_ids=batch.input_ids.to(model.device),
-            attention_mask=batch.attention_mask.to(model.device),
-            position_ids=batch.position_ids.to(model.device),
-            mm_encoder_outputs=seen,
+            **inputs,
             logits_processor=LogitsProcessorList([clock]),
             max_new_tokens=max_new_tokens,
             do_sample=False,
@@ -100,7 +117,7 @@ def generate_from(
         )
     end = now(model.device)
     first = end if clock.first is None else clock.first
-    new = output.sequences[:, batch.input_ids.shape[1] :].tolist()
+    new = output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
     answers = [until_end(tokens, ends) for tokens in new]
     decoded = sum(len(tokens) - 1 for tokens, _ in answers)
     return [

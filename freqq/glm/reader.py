@@ -14,7 +14,7 @@ from freqq.glm.generation import generate_from
 from freqq.glm.processor import ChatWriter, patch_count, patches
 from freqq.glm.sequence import as_compressed, expand, packs
 from freqq.pages.page import Page
-from freqq.tokens.base import CompressedGrid
+from freqq.tokens.grid import CompressedGrid
 
 MAX_NEW_TOKENS = 512
 MAX_PATCHES = 8192
@@ -88,6 +88,10 @@ class Reader:
         grids = iter(self._see_all(pages))
         return [[next(grids) for _ in sample] for sample in pages_per_sample]
 
+    def token_count(self, page: Page) -> int:
+        """How many tokens a page has, without seeing it."""
+        return patch_count(page, self.image_processor) // self.image_processor.merge_size**2
+
     def answer(
         self, question: str, grids: Sequence[Tensor | CompressedGrid], max_new_tokens: int = MAX_NEW_TOKENS
     ) -> Answer:
@@ -156,7 +160,7 @@ class Reader:
             except torch.OutOfMemoryError as error:
                 raise _out_of_memory(len(pages)) from error
             merged = (grid_thw[:, 1:] // self.image_processor.merge_size).tolist()
-            grids += [tokens.reshape(h, w, -1) for tokens, (h, w) in zip(seen.pooler_output, merged, strict=True)]
+            grids += [as_grid(tokens, h, w) for tokens, (h, w) in zip(seen.pooler_output, merged, strict=True)]
         return grids
 
     def _reset_peak_memory(self) -> None:
@@ -168,6 +172,19 @@ class Reader:
             return int(torch.cuda.max_memory_allocated(self.model.device))
         # Linux counts in KiB, macOS in bytes.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def as_grid(tokens: Tensor, h: int, w: int) -> Tensor:
+    """A page's merged tokens [n, C] as the grid [h, w, C] that its ``image_grid_thw`` says.
+
+    Raises
+    ------
+    FreqqError
+        If there are not h·w of them.
+    """
+    if tokens.shape[0] != h * w:
+        raise FreqqError(f"the vision tower gave {tokens.shape[0]} tokens for a page of {h} x {w}")
+    return tokens.reshape(h, w, -1)
 
 
 def _out_of_memory(samples: int) -> FreqqError:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from freqq.errors import FreqqError
-from freqq.tokens.base import CompressedGrid
+from freqq.tokens.grid import CompressedGrid, whole
 
 TEXT, IMAGE = 0, 1
 """Values of ``mm_token_type_ids`` in transformers (2 is video)."""
@@ -27,6 +27,8 @@ class Prompt:
     shapes : (h, w) for each page, in merged tokens
     kept : bool [n]
         False on the placeholders of dropped tokens.
+    smaller : for each page (h', w') if a smaller grid is spread over it, else None
+        Its tokens take the first h'·w' of the page's placeholders, but not their positions.
 
     Raises
     ------
@@ -38,6 +40,7 @@ class Prompt:
     mm_token_type_ids: Tensor
     shapes: tuple[tuple[int, int], ...]
     kept: Tensor
+    smaller: tuple[tuple[int, int] | None, ...]
 
     def __post_init__(self) -> None:
         types = self.mm_token_type_ids
@@ -59,7 +62,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Batch:
-    """What the model reads: ids and mask int64 [B, L], positions int64 [4, B, L] (text row, then three MRoPE rows)."""
+    """What the model reads: ids and mask int64 [B, L], positions [4, B, L] (text row, then three MRoPE rows)."""
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -67,19 +70,33 @@ class Batch:
 
 
 def as_compressed(grid: Tensor | CompressedGrid) -> CompressedGrid:
-    """A page in the one form that the sequence is built from; a plain grid [h, w, C] keeps all its tokens."""
+    """A page in the one form that the sequence is built from; a plain grid [h, w, C] keeps all its tokens.
+
+    Raises
+    ------
+    FreqqError
+        If the features are not as many as the cells that they are said to stand for.
+    """
     if not isinstance(grid, CompressedGrid):
-        h, w, channels = grid.shape
-        return CompressedGrid(grid.reshape(h * w, channels), shape=(h, w))
+        if grid.ndim != 3:
+            raise FreqqError(f"a page of tokens is a grid [h, w, C], not of the shape {list(grid.shape)}")
+        return whole(grid)
     h, w = grid.shape
-    expected = h * w if grid.kept is None else len(grid.kept)
+    if grid.kept is not None:
+        _check_kept(grid.kept, h, w)
+    if grid.small is not None and (grid.kept is not None or not (1 <= grid.small[0] <= h and 1 <= grid.small[1] <= w)):
+        raise FreqqError(f"a page of {h} x {w} tokens cannot be read as one of {grid.small[0]} x {grid.small[1]}")
+    rows, columns = grid.small or grid.shape
+    expected = rows * columns if grid.kept is None else len(grid.kept)
     if len(grid.features) != expected:
         raise FreqqError(f"a page of {h} x {w} tokens has {len(grid.features)} features for {expected} kept cells")
-    if grid.kept is not None and expected:
-        ascending = bool((grid.kept.diff() > 0).all())
-        if not ascending or grid.kept[0] < 0 or grid.kept[-1] >= h * w:
-            raise FreqqError(f"the kept cells of a page must ascend within 0 .. {h * w - 1}")
     return grid
+
+
+def _check_kept(kept: Tensor, h: int, w: int) -> None:
+    ascending = bool((kept.diff() > 0).all())
+    if not ascending or (len(kept) and (kept[0] < 0 or kept[-1] >= h * w)):
+        raise FreqqError(f"the kept cells of a page must ascend within 0 .. {h * w - 1}")
 
 
 def expand(ids: Sequence[int], pages: Sequence[CompressedGrid], image_token_id: int) -> Prompt:
@@ -98,25 +115,28 @@ def expand(ids: Sequence[int], pages: Sequence[CompressedGrid], image_token_id: 
     lengths = torch.tensor([len(c) for c in columns])
     input_ids = torch.tensor(list(ids), dtype=torch.int64).repeat_interleave(lengths)
     types = torch.where(input_ids == image_token_id, IMAGE, TEXT)
-    return Prompt(input_ids, types, tuple(page.shape for page in pages), torch.cat(columns))
+    shapes, smaller = tuple(page.shape for page in pages), tuple(page.small for page in pages)
+    return Prompt(input_ids, types, shapes, torch.cat(columns), smaller)
 
 
 def _page_columns(page: CompressedGrid) -> Tensor:
     """Which of a page's h·w placeholders stay, bool [h·w]."""
     h, w = page.shape
-    if page.kept is None:
-        return torch.ones(h * w, dtype=torch.bool)
     columns = torch.zeros(h * w, dtype=torch.bool)
-    columns[page.kept.cpu()] = True
+    columns[: len(page.features) if page.kept is None else 0] = True
+    if page.kept is not None:
+        columns[page.kept.cpu()] = True
     return columns
 
 
 def positions(prompt: Prompt, rope_index: Callable[..., tuple[Tensor, Tensor]], merge: int) -> Tensor:
-    """Positions int64 [4, k] of the k kept columns.
+    """Positions [4, k] of the k kept columns: int64, or float32 if a smaller grid is spread over a page.
 
     The three MRoPE rows are those that the columns have in the FULL sequence, so a pruned page keeps its layout and the
-    text behind it its distance. The text row is rebuilt as 0 .. k-1: without a cache, transformers takes gaps in it for
-    the borders of packed sequences and cuts attention there.
+    text behind it its distance. The tokens of a smaller grid lie at the centres of the areas that they stand for, most
+    of them between the positions of whole tokens; rotary embeddings are computed from fractions as well. The text row
+    is rebuilt as 0 .. k-1: without a cache, transformers takes gaps in it for the borders of packed sequences and cuts
+    attention there.
 
     Parameters
     ----------
@@ -129,8 +149,24 @@ def positions(prompt: Prompt, rope_index: Callable[..., tuple[Tensor, Tensor]], 
         mm_token_type_ids=prompt.mm_token_type_ids[None],
         image_grid_thw=shapes,
     )
-    rows = full[:, 0, prompt.kept]
+    rows = full[:, 0]
+    if any(prompt.smaller):
+        rows = rows.float()
+        columns = torch.nonzero(prompt.mm_token_type_ids == IMAGE).flatten()
+        pages = columns.split([h * w for h, w in prompt.shapes])
+        for page, shape, small in zip(pages, prompt.shapes, prompt.smaller, strict=True):
+            if small is not None:
+                # The first row of an image's positions is where the page starts.
+                own = page[: small[0] * small[1]]
+                rows[1:, own] = rows[0, own] + _centres(shape, small)
+    rows = rows[:, prompt.kept]
     return torch.cat([torch.arange(rows.shape[1])[None], rows])
+
+
+def _centres(shape: tuple[int, int], small: tuple[int, int]) -> Tensor:
+    """Rows and columns [2, h'·w'] of a smaller grid's cells on the full grid; equal grids have the same."""
+    down, across = ((torch.arange(n) + 0.5) * (full / n) - 0.5 for full, n in zip(shape, small, strict=True))
+    return torch.cartesian_prod(down, across).T
 
 
 def left_pad(ids: Sequence[Tensor], position_ids: Sequence[Tensor], pad_id: int) -> Batch:
@@ -139,12 +175,13 @@ def left_pad(ids: Sequence[Tensor], position_ids: Sequence[Tensor], pad_id: int)
     Parameters
     ----------
     ids : int64 [k_i] each
-    position_ids : int64 [4, k_i] each; padding gets position 0, as in ``generate``
+    position_ids : [4, k_i] each, float if one is; padding gets position 0, as in ``generate``
     """
     longest = max(len(sequence) for sequence in ids)
     input_ids = torch.full((len(ids), longest), pad_id, dtype=torch.int64)
     attention_mask = torch.zeros_like(input_ids)
-    padded = torch.zeros(4, len(ids), longest, dtype=torch.int64)
+    dtype = torch.float32 if any(where.is_floating_point() for where in position_ids) else torch.int64
+    padded = torch.zeros(4, len(ids), longest, dtype=dtype)
     for row, (sequence, where) in enumerate(zip(ids, position_ids, strict=True)):
         start = longest - len(sequence)
         input_ids[row, start:] = sequence

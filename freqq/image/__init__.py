@@ -24,3 +24,6 @@ CODECS: dict[str, type[ImageCodec]] = {
     "image-gray2": Gray2,
     "image-text": Text,
 }
+
+ALIASES = {"image-dct": "image"}
+"""Second names of codecs."""

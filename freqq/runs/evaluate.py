@@ -16,6 +16,7 @@ from torch import Tensor
 from freqq.data.grade import grade
 from freqq.data.sample import Sample
 from freqq.data.transcribe import grade_transcript
+from freqq.errors import UserError
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page
@@ -24,7 +25,8 @@ from freqq.runs.plan import Arm, Identity, Shard, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
-from freqq.tokens.base import CompressedGrid, TokenCompressor
+from freqq.tokens.base import TokenCompressor
+from freqq.tokens.grid import CompressedGrid
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -96,11 +98,12 @@ class BatchEvaluator:
         self.shard = shard
         self.data = settings.source
         self.rendering = settings.rendering
+        self.store = settings.store
 
     def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
         """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
         rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
-        plain = stage(self._see, rendered)
+        plain = stage(self._see if self.store is None else self._fetch, rendered)
         for arm, ids in todo:
             wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
             if not wanted:
@@ -129,6 +132,24 @@ class BatchEvaluator:
             views.append(View(rendered, own, columns))
         return views
 
+    def _fetch(self, batch: list[Rendered]) -> list[View]:
+        """Read tokens that were stored, in place of seeing the pages."""
+        assert self.store is not None
+        views = []
+        for rendered in batch:
+            start = perf_counter()
+            counts = [self.reader.token_count(page) for page in rendered.pages]
+            own = [self.store.page(page.sha256, n) for page, n in zip(rendered.pages, counts, strict=True)]
+            columns = {
+                "vision_tokens_full": sum(counts),
+                "token_bytes_raw": sum(n * grid.features.shape[1] for n, grid in zip(counts, own, strict=True))
+                * measure.BFLOAT16_BYTES,
+                "token_bytes": sum(map(measure.stored_bytes, own)),
+                "vision_ms": (perf_counter() - start) * 1e3,
+            }
+            views.append(View(rendered, own, columns))
+        return views
+
     def _views(
         self, arm: Arm, rendered: list[Outcome[Rendered]], plain: list[Outcome[View]]
     ) -> Sequence[Outcome[View]]:
@@ -149,7 +170,7 @@ class BatchEvaluator:
 
     def _compress(self, method: TokenCompressor, view: View) -> View:
         start = self._clock()
-        compressed = [method.compress(grid) for grid in view.grids if isinstance(grid, Tensor)]
+        compressed = [method.compress(_full_grid(grid)) for grid in view.grids]
         columns = {
             "compress_ms": (self._clock() - start) * 1e3,
             "token_bytes": sum(map(measure.stored_bytes, compressed)),
@@ -212,6 +233,15 @@ class BatchEvaluator:
         if self.reader.device.startswith("cuda"):
             torch.cuda.synchronize(self.reader.device)
         return perf_counter()
+
+
+def _full_grid(grid: Tensor | CompressedGrid) -> Tensor:
+    """A grid [h, w, C] that nothing was cut from yet."""
+    if isinstance(grid, Tensor):
+        return grid
+    if grid.kept is not None or grid.small is not None:
+        raise UserError("the stored tokens of this page were already cut, so no method can start from them")
+    return grid.arranged
 
 
 def _only(columns: dict[str, Any], *names: str) -> dict[str, Any]:

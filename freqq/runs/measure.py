@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from freqq.pages.page import Page
-from freqq.tokens.base import CompressedGrid
+from freqq.tokens.grid import CompressedGrid
 
 CELL = 28
 """Side of a vision token's cell in pixels: patches of 14, merged 2 x 2."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from freqq.errors import UserError
+from freqq.image import ALIASES as CODEC_ALIASES
 from freqq.image import CODECS
 from freqq.image.base import ImageCodec
 from freqq.names import unknown
-from freqq.tokens import COMPRESSORS
+from freqq.tokens import ALIASES, COMPRESSORS, compressor
 from freqq.tokens.base import TokenCompressor
 
 Method: TypeAlias = ImageCodec | TokenCompressor
@@ -20,9 +21,16 @@ METHODS: dict[str, type[Any]] = {**CODECS, **COMPRESSORS}
 
 def method_class(name: str) -> type[Any]:
     """The dataclass of a method; an unknown name is a `UserError` that suggests the nearest."""
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
-    return METHODS[name]
+    if name in METHODS:
+        return METHODS[name]
+    if name.startswith("token-"):
+        return compressor(name)  # an alias or a combination
+    raise unknown("method", name, METHODS)
+
+
+def canonical(name: str) -> str:
+    """The one name of a method that has several; rows are known by it."""
+    return {**ALIASES, **CODEC_ALIASES}.get(name, name)
 
 
 def parameters(cls: type[Any]) -> dict[str, object]:

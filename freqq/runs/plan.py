@@ -9,7 +9,7 @@ from typing import Any
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.pages.style import Style
-from freqq.runs.methods import Method, check_overrides, method_at, method_class, params_json
+from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
 
@@ -61,7 +61,11 @@ def arms(settings: Settings) -> list[Arm]:
     overrides = dict(settings.overrides)
     check_overrides(settings.methods, overrides)
     levels = [level for level in settings.levels if level != "baseline"]
-    found = [Arm(m, level, method_at(m, level, overrides)) for m in settings.methods for level in _distinct(m, levels)]
+    found = [
+        Arm(canonical(m), level, method_at(m, level, overrides))
+        for m in settings.methods
+        for level in _distinct(m, levels)
+    ]
     for i, arm in enumerate(found):
         for other in found[:i]:
             if (arm.name, arm.params) == (other.name, other.params):
@@ -105,6 +109,8 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "params": json.loads(arm.params),
         "generation": {"greedy": True, "max_new_tokens": settings.new_tokens},
     }
+    if settings.store is not None:
+        covered["tokens"] = settings.store.revision
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -65,6 +65,8 @@ def run(
     with StopRequest(notify_stop) as stop:
         everything = samples(settings)
         reader = load_reader(settings.model, settings.revision, dtype=settings.dtype)
+        if settings.store is not None:
+            settings.store.check_model(reader.model_name, reader.revision)
         directory.record(describe(settings, reader, todo, everything))
         evaluator = BatchEvaluator(reader, settings, shard or Shard())
         with directory.lock(evaluator.shard):

@@ -10,10 +10,12 @@ from pathlib import Path
 from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
+from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
 from freqq.runs.rendering import Rendering
-from freqq.runs.sources import check_needles, source, usual_new_tokens
+from freqq.runs.sources import check_needles, source, token_store, usual_new_tokens
+from freqq.tokens.store import TokenStore
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
@@ -44,6 +46,8 @@ class Settings:
         Whether the plain arm is run beside the methods.
     max_new_tokens : int or None
         None: what the data set says.
+    tokens_from : str or None
+        A folder of token streams, which are read in place of running the vision tower.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class Settings:
     overrides: tuple[tuple[str, str], ...] = ()
     baseline: bool = True
     max_new_tokens: int | None = None
+    tokens_from: str | None = None
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -87,6 +92,8 @@ class Settings:
             raise UserError(f"--limit {self.limit}: at least one sample is needed")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
             raise UserError(f"--max-new-tokens {self.max_new_tokens}: at least one is needed")
+        if self.store is not None and (tower := [m for m in self.methods if m in CODECS]):
+            raise UserError(f"--method {tower[0]} needs the vision tower: leave out --tokens-from")
         for name in ("needles", "methods", "levels"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -103,6 +110,11 @@ class Settings:
         return source(self.data, self.task)
 
     @property
+    def store(self) -> TokenStore | None:
+        """The streams that are read in place of running the vision tower."""
+        return None if self.tokens_from is None else token_store(self.tokens_from)
+
+    @property
     def bin_names(self) -> tuple[str, ...]:
         """The bins that samples are taken from; empty: all."""
         return tuple(name for text in self.bins for name in parse_bin(text))
@@ -115,7 +127,7 @@ class Settings:
     def as_json(self) -> dict[str, object]:
         """The settings as they stand in ``run.json``; files and folders by their absolute paths."""
         values = json.loads(json.dumps(asdict(self)))
-        for name in ("model", "data", "config", "font"):
+        for name in ("model", "data", "config", "font", "tokens_from"):
             given = getattr(self, name)
             if given is not None and os.path.exists(given):  # Path.exists raises if a name is too long to be one
                 values[name] = str(Path(given).resolve())

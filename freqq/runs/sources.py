@@ -7,6 +7,7 @@ from pathlib import Path
 from freqq.data.dataset import DataSet
 from freqq.data.load import load
 from freqq.errors import UserError
+from freqq.tokens.store import INDEX, TokenStore
 
 MOST_ENTRIES = 20_000
 """Of a folder, what is looked at for changes; `load` refuses one that has more."""
@@ -30,6 +31,23 @@ def source(name: str, task: str | None = None) -> DataSet:
 def _source(name: str, task: str | None, stamp: tuple[tuple[str, int, int], ...]) -> DataSet:
     found = load(name)
     return found if task is None else found.with_task(task)
+
+
+def token_store(folder: str) -> TokenStore:
+    """The token streams of a folder.
+
+    Raises
+    ------
+    UserError
+        If there are none.
+    """
+    index = Path(folder) / INDEX
+    return _store(folder, index.stat().st_mtime_ns if index.is_file() else 0)
+
+
+@lru_cache(maxsize=4)
+def _store(folder: str, stamp: int) -> TokenStore:
+    return TokenStore(Path(folder))
 
 
 def check_needles(data: DataSet, needles: tuple[int, ...]) -> None:

@@ -2,69 +2,91 @@
 
 After the frame of `freqq.frequency.stream`:
 
-    1 byte    coding: 0 plain values, 1 quantized bands
+    1 byte    coding of the features: see `freqq.tokens.codings`
     1 byte    number format of the features: 0 float32, 1 float16, 2 bfloat16
+    1 byte    where they belong: 0 all cells of the grid, 1 some of its cells, 2 a smaller grid that is spread over it
     2 bytes   h       2 bytes   w       4 bytes   C
-
-Plain values: one zlib section of h·w·C values. Quantized bands:
-
-    2 x 8 bytes   band edges low and mid, float64
-    3 x 1 byte    bits of the low, middle and high band
-    4 C bytes     DC coefficients, float32
-    2 C bytes     for each band that is not dropped: scales, bfloat16
-    sections      for each band that is not dropped, its symbols [n, C] in raster order of the coefficients:
-                  up to 8 bits one zlib section of int8, over 8 bits one of the low bytes and one of the high bytes
+    some cells: one bit a cell in raster order, the first in the highest bit, 1 if it is kept; the last byte is filled
+                with 0
+    a smaller grid: 2 bytes h', 2 bytes w'
+    ...       the features as their coding has them: a grid [h, w, C] or [h', w', C], or one column [k, 1, C]
 """
 
 import struct
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from freqq.errors import UserError
-from freqq.frequency.bands import band_order
-from freqq.frequency.quantize import QuantizedGrid, check_bits, check_edges, highest_symbol, symbol_dtype
 from freqq.frequency.stream import StreamReader, StreamWriter
+from freqq.tokens.codings import CODINGS, Coded, code_of, restore
+from freqq.tokens.grid import CompressedGrid
 
-MAGIC, VERSION = b"FQT ", 1
-PLAIN, QUANTIZED = 0, 1
-HEADER = struct.Struct("<BBHHI")
-BANDS_HEADER = struct.Struct("<dd3B")
+__all__ = ["Coded", "Stored", "decode", "read", "restore", "write_coded", "write_plain"]
+
+MAGIC, VERSION = b"FQT ", 2
+ALL, SOME, SMALLER = 0, 1, 2
+HEADER = struct.Struct("<BBBHHI")
+SMALL = struct.Struct("<HH")
 FORMATS = (torch.float32, torch.float16, torch.bfloat16)
 
 MAX_SIDE, MAX_VALUES = 2048, 1 << 28
 """Most cells a side and values in a grid: 16 times the tokens of the largest page that a GLM-4V takes."""
 
 
-def write_plain(grid: Tensor) -> bytes:
-    """A grid [h, w, C] without any loss, in its own number format."""
-    writer = _start(PLAIN, grid.shape[:2], grid.shape[2], grid.dtype)
-    writer.zlib_section(grid.detach().cpu().contiguous().view(torch.uint8).numpy())
+@dataclass(frozen=True)
+class Stored:
+    """What a stream holds.
+
+    Parameters
+    ----------
+    content : the features as they are coded
+    page : where they belong; its features are the restored ones
+    """
+
+    content: Coded
+    page: CompressedGrid
+
+
+def write_plain(page: CompressedGrid) -> bytes:
+    """A page without any further loss, in its own number format."""
+    return write_coded(page.arranged, page)
+
+
+def write_coded(coded: Coded, page: CompressedGrid) -> bytes:
+    """A page whose features, arranged as a grid, were coded.
+
+    Raises
+    ------
+    UserError
+        If the page is too large, or its features are of a number format that has no place in a stream.
+    """
+    h, w = page.shape
+    channels, dtype = page.features.shape[1], page.features.dtype
+    if h > MAX_SIDE or w > MAX_SIDE or h * w * channels > MAX_VALUES:
+        raise UserError(f"a grid of {h} x {w} tokens of {channels} channels is too large to be stored: split the page")
+    if dtype not in FORMATS:
+        raise UserError(
+            f"features of type {str(dtype).removeprefix('torch.')} cannot be stored: use float32 or bfloat16"
+        )
+    where = SOME if page.kept is not None else SMALLER if page.small is not None else ALL
+    writer = StreamWriter(MAGIC, VERSION)
+    code = code_of(coded)
+    writer.header(HEADER, code, FORMATS.index(dtype), where, h, w, channels)
+    if page.kept is not None:
+        cells = np.zeros(h * w, np.bool_)
+        cells[page.kept.cpu().numpy()] = True
+        writer.array(np.packbits(cells))
+    elif page.small is not None:
+        writer.header(SMALL, *page.small)
+    CODINGS[code].write(writer, coded)
     return writer.finish()
 
 
-def write_quantized(coded: QuantizedGrid, dtype: torch.dtype) -> bytes:
-    """A quantized grid; `dtype` is the number format that its features are given in after decoding."""
-    writer = _start(QUANTIZED, coded.shape, len(coded.dc), dtype)
-    writer.header(BANDS_HEADER, *coded.edges, *coded.bits)
-    writer.array(coded.dc.cpu().numpy())
-    kept = [b for b in range(3) if coded.bits[b]]
-    for b in kept:
-        # The scales are bfloat16 values, so the lower half of their float32 bits is zero.
-        writer.array((coded.scales[b].cpu().numpy().view(np.uint32) >> 16).astype(np.uint16))
-    for b in kept:
-        symbols = coded.symbols[b].cpu().numpy()
-        if symbols.dtype == np.int8:
-            writer.zlib_section(symbols)
-        else:
-            writer.zlib_section((symbols & 0xFF).astype(np.uint8))
-            writer.zlib_section((symbols >> 8).astype(np.int8))
-    return writer.finish()
-
-
-def read(data: bytes) -> tuple[Tensor | QuantizedGrid, torch.dtype]:
-    """What a stream holds, a plain grid [h, w, C] or a quantized one, and the number format of its features.
+def read(data: bytes) -> Stored:
+    """What a stream holds; the features are on the CPU.
 
     Raises
     ------
@@ -72,67 +94,50 @@ def read(data: bytes) -> tuple[Tensor | QuantizedGrid, torch.dtype]:
         If it is anything but a whole, undamaged stream of this version.
     """
     reader = StreamReader(data, MAGIC, VERSION)
-    coding, number_format, h, w, channels = reader.header(HEADER)
+    code, number_format, where, h, w, channels = reader.header(HEADER)
     if number_format >= len(FORMATS):
         raise reader.corrupt(f"unknown number format {number_format}")
     if not (1 <= h <= MAX_SIDE and 1 <= w <= MAX_SIDE and channels >= 1 and h * w * channels <= MAX_VALUES):
         raise reader.corrupt(f"a grid of {h} x {w} tokens of {channels} channels is out of bounds")
+    if code not in CODINGS:
+        raise reader.corrupt(f"unknown coding {code}")
+    kept, small, shape = None, None, (h, w)
+    if where == SOME:
+        kept = _read_cells(reader, h * w)
+        shape = (len(kept), 1)
+    elif where == SMALLER:
+        small = shape = reader.header(SMALL)
+        if not (1 <= small[0] <= h and 1 <= small[1] <= w):
+            raise reader.corrupt(f"a grid of {small[0]} x {small[1]} is not smaller than {h} x {w}")
+    elif where != ALL:
+        raise reader.corrupt(f"unknown kind of place {where}")
     dtype = FORMATS[number_format]
-    if coding == PLAIN:
-        values = reader.zlib_section(h * w * channels * dtype.itemsize, "u1")
-        reader.end()
-        return torch.from_numpy(values.copy()).view(dtype).view(h, w, channels), dtype
-    if coding != QUANTIZED:
-        raise reader.corrupt(f"unknown coding {coding}")
-    coded = _read_bands(reader, (h, w), channels)
+    content = CODINGS[code].read(reader, shape, channels, dtype)
     reader.end()
-    return coded, dtype
+    features = restore(content).to(dtype).reshape(-1, channels)
+    return Stored(content, CompressedGrid(features, (h, w), kept, small))
 
 
-def _read_bands(reader: StreamReader, shape: tuple[int, int], channels: int) -> QuantizedGrid:
-    low, mid, *bits = reader.header(BANDS_HEADER)
-    try:
-        check_edges(low, mid)
-        check_bits(tuple(bits))
-    except UserError as error:
-        raise reader.corrupt(str(error)) from error
-    dc = reader.array(channels, "<f4").astype(np.float32)
-    scales = np.zeros((3, channels), np.float32)
-    for b in range(3):
-        if bits[b]:
-            scales[b] = (reader.array(channels, "<u2").astype(np.uint32) << 16).view(np.float32)
-    if not (np.isfinite(dc).all() and np.isfinite(scales).all() and (scales >= 0).all()):
-        raise reader.corrupt("a scale or mean is not a number")
-    _, counts = band_order(*shape, low, mid)
-    symbols = [_read_symbols(reader, n if b else 0, channels, b) for n, b in zip(counts, bits, strict=True)]
-    return QuantizedGrid(
-        shape, (low, mid), (bits[0], bits[1], bits[2]), torch.from_numpy(dc), torch.from_numpy(scales),
-        (symbols[0], symbols[1], symbols[2]),
-    )  # fmt: skip
+def decode(data: bytes) -> CompressedGrid:
+    """A page's tokens from their stream, without the original, on the CPU; the stream is their payload.
+
+    The features are those that `TokenCompressor.compress` gave, bit for bit on the same CPU; on another device they
+    differ by its rounding.
+
+    Raises
+    ------
+    CorruptStream
+        If it is anything but a whole, undamaged stream of this version.
+    """
+    return replace(read(data).page, payload=data)
 
 
-def _read_symbols(reader: StreamReader, n: int, channels: int, bits: int) -> Tensor:
-    if not bits:
-        return torch.empty(0, channels, dtype=symbol_dtype(bits))
-    if bits <= 8:
-        symbols = reader.zlib_section(n * channels, "i1").copy()
-    else:
-        low_bytes = reader.zlib_section(n * channels, "u1")
-        symbols = (reader.zlib_section(n * channels, "i1").astype(np.int16) << 8) | low_bytes
-    # abs() of the most negative integer would be negative again.
-    if symbols.size and (symbols.min() < -highest_symbol(bits) or symbols.max() > highest_symbol(bits)):
-        raise reader.corrupt("a symbol is out of range")
-    return torch.from_numpy(symbols.reshape(n, channels))
-
-
-def _start(coding: int, shape: tuple[int, ...], channels: int, dtype: torch.dtype) -> StreamWriter:
-    h, w = shape
-    if h > MAX_SIDE or w > MAX_SIDE or h * w * channels > MAX_VALUES:
-        raise UserError(f"a grid of {h} x {w} tokens of {channels} channels is too large to be stored: split the page")
-    if dtype not in FORMATS:
-        raise UserError(
-            f"features of type {str(dtype).removeprefix('torch.')} cannot be stored: use float32 or bfloat16"
-        )
-    writer = StreamWriter(MAGIC, VERSION)
-    writer.header(HEADER, coding, FORMATS.index(dtype), h, w, channels)
-    return writer
+def _read_cells(reader: StreamReader, count: int) -> Tensor:
+    """Raster indices of the kept cells, at least one."""
+    bits = np.unpackbits(reader.array(-(-count // 8), "u1"))
+    kept = np.flatnonzero(bits)
+    if not len(kept):
+        raise reader.corrupt("it keeps no token")
+    if kept[-1] >= count:
+        raise reader.corrupt("it keeps cells beyond its grid")
+    return torch.from_numpy(kept)

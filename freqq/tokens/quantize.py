@@ -5,17 +5,15 @@ from math import sqrt
 
 from torch import Tensor
 
-from freqq.errors import UserError
-from freqq.frequency.quantize import QuantizedGrid, check_bits, check_edges, quantize_grid, restore_grid
-from freqq.tokens import container
-from freqq.tokens.base import CompressedGrid, TokenCompressor
+from freqq.frequency.quantize import QuantizedGrid, check_bits, check_edges, quantize_grid
+from freqq.tokens.base import Quantizer
 
 STUDY_RADIUS = 23 * sqrt(2)
 """The highest radial frequency of the 24 x 24 grid for which the study gives its band edges."""
 
 
 @dataclass(frozen=True)
-class Quantize(TokenCompressor):
+class Quantize(Quantizer):
     """Quantize the DCT of a page's tokens in three bands of radial frequency, with a scale for each band and channel.
 
     The number of tokens stays the same, so this saves stored bytes and no cache: the language model reads the restored
@@ -46,39 +44,6 @@ class Quantize(TokenCompressor):
         check_edges(self.low, self.mid)
         check_bits(self.bits)
 
-    def compress(self, grid: Tensor) -> CompressedGrid:
-        """Compress one page: [h, w, C] float -> features [h·w, C] of all cells, and the stream.
-
-        Raises
-        ------
-        UserError
-            If the grid holds NaN or infinity.
-        """
-        coded = self._quantize(grid)
-        features = restore_grid(coded).to(grid.dtype).flatten(0, 1)
-        return CompressedGrid(features, shape=coded.shape, payload=container.write_quantized(coded, grid.dtype))
-
-    def encode(self, grid: Tensor) -> bytes:
-        """The stream of a page alone."""
-        return container.write_quantized(self._quantize(grid), grid.dtype)
-
-    @staticmethod
-    def decode(payload: bytes) -> Tensor:
-        """The features [h, w, C] of a stream, without the original, on the CPU.
-
-        They are those that `compress` gave, bit for bit on the same CPU; on another device they differ by its rounding.
-
-        Raises
-        ------
-        CorruptStream
-            If it is anything but a whole, undamaged stream of quantized bands.
-        """
-        coded, dtype = container.read(payload)
-        if isinstance(coded, Tensor):
-            raise UserError(
-                "this stream holds plain features, not quantized bands: read it with freqq.tokens.container"
-            )
-        return restore_grid(coded).to(dtype)
-
-    def _quantize(self, grid: Tensor) -> QuantizedGrid:
+    def code(self, grid: Tensor) -> QuantizedGrid:
+        """A grid [h, w, C] as the integers of its bands."""
         return quantize_grid(grid.detach(), self.low, self.mid, self.bits)

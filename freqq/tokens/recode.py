@@ -1,5 +1,6 @@
 """One grid of tokens through a compressor and back, measured."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from time import perf_counter
@@ -8,10 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from freqq.frequency.bands import BANDS
-from freqq.frequency.quantize import restore_grid
+from freqq.frequency.quantize import QuantizedGrid
 from freqq.tokens import container
+from freqq.tokens.base import TokenCompressor
+from freqq.tokens.grid import check_grid, spread, whole
 from freqq.tokens.measures import band_entropy, fidelity
-from freqq.tokens.quantize import Quantize
 
 BFLOAT16_BYTES = 2
 
@@ -24,28 +26,33 @@ class Recoded:
     row: dict[str, Any]
 
 
-def recode(grid: Tensor, method: Quantize | None) -> Recoded:
+def recode(grid: Tensor, method: TokenCompressor | None) -> Recoded:
     """Compress a grid [h, w, C], decode its stream and compare. No method stores it without loss.
 
-    ``entropy_low`` and so on are bits a value (see `freqq.tokens.measures.band_entropy`), null without a method.
+    Errors are those of the whole grid, as far as it can be told from what is left of it (`freqq.tokens.grid.spread`).
+    ``entropy_low`` and so on are bits a value (see `freqq.tokens.measures.band_entropy`), null without bands.
     """
     h, w, channels = grid.shape
     start = perf_counter()
-    stream = container.write_plain(grid) if method is None else method.encode(grid)
+    if method is None:
+        check_grid(grid)
+    stream = container.write_plain(whole(grid)) if method is None else method.encode(grid)
     compressed = perf_counter()
-    content, dtype = container.read(stream)
-    restored = content if isinstance(content, Tensor) else restore_grid(content).to(dtype)
+    stored = container.read(stream)
     done = perf_counter()
-    entropy = dict.fromkeys(BANDS) if isinstance(content, Tensor) else band_entropy(content)
-    found = fidelity(grid.cpu(), restored)
+    content = stored.content
+    entropy = band_entropy(content) if isinstance(content, QuantizedGrid) else dict.fromkeys(BANDS)
+    found = fidelity(grid.cpu(), spread(stored.page, (h, w)))
     row = {
         "h": h,
         "w": w,
         "channels": channels,
         "tokens": h * w,
+        "tokens_kept": len(stored.page.features),
         "params": json.dumps(asdict(method) if method else {}, sort_keys=True),
         "raw_bf16_bytes": grid.numel() * BFLOAT16_BYTES,
         "stream_bytes": len(stream),
+        "stream_sha256": hashlib.sha256(stream).hexdigest(),
         **asdict(found),
         **{f"entropy_{band}": bits for band, bits in entropy.items()},
         "compress_ms": (compressed - start) * 1e3,

@@ -14,7 +14,7 @@ import freqq as package
 from freqq import __version__
 from freqq.cli.app import app
 from freqq.cli.completions import SHELLS, script
-from freqq.cli.options import MODELS
+from freqq.cli.options import MODELS, TOKEN_METHODS
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.load import SHORT_NAMES
 from freqq.names import unknown
@@ -66,6 +66,10 @@ def test_help_names_every_command():
 
 def test_the_short_model_names_are_those_that_load():
     assert list(MODELS) == list(SHORT_NAMES)
+
+
+def test_the_token_methods_offered_are_those_that_there_are():
+    assert list(TOKEN_METHODS) == list(package.COMPRESSORS)
 
 
 def test_importing_the_package_costs_nothing_and_its_names_work():

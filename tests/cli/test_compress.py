@@ -22,7 +22,6 @@ from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.tokens import container
-from freqq.tokens.quantize import Quantize
 
 
 def freqq(*arguments: object) -> Result:
@@ -89,7 +88,7 @@ def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, ra
     for row, grid in zip(rows, load_reader(random_model).see(pages), strict=True):
         h, w, channels = grid.shape
         stream = (out / f"{row['name']}.fqt").read_bytes()
-        assert Quantize.decode(stream).shape == grid.shape
+        assert container.decode(stream).arranged.shape == grid.shape
         assert (row["h"], row["w"], row["channels"], row["tokens"]) == (h, w, channels, h * w)
         assert (row["raw_bf16_bytes"], row["stream_bytes"]) == (2 * h * w * channels, len(stream))
         assert 0 < row["error"] < 1
@@ -99,13 +98,26 @@ def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, ra
     assert (rows[0]["h"], rows[0]["w"]) != (rows[1]["h"], rows[1]["w"])
 
 
+def test_compress_tokens_with_fewer_tokens(folder, tmp_path, random_model):
+    out = tmp_path / "out"
+    arguments = ("--compressor", "lowpass+quantize", "--keep", "0.5", "--model", random_model, "--out", out)
+    result = freqq("compress-tokens", folder, *arguments)
+    assert result.exit_code == 0, result.output
+    for row in pq.read_table(out / "tokens.parquet").to_pylist():
+        page = container.decode((out / row["file"]).read_bytes())
+        assert row["method"] == "token-lowpass+quantize"
+        assert row["tokens_kept"] == len(page.features) < row["tokens"] == row["h"] * row["w"]
+        assert page.shape == (row["h"], row["w"])
+        assert 0 < row["whitened_cosine"] < 1
+
+
 def test_compress_tokens_at_the_baseline_loses_nothing(folder, tmp_path, random_model):
     out = tmp_path / "out"
     arguments = ("--level", "baseline", "--model", random_model, "--out", out)
     assert freqq("compress-tokens", folder / "a.png", *arguments).exit_code == 0
     [row] = pq.read_table(out / "tokens.parquet").to_pylist()
     assert (row["error"], row["cosine"], row["entropy_low"]) == (0, 1, None)
-    content, _ = container.read((out / "a.fqt").read_bytes())
+    content = container.decode((out / "a.fqt").read_bytes()).arranged
     [grid] = load_reader(random_model).see([page(folder / "a.png")])
     np.testing.assert_array_equal(content.float().numpy(), grid.float().numpy())
 
@@ -253,9 +265,21 @@ def test_visualize_draws_to_the_named_file_or_one_beside(kind, folder, tmp_path,
     assert (tmp_path / f"a-{kind}.png").read_bytes() == (tmp_path / "figures" / "x.png").read_bytes()
 
 
+def test_visualize_tokens_draws_any_token_method(folder, tmp_path, random_model):
+    drawn = []
+    for how in (["--level", "baseline"], ["--method", "lowpass", "--keep", "0.3"], ["--method", "token-prune+int4"]):
+        target = tmp_path / f"{len(drawn)}.png"
+        done = freqq("visualize", "tokens", folder / "a.png", "--model", random_model, "--out", target, *how)
+        assert done.exit_code == 0, done.output
+        drawn.append(target.read_bytes())
+    assert len(set(drawn)) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["visualize", "tokens", "pages"], "pages is a folder: give one image"),
+        (["visualize", "tokens", "pages/a.png", "--method", "prun"], "did you mean 'token-prune'"),
         (["compress-image", "nowhere.png"], "there is no file or folder nowhere.png"),
         (["compress-image", "pages/notes.txt"], "pages/notes.txt is not an image"),
         (["compress-image", "pages/a.png", "pages/notes.txt"], "pages/notes.txt is not an image"),
@@ -275,6 +299,10 @@ def test_visualize_draws_to_the_named_file_or_one_beside(kind, folder, tmp_path,
         (["visualize", "pareto", "nowhere.parquet"], "there is no file nowhere.parquet"),
         (["visualize", "pareto", "pages/notes.txt"], "no Parquet table"),
         (["compress-tokens", "pages", "--bits", "8,4"], "bits"),
+        (["compress-tokens", "pages", "--method", "lowpas"], "did you mean 'token-lowpass'"),
+        (["compress-tokens", "pages", "--method", "lowpass", "--keep", "0"], "keep 0"),
+        (["compress-tokens", "pages", "--method", "prune", "--bits", "8,4,2"], "unknown parameter"),
+        (["compress-tokens", "pages", "--level", "baseline", "--keep", "0.5"], "leave out --keep"),
         (["compress-tokens", "pages", "--bits", "1,4,2"], "bits 1 for the low band"),
         (["compress-tokens", "pages", "--low", "0.9"], "0 <= low <= mid <= 1"),
         (["compress-tokens", "pages", "--model", "tyni"], "unknown model 'tyni'"),

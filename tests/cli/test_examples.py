@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from freqq.tokens import COMPRESSORS
 from tests.conftest import needs_tiny
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,9 +23,7 @@ def test_quickstart():
     assert "extreme" in done.stdout
 
 
-@needs_tiny
-@pytest.mark.slow
-def test_sweep(tmp_path):
+def run_sweep(script, tmp_path, *arguments):
     # As after an installation: the command is on the path.
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "freqq").write_text(f'#!/bin/sh\nexec {sys.executable} -m freqq "$@"\n')
@@ -32,12 +32,27 @@ def test_sweep(tmp_path):
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(EXAMPLES.parent),
     }
-    command = ["bash", str(EXAMPLES / "sweep.sh"), "--limit", "2"]
+    command = ["bash", str(EXAMPLES / script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_sweep(tmp_path):
+    run_sweep("sweep.sh", tmp_path, "--limit", "2")
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {
         "sweep", "sweep-bits-8-8-8", "sweep-bits-8-6-4", "sweep-bits-8-4-2",
     }  # fmt: skip
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_sweep_tokens(tmp_path):
+    run_sweep("sweep_tokens.sh", tmp_path, "--limit", "1", "--needle", "2", "--max-new-tokens", "2")
+    rows = pq.read_table(tmp_path / "runs" / "sweep-tokens" / "results.parquet").to_pylist()
+    assert {r["method"] for r in rows} >= {"none", *COMPRESSORS}
+    assert [r["error"] for r in rows] == [None] * len(rows)
 
 
 @needs_tiny

@@ -16,7 +16,7 @@ from freqq.glm.processor import ChatWriter, patches
 from freqq.glm.reader import Reader
 from freqq.glm.sequence import Prompt, as_compressed, expand, left_pad, positions
 from freqq.pages.page import Page
-from freqq.tokens.base import CompressedGrid
+from freqq.tokens.grid import CompressedGrid
 from tests.glm.conftest import noise_page, save_tokenizer
 
 QUESTION = "Which is the 2nd poem?"

@@ -13,7 +13,7 @@ from freqq.glm.reader import Reader
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
-from freqq.tokens.base import CompressedGrid
+from freqq.tokens.grid import CompressedGrid
 from tests.conftest import needs_tiny
 
 pytestmark = [needs_tiny, pytest.mark.slow]

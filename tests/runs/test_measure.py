@@ -9,7 +9,7 @@ from PIL import Image
 
 from freqq.pages.page import Page
 from freqq.runs import measure
-from freqq.tokens.base import CompressedGrid
+from freqq.tokens.grid import CompressedGrid
 
 
 def test_ink_is_counted_by_cells():

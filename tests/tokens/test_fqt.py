@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.frequency.stream import FRAME, CorruptStream
-from freqq.tokens import container
+from freqq.tokens import codings, container
+from freqq.tokens.grid import whole
 from freqq.tokens.quantize import Quantize
 
 GRID = torch.randn(6, 5, 8, generator=torch.Generator().manual_seed(0))
@@ -21,7 +22,7 @@ def signed(body):
 
 
 def with_header(**changes):
-    names = ("coding", "number_format", "h", "w", "channels")
+    names = ("coding", "number_format", "where", "h", "w", "channels")
     body = STREAM[FRAME.size :]
     fields = dict(zip(names, container.HEADER.unpack_from(body), strict=True)) | changes
     return signed(container.HEADER.pack(*fields.values()) + body[container.HEADER.size :])
@@ -30,16 +31,17 @@ def with_header(**changes):
 @pytest.mark.parametrize("dtype", container.FORMATS)
 def test_plain_streams_lose_nothing(dtype):
     grid = GRID.to(dtype)
-    content, found = container.read(container.write_plain(grid.transpose(0, 1)))
-    assert found == dtype
-    assert torch.equal(content, grid.transpose(0, 1))
+    page = container.decode(container.write_plain(whole(grid.transpose(0, 1))))
+    assert page.features.dtype == dtype
+    assert torch.equal(page.arranged, grid.transpose(0, 1))
 
 
 def test_a_quantized_stream_holds_its_settings():
-    coded, dtype = container.read(STREAM)
+    stored = container.read(STREAM)
     method = Quantize.at("aggressive")
+    coded = stored.content
     assert (coded.shape, coded.edges, coded.bits) == ((6, 5), (method.low, method.mid), method.bits)
-    assert dtype == torch.float32
+    assert stored.page.features.dtype == torch.float32
 
 
 @settings(deadline=None)
@@ -50,7 +52,7 @@ def test_damaged_and_truncated_streams_are_refused(data):
     damaged[at] ^= data.draw(st.integers(1, 255))
     for bad in (bytes(damaged), STREAM[:at]):
         with pytest.raises(CorruptStream):
-            Quantize.decode(bad)
+            container.decode(bad)
 
 
 @settings(deadline=None)
@@ -61,47 +63,42 @@ def test_damage_under_a_good_checksum_is_refused_or_harmless(data):
     body[at] ^= data.draw(st.integers(1, 255))
     # Another scale or symbol is as good a page as this one; anything else must be refused.
     with suppress(CorruptStream):
-        assert Quantize.decode(signed(bytes(body))).numel() <= 100 * GRID.numel()
+        assert container.decode(signed(bytes(body))).features.numel() <= 100 * GRID.numel()
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"h": 0}, {"w": 0}, {"channels": 0}, {"h": 65535}, {"channels": 2**32 - 1}, {"h": 2048, "w": 2048},
-        {"h": 7}, {"channels": 9}, {"coding": 2}, {"number_format": 3},
+        {"h": 7}, {"channels": 9}, {"coding": 4}, {"where": 3}, {"number_format": 3},
     ],
 )  # fmt: skip
 def test_headers_that_lie_are_refused(changes):
     with pytest.raises(CorruptStream):
-        Quantize.decode(with_header(**changes))
+        container.decode(with_header(**changes))
 
 
 def test_bits_edges_and_scales_are_checked():
     body = STREAM[FRAME.size :]
     at = container.HEADER.size
-    after = at + container.BANDS_HEADER.size
-    low, mid, *bits = container.BANDS_HEADER.unpack_from(body, at)
+    after = at + codings.BANDS_HEADER.size
+    low, mid, *bits = codings.BANDS_HEADER.unpack_from(body, at)
     nan = struct.pack("<f", float("nan"))
     for fields, dc in (((low, mid, 1, *bits[1:]), b""), ((2.0, mid, *bits), b""), ((low, mid, *bits), nan)):
-        bad = body[:at] + container.BANDS_HEADER.pack(*fields) + dc + body[after + len(dc) :]
+        bad = body[:at] + codings.BANDS_HEADER.pack(*fields) + dc + body[after + len(dc) :]
         with pytest.raises(CorruptStream):
-            Quantize.decode(signed(bad))
+            container.decode(signed(bad))
 
 
 def test_a_symbol_beyond_its_bits_is_refused():
-    coded, _ = container.read(Quantize(bits=(3, 3, 3)).compress(GRID).payload)
-    coded.symbols[1][0, 0] = 4
+    stored = container.read(Quantize(bits=(3, 3, 3)).compress(GRID).payload)
+    stored.content.symbols[1][0, 0] = 4
     with pytest.raises(CorruptStream, match="out of range"):
-        Quantize.decode(container.write_quantized(coded, torch.float32))
-
-
-def test_plain_features_are_no_quantized_bands():
-    with pytest.raises(UserError, match="plain features"):
-        Quantize.decode(container.write_plain(GRID))
+        container.decode(container.write_coded(stored.content, stored.page))
 
 
 def test_what_cannot_be_stored_is_refused():
     with pytest.raises(UserError, match="too large to be stored"):
-        container.write_plain(torch.zeros(1, 1, 1).expand(container.MAX_SIDE + 1, 1, 1))
+        container.write_plain(whole(torch.zeros(1, 1, 1).expand(container.MAX_SIDE + 1, 1, 1)))
     with pytest.raises(UserError, match="float64"):
         Quantize().compress(GRID.double())

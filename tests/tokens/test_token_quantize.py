@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.levels import LEVELS
-from freqq.tokens import COMPRESSORS
+from freqq.tokens import COMPRESSORS, container
 from freqq.tokens.measures import fidelity
 from freqq.tokens.quantize import Quantize
 
@@ -49,9 +49,9 @@ def test_the_stream_alone_gives_the_same_features_bit_for_bit(h, w, channels, le
     assert compressed.features.shape == (h * w, channels)
     assert compressed.features.dtype == dtype
     assert (compressed.shape, compressed.kept) == ((h, w), None)
-    decoded = Quantize.decode(compressed.payload)
-    assert decoded.shape == grid.shape
-    assert torch.equal(decoded.flatten(0, 1), compressed.features)
+    decoded = container.decode(compressed.payload)
+    assert decoded.shape == (h, w)
+    assert torch.equal(decoded.features, compressed.features)
 
 
 def test_the_same_grid_gives_the_same_stream_whatever_its_strides():
@@ -64,7 +64,7 @@ def test_the_same_grid_gives_the_same_stream_whatever_its_strides():
 def test_each_level_loses_more_and_stores_less():
     grid = grid_of(30, 21, 64)
     compressed = [Quantize.at(level).compress(grid) for level in LEVELS[1:]]
-    errors = [fidelity(grid, c.features).whitened_error for c in compressed]
+    errors = [fidelity(grid, c.arranged).whitened_error for c in compressed]
     sizes = [len(c.payload) for c in compressed]
     assert errors == sorted(errors)
     assert sizes == sorted(sizes, reverse=True)

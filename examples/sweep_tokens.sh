@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Every way to cut or to quantize vision tokens, at every level and needle count, each paired with no compression.
+# Any argument goes to freqq eval: examples/sweep_tokens.sh --limit 20 --needle 2
+# A stopped sweep goes on where it was when it is started again; its rows are in runs/sweep-tokens/results.parquet.
+set -euo pipefail
+
+methods=()
+for name in token token-lowpass token-prune token-highpass token-stratified token-pool token-random token-merge token-divprune \
+    token-int8 token-int4 token-original token-lowpass+quantize token-divprune+quantize; do
+    methods+=(--method "$name")
+done
+
+needles=(--needle 2 --needle 4 --needle 8)
+for argument in "$@"; do
+    [[ $argument == --needle ]] && needles=()
+done
+
+freqq eval "${methods[@]}" "${needles[@]}" --level all --limit 200 --seed 1 --out runs/sweep-tokens "$@"

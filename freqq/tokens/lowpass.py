@@ -1,0 +1,58 @@
+"""Low-pass: keep a page's lowest spatial frequencies as a smaller grid of tokens."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from freqq.names import unknown
+from freqq.tokens.base import Cutter
+from freqq.tokens.grid import CompressedGrid, resample
+
+POSITIONS = ("scaled", "compact")
+
+
+@dataclass(frozen=True)
+class SmallerGrid(Cutter):
+    """Base of the cutters that hand over a smaller grid of new features.
+
+    Parameters
+    ----------
+    keep : float in (0, 1]
+        Fraction of tokens to keep. The aspect ratio stays as close as whole tokens allow.
+    positions : ``scaled`` or ``compact``
+        Where the language model sees the new tokens. Scaled: at the centres of the areas that they stand for, between
+        the positions of whole tokens, so that the page spans what it did; rotary embeddings take fractions. Compact: as
+        a page that was rendered smaller, which is also what a serving engine can take.
+    """
+
+    positions: str = "scaled"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.positions not in POSITIONS:
+            raise unknown("positions", self.positions, POSITIONS)
+
+    def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:
+        """The features of `shrink`, spread over the page or as a smaller page."""
+        h, w, channels = grid.shape
+        features = self.shrink(grid, small).to(grid.dtype).reshape(-1, channels)
+        if self.positions == "compact":
+            return CompressedGrid(features, small)
+        return CompressedGrid(features, (h, w), small=small)
+
+    def shrink(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
+        """A grid [h', w', C], given one [h, w, C] and (h', w')."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Lowpass(SmallerGrid):
+    """Crop each channel's 2-D DCT to its low-frequency corner and invert it on a smaller grid.
+
+    Magnitudes are restored (see `freqq.tokens.grid.resample`), so that a flat page stays the same flat page. After
+    Fourier Compressor (arXiv:2508.06038, section 3), which does not restore them.
+    """
+
+    def shrink(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
+        """The low frequencies of a grid [h, w, C] as a grid [h', w', C]."""
+        return resample(grid, small)

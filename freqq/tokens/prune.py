@@ -1,0 +1,23 @@
+"""Energy pruning: keep the tokens that differ most from the page's mean."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freqq.tokens.base import Selector
+from freqq.tokens.whiten import whitened
+
+
+@dataclass(frozen=True)
+class Prune(Selector):
+    """Rank tokens by their AC energy: the squares of the whitened features, summed over the channels.
+
+    The study sums DCT coefficients, which are no tokens; this is the same idea where tokens are, since what is left of
+    a grid without its means is its AC part (Parseval).
+    """
+
+    def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
+        """The h'·w' cells of most energy."""
+        energy = whitened(grid).square().sum(-1).flatten()
+        return torch.argsort(energy, descending=True, stable=True)[: small[0] * small[1]]

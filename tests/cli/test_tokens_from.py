@@ -1,0 +1,88 @@
+"""Tokens that ``freqq compress-tokens`` stored, read by ``freqq eval``."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from freqq.glm.reader import Reader
+from tests.cli.test_app import freqq
+from tests.glm.conftest import save_model
+
+QUICK = ("--limit", "2", "--max-new-tokens", "4")
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The pages of the samples that QUICK draws, a folder each."""
+    out = tmp_path_factory.mktemp("pages")
+    assert freqq("render", "mini", "--limit", "2", "--out", str(out)).exit_code == 0
+    return sorted({path.parent for path in out.rglob("*.png")})
+
+
+def store(pages, model, out, *how):
+    done = freqq("compress-tokens", *map(str, pages), "--model", model, "--out", str(out), *how)
+    assert done.exit_code == 0, done.output
+    return str(out)
+
+
+def rows(path):
+    return pq.read_table(path / "results.parquet").to_pylist()
+
+
+def test_a_store_without_loss_is_the_vision_tower(pages, random_model, tmp_path, monkeypatch):
+    folder = store(pages, random_model, tmp_path / "store", "--level", "baseline")
+    arguments = ("--model", random_model, *QUICK, "--method", "token-prune", "--level", "mild")
+    assert freqq("eval", *arguments, "--out", str(tmp_path / "seen")).exit_code == 0
+    monkeypatch.setattr(Reader, "see_many", None)  # the tower must not run
+    done = freqq("eval", *arguments, "--tokens-from", folder, "--out", str(tmp_path / "stored"))
+    assert done.exit_code == 0, done.output
+    seen, stored = rows(tmp_path / "seen"), rows(tmp_path / "stored")
+    assert len(seen) == 4
+    for one, other in zip(seen, stored, strict=True):
+        assert one["error"] is other["error"] is None
+        for name in ("sample_id", "response", "vision_tokens_full", "vision_tokens", "token_bytes_raw", "kv_bytes"):
+            assert one[name] == other[name], name
+        assert one["config_hash"] != other["config_hash"]
+    plain = [r for r in stored if r["method"] == "none"]
+    streams = sum(p.stat().st_size for p in (tmp_path / "store").glob("*.fqt"))
+    assert sum(r["token_bytes"] for r in plain) == streams
+
+
+def test_stored_cuts_are_read_as_they_are(pages, random_model, tmp_path):
+    folder = store(pages, random_model, tmp_path / "store", "--method", "lowpass+quantize", "--keep", "0.5")
+    arguments = ("--model", random_model, *QUICK, "--tokens-from", folder)
+    done = freqq("eval", *arguments, "--level", "baseline", "--out", str(tmp_path / "run"), "--json")
+    [plain] = json.loads(done.stdout)["groups"]
+    assert plain["n_failed"] == 0
+    assert 0.4 < plain["vision_tokens"] / plain["vision_tokens_full"] < 0.6
+    done = freqq("eval", *arguments, "--method", "token-prune", "--level", "mild", "--out", str(tmp_path / "again"))
+    assert done.exit_code == 0
+    failed = [r for r in rows(tmp_path / "again") if r["error"]]
+    assert {r["method"] for r in failed} == {"token-prune"}
+    assert all("already cut" in r["error"] for r in failed)
+
+
+def test_pages_that_were_not_stored_cost_their_own_rows(pages, random_model, tmp_path):
+    folder = store(pages, random_model, tmp_path / "store", "--level", "extreme")
+    arguments = ("--model", random_model, "--max-new-tokens", "2", "--tokens-from", folder, "--level", "baseline")
+    done = freqq("eval", *arguments, "--limit", "3", "--out", str(tmp_path / "run"))
+    assert done.exit_code == 0, done.output
+    errors = [r["error"] for r in rows(tmp_path / "run")]
+    assert errors.count(None) == 2
+    assert sum("has no tokens of the page" in (e or "") for e in errors) == 1
+
+
+def test_a_store_of_another_model_is_one_line(pages, random_model, tmp_path):
+    folder = store(pages[:1], random_model, tmp_path / "store")
+    other = save_model("glm4v", tmp_path / "other", seed=1)
+    for arguments, message in (
+        (("--model", str(other)), "compress the pages again with this model"),
+        (("--model", random_model, "--method", "image"), "leave out --tokens-from"),
+        (("--model", random_model, "--tokens-from", str(tmp_path)), "freqq compress-tokens wrote"),
+    ):
+        done = freqq("eval", *QUICK, "--tokens-from", folder, *arguments, "--out", str(tmp_path / "run"))
+        assert done.exit_code == 2
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / "run").exists()
