@@ -74,4 +74,4 @@ def test_no_token_is_a_designated_carrier(reader: Reader) -> None:
     """A tenth of the tokens gone at random costs about what the tenth showed."""
     whole, _ = score(reader, 2, 60)
     thinned, _ = score(reader, 2, 60, drop=0.1)
-    assert whole - thinned < 0.15 + 0.05  # the card has .132 on 200 samples
+    assert whole - thinned < 0.15 + 0.05  # the card has .140 on 200 samples

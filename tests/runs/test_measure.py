@@ -51,4 +51,4 @@ def test_a_stream_counts_if_there_is_one_else_the_features_in_bfloat16():
     assert measure.cells(grid) == 15
     assert measure.raw_bytes(grid) == 3 * 5 * 8 * 2
     assert measure.stored_bytes(CompressedGrid(torch.zeros(4, 8), (3, 5), torch.arange(4))) == 4 * 8 * 2
-    assert measure.stored_bytes(CompressedGrid(torch.zeros(15, 8), (3, 5), None, b"12345")) == 5
+    assert measure.stored_bytes(CompressedGrid(torch.zeros(15, 8), (3, 5), payload=b"12345")) == 5

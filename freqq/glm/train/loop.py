@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 Losses = dict[str, Tensor]
+STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
+"""What AdamW and Muon know of a parameter. AdamW counts only the steps in which it had a gradient."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,7 @@ def store(path: Path, step: int, model: nn.Module, optimizers: Sequence[torch.op
     for name, parameter in model.named_parameters():
         for optimizer in optimizers:
             for key, value in optimizer.state.get(parameter, {}).items():
-                if key != "step":
-                    tensors[f"{key}/{name}"] = value
+                tensors[f"{key}/{name}"] = value
     shared: dict[int, str] = {}
     tensors = {
         n: t.detach().clone().contiguous() for n, t in tensors.items() if shared.setdefault(t.data_ptr(), n) == n
@@ -168,8 +169,7 @@ def restore(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optim
         name_of = {parameter: name for name, parameter in model.named_parameters()}
         for optimizer in optimizers:
             for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-                kept = {key: f"{key}/{name_of[parameter]}" for key in ("exp_avg", "exp_avg_sq", "momentum_buffer")}
-                state = {key: file.get_tensor(name) for key, name in kept.items() if name in names}
+                state = {key: f"{key}/{name_of[parameter]}" for key in STATE if f"{key}/{name_of[parameter]}" in names}
                 if state:
-                    optimizer.state[parameter] = {"step": torch.tensor(float(step)), **state}
+                    optimizer.state[parameter] = {key: file.get_tensor(name) for key, name in state.items()}
     return step
