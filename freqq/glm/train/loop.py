@@ -77,7 +77,8 @@ def parameters(model: nn.Module, scales: dict[str, float]) -> list[dict[str, Any
 def optimizers(stage: Stage, groups: list[dict[str, Any]]) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of layers, AdamW for the rest.
 
-    After 300 steps of stage 2, .27 of the answers' tokens were right with AdamW for all, and .49 with Muon.
+    After 300 steps of stage 2 with a frozen tower, .27 of the answers' tokens were right with AdamW for all, .49 with
+    Muon.
     K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
     matrices, rest = ([g for g in groups if g["is_matrix"] == wanted] for wanted in (True, False))
