@@ -1,5 +1,6 @@
 """What a page's bytes buy: legibility and score of codecs and levels."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -99,6 +100,10 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, at: f"{value:g}"))
+        # Whole decades, since only their ends are labelled.
+        heights = [math.log10(height(p)) for p in points]
+        lowest = math.floor(min(heights, default=-3))
+        axes.set_ylim(10.0**lowest, 10.0 ** max(math.ceil(max(heights, default=0)), lowest + 1))
     axes.set_ylabel(f"{what} ({'less' if less else 'more'} is better)")
     axes.grid(True, which="major", color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
