@@ -7,7 +7,7 @@ from freqq.levels import LEVELS
 if TYPE_CHECKING:
     from freqq.image.batch import Arm
 
-CODECS = ("dct", "vq", "png", "jpeg", "webp", "jxl", "resize", "gray4", "gray2", "text")
+CODECS = ("dct", "quantize", "vq", "png", "jpeg", "webp", "jxl", "resize", "gray4", "gray2", "text")
 """The short names. `freqq.image`, which has them too, is too heavy for a help text; a test compares the two."""
 
 

@@ -1,7 +1,7 @@
 """Method 1: compress the page image. One file a method; the names are those a user types."""
 
 from freqq.image.base import ImageCodec
-from freqq.image.dct import BlockDct
+from freqq.image.dct import BlockDct, DctQuantize
 from freqq.image.gray import Gray2, Gray4
 from freqq.image.jpeg import Jpeg
 from freqq.image.jxl import Jxl
@@ -14,6 +14,7 @@ from freqq.image.webp import Webp
 CODECS: dict[str, type[ImageCodec]] = {
     "image": BlockDct,
     "image-dct": BlockDct,
+    "image-quantize": DctQuantize,
     "image-vq": VectorQuantization,
     "image-png": Png,
     "image-jpeg": Jpeg,

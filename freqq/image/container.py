@@ -2,46 +2,27 @@
 
 After the frame of `freqq.frequency.stream`:
 
-    1 byte    coding: 0 plain pixels, 1 sparse block DCT, 2 the file of a standard codec, 3 text,
-              4 patterns of a codebook
+    1 byte    coding: 0 plain pixels, 2 the file of a standard codec, 3 text, 4 patterns of a codebook, 5 block DCT
     1 byte    planes: 1 gray, 3 RGB
     2 bytes   height      2 bytes   width
 
-What follows of a file is described in `freqq.image.embedded`, and of a text in `freqq.image.text`;
-`freqq.image.streams` has all codings and reads any of them.
-
-Plain pixels: one LZMA section of height·width·planes bytes. Sparse block DCT, where coefficients are in the order
-plane, row of blocks, column of blocks, vertical frequency, horizontal frequency:
-
-    1 byte    block side, 2 to 128
-    4 bytes   number of coefficients that are not 0
-    4 bytes   number of those whose magnitude is 255 or more
-    sections  LZMA: which are not 0 (bits), their magnitudes up to 255 (bytes), which are negative (bits),
-              the magnitudes from 255 on (2 bytes)
+Plain pixels are one LZMA section of height·width·planes bytes. What follows of the others is described in
+`freqq.image.embedded`, `text`, `vq` and `coefficients`; `freqq.image.streams` has all codings and reads any of them.
 """
 
 import struct
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from freqq.errors import UserError
-from freqq.frequency.blocks import whole_blocks
 from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.pages.page import Page
 from freqq.pages.style import MAX_PAGE_SIDE
 
 MAGIC, VERSION = b"FQI ", 1
-PLAIN, BLOCKS, FILE, TEXT, VQ = 0, 1, 2, 3, 4
+PLAIN, FILE, TEXT, VQ, DCT = 0, 2, 3, 4, 5
 HEADER = struct.Struct("<BBHH")
-BLOCKS_HEADER = struct.Struct("<BII")
 MAX_PIXELS = 1 << 24
 """More than any GLM-4V takes, and a page that still decodes in about a gigabyte."""
-
-ESCAPE = 255
-MIN_BLOCK, MAX_BLOCK = 2, 128
-"""The DC of a block of 128 is at most 128 x 255, which 16 bits still hold."""
 
 
 class Header(NamedTuple):
@@ -74,20 +55,6 @@ def write_plain(page: Page) -> bytes:
     return writer.finish()
 
 
-def write_blocks(page: Page, coefficients: NDArray[np.int16]) -> bytes:
-    """Rounded coefficients int16 [planes, rows, columns, block, block] of a page; only its size is read."""
-    kept = coefficients[coefficients != 0]
-    magnitudes = np.abs(kept)
-    large = magnitudes[magnitudes >= ESCAPE]
-    writer = start(BLOCKS, page)
-    writer.header(BLOCKS_HEADER, coefficients.shape[-1], kept.size, large.size)
-    writer.lzma_section(np.packbits(coefficients != 0))
-    writer.lzma_section(np.minimum(magnitudes, ESCAPE).astype(np.uint8))
-    writer.lzma_section(np.packbits(kept < 0))
-    writer.lzma_section(large.astype(np.uint16))
-    return writer.finish()
-
-
 def opened(stream: bytes) -> tuple[Header, StreamReader]:
     """A stream's header, and a reader of what follows it.
 
@@ -113,54 +80,18 @@ def opened_as(coding: int, stream: bytes) -> tuple[Header, StreamReader]:
     return header, reader
 
 
-def read(stream: bytes) -> tuple[tuple[int, int], NDArray[np.uint8] | NDArray[np.int16]]:
-    """Height and width of a page, and its pixels uint8 [H, W] or [H, W, 3], or its coefficients as in `write_blocks`.
+def read_plain(stream: bytes) -> Page:
+    """The page of a stream of plain pixels.
 
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream of plain pixels or of blocks.
+        If it is anything but a whole, undamaged stream of them.
     """
-    (coding, planes, height, width), reader = opened(stream)
-    if coding == PLAIN:
-        pixels = reader.lzma_section(height * width * planes, "u1")
-        reader.end()
-        return (height, width), pixels.reshape((height, width) if planes == 1 else (height, width, 3))
-    if coding != BLOCKS:
-        raise reader.corrupt(f"its coding is {coding}, not {PLAIN} or {BLOCKS}")
-    coefficients = _read_blocks(reader, planes, height, width)
+    (_, planes, height, width), reader = opened_as(PLAIN, stream)
+    pixels = reader.lzma_section(height * width * planes, "u1")
     reader.end()
-    return (height, width), coefficients
-
-
-def describe_blocks(stream: bytes) -> dict[str, int]:
-    """What the header says of the coefficients in a stream."""
-    block, kept, _ = opened_as(BLOCKS, stream)[1].header(BLOCKS_HEADER)
-    return {"block": block, "coefficients": kept}
-
-
-def _read_blocks(reader: StreamReader, planes: int, height: int, width: int) -> NDArray[np.int16]:
-    block, kept, large = reader.header(BLOCKS_HEADER)
-    if not MIN_BLOCK <= block <= MAX_BLOCK:
-        raise reader.corrupt(f"blocks of {block} pixels are out of bounds")
-    shape = (planes, whole_blocks(height, block), whole_blocks(width, block), block, block)
-    count = int(np.prod(shape))
-    if kept > count or large > kept:
-        raise reader.corrupt(f"{kept} coefficients do not fit into {count}")
-    bits = reader.lzma_section(-(-count // 8), "u1")
-    magnitudes = reader.lzma_section(kept, "u1")
-    negative = np.unpackbits(reader.lzma_section(-(-kept // 8), "u1"), count=kept).astype(bool)
-    escaped = reader.lzma_section(large, "<u2")
-    significant = np.unpackbits(bits, count=count).astype(bool)
-    is_large = magnitudes == ESCAPE
-    if significant.sum() != kept or is_large.sum() != large or (escaped > np.iinfo(np.int16).max).any():
-        raise reader.corrupt("its sections contradict each other")
-    values = magnitudes.astype(np.int16)
-    values[is_large] = escaped
-    values[negative] *= -1
-    coefficients = np.zeros(count, np.int16)
-    coefficients[significant] = values
-    return coefficients.reshape(shape)
+    return Page(pixels.reshape((height, width) if planes == 1 else (height, width, 3)))
 
 
 def start(coding: int, page: Page) -> StreamWriter:

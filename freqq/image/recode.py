@@ -11,9 +11,9 @@ from PIL import Image
 
 from freqq.image import container
 from freqq.image.base import ImageCodec
-from freqq.image.dct import BlockDct
 from freqq.image.files import png
 from freqq.image.measures import psnr, ssim, vision_tokens
+from freqq.image.streams import decode
 from freqq.pages.page import Page
 
 
@@ -39,7 +39,7 @@ def recode(page: Page, codec: ImageCodec | None) -> Recoded:
     start = perf_counter()
     stream = container.write_plain(page) if codec is None else codec.encode(page)
     encoded = perf_counter()
-    decoded = (codec or BlockDct()).decode(stream)
+    decoded = decode(stream)
     done = perf_counter()
     decoded_png = png(decoded)
     height, width = page.pixels.shape[:2]

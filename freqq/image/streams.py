@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from freqq.image import container
-from freqq.image.dct import BlockDct
+from freqq.image.coefficients import describe_blocks, read_blocks
 from freqq.image.embedded import describe_file, read_file
 from freqq.image.text import describe_text, read_text
 from freqq.image.vq import describe_patterns, read_patterns
@@ -31,11 +31,11 @@ class Coding:
 
 
 CODINGS = {
-    container.PLAIN: Coding("plain pixels", BlockDct().decode, lambda stream: {}),
-    container.BLOCKS: Coding("block DCT", BlockDct().decode, container.describe_blocks),
+    container.PLAIN: Coding("plain pixels", container.read_plain, lambda stream: {}),
     container.FILE: Coding("file", read_file, describe_file),
     container.TEXT: Coding("text", read_text, describe_text),
     container.VQ: Coding("patterns", read_patterns, describe_patterns),
+    container.DCT: Coding("block DCT", read_blocks, describe_blocks),
 }
 
 

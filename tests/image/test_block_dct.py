@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from freqq.errors import UserError
 from freqq.frequency.blocks import block_dct
 from freqq.image import CODECS
-from freqq.image.dct import BlockDct, largest
+from freqq.image.dct import BlockDct, DctQuantize, largest
 from freqq.image.measures import psnr
 from freqq.levels import LEVELS
 from freqq.pages.page import Page
@@ -67,7 +67,8 @@ def test_a_flat_page_stays_flat(height, width, block, keep, value):
 @given(st.integers(1, 3), st.integers(1, 4), blocks, keeps, st.integers(0, 100))
 def test_exactly_the_largest_are_kept_and_every_dc(rows, columns, block, keep, seed):
     # Few distinct values, so that there are ties.
-    values = np.random.default_rng(seed).integers(-3, 4, (rows, columns, block, block)).astype(float)
+    values = np.random.default_rng(seed).integers(-3, 4, (rows, block, columns, block)).astype(np.float32)
+    values = values.transpose(0, 2, 1, 3)
     mask = largest(values, keep)
     assert mask[..., 0, 0].all()
     others = mask.copy()
@@ -133,3 +134,38 @@ def test_keep_out_of_range_is_refused(keep):
 def test_block_out_of_range_is_refused(block):
     with pytest.raises(UserError, match="give 2 to 128 pixels"):
         BlockDct(block=block)
+
+
+@settings(deadline=None)
+@given(sizes, sizes, blocks, st.floats(1, 200), st.floats(0, 15), st.floats(0, 1), st.sampled_from([0, 3]))
+def test_quantization_errs_by_no_more_than_its_steps(height, width, block, step, weight, dead_zone, planes):
+    page = noise(height, width, 0, planes)
+    codec = DctQuantize(step, weight, dead_zone, block)
+    restored = round_trip(codec, page)
+    assert restored.shape == page.pixels.shape
+    # A coefficient is off by at most (1 + dead zone) / 2 steps, and a block's error has the energy of its coefficients.
+    largest_step = (step + 1 / 16) * (1 + weight + 1 / 32) + 1 / 16
+    worst = np.sqrt(-(-height // block) * block * -(-width // block) * block * max(planes, 1)) * largest_step
+    error = np.sqrt(((restored.astype(float) - page.pixels) ** 2).sum())
+    assert error <= worst * (1 + dead_zone) / 2 + np.sqrt(page.pixels.size)
+
+
+def test_a_step_of_one_is_thresholding_that_keeps_all(page):
+    fine = DctQuantize(step=1, weight=0, dead_zone=0)
+    np.testing.assert_array_equal(round_trip(fine, page), round_trip(BlockDct(keep=1), page))
+
+
+def test_each_level_of_quantization_is_farther_from_the_page_and_smaller(page):
+    streams = [DctQuantize.at(level).encode(page) for level in LEVELS[1:]]
+    quality = [psnr(page.pixels, BlockDct().decode(stream).pixels) for stream in streams]
+    assert quality == sorted(quality, reverse=True)
+    assert [len(s) for s in streams] == sorted(map(len, streams), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("step", 0.9), ("step", 9000), ("step", float("nan")), ("weight", -1), ("weight", 16), ("dead_zone", 1.1)],
+)
+def test_quantizers_out_of_range_are_refused(name, value):
+    with pytest.raises(UserError, match=name):
+        DctQuantize(**{name: value})

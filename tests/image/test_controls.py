@@ -22,7 +22,7 @@ from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
 
-FILES = [name for name in CODECS if name not in ("image", "image-dct", "image-text")]
+FILES = [name for name in CODECS if name not in ("image", "image-dct", "image-quantize", "image-text")]
 LOSSLESS = {"png": Png(), "webp": Webp(quality=100), "jxl": Jxl(quality=100), "whole": Resize(scale=1)}
 pages = st.builds(
     lambda height, width, planes, seed: Page(

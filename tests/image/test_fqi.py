@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.frequency.stream import FRAME, CorruptStream
+from freqq.image import coefficients as stored
 from freqq.image import container
+from freqq.image.coefficients import Coefficients, read_coefficients, write_coefficients
 from freqq.image.dct import BlockDct
+from freqq.image.streams import decode
 from freqq.pages.page import Page
 
 PAGE = Page(np.random.default_rng(0).integers(0, 256, (30, 20), np.uint8))
@@ -30,19 +33,30 @@ def with_header(form, start, index, value):
 @given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([(), (3,)]))
 def test_plain_streams_lose_nothing(height, width, planes):
     page = Page(np.random.default_rng(height).integers(0, 256, (height, width, *planes), np.uint8))
-    decoded = BlockDct().decode(container.write_plain(page))
+    decoded = decode(container.write_plain(page))
     np.testing.assert_array_equal(decoded.pixels, page.pixels)
 
 
 @settings(deadline=None)
-@given(st.integers(2, 128), st.integers(0, 100))
-def test_coefficients_of_every_size_come_back(block, seed):
+@given(
+    st.sampled_from([2, 3, 8, 14, 31, 128]),
+    st.sampled_from([1, 3]),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 500),
+)
+def test_coefficients_of_every_size_come_back(block, planes, rows, columns, seed):
     rng = np.random.default_rng(seed)
-    size = (1, 1, 1, block, block)
-    coefficients = np.rint(rng.normal(size=size) * 10 ** rng.uniform(-1, 4, size)).clip(-32640, 32640).astype(np.int16)
-    page = Page(np.zeros((block, block), np.uint8))
-    _, found = container.read(container.write_blocks(page, coefficients))
-    np.testing.assert_array_equal(found, coefficients)
+    values = rng.normal(size=(block, block, planes, rows, columns)) * 10 ** rng.uniform(-1, 4)
+    values[np.abs(values) < rng.choice([0, 1, 40, 2000])] = 0  # what thresholding leaves
+    symbols = np.rint(values).clip(-32767, 32767).astype(np.int16)
+    page = Page(np.zeros((rows * block, columns * block, 3)[: 2 + (planes == 3)], np.uint8))
+    content = Coefficients(symbols, int(rng.integers(8, 65536)), int(rng.integers(256)))
+    stream = write_coefficients(page, content)
+    found = read_coefficients(stream)
+    np.testing.assert_array_equal(found.symbols, symbols)
+    assert (found.step, found.weight) == (content.step, content.weight)
+    assert stream == write_coefficients(page, content)
 
 
 def test_the_largest_block_of_white_fits():
@@ -72,7 +86,11 @@ def test_damage_under_a_good_checksum_is_refused_or_harmless(data):
 
 
 PAGE_FIELDS = [(0, 2), (1, 2), (2, 0), (3, 0), (2, 65535), (3, 65535), (2, 29 + 8), (1, 3)]
-BLOCK_FIELDS = [(0, 1), (0, 129), (0, 9), (1, 2**32 - 1), (1, 0), (2, 2**32 - 1), (2, 0)]
+# Block, step, gap, buckets, tables and words; any weight is a good one.
+BLOCK_FIELDS = [
+    (0, 1), (0, 129), (0, 9), (1, 7), (3, 32767), (4, 0), (4, 31), (4, 255), (5, 0), (5, 1), (5, 65535), (6, 0),
+    (6, 1), (6, 2**32 - 1),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("index", "value"), PAGE_FIELDS)
@@ -84,7 +102,7 @@ def test_page_headers_that_lie_are_refused(index, value):
 @pytest.mark.parametrize(("index", "value"), BLOCK_FIELDS)
 def test_block_headers_that_lie_are_refused(index, value):
     with pytest.raises(CorruptStream):
-        BlockDct().decode(with_header(container.BLOCKS_HEADER, container.HEADER.size, index, value))
+        BlockDct().decode(with_header(stored.HEADER, container.HEADER.size, index, value))
 
 
 def test_pages_that_are_too_large_are_refused_when_written():

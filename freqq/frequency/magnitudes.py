@@ -1,0 +1,185 @@
+"""Entropy coding of magnitudes by class: asymmetric numeral systems (constriction) with two numbers for each table.
+
+A magnitude is coded as its bucket, and the place in a bucket that holds several as it is. Buckets hold one magnitude
+each up to 3, and then a quarter, a half of an octave: 4-5, 6-7, 8-11, 12-15, 16-23 ... (the hybrid integers of JPEG XL,
+ISO/IEC 18181-1, annex C). Each class has the table that fits it best of a family: a probability of 0, and a geometric
+distribution of all others. What the classes are, the caller decides, from what a decoder knows as well.
+
+Tables are made by additions, multiplications and divisions of floating-point numbers alone, which IEEE 754 rounds in
+one way, so that every machine makes the same ones. The coder is ANS: J. Duda, arXiv:1311.2540; R. Bamler,
+arXiv:2201.01741.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from constriction import stream
+from numpy.typing import NDArray
+
+LARGEST = 0x7FFF
+"""The largest magnitude that can be coded."""
+
+EXACT = 4
+"""Magnitudes under this have a bucket each."""
+
+
+def _lowest() -> NDArray[np.int64]:
+    found = list(range(EXACT))
+    while found[-1] <= LARGEST:
+        octave, upper = divmod(len(found), 2)
+        found.append((2 + upper) << (octave - 1))
+    return np.array(found)
+
+
+LOWEST = _lowest()[:-1].astype(np.uint16)
+"""The lowest magnitude of each bucket."""
+
+PLACES = np.diff(_lowest())
+"""How many magnitudes each bucket holds, a power of two."""
+
+PLACE_BITS = np.log2(PLACES).astype(np.uint8)
+BUCKET = np.repeat(np.arange(len(LOWEST), dtype=np.uint8), PLACES)[: LARGEST + 1]
+"""The bucket of each magnitude."""
+
+ODDS = np.array([(4 + i % 4) / 4 * 2.0 ** (i // 4 - 8) for i in range(56)])
+"""How many magnitudes over 0 a table expects for each 0: 1/256 to 112."""
+
+MEANS = np.array([(4 + i % 4) / 4 * 2.0 ** (i // 4 - 4) for i in range(72)])
+"""By how much a table expects a magnitude over 0 to be over 1, on average: 1/16 to 28,672."""
+
+RESOLUTION = 1 << 20
+"""Probabilities are whole multiples of one over about this."""
+
+MOST_BUCKETS = len(LOWEST)
+
+SAMPLE = 4096
+"""A class's table is fitted to about as many of its magnitudes."""
+
+
+@lru_cache(maxsize=MOST_BUCKETS + 1)
+def _geometric(buckets: int) -> NDArray[np.float64]:
+    """Probabilities [len(MEANS), buckets - 1] of the buckets from 1 on; the last one takes all that is left."""
+    ratio = MEANS / (1 + MEANS)
+    powers = [ratio]
+    for _ in range(int(PLACE_BITS.max())):
+        powers.append(powers[-1] * powers[-1])
+    survival = [np.ones_like(ratio)]
+    for bucket in range(1, buckets - 1):
+        survival.append(survival[-1] * powers[PLACE_BITS[bucket]])
+    survival.append(np.zeros_like(ratio))
+    at_least = np.stack(survival, 1)
+    return at_least[:, :-1] - at_least[:, 1:]
+
+
+@lru_cache(maxsize=4096)
+def _table(buckets: int, odds: int, mean: int) -> Any:
+    rest = ODDS[odds] / (1 + ODDS[odds])
+    share = np.concatenate([[1 - rest], rest * _geometric(buckets)[mean]])
+    return stream.model.Categorical(np.floor(share * RESOLUTION) + 1, perfect=False)
+
+
+def fit(counts: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """The best table [groups, 2] for each histogram [groups, buckets]: its places in `ODDS` and in `MEANS`."""
+    zeros, others = counts[:, 0].astype(float), counts[:, 1:].astype(float)
+    rest = ODDS / (1 + ODDS)
+    odds = (np.outer(zeros, -np.log2(1 - rest)) + np.outer(others.sum(1), -np.log2(rest))).argmin(1)
+    floor = 1 / RESOLUTION
+    mean = (others @ -np.log2(_geometric(counts.shape[1]) + floor).T).argmin(1)
+    return np.stack([odds, mean], 1).astype(np.uint8)
+
+
+def _grouped(keys: NDArray[np.uint8], edges: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order [n] that brings small keys [n] together, and how many are under each next edge, if there are any."""
+    order = np.argsort(keys, kind="stable")
+    inner = np.searchsorted(keys[order], edges)
+    counts = np.diff(np.concatenate([[0], inner, [len(keys)]]))
+    return order, counts[counts > 0]
+
+
+class Encoder:
+    """Codes magnitudes, class by class.
+
+    Parameters
+    ----------
+    buckets : int
+        How many there are: one more than the highest that occurs.
+    edges : uint8 [classes - 1]
+        Ascending. Keys from one edge up to the next are one class.
+    """
+
+    def __init__(self, buckets: int, edges: NDArray[np.uint8]) -> None:
+        self._buckets, self._edges = buckets, edges
+        self._chunks: list[NDArray[np.int32]] = []
+
+    def put(self, bucket: NDArray[np.uint8], keys: NDArray[np.uint8]) -> None:
+        """Add the buckets [n] of magnitudes with keys [n]; each call begins new classes."""
+        if self._buckets > 1 and len(keys):
+            order, counts = _grouped(keys, self._edges)
+            self._chunks += np.split(bucket[order].astype(np.int32), np.cumsum(counts)[:-1])
+
+    def finish(
+        self, magnitudes: NDArray[np.uint16], bucket: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+        """Given all magnitudes [n] and their buckets [n], in any one order: tables uint8 [used, 2] and words uint32."""
+        coder = stream.stack.AnsCoder()
+        # It is a stack: what is to be decoded first goes in last.
+        large = np.flatnonzero(bucket >= EXACT)
+        place, bits = (magnitudes[large] - LOWEST[bucket[large]]).astype(np.int32), PLACE_BITS[bucket[large]]
+        for width in range(int(bits.max(initial=0)), 0, -1):
+            coder.encode_reverse(place[bits == width], stream.model.Uniform(1 << width))
+        counts = [np.bincount(chunk[:: 1 + len(chunk) // SAMPLE], minlength=self._buckets) for chunk in self._chunks]
+        tables = fit(np.stack(counts)) if counts else np.zeros((0, 2), np.uint8)
+        for chunk, (odds, mean) in zip(self._chunks[::-1], tables[::-1].tolist(), strict=True):
+            coder.encode_reverse(chunk, _table(self._buckets, odds, mean))
+        return tables, coder.get_compressed()
+
+
+class Decoder:
+    """Takes back what `Encoder` coded, class by class.
+
+    Raises
+    ------
+    ValueError
+        If the words or tables can be of no message; also by its methods.
+    """
+
+    def __init__(
+        self, buckets: int, edges: NDArray[np.uint8], tables: NDArray[np.uint8], words: NDArray[np.uint32]
+    ) -> None:
+        bounded = len(tables) == 0 or (tables < [len(ODDS), len(MEANS)]).all()
+        if not 1 <= buckets <= MOST_BUCKETS or not bounded:
+            raise ValueError("its tables are out of bounds")
+        self._buckets, self._edges = buckets, edges
+        self._tables = tables.tolist()
+        self._used = 0
+        self._coder: Any = stream.stack.AnsCoder(np.ascontiguousarray(words, np.uint32))
+
+    def take(self, keys: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The buckets [n] that were `put` next, given their keys [n]."""
+        found = np.zeros(len(keys), np.uint8)
+        if self._buckets == 1 or not len(keys):
+            return found
+        order, counts = _grouped(keys, self._edges)
+        tables = self._tables[self._used : self._used + len(counts)]
+        if len(tables) != len(counts):
+            raise ValueError("it has too few tables")
+        self._used += len(counts)
+        parts = [
+            self._coder.decode(_table(self._buckets, *table), count)
+            for table, count in zip(tables, counts.tolist(), strict=True)
+        ]
+        found[order] = np.concatenate(parts)
+        return found
+
+    def magnitudes(self, bucket: NDArray[np.uint8]) -> NDArray[np.uint16]:
+        """All magnitudes [n] of a message, given all their buckets in the order in which `Encoder.finish` had them."""
+        found = LOWEST[bucket]
+        large = np.flatnonzero(bucket >= EXACT)
+        bits = PLACE_BITS[bucket[large]]
+        for width in range(1, int(bits.max(initial=0)) + 1):
+            at = large[bits == width]
+            found[at] += self._coder.decode(stream.model.Uniform(1 << width), len(at)).astype(np.uint16)
+        if self._used != len(self._tables) or not self._coder.is_empty():
+            raise ValueError("something follows its end")
+        return found
