@@ -5,17 +5,27 @@ each up to 3, and then a quarter, a half of an octave: 4-5, 6-7, 8-11, 12-15, 16
 ISO/IEC 18181-1, annex C). Each class has the table that fits it best of a family: a probability of 0, and a geometric
 distribution of all others. What the classes are, the caller decides, from what a decoder knows as well.
 
+    1 byte    buckets that are used      2 bytes   tables      4 bytes   words
+    section   zlib: the tables, first the one number of each, then the other
+    4 bytes   for each word
+    1 bit     for each number that is not 0: whether it is negative; the last byte is filled with 0
+
 Tables are made by additions, multiplications and divisions of floating-point numbers alone, which IEEE 754 rounds in
 one way, so that every machine makes the same ones. The coder is ANS: J. Duda, arXiv:1311.2540; R. Bamler,
 arXiv:2201.01741.
 """
 
+import struct
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from constriction import stream
 from numpy.typing import NDArray
+
+from freqq.frequency.stream import StreamReader, StreamWriter
+
+HEADER = struct.Struct("<BHI")
 
 LARGEST = 0x7FFF
 """The largest magnitude that can be coded."""
@@ -90,7 +100,7 @@ def fit(counts: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def _grouped(keys: NDArray[np.uint8], edges: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """An order [n] that brings small keys [n] together, and how many are under each next edge, if there are any."""
+    """An order [n] that brings small keys [n] together, and how many there are of each class that occurs."""
     order = np.argsort(keys, kind="stable")
     inner = np.searchsorted(keys[order], edges)
     counts = np.diff(np.concatenate([[0], inner, [len(keys)]]))
@@ -98,7 +108,7 @@ def _grouped(keys: NDArray[np.uint8], edges: NDArray[np.uint8]) -> tuple[NDArray
 
 
 class Encoder:
-    """Codes magnitudes, class by class.
+    """Codes magnitudes, class by class, and writes them.
 
     Parameters
     ----------
@@ -113,15 +123,20 @@ class Encoder:
         self._chunks: list[NDArray[np.int32]] = []
 
     def put(self, bucket: NDArray[np.uint8], keys: NDArray[np.uint8]) -> None:
-        """Add the buckets [n] of magnitudes with keys [n]; each call begins new classes."""
-        if self._buckets > 1 and len(keys):
+        """Add buckets [m, n] of magnitudes, with a key for each column [n]; each call begins new classes."""
+        if self._buckets > 1 and bucket.size:
             order, counts = _grouped(keys, self._edges)
-            self._chunks += np.split(bucket[order].astype(np.int32), np.cumsum(counts)[:-1])
+            columns = np.split(bucket[:, order], np.cumsum(counts)[:-1], axis=1)
+            self._chunks += [part.ravel().astype(np.int32) for part in columns]
 
-    def finish(
-        self, magnitudes: NDArray[np.uint16], bucket: NDArray[np.uint8]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-        """Given all magnitudes [n] and their buckets [n], in any one order: tables uint8 [used, 2] and words uint32."""
+    def write(
+        self,
+        writer: StreamWriter,
+        magnitudes: NDArray[np.uint16],
+        bucket: NDArray[np.uint8],
+        negative: NDArray[np.bool_],
+    ) -> None:
+        """Write all that was put, given all magnitudes [n], their buckets [n] and signs [n], in any one order."""
         coder = stream.stack.AnsCoder()
         # It is a stack: what is to be decoded first goes in last.
         large = np.flatnonzero(bucket >= EXACT)
@@ -132,54 +147,79 @@ class Encoder:
         tables = fit(np.stack(counts)) if counts else np.zeros((0, 2), np.uint8)
         for chunk, (odds, mean) in zip(self._chunks[::-1], tables[::-1].tolist(), strict=True):
             coder.encode_reverse(chunk, _table(self._buckets, odds, mean))
-        return tables, coder.get_compressed()
+        words = coder.get_compressed()
+        writer.header(HEADER, self._buckets, len(tables), len(words))
+        writer.zlib_section(tables.T)
+        writer.array(words)
+        writer.array(np.packbits(negative[magnitudes != 0]))
 
 
 class Decoder:
-    """Takes back what `Encoder` coded, class by class.
+    """Takes back what an `Encoder` wrote, class by class; whatever is wrong is a `CorruptStream`.
 
-    Raises
-    ------
-    ValueError
-        If the words or tables can be of no message; also by its methods.
+    Parameters
+    ----------
+    reader : StreamReader
+        Where the message begins.
+    edges : uint8 [classes - 1]
+        Those of the encoder.
     """
 
-    def __init__(
-        self, buckets: int, edges: NDArray[np.uint8], tables: NDArray[np.uint8], words: NDArray[np.uint32]
-    ) -> None:
-        bounded = len(tables) == 0 or (tables < [len(ODDS), len(MEANS)]).all()
-        if not 1 <= buckets <= MOST_BUCKETS or not bounded:
-            raise ValueError("its tables are out of bounds")
-        self._buckets, self._edges = buckets, edges
-        self._tables = tables.tolist()
+    def __init__(self, reader: StreamReader, edges: NDArray[np.uint8]) -> None:
+        self._reader, self._edges = reader, edges
+        self._buckets, tables, words = reader.header(HEADER)
+        found = reader.zlib_section(2 * tables, "u1").reshape(2, tables).T
+        if not 1 <= self._buckets <= MOST_BUCKETS or (found >= [len(ODDS), len(MEANS)]).any():
+            raise reader.corrupt("its tables are out of bounds")
+        self._tables = found.tolist()
         self._used = 0
-        self._coder: Any = stream.stack.AnsCoder(np.ascontiguousarray(words, np.uint32))
+        try:
+            self._coder: Any = stream.stack.AnsCoder(np.ascontiguousarray(reader.array(words, "<u4"), np.uint32))
+        except ValueError as error:
+            raise reader.corrupt("its coded numbers do not decode") from error
 
-    def take(self, keys: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The buckets [n] that were `put` next, given their keys [n]."""
-        found = np.zeros(len(keys), np.uint8)
-        if self._buckets == 1 or not len(keys):
+    def take(self, rows: int, keys: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The buckets [rows, n] that were put next, given their keys [n]."""
+        found = np.zeros((rows, len(keys)), np.uint8)
+        if self._buckets == 1 or not found.size:
             return found
         order, counts = _grouped(keys, self._edges)
         tables = self._tables[self._used : self._used + len(counts)]
         if len(tables) != len(counts):
-            raise ValueError("it has too few tables")
+            raise self._reader.corrupt("it has too few tables")
         self._used += len(counts)
         parts = [
-            self._coder.decode(_table(self._buckets, *table), count)
+            self._decode(_table(self._buckets, *table), rows * count).reshape(rows, count)
             for table, count in zip(tables, counts.tolist(), strict=True)
         ]
-        found[order] = np.concatenate(parts)
+        found[:, order] = np.concatenate(parts, axis=1)
         return found
 
-    def magnitudes(self, bucket: NDArray[np.uint8]) -> NDArray[np.uint16]:
-        """All magnitudes [n] of a message, given all their buckets in the order in which `Encoder.finish` had them."""
-        found = LOWEST[bucket]
+    def finish(self, bucket: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.bool_]]:
+        """All magnitudes [n], given their buckets [n] in the order in which `Encoder.write` had them.
+
+        Returns
+        -------
+        magnitudes : uint16 [n]
+        over_0 : int64 [m]
+            Where they are not 0.
+        negative : bool [m]
+            The signs of those.
+        """
+        magnitudes = LOWEST[bucket]
         large = np.flatnonzero(bucket >= EXACT)
         bits = PLACE_BITS[bucket[large]]
         for width in range(1, int(bits.max(initial=0)) + 1):
             at = large[bits == width]
-            found[at] += self._coder.decode(stream.model.Uniform(1 << width), len(at)).astype(np.uint16)
+            magnitudes[at] += self._decode(stream.model.Uniform(1 << width), len(at)).astype(np.uint16)
         if self._used != len(self._tables) or not self._coder.is_empty():
-            raise ValueError("something follows its end")
-        return found
+            raise self._reader.corrupt("something follows its coded numbers")
+        over_0 = np.flatnonzero(magnitudes != 0)
+        signs = self._reader.array(-(-len(over_0) // 8), "u1")
+        return magnitudes, over_0, np.unpackbits(signs, count=len(over_0)).astype(bool)
+
+    def _decode(self, model: Any, count: int) -> NDArray[np.int32]:
+        try:
+            return self._coder.decode(model, count)
+        except (ValueError, AssertionError) as error:
+            raise self._reader.corrupt("its coded numbers do not decode") from error

@@ -6,10 +6,7 @@ After the header of `freqq.image.container`:
     2 bytes   step of the DC in eighths of a gray level, 8 or more
     1 byte    weight in sixteenths: the highest radial frequency has a step that is 1 + weight times as large
     2 bytes   gap: magnitudes over 0 are stored less this
-    1 byte    buckets      2 bytes   tables      4 bytes   words of `freqq.frequency.magnitudes`
-    section   zlib: the tables, first the one number of each, then the other
-    4 bytes   for each word
-    1 bit     for each coefficient that is not 0: whether it is negative; the last byte is filled with 0
+    ...       the coefficients, as `freqq.frequency.magnitudes` codes numbers
 
 Coefficients are in the order vertical frequency, horizontal frequency, plane, row of blocks, column of blocks. They are
 coded by diagonals (the sum of both frequencies), and within a diagonal by class: how large those are of the same block
@@ -30,7 +27,7 @@ from freqq.frequency.magnitudes import BUCKET, LARGEST, Decoder, Encoder
 from freqq.image import container
 from freqq.pages.page import Page
 
-HEADER = struct.Struct("<BHBHBHI")
+HEADER = struct.Struct("<BHBH")
 MIN_BLOCK, MAX_BLOCK = 2, 128
 """The DC of a block of 128 is at most 128 x 255, which 16 bits still hold."""
 
@@ -40,8 +37,6 @@ MOST_STEP, MOST_WEIGHT = 0xFFFF >> STEP_BITS, 255 / WEIGHT_UNIT
 
 CLASS_EDGES = np.array([1, 2, 3, 5, 7, 10, 14, 19, 25, 32, 40, 50, 62, 76, 92, 110], np.uint8)
 """Where classes begin: by the weighted sum of the buckets around, whose weights add up to 7."""
-
-CLASSES = len(CLASS_EDGES) + 1
 
 
 @dataclass(frozen=True)
@@ -88,16 +83,12 @@ def write_coefficients(page: Page, content: Coefficients) -> bytes:
     around = _room(block, flat.shape[2])
     around[2:, 2:] = BUCKET[magnitudes]
     bucket = np.ascontiguousarray(around[2:, 2:])
-    highest = int(bucket.max())
-    encoder = Encoder(highest + 1, CLASS_EDGES)
+    encoder = Encoder(int(bucket.max()) + 1, CLASS_EDGES)
     for diagonal in range(2 * block - 1):
-        encoder.put(_diagonal(around, diagonal).ravel(), _sums(around, diagonal).ravel())
-    tables, words = encoder.finish(magnitudes.ravel(), bucket.ravel())
+        encoder.put(_diagonal(around, diagonal).reshape(1, -1), _sums(around, diagonal).ravel())
     writer = container.start(container.DCT, page)
-    writer.header(HEADER, block, content.step, content.weight, gap, highest + 1, len(tables), len(words))
-    writer.zlib_section(tables.T)
-    writer.array(words)
-    writer.array(np.packbits((flat < 0)[over_0]))
+    writer.header(HEADER, block, content.step, content.weight, gap)
+    encoder.write(writer, magnitudes.ravel(), bucket.ravel(), flat.ravel() < 0)
     return writer.finish()
 
 
@@ -110,26 +101,22 @@ def read_coefficients(stream: bytes) -> Coefficients:
         If it is anything but a whole, undamaged stream of them.
     """
     (_, planes, height, width), reader = container.opened_as(container.DCT, stream)
-    block, step, weight, gap, buckets, tables, words = reader.header(HEADER)
+    block, step, weight, gap = reader.header(HEADER)
     if not MIN_BLOCK <= block <= MAX_BLOCK or step < 1 << STEP_BITS:
         raise reader.corrupt(f"blocks of {block} pixels with a step of {step} are out of bounds")
-    if tables > CLASSES * (2 * block - 1):
-        raise reader.corrupt(f"{tables} tables are more than there are classes")
     shape = (planes, whole_blocks(height, block), whole_blocks(width, block))
-    table = reader.zlib_section(2 * tables, "u1").reshape(2, tables).T
-    coded = reader.array(words, "<u4")
-    try:
-        magnitudes = _read_magnitudes(Decoder(buckets, CLASS_EDGES, table, coded), block, int(np.prod(shape)))
-    except ValueError as error:
-        raise reader.corrupt("its coefficients do not decode") from error
+    decoder = Decoder(reader, CLASS_EDGES)
+    around = _room(block, int(np.prod(shape)))
+    for diagonal in range(2 * block - 1):
+        place = _diagonal(around, diagonal)
+        place[:] = decoder.take(1, _sums(around, diagonal).ravel()).reshape(place.shape)
+    magnitudes, over_0, negative = decoder.finish(around[2:, 2:].ravel())
+    reader.end()
     if int(magnitudes.max()) + gap > LARGEST:
         raise reader.corrupt("a coefficient is out of range")
     symbols = magnitudes.view(np.int16)
-    over_0 = np.flatnonzero(symbols != 0)
-    signs = np.unpackbits(reader.array(-(-len(over_0) // 8), "u1"), count=len(over_0)).astype(bool)
-    reader.end()
     values = symbols[over_0] + np.int16(gap)
-    symbols[over_0] = np.where(signs, -values, values)
+    symbols[over_0] = np.where(negative, -values, values)
     return Coefficients(symbols.reshape(block, block, *shape), step, weight)
 
 
@@ -154,15 +141,6 @@ def describe_blocks(stream: bytes) -> dict[str, Any]:
     """What the header says of the coefficients in a stream; steps in gray levels."""
     block, step, weight, *_ = container.opened_as(container.DCT, stream)[1].header(HEADER)
     return {"block": block, "step": step / (1 << STEP_BITS), "weight": weight / WEIGHT_UNIT}
-
-
-def _read_magnitudes(decoder: Decoder, block: int, count: int) -> NDArray[np.uint16]:
-    """Magnitudes [block·block·count]; as `Decoder`, raises ValueError."""
-    around = _room(block, count)
-    for diagonal in range(2 * block - 1):
-        place = _diagonal(around, diagonal)
-        place[:] = decoder.take(_sums(around, diagonal).ravel()).reshape(place.shape)
-    return decoder.magnitudes(around[2:, 2:].ravel())
 
 
 def _room(block: int, count: int) -> NDArray[np.uint8]:

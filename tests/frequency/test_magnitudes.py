@@ -1,34 +1,42 @@
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqq.frequency.magnitudes import BUCKET, LARGEST, LOWEST, MEANS, ODDS, PLACES, Decoder, Encoder, fit
+from freqq.frequency.magnitudes import BUCKET, HEADER, LARGEST, LOWEST, MEANS, ODDS, PLACES, Decoder, Encoder, fit
+from freqq.frequency.stream import FRAME, CorruptStream, StreamReader, StreamWriter
 
 EDGES = np.array([1, 3, 200], np.uint8)
 
 
 def coded(parts):
-    """Tables and words of parts, each magnitudes and their keys."""
-    magnitudes = np.concatenate([part for part, _ in parts])
+    """The stream of parts: magnitudes [rows, n] and a key for each column."""
+    magnitudes = np.concatenate([part.ravel() for part, _ in parts])
     bucket = BUCKET[magnitudes]
     encoder = Encoder(int(bucket.max(initial=0)) + 1, EDGES)
     for part, keys in parts:
         encoder.put(BUCKET[part], keys)
-    return int(bucket.max(initial=0)) + 1, *encoder.finish(magnitudes, bucket)
+    writer = StreamWriter(b"TEST", 1)
+    encoder.write(writer, magnitudes, bucket, magnitudes % 3 == 0)
+    return writer.finish()
 
 
-def back(message, keys):
-    decoder = Decoder(message[0], EDGES, *message[1:])
-    return decoder.magnitudes(np.concatenate([decoder.take(k) for k in keys]))
+def back(data, shapes_and_keys):
+    reader = StreamReader(data, b"TEST", 1)
+    decoder = Decoder(reader, EDGES)
+    found = decoder.finish(np.concatenate([decoder.take(rows, k).ravel() for rows, k in shapes_and_keys]))
+    reader.end()
+    return found
 
 
-def drawn(rng, count):
+def drawn(rng, rows, columns):
     """Magnitudes as transforms have them, small or large, with keys that tell something of them or nothing."""
-    magnitudes = np.minimum(rng.geometric(1 / 10 ** rng.uniform(0, 5), count) - 1, LARGEST).astype(np.uint16)
-    magnitudes[rng.random(count) < rng.random()] = 0
-    near = np.minimum(magnitudes, 255) if rng.random() < 0.5 else rng.integers(0, 256, count)
-    return magnitudes, near.astype(np.uint8)
+    magnitudes = np.minimum(rng.geometric(1 / 10 ** rng.uniform(0, 5), (rows, columns)) - 1, LARGEST)
+    magnitudes[rng.random((rows, columns)) < rng.random()] = 0
+    near = magnitudes.max(0).clip(0, 255) if rng.random() < 0.5 else rng.integers(0, 256, columns)
+    return magnitudes.astype(np.uint16), near.astype(np.uint8)
 
 
 def test_buckets_hold_every_magnitude_once():
@@ -39,14 +47,16 @@ def test_buckets_hold_every_magnitude_once():
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.lists(st.integers(0, 400), min_size=1, max_size=5))
-def test_what_was_coded_comes_back(seed, counts):
+@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(1, 5), st.integers(1, 300)), min_size=1, max_size=5))
+def test_what_was_coded_comes_back(seed, shapes):
     rng = np.random.default_rng(seed)
-    parts = [drawn(rng, count) for count in counts]
-    message = coded(parts)
-    np.testing.assert_array_equal(back(message, [keys for _, keys in parts]), np.concatenate([m for m, _ in parts]))
-    again = coded(parts)
-    assert message[1].tobytes() + message[2].tobytes() == again[1].tobytes() + again[2].tobytes()
+    parts = [drawn(rng, *shape) for shape in shapes]
+    data = coded(parts)
+    magnitudes, over_0, negative = back(data, [(len(part), keys) for part, keys in parts])
+    np.testing.assert_array_equal(magnitudes, np.concatenate([part.ravel() for part, _ in parts]))
+    np.testing.assert_array_equal(over_0, np.flatnonzero(magnitudes))
+    np.testing.assert_array_equal(negative, magnitudes[over_0] % 3 == 0)
+    assert data == coded(parts)
 
 
 @pytest.mark.parametrize("zeros", [0.02, 0.5, 0.98])
@@ -55,20 +65,20 @@ def test_a_geometric_source_costs_little_more_than_its_entropy(zeros, mean):
     rng = np.random.default_rng(0)
     magnitudes = np.minimum(rng.geometric(1 / (1 + mean), 60_000), LARGEST).astype(np.uint16)
     magnitudes[rng.random(60_000) < zeros] = 0
-    words = coded([(magnitudes, np.zeros(60_000, np.uint8))])[2]
+    data = coded([(magnitudes[None], np.zeros(60_000, np.uint8))])
     p = 1 / (1 + mean)
     over_0 = -np.log2(p) - (1 - p) / p * np.log2(1 - p)  # bits of a geometric distribution
-    bits = -zeros * np.log2(zeros) + (1 - zeros) * (over_0 - np.log2(1 - zeros))
-    assert 32 * len(words) < 1.04 * 60_000 * bits + 500
+    bits = -zeros * np.log2(zeros) + (1 - zeros) * (over_0 - np.log2(1 - zeros)) + (1 - zeros)  # and a sign
+    assert 8 * len(data) < 1.04 * 60_000 * bits + 800
 
 
 def test_classes_are_told_apart():
     rng = np.random.default_rng(0)
     small, large = rng.geometric(0.9, 5000) - 1, rng.geometric(0.05, 5000) - 1
-    magnitudes = np.stack([small, large], 1).ravel().astype(np.uint16)
-    apart = coded([(magnitudes, np.tile(np.array([0, 9], np.uint8), 5000))])[2]
-    together = coded([(magnitudes, np.zeros(10_000, np.uint8))])[2]
-    assert len(apart) < 0.93 * len(together)
+    magnitudes = np.stack([small, large], 1).astype(np.uint16)
+    apart = coded([(magnitudes, np.array([0, 9], np.uint8))])
+    together = coded([(magnitudes, np.zeros(2, np.uint8))])
+    assert len(apart) < 0.95 * len(together)
 
 
 def test_the_table_is_the_best_of_all():
@@ -86,15 +96,16 @@ def test_the_table_is_the_best_of_all():
 
 
 def test_a_message_that_is_none_is_refused():
-    rng = np.random.default_rng(0)
-    part = drawn(rng, 300)
-    buckets, tables, words = coded([part])
+    magnitudes, keys = drawn(np.random.default_rng(0), 3, 100)
+    body = coded([(magnitudes, keys)])[FRAME.size :]
+    buckets, tables, words = HEADER.unpack_from(body)
     # Words that were changed decode to other magnitudes: a stream's checksum tells.
-    bad = [
-        (0, tables, words), (31, tables, words), (buckets, tables[:-1], words),
-        (buckets, np.concatenate([tables, tables[:1]]), words), (buckets, tables + np.uint8(100), words),
-        (buckets, tables, np.append(words, np.uint32(0))), (buckets, tables, np.append(np.uint32(7), words)),
-    ]  # fmt: skip
-    for message in bad:
-        with pytest.raises(ValueError, match=r"."):
-            back(message, [part[1]])
+    headers = [(0, tables, words), (31, tables, words), (buckets, tables - 1, words), (buckets, tables + 1, words),
+               (buckets, tables, words - 1), (buckets, tables, words + 1), (buckets, tables, 2**32 - 1)]  # fmt: skip
+    for header in headers:
+        bad = HEADER.pack(*header) + body[HEADER.size :]
+        with pytest.raises(CorruptStream):
+            back(FRAME.pack(b"TEST", 1, zlib.crc32(bad)) + bad, [(3, keys)])
+    for at in range(0, len(body), 7):
+        with pytest.raises(CorruptStream):
+            back(FRAME.pack(b"TEST", 1, zlib.crc32(body[:at])) + body[:at], [(3, keys)])
