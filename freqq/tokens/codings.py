@@ -8,11 +8,10 @@ Coding 1, quantized bands:
     3 x 1 byte    bits of the low, middle and high band
     4 C bytes     DC coefficients, float32
     2 C bytes     for each band that is not dropped: scales, bfloat16
-    sections      for each band that is not dropped, its symbols [n, C] in raster order of the coefficients:
-                  up to 8 bits one zlib section of int8, over 8 bits one of the low bytes and one of the high bytes
+    ...           the symbols [n, C] of all bands as `freqq.tokens.symbols` codes them, each by ascending i² + j²
 
 Coding 2, integers without a transform: 1 byte bits, 4 C bytes means (float32), 2 C bytes scales (bfloat16), and the
-symbols [h·w, C] as above.
+symbols [h·w, C] as one band in raster order.
 
 Coding 3, the study's own arithmetic: 2 x 8 bytes radii, 3 x 1 byte bits, 16 C bytes ranges (float32; lowest and highest
 real part, then imaginary part), and for each band that is not dropped its symbols, real parts then imaginary parts, up
@@ -20,7 +19,7 @@ to 8 bits one zlib section of uint8, over 8 bits one of the low bytes and one of
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -43,6 +42,7 @@ from freqq.frequency.quantize import (
 )
 from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.frequency.study import StudyGrid, band_sizes, check_radii, restore_study
+from freqq.tokens.symbols import read_symbols, write_symbols
 
 Coded: TypeAlias = Tensor | QuantizedGrid | IntegerGrid | StudyGrid
 Shape: TypeAlias = tuple[int, int]
@@ -67,11 +67,14 @@ def _read_plain(reader: StreamReader, shape: Shape, channels: int, dtype: torch.
 def _write_bands(writer: StreamWriter, coded: QuantizedGrid) -> None:
     writer.header(BANDS_HEADER, *coded.edges, *coded.bits)
     writer.array(coded.dc.cpu().numpy())
-    kept = [b for b in range(3) if coded.bits[b]]
-    for b in kept:
-        _write_scales(writer, coded.scales[b])
-    for b in kept:
-        _write_symbols(writer, coded.symbols[b].cpu().numpy())
+    for b in range(3):
+        if coded.bits[b]:
+            _write_scales(writer, coded.scales[b])
+    rows = [
+        symbols.cpu().numpy().astype(np.int16)[order] if bits else np.zeros((0, len(coded.dc)), np.int16)
+        for symbols, bits, order in zip(coded.symbols, coded.bits, _radial(*coded.shape, *coded.edges), strict=True)
+    ]
+    write_symbols(writer, rows, _steps(coded.scales, coded.bits))
 
 
 def _read_bands(reader: StreamReader, shape: Shape, channels: int, dtype: torch.dtype) -> QuantizedGrid:
@@ -83,8 +86,9 @@ def _read_bands(reader: StreamReader, shape: Shape, channels: int, dtype: torch.
     for b in range(3):
         if bits[b]:
             scales[b] = _read_scales(reader, channels)
-    _, counts = band_order(*shape, low, mid)
-    symbols = [_read_symbols(reader, n if b else 0, channels, b) for n, b in zip(counts, bits, strict=True)]
+    orders = [order if b else order[:0] for order, b in zip(_radial(*shape, low, mid), bits, strict=True)]
+    found = read_symbols(reader, [len(order) for order in orders], _steps(scales, bits))
+    symbols = [_sorted_back(reader, *args) for args in zip(found, orders, bits, strict=True)]
     return QuantizedGrid(
         shape, (low, mid), (bits[0], bits[1], bits[2]), dc, scales, (symbols[0], symbols[1], symbols[2])
     )
@@ -94,7 +98,7 @@ def _write_integers(writer: StreamWriter, coded: IntegerGrid) -> None:
     writer.header(BITS_HEADER, coded.bits)
     writer.array(coded.means.cpu().numpy())
     _write_scales(writer, coded.scales)
-    _write_symbols(writer, coded.symbols.cpu().numpy())
+    write_symbols(writer, [coded.symbols.cpu().numpy().astype(np.int16)], _steps(coded.scales[None], [coded.bits]))
 
 
 def _read_integers(reader: StreamReader, shape: Shape, channels: int, dtype: torch.dtype) -> IntegerGrid:
@@ -103,7 +107,9 @@ def _read_integers(reader: StreamReader, shape: Shape, channels: int, dtype: tor
         raise reader.corrupt(f"integers of {bits} bits")
     means = _numbers(reader, reader.array(channels, "<f4"))
     scales = _read_scales(reader, channels)
-    return IntegerGrid(shape, bits, means, scales, _read_symbols(reader, shape[0] * shape[1], channels, bits))
+    cells = shape[0] * shape[1]
+    [symbols] = read_symbols(reader, [cells], _steps(scales[None], [bits]))
+    return IntegerGrid(shape, bits, means, scales, _sorted_back(reader, symbols, np.arange(cells), bits))
 
 
 def _write_study(writer: StreamWriter, coded: StudyGrid) -> None:
@@ -161,26 +167,27 @@ def _read_scales(reader: StreamReader, channels: int) -> Tensor:
     return scales
 
 
-def _write_symbols(writer: StreamWriter, symbols: NDArray[Any]) -> None:
-    if symbols.dtype == np.int8:
-        writer.zlib_section(symbols)
-    else:
-        writer.zlib_section((symbols & 0xFF).astype(np.uint8))
-        writer.zlib_section((symbols >> 8).astype(np.int8))
+def _radial(h: int, w: int, low: float, mid: float) -> list[NDArray[np.int64]]:
+    """For each band, the order that sorts its coefficients, which are in raster order, by frequency."""
+    order, counts = band_order(h, w, low, mid)
+    ends = np.cumsum(counts)
+    return [
+        np.argsort(sum(along**2 for along in np.divmod(band, w)), kind="stable")
+        for band in np.split(order[1:], ends[:-1])
+    ]
 
 
-def _read_symbols(reader: StreamReader, n: int, channels: int, bits: int) -> Tensor:
-    if not bits:
-        return torch.empty(0, channels, dtype=symbol_dtype(bits))
-    if bits <= 8:
-        symbols = reader.zlib_section(n * channels, "i1").copy()
-    else:
-        low_bytes = reader.zlib_section(n * channels, "u1")
-        symbols = (reader.zlib_section(n * channels, "i1").astype(np.int16) << 8) | low_bytes
-    # abs() of the most negative integer would be negative again.
-    if symbols.size and (symbols.min() < -highest_symbol(bits) or symbols.max() > highest_symbol(bits)):
+def _steps(scales: Tensor, bits: Sequence[int]) -> list[NDArray[np.float32]]:
+    """What a symbol of 1 stands for in each channel of each band."""
+    return [s.cpu().numpy() / np.float32(max(highest_symbol(b), 1)) for s, b in zip(scales, bits, strict=True)]
+
+
+def _sorted_back(reader: StreamReader, rows: NDArray[np.int16], order: NDArray[np.int64], bits: int) -> Tensor:
+    if rows.size and np.abs(rows).max() > highest_symbol(bits):
         raise reader.corrupt("a symbol is out of range")
-    return torch.from_numpy(symbols.reshape(n, channels))
+    symbols = np.empty_like(rows)
+    symbols[order] = rows
+    return torch.from_numpy(symbols).to(symbol_dtype(bits))
 
 
 @dataclass(frozen=True)
