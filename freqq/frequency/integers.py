@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from freqq.errors import UserError
-from freqq.frequency.quantize import LARGEST, highest_symbol, rounded_up, silent, symbol_dtype
+from freqq.frequency.quantize import LARGEST, highest_symbol, silent, symbol_dtype
+from freqq.frequency.scales import rounded_up
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class IntegerGrid:
     shape : (h, w)
     bits : 2 to 16
     means : float32 [C]
-    scales : float32 [C] that bfloat16 can hold, the largest distance from the mean; 0 where a channel does not vary
+    scales : float32 [C], the largest distance from the mean, rounded up to an eighth of an octave; 0 where a channel
+        does not vary
     symbols : int8 (up to 8 bits) or int16 [h·w, C], -q to q with q = 2^(bits - 1) - 1
     """
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from freqq.errors import UserError
 from freqq.frequency.bands import BANDS, band_order
 from freqq.frequency.dct import dct2, idct2
+from freqq.frequency.scales import rounded_up
 
 MAX_BITS = 16
 CHUNK = 512
@@ -36,7 +37,8 @@ class QuantizedGrid:
     edges : (low, mid), fractions of the grid's highest radial frequency, see `freqq.frequency.bands`
     bits : of the low, middle and high band, each 0 or 2 to 16; 0 drops the band
     dc : float32 [C], the DC coefficients
-    scales : float32 [3, C] that bfloat16 can hold, the largest magnitude of each band; 0 where it is silent or dropped
+    scales : float32 [3, C], the largest magnitude of each band, rounded up to an eighth of an octave (see
+        `freqq.frequency.scales`); 0 where it is silent or dropped
     symbols : for each band int8 (up to 8 bits) or int16 [n, C], -q to q with q = 2^(bits - 1) - 1; n = 0 if dropped
     """
 
@@ -151,8 +153,3 @@ def _scales(peaks: Tensor, dc: Tensor) -> Tensor:
 def silent(peaks: Tensor, dc: Tensor) -> Tensor:
     """Which peaks are no more than the rounding noise beside a channel's mean."""
     return peaks <= torch.clamp(dc.abs() * NOISE, min=TINIEST)
-
-
-def rounded_up(peaks: Tensor) -> Tensor:
-    """Peaks, float32, rounded up to what bfloat16 holds, so that no symbol is out of range."""
-    return ((peaks.view(torch.int32) + 0xFFFF) & ~0xFFFF).view(torch.float32)

@@ -7,10 +7,10 @@ Coding 1, quantized bands:
     2 x 8 bytes   band edges low and mid, float64
     3 x 1 byte    bits of the low, middle and high band
     4 C bytes     DC coefficients, float32
-    2 C bytes     for each band that is not dropped: scales, bfloat16
+    section       for each band that is not dropped: scales [C], 2 bytes each, see `freqq.frequency.scales`
     ...           the symbols [n, C] of all bands as `freqq.tokens.symbols` codes them, each by ascending i² + j²
 
-Coding 2, integers without a transform: 1 byte bits, 4 C bytes means (float32), 2 C bytes scales (bfloat16), and the
+Coding 2, integers without a transform: 1 byte bits, 4 C bytes means (float32), a section of scales [C], and the
 symbols [h·w, C] as one band in raster order.
 
 Coding 3, the study's own arithmetic: 2 x 8 bytes radii, 3 x 1 byte bits, 16 C bytes ranges (float32; lowest and highest
@@ -40,6 +40,7 @@ from freqq.frequency.quantize import (
     restore_grid,
     symbol_dtype,
 )
+from freqq.frequency.scales import from_numbers, to_numbers
 from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.frequency.study import StudyGrid, band_sizes, check_radii, restore_study
 from freqq.tokens.symbols import read_symbols, write_symbols
@@ -156,15 +157,16 @@ def _numbers(reader: StreamReader, values: NDArray[Any]) -> Tensor:
 
 
 def _write_scales(writer: StreamWriter, scales: Tensor) -> None:
-    # The scales are bfloat16 values, so the lower half of their float32 bits is zero.
-    writer.array((scales.cpu().numpy().view(np.uint32) >> 16).astype(np.uint16))
+    numbers = to_numbers(scales.cpu().numpy())
+    writer.zlib_section(np.stack([numbers & 0xFF, numbers >> 8 & 0xFF]).astype(np.uint8), 9)
 
 
 def _read_scales(reader: StreamReader, channels: int) -> Tensor:
-    scales = _numbers(reader, (reader.array(channels, "<u2").astype(np.uint32) << 16).view(np.float32))
-    if bool((scales < 0).any()):
-        raise reader.corrupt("a scale is negative")
-    return scales
+    low, high = reader.zlib_section(2 * channels, "u1").reshape(2, channels).astype(np.uint16)
+    try:
+        return torch.from_numpy(from_numbers((high << 8 | low).view(np.int16)))
+    except ValueError as error:
+        raise reader.corrupt(str(error)) from error
 
 
 def _radial(h: int, w: int, low: float, mid: float) -> list[NDArray[np.int64]]:
