@@ -1,6 +1,7 @@
 """The examples run as they stand."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from freqq.cli.codecs import CODECS as SHORT_NAMES
 from freqq.tokens import COMPRESSORS
 from tests.conftest import needs_tiny
 
@@ -64,3 +66,15 @@ def test_wrong_needle(tmp_path):
     done = subprocess.run(script, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("8 needles, none baseline: ")
+
+
+@needs_tiny
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
+def test_image_codecs(tmp_path):
+    script = [sys.executable, str(EXAMPLES / "image_codecs.py"), "--pages", "1", "--limit", "2", "--out", str(tmp_path)]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    table = done.stdout[done.stdout.index("| codec, level |") :].splitlines()
+    assert {row.split("`")[1] for row in table[2:]} == {"none", *SHORT_NAMES}
+    assert len({row.count("|") for row in table}) == 1

@@ -1,0 +1,125 @@
+"""Every image codec at every level: what it costs on dense pages, and what a reader makes of what is left.
+
+Usage: python examples/image_codecs.py [--pages 20] [--limit 100] [--out image-codecs]
+
+Dense pages show docstrings of scipy's functions in Glyph's look, and tesseract reads them back. The embedded model
+answers questions about its own pages, which are small; how well it still reads letters is told by the character error
+of what it copies, against the nearest message of the chat, so that a wrongly counted request costs nothing. Prints the
+table as Markdown. A stopped run goes on where it was.
+"""
+
+import argparse
+import ast
+import subprocess
+import sys
+from collections import defaultdict
+from itertools import islice
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pyarrow.parquet as pq
+import scipy
+
+import freqq
+from freqq.data.transcribe import grade_transcript
+from freqq.image import ALIASES, CODECS
+from freqq.levels import LEVELS
+from freqq.pages.paint import render_glyph
+from freqq.report.summary import write_summary
+from freqq.runs.directory import RunDirectory
+
+NEEDLES, SEED = 2, 1
+Arm = tuple[str, str]
+
+
+def docstrings() -> str:
+    """What scipy's functions say of themselves: its sentences, without their line breaks."""
+    found = []
+    for path in sorted(Path(scipy.__file__).parent.glob("*/_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found += [" ".join(part.split()) for part in (ast.get_docstring(node) or "").split("\n\n")]
+    return " ".join(part for part in dict.fromkeys(found) if is_prose(part))
+
+
+def is_prose(text: str) -> bool:
+    """Sentences: no list of parameters, no code, few formulas."""
+    plain = sum(c.isalpha() or c in " ,.'-" for c in text)
+    return len(text) > 200 and not any(mark in text for mark in ("`", "_", "--")) and plain > 0.96 * len(text)
+
+
+def run(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "freqq", *arguments], check=True)
+
+
+def dense(out: Path, pages: int) -> dict[Arm, list[dict[str, Any]]]:
+    """The rows of each codec and level on dense pages."""
+    text = docstrings()
+    shown = sum(len(page.text) + 1 for page in islice(render_glyph(text), pages))
+    (out / "text.txt").write_text(text[:shown].strip(), encoding="utf-8")
+    run("render", str(out / "text.txt"), "--out", str(out / "pages"))
+    run("compress-image", str(out / "pages"), "--codec", "all", "--level", "all", "--ocr", "--out", str(out / "dense"))
+    rows = defaultdict(list)
+    for row in pq.read_table(out / "dense" / "pages.parquet").to_pylist():
+        rows[row["codec"], row["level"]].append(row)
+    return rows
+
+
+def answers(out: Path, limit: int) -> tuple[dict[Arm, dict[str, Any]], dict[Arm, list[float]]]:
+    """Of each codec and level: the summary of its answers, and the character errors of its copies."""
+    methods = [part for name in CODECS if name not in ALIASES for part in ("--method", name)]
+    where = out / "run"
+    run(
+        "eval", *methods, "--level", "all", "--needle", str(NEEDLES), "--limit", str(limit), "--seed", str(SEED),
+        "--out", str(where),
+    )  # fmt: skip
+    rows = RunDirectory(where).read()
+    groups = {(g["method"], g["level"]): g for g in write_summary(where, rows)["groups"]}
+    samples = {s.id: s for s in freqq.mini(needles=NEEDLES, limit=limit, seed=SEED)}
+    errors = defaultdict(list)
+    for row in rows:
+        sample = samples[row.sample_id]
+        copied = row.response.removeprefix(sample.prefix)
+        said = [turn.text for turn in sample.turns if turn.role == "assistant"]
+        errors[row.method, row.level].append(min(grade_transcript(copied, text).cer for text in said))
+    return groups, errors
+
+
+def score(group: dict[str, Any]) -> str:
+    text = f"{group['score']['mean']:.3f} / {group['exact']:.3f}"
+    if group["difference"] is not None:
+        text += "<br>{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**group["difference"])
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=int, default=20)
+    parser.add_argument("--limit", type=int, default=100)
+    parser.add_argument("--out", type=Path, default=Path("image-codecs"))
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    pages = dense(given.out, given.pages)
+    groups, errors = answers(given.out, given.limit)
+    print(
+        "| codec, level | bytes | PSNR | CER | words | encode, decode | tokens | `mini`: bytes, CER | score / exact |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    methods = {name.removeprefix("image-"): name for name in ("none", *CODECS)} | {"dct": "image"}
+    order = list(methods)
+    for (codec, level), rows in sorted(pages.items(), key=lambda i: (order.index(i[0][0]), LEVELS.index(i[0][1]))):
+        arm = methods[codec], level
+        psnr = mean(r["psnr"] for r in rows)
+        print(
+            f"| `{codec}`, {level} | {mean(r['stream_bytes'] for r in rows):,.0f} "
+            f"| {'lossless' if psnr == float('inf') else f'{psnr:.1f} dB'} "
+            f"| {mean(r['cer'] for r in rows):.4f} | {mean(r['word_recall'] for r in rows):.4f} "
+            f"| {mean(r['encode_ms'] for r in rows):.0f}, {mean(r['decode_ms'] for r in rows):.0f} ms "
+            f"| {mean(r['vision_tokens'] for r in rows):,.0f} "
+            f"| {groups[arm]['image_bytes']:,.0f}, {mean(errors[arm]):.4f} | {score(groups[arm])} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
