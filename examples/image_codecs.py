@@ -36,7 +36,9 @@ Arm = tuple[str, str]
 def docstrings() -> str:
     """What scipy's functions say of themselves: its sentences, without their line breaks."""
     found = []
-    for path in sorted(Path(scipy.__file__).parent.glob("*/_*.py")):
+    for path in sorted(Path(scipy.__file__).parent.rglob("*.py")):
+        if "tests" in path.parts:
+            continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 found += [" ".join(part.split()) for part in (ast.get_docstring(node) or "").split("\n\n")]
@@ -46,7 +48,7 @@ def docstrings() -> str:
 def is_prose(text: str) -> bool:
     """Sentences: no list of parameters, no code, few formulas."""
     plain = sum(c.isalpha() or c in " ,.'-" for c in text)
-    return len(text) > 200 and not any(mark in text for mark in ("`", "_", "--")) and plain > 0.96 * len(text)
+    return len(text) > 120 and not any(mark in text for mark in ("`", "_", "--")) and plain > 0.96 * len(text)
 
 
 def run(*arguments: str) -> None:
