@@ -11,6 +11,7 @@ import pytest
 
 from freqq.cli.codecs import CODECS as SHORT_NAMES
 from freqq.tokens import COMPRESSORS
+from freqq.tokens.base import Cutter
 from tests.conftest import needs_tiny
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -78,3 +79,16 @@ def test_image_codecs(tmp_path):
     table = done.stdout[done.stdout.index("| codec, level |") :].splitlines()
     assert {row.split("`")[1] for row in table[2:]} == {"none", *SHORT_NAMES}
     assert len({row.count("|") for row in table}) == 1
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_largest_cut(tmp_path):
+    script = [sys.executable, str(EXAMPLES / "largest_cut.py"), "--limit", "2", "--out", str(tmp_path)]
+    script += ["--fractions", "0.95", "0.9"]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = done.stdout.splitlines()[2:]
+    assert {row.split("`")[1] for row in rows} == {n for n, cls in COMPRESSORS.items() if issubclass(cls, Cutter)}
+    pooled = next(row for row in rows if "token-pool" in row)
+    assert "none of those tried | 0.95: -" in pooled  # means of neighbours cannot be read at any fraction
