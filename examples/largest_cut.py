@@ -1,6 +1,6 @@
 """How many vision tokens each method can drop before the score falls by more than 0.02.
 
-Usage: python examples/largest_cut.py [--limit 200] [--needle 2] [--seed 1] [--fractions 0.9 0.5 ...] [--out runs/largest-cut]
+Usage: python examples/largest_cut.py [--limit 200] [--needle 2] [--seed 1] [--fractions 0.9 0.5 ...] [--out DIR]
 
 Tries ever smaller fractions of the tokens, each time with the methods that have stayed within 0.02 of no compression
 so far, all on the same samples. Prints the last fraction within, its difference with a 95 % interval, and the first
