@@ -20,6 +20,15 @@ Texts = Annotated[
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The codebook, a .safetensors file.")]
 Size = Annotated[int, typer.Option(min=2, max=65534, help="Most patterns.")]
 Width = Annotated[int, typer.Option(min=1, max=64, help="Width of a block in pixels.")]
+SIZE, WIDTH = 20480, 3
+Tokens = Annotated[bool, typer.Option("--tokens", help="Learn a model's vision tokens, for token-vq.")]
+PAGES = 600
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", metavar="N", min=1, help=f"Most pages to learn from; {PAGES} with --tokens.", show_default=False
+    ),
+]
 
 
 @app.callback()
@@ -34,29 +43,50 @@ def train(
     config: o.Config = None,
     dpi: o.Dpi = None,
     font: o.Font = None,
-    size: Size = 20480,
-    width: Width = 3,
+    size: Size = SIZE,
+    width: Width = WIDTH,
+    tokens: Tokens = False,
+    model: o.Model = "tiny",
+    limit: Limit = None,
 ) -> None:
-    """Learn a codebook for one look of pages: its font, size and line height.
+    """Learn a codebook for one look of pages (its font, size and line height), or for the tokens of a model.
 
-    The file is found by codecs in the folder that the environment variable FREQQ_CODEBOOKS names.
+    The file is found in the folder that the environment variable FREQQ_CODEBOOKS names.
+
+    The embedded model learns from pages of its own training unless texts are given.
 
     Example: freqq codebook train --font Verdana.ttf --out codebooks/verdana.safetensors
+
+    Example: freqq codebook train --tokens --out codebooks/tiny.safetensors
     """
+    from itertools import islice
+
     from freqq.cli.progress import counted
+    from freqq.cli.token_codebook import train_tokens
     from freqq.data.load import load
     from freqq.data.pythontext import python_texts
     from freqq.data.sample import context
+    from freqq.errors import UserError
     from freqq.files import check_writable, write_whole
     from freqq.image.codebook_training import line_pitch, text_pages
     from freqq.image.codebook_training import train as learn
     from freqq.runs.rendering import Rendering
 
+    if not tokens and model != "tiny":
+        raise UserError(f"--model {model}: only the codebooks of tokens are a model's; add --tokens")
+    if tokens and (size, width) != (SIZE, WIDTH):
+        raise UserError("--size and --width are of blocks of pixels: leave them out with --tokens")
+    own = tokens and model == "tiny" and not texts
+    if own and (config, font, dpi) != (None, None, None):
+        raise UserError("the embedded model's pages have a look of their own: leave out --config, --font and --dpi")
     looks = Rendering.read(config, font, dpi).config
+    given = (context(sample) for path in texts or () for sample in load(str(path)).samples())
+    pages = islice(text_pages(given if texts else python_texts(), looks), limit)
+    if tokens:
+        train_tokens(None if own else pages, model, limit or PAGES, out)
+        return
     pitch = line_pitch(looks)
     check_writable(out.parent)
-    given = (context(sample) for path in texts or () for sample in load(str(path)).samples())
-    pages = text_pages(given if texts else python_texts(), looks)
     book = learn(counted(pages, None, "rendering"), pitch, width, size)
     write_whole(out, lambda path: path.write_bytes(book.file))
     kind = f"{len(book.patterns):,} patterns of {pitch} x {width} pixels"
@@ -68,9 +98,13 @@ def show() -> None:
     """Which codebooks are found."""
     from freqq.cli.files_table import show
     from freqq.image.codebooks import codebooks
+    from freqq.tokens.codebooks import token_codebooks
 
     rows = [
-        (book.id.hex(), "{} x {}".format(*book.patterns.block), f"{len(book.patterns):,}", f"{len(book.file):,}")
+        (book.id.hex(), "{} x {} pixels".format(*book.patterns.block), f"{len(book.patterns):,}", f"{len(book.file):,}")
         for book in codebooks()
+    ] + [
+        (book.id.hex(), f"{book.channels} channels", f"{len(book.arrays['frequencies']):,}", f"{len(book.file):,}")
+        for book in token_codebooks()
     ]
-    show("Codebooks", ("id", "block", "patterns", "bytes"), rows, "streams name their codebook by its id")
+    show("Codebooks", ("id", "of", "patterns", "bytes"), rows, "streams name their codebook by its id")

@@ -148,10 +148,12 @@ def decode(
     states: NDArray[np.uint32],
     steps: int,
     escaped: NDArray[np.int64],
+    contexts: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64] | None:
     """The symbols [rows, steps] of a message and what escaped in it (as `Automaton.walk` gives it).
 
-    An escaped symbol s is told as -1 - s. None if the words are not those of a message.
+    An escaped symbol s is told as -1 - s. None if the words are not those of a message. With `contexts` [rows, steps]
+    the state before each symbol is given by its place, and not by the symbols before it.
     """
     state = states.astype(np.int64)
     if (state < LOWEST).any():
@@ -162,6 +164,8 @@ def decode(
     word = free = 0
     context = np.zeros(len(state), np.int64)
     for step in range(steps):
+        if contexts is not None:
+            context = contexts[:, step]
         slot = state & masks[context]
         entry = source.slots[source.slot_starts[context] + slot].astype(np.int64)
         state = source.frequencies[entry] * (state >> source.bits[context]) + slot - source.below[entry]

@@ -1,6 +1,5 @@
 """A codebook of block patterns, and what usually follows what: the shared knowledge of vector-quantized streams."""
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,16 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from freqq.errors import UserError
 from freqq.frequency.ans import ESCAPE, MOST_BITS, Automaton
+from freqq.frequency.codebook_files import codebook_id, read_arrays
 from freqq.frequency.markov import Contexts, independent
 from freqq.frequency.patterns import Patterns
 
-ID_BYTES = 8
-MOST_FILE_BYTES = 1 << 26
 MOST_SIDE = 64
 DTYPES = {
     "patterns": "uint8", "neighbours": "uint16", "distances": "float16", "pairs": "uint16", "starts": "int32",
@@ -64,8 +61,8 @@ class Codebook:
 
     @cached_property
     def id(self) -> bytes:
-        """The first bytes of the SHA-256 of its file; streams name it so."""
-        return hashlib.sha256(self.file).digest()[:ID_BYTES]
+        """What streams call it."""
+        return codebook_id(self.file)
 
     @cached_property
     def escaped(self) -> Automaton:
@@ -81,15 +78,7 @@ def read_codebook(path: Path) -> Codebook:
     UserError
         If it cannot be read, or is no codebook.
     """
-    try:
-        if path.stat().st_size > MOST_FILE_BYTES:
-            raise UserError(f"{path} is too large for a codebook")
-        data = path.read_bytes()
-        arrays = load(data)
-    except OSError as error:
-        raise UserError(f"the codebook {path} cannot be read: {error.strerror}") from error
-    except (SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is no codebook: {error}") from error
+    data, arrays = read_arrays(path)
     reason = _fault(arrays)
     if reason:
         raise UserError(f"{path} is no codebook: {reason}")

@@ -1,6 +1,5 @@
 """Which codebooks there are, and which of them fits a page."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -9,20 +8,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from freqq.errors import UserError
 from freqq.frequency.codebook import Codebook, read_codebook
+from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files
 from freqq.image.strips import WHITE, Strips, darkest_gap
 
+__all__ = ["ELSEWHERE", "Fit", "MissingCodebook", "best_fit", "codebooks", "with_id"]
+
 SHIPPED = Path(__file__).parent / "codebooks"
-ELSEWHERE = "FREQQ_CODEBOOKS"
-"""Environment variable: a folder of further codebooks."""
 
 TRIED_STRIPS, ENOUGH = 8, 0.9
 """Strips that are looked at to see whether a codebook fits, and what share of their blocks ends the search."""
-
-
-class MissingCodebook(UserError):
-    """The codebook that a stream names is not here."""
 
 
 @cache
@@ -32,10 +27,7 @@ def _load(path: Path) -> Codebook:
 
 def codebooks() -> Iterator[Codebook]:
     """All codebooks: those of the folder that `ELSEWHERE` names, and the shipped ones."""
-    folders = [Path(os.environ[ELSEWHERE])] if os.environ.get(ELSEWHERE) else []
-    for folder in [*folders, SHIPPED]:
-        for path in sorted(folder.glob("*.safetensors")):
-            yield _load(path)
+    return map(_load, codebook_files(SHIPPED, "patterns"))
 
 
 def with_id(name: bytes) -> Codebook:
@@ -49,9 +41,7 @@ def with_id(name: bytes) -> Codebook:
     for book in codebooks():
         if book.id == name:
             return book
-    raise MissingCodebook(
-        f"this stream needs the codebook {name.hex()}, which is not here: set {ELSEWHERE} to the folder that holds it"
-    )
+    raise MissingCodebook(name)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from freqq.errors import UserError
 from freqq.frequency import ans
-from freqq.frequency.codebook import ID_BYTES, Codebook
+from freqq.frequency.codebook import Codebook
+from freqq.frequency.codebook_files import ID_BYTES
 from freqq.frequency.stream import StreamReader
 from freqq.image import container
 from freqq.image.base import ImageCodec

@@ -15,6 +15,7 @@ from freqq.tokens.prune import Prune
 from freqq.tokens.quantize import Quantize
 from freqq.tokens.random import Random
 from freqq.tokens.stratified import Stratified
+from freqq.tokens.vq import VectorQuantization
 
 COMPRESSORS: dict[str, type[TokenCompressor]] = {
     "token": Quantize,
@@ -29,6 +30,7 @@ COMPRESSORS: dict[str, type[TokenCompressor]] = {
     "token-int8": Int8,
     "token-int4": Int4,
     "token-original": Original,
+    "token-vq": VectorQuantization,
 }
 
 ALIASES = {"token-quantize": "token"}

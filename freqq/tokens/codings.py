@@ -16,6 +16,8 @@ symbols [h·w, C] as one band in raster order.
 Coding 3, the study's own arithmetic: 2 x 8 bytes radii, 3 x 1 byte bits, 16 C bytes ranges (float32; lowest and highest
 real part, then imaginary part), and for each band that is not dropped its symbols, real parts then imaginary parts, up
 to 8 bits one zlib section of uint8, over 8 bits one of the low bytes and one of the high bytes.
+
+Coding 4, names of codewords: see `freqq.tokens.vector_coding`.
 """
 
 import struct
@@ -43,12 +45,14 @@ from freqq.frequency.quantize import (
 from freqq.frequency.scales import from_numbers, to_numbers
 from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.frequency.study import StudyGrid, band_sizes, check_radii, restore_study
+from freqq.frequency.vectors import VectorGrid, restore_vectors
 from freqq.tokens.symbols import read_symbols, write_symbols
+from freqq.tokens.vector_coding import read_vectors, write_vectors
 
-Coded: TypeAlias = Tensor | QuantizedGrid | IntegerGrid | StudyGrid
+Coded: TypeAlias = Tensor | QuantizedGrid | IntegerGrid | StudyGrid | VectorGrid
 Shape: TypeAlias = tuple[int, int]
 
-PLAIN, BANDS, INTEGERS, STUDY = range(4)
+PLAIN, BANDS, INTEGERS, STUDY, VECTORS = range(5)
 BANDS_HEADER = struct.Struct("<dd3B")
 BITS_HEADER = struct.Struct("<B")
 
@@ -207,6 +211,7 @@ CODINGS = {
     BANDS: Coding(QuantizedGrid, _write_bands, _read_bands, restore_grid),
     INTEGERS: Coding(IntegerGrid, _write_integers, _read_integers, restore_integers),
     STUDY: Coding(StudyGrid, _write_study, _read_study, restore_study),
+    VECTORS: Coding(VectorGrid, write_vectors, read_vectors, restore_vectors),
 }
 
 

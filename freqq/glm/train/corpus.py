@@ -201,7 +201,7 @@ def build_batch(
         torch.zeros(size, questions, dtype=torch.long),
     )
     for b in range(size):
-        sheet, style = _some_sheet(rng, shape, most, repeats)
+        sheet, style = some_sheet(rng, shape, most, repeats)
         places: list[dict[int, int]] = [{} for _ in sheet.messages]
         for p, lines in enumerate(sheet.pages):
             batch.pixels[b, p] = torch.from_numpy(draw(tuple(lines), style).pixels)
@@ -222,7 +222,8 @@ def build_batch(
     return batch
 
 
-def _some_sheet(rng: random.Random, shape: Shape, most: int, repeats: tuple[int, ...]) -> tuple[Sheet, Style]:
+def some_sheet(rng: random.Random, shape: Shape, most: int, repeats: tuple[int, ...]) -> tuple[Sheet, Style]:
+    """A chat and the style in which it fills pages of a size; one time in ten the last page is left empty."""
     while True:
         style = random_style(rng, shape)
         sheet = fill(rng, shape, style, most, repeats)

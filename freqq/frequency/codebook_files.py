@@ -1,0 +1,80 @@
+"""Where codebooks are, and reading their files without trusting them."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load
+
+from freqq.errors import UserError
+
+ELSEWHERE = "FREQQ_CODEBOOKS"
+"""Environment variable: a folder of further codebooks."""
+
+ID_BYTES = 8
+MOST_FILE_BYTES = 1 << 27
+
+
+class MissingCodebook(UserError):
+    """The codebook that a stream names is not here."""
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(
+            f"this stream needs the codebook {name.hex()}, which is not here: set {ELSEWHERE} to the folder that "
+            "holds it"
+        )
+
+
+def codebook_id(file: bytes) -> bytes:
+    """The first bytes of the SHA-256 of a codebook's file; streams name it so."""
+    return hashlib.sha256(file).digest()[:ID_BYTES]
+
+
+def codebook_files(shipped: Path, mark: str) -> Iterator[Path]:
+    """The files of one kind of codebook, those of the folder that `ELSEWHERE` names first.
+
+    Parameters
+    ----------
+    shipped : Path
+        The folder of those that come with the package.
+    mark : str
+        The array by which this kind is known. A file that cannot be looked into is given, too: reading it tells why.
+    """
+    folders = [Path(os.environ[ELSEWHERE])] if os.environ.get(ELSEWHERE) else []
+    for folder in [*folders, shipped]:
+        for path in sorted(folder.glob("*.safetensors")):
+            if mark in _names(path, mark):
+                yield path
+
+
+@cache
+def _names(path: Path, unknown: str) -> list[str]:
+    try:
+        with safe_open(path, "np") as file:
+            return list(file.keys())
+    except (OSError, SafetensorError):
+        return [unknown]
+
+
+def read_arrays(path: Path) -> tuple[bytes, dict[str, NDArray[Any]]]:
+    """A codebook's file and the arrays in it, whatever they are.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or is no safetensors file of a codebook's size.
+    """
+    try:
+        if path.stat().st_size > MOST_FILE_BYTES:
+            raise UserError(f"{path} is too large for a codebook")
+        data = path.read_bytes()
+        return data, load(data)
+    except OSError as error:
+        raise UserError(f"the codebook {path} cannot be read: {error.strerror}") from error
+    except (SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is no codebook: {error}") from error

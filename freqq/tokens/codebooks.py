@@ -1,0 +1,74 @@
+"""Which codebooks of tokens there are, and which of them fits a page."""
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor
+
+from freqq.errors import UserError
+from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files
+from freqq.frequency.token_codebook import MARK, TokenCodebook, read_token_codebook
+
+SHIPPED = Path(__file__).parent / "codebooks"
+
+STRANGE = 300.0
+"""Energy along a codebook's axes, in its variances, from which on tokens are not of its model.
+
+The tokens that a codebook was made for have 1 on average. Those of another model are not correlated as its are, so
+they have energy along axes on which its own have next to none. With the shipped codebook, pages of `mini` have at most
+2, what extreme cuts leave of them at most 6, images of noise and gradients 19 to 86, and pages as untrained models see
+them 960 and more.
+"""
+
+
+@cache
+def _load(path: Path) -> TokenCodebook:
+    return read_token_codebook(path)
+
+
+def token_codebooks() -> Iterator[TokenCodebook]:
+    """All codebooks: those of the folder that `ELSEWHERE` names, and the shipped ones."""
+    return map(_load, codebook_files(SHIPPED, MARK))
+
+
+def token_codebook(name: bytes) -> TokenCodebook:
+    """The codebook that a stream names.
+
+    Raises
+    ------
+    MissingCodebook
+        If it is not there.
+    """
+    for book in token_codebooks():
+        if book.id == name:
+            return book
+    raise MissingCodebook(name)
+
+
+def fitting_codebook(grid: Tensor) -> TokenCodebook:
+    """The codebook that was made for the model of a grid [h, w, C], as far as the grid tells.
+
+    It has as many channels, and of those the one along whose axes the grid's tokens have the least unexpected energy.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    channels = grid.shape[2]
+    made = {strangeness(grid, book): book for book in token_codebooks() if book.channels == channels}
+    if not made or not min(made) <= STRANGE:  # also if it is NaN
+        raise UserError(
+            f"no codebook fits these tokens of {channels} channels, so they are of another model or of a very unusual "
+            f"page: run 'freqq codebook train --tokens --model MODEL' and set {ELSEWHERE} to the folder of its file"
+        )
+    return made[min(made)]
+
+
+def strangeness(grid: Tensor, book: TokenCodebook) -> float:
+    """Mean energy of a grid's tokens along a codebook's axes, in the codebook's variances."""
+    means, deviations, rotation = (t.to(grid.device) for t in book.tensors)
+    variances = grid.new_tensor(book.arrays["variances"], dtype=rotation.dtype)
+    along = ((grid.float() - means) / deviations) @ rotation.T
+    return float((along.square() / variances).mean())

@@ -1,0 +1,357 @@
+"""Vector quantization of tokens: its codebook, its stream, and what it refuses."""
+
+import zlib
+from contextlib import suppress
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+from typer.testing import CliRunner
+
+from freqq.cli.app import app
+from freqq.data.mini import HELD_OUT_PAIRS, is_held_out, mini
+from freqq.errors import UserError
+from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook
+from freqq.frequency.stream import FRAME, CorruptStream
+from freqq.frequency.token_codebook import RATES, TokenCodebook, read_token_codebook
+from freqq.frequency.vectors import VectorGrid, quantize_vectors, restore_vectors
+from freqq.glm.load import load_reader
+from freqq.glm.train.architecture import build_config, build_model
+from freqq.glm.train.pages import training_pages, training_sheets
+from freqq.levels import LEVELS
+from freqq.runs.rendering import Rendering
+from freqq.tokens import codebooks, container
+from freqq.tokens.codebook_training import principal_axes, train
+from freqq.tokens.measures import fidelity
+from freqq.tokens.prune import Prune
+from freqq.tokens.quantize import Quantize
+from freqq.tokens.vq import VectorQuantization
+from tests.conftest import needs_tiny
+from tests.tokens.conftest import CHANNELS, training_grids
+
+sides = st.integers(1, 20)
+
+
+def grid_of(h, w, seed=1, channels=CHANNELS, dtype=torch.float32):
+    return torch.randn(h, w, channels, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+GRID = grid_of(6, 5)
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return VectorQuantization.at("mild").encode(GRID)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sides, sides, st.sampled_from(LEVELS[1:]), st.integers(0, 1000),
+       st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))  # fmt: skip
+def test_the_stream_alone_gives_the_same_features_bit_for_bit(h, w, level, seed, dtype):
+    compressed = VectorQuantization.at(level).compress(grid_of(h, w, seed, dtype=dtype))
+    decoded = container.decode(compressed.payload)
+    assert torch.equal(decoded.features, compressed.features)
+    assert (decoded.features.dtype, decoded.shape) == (dtype, (h, w))
+
+
+def test_each_level_loses_more_and_stores_less():
+    grid = grid_of(30, 21)
+    compressed = [VectorQuantization.at(level).compress(grid) for level in LEVELS[1:]]
+    errors = [fidelity(grid, c.arranged).whitened_error for c in compressed]
+    sizes = [len(c.payload) for c in compressed]
+    assert errors == sorted(errors)
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_mean_is_within_half_a_step_on_every_axis_that_is_coded(book):
+    grid = grid_of(9, 7) * 3
+    for number in range(1, RATES + 1):
+        coded = quantize_vectors(grid, book, number)
+        _, deviations, rotation = book.tensors
+        off = (restore_vectors(coded) - grid).mean((0, 1)) / deviations @ rotation.T * (9 * 7) ** 0.5
+        steps = book.rates[number - 1].dc_steps
+        # The rotation is stored in half precision, so its axes are orthogonal to three digits.
+        assert bool((off[: len(steps)].abs() <= 0.5 * steps + 0.02).all())
+
+
+def test_a_flat_page_stays_flat():
+    features = VectorQuantization.at("extreme").compress(grid_of(1, 1).expand(7, 5, -1)).features
+    torch.testing.assert_close(features, features[:1].expand(35, -1), atol=1e-5, rtol=1e-5)
+
+
+def test_a_page_of_codewords_comes_back_as_it_is(book):
+    """What a grid was restored from is what it is coded as, where no neighbouring word is cheaper."""
+    coded = quantize_vectors(grid_of(12, 9), book, RATES)
+    again = quantize_vectors(restore_vectors(coded), book, RATES)
+    same = sum(int((a == b).sum()) for a, b in zip(coded.symbols, again.symbols, strict=True))
+    assert same > 0.95 * sum(part.numel() for part in coded.symbols)
+    assert torch.equal(coded.dc, again.dc)
+
+
+@pytest.mark.parametrize("scale", [40.0, 1000.0])
+def test_a_mean_far_off_costs_bytes_and_no_accuracy(book, scale):
+    grid = grid_of(4, 4)
+    grid = grid + scale * torch.ones(CHANNELS)
+    coded = quantize_vectors(grid, book, RATES)
+    assert int(coded.dc.abs().max()) > 127
+    page = container.decode(container.write_coded(coded, container.CompressedGrid(grid.flatten(0, 1), (4, 4))))
+    assert (page.features.mean(0) - grid.mean((0, 1))).abs().max() < 0.01 * scale
+
+
+def test_correlated_channels_cost_less_than_one_by_one():
+    """The same energy in a tenth of the directions: the codebook knows them, a scale for each channel does not."""
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(6, 60, generator=generator)
+    grids = [torch.randn(9, 8, 6, generator=generator) @ mixing for _ in range(30)]
+    book = train(grids[:-1])
+    coded = quantize_vectors(grids[-1], book, 3)
+    restored = restore_vectors(coded)
+    size = len(container.write_coded(coded, container.CompressedGrid(restored.flatten(0, 1), (9, 8))))
+    scalar = Quantize(bits=(4, 4, 4)).compress(grids[-1])
+    assert fidelity(grids[-1], restored).whitened_cosine > fidelity(grids[-1], scalar.arranged).whitened_cosine
+    assert 3 * size < len(scalar.payload)
+
+
+def test_axes_are_orthonormal_and_sorted():
+    tokens = torch.randn(500, 10, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 11)
+    axes, variances = principal_axes(tokens)
+    torch.testing.assert_close(axes @ axes.T, torch.eye(10), atol=1e-5, rtol=0)
+    assert variances.tolist() == sorted(variances.tolist(), reverse=True)
+    torch.testing.assert_close((tokens @ axes.T).square().mean(0), variances, rtol=1e-4, atol=0)
+
+
+def test_training_is_deterministic_and_depends_on_its_grids(book):
+    assert train(training_grids()).file == book.file
+    assert train(training_grids(1)).id != book.id
+
+
+def test_too_few_tokens_are_refused():
+    for grids in ([], [grid_of(3, 4)]):
+        with pytest.raises(UserError, match="too few for a codebook"):
+            train(grids)
+    with pytest.raises(UserError, match="NaN or infinity"):
+        train([*training_grids(), torch.full((2, 2, CHANNELS), float("nan"))])
+
+
+def test_training_pages_share_nothing_with_evaluation():
+    """No held-out pair is on a page, no answer belongs to evaluation, and each page is the sheet's."""
+    sheets = list(islice(training_sheets(), 300))
+    exchanges = [exchange for sheet, _ in sheets for exchange in sheet.chat]
+    assert len(exchanges) > 1000
+    assert not {e.pair for e in exchanges} & set(HELD_OUT_PAIRS)
+    assert not any(is_held_out(e.answer) for e in exchanges)
+    pages = list(islice(training_pages(), 30))
+    assert [p.sha256 for p in islice(training_pages(), 30)] == [p.sha256 for p in pages]
+    shown = [line for sheet, _ in sheets for lines in sheet.pages[:] for line in lines]
+    assert {line.text for page in pages for line in page.lines} <= {line.text for line in shown}
+
+
+# Streams
+
+
+def signed(body):
+    return FRAME.pack(container.MAGIC, container.VERSION, zlib.crc32(body)) + body
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_damage_is_refused(stream, data):
+    at = data.draw(st.integers(0, len(stream) - 1))
+    damaged = bytearray(stream)
+    damaged[at] ^= data.draw(st.integers(1, 255))
+    for bad in (bytes(damaged), stream[:at]):
+        with pytest.raises(CorruptStream):
+            container.decode(bad)
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_damage_under_a_good_checksum_is_refused_or_harmless(stream, data):
+    body = bytearray(stream[FRAME.size :])
+    at = data.draw(st.integers(0, len(body) - 1))
+    body[at] ^= data.draw(st.integers(1, 255))
+    with suppress(CorruptStream, MissingCodebook):
+        assert container.decode(signed(bytes(body))).features.numel() <= 100 * GRID.numel()
+
+
+def test_a_stream_whose_codebook_is_not_here_says_so(stream, tmp_path, monkeypatch):
+    monkeypatch.setenv(ELSEWHERE, str(tmp_path))
+    with pytest.raises(MissingCodebook, match=ELSEWHERE):
+        container.decode(stream)
+
+
+def test_tokens_that_no_codebook_fits_are_refused(book, monkeypatch):
+    method = VectorQuantization.at("mild")
+    with pytest.raises(UserError, match="codebook train --tokens --model MODEL"):
+        method.compress(grid_of(4, 4, channels=CHANNELS + 1))
+    with pytest.raises(UserError, match="no codebook fits these tokens of 12 channels"):
+        method.compress(GRID + 1e4)
+    with pytest.raises(UserError, match="no codebook fits"):
+        method.compress(torch.full((2, 2, CHANNELS), 3e38))
+
+
+def test_of_two_codebooks_the_one_of_the_model_is_taken(book, book_folder, tmp_path, monkeypatch):
+    other = train([5 * grid + 7 for grid in training_grids()])
+    (tmp_path / "a.safetensors").write_bytes(other.file)
+    (tmp_path / "b.safetensors").write_bytes(book.file)
+    monkeypatch.setenv(ELSEWHERE, str(tmp_path))
+    assert codebooks.fitting_codebook(GRID).id == book.id
+    assert codebooks.fitting_codebook(5 * GRID + 7).id == other.id
+    assert codebooks.token_codebook(other.id).file == other.file
+
+
+@pytest.mark.parametrize("rate", [0, 5, -1])
+def test_rates_that_no_codebook_has_are_refused(rate):
+    with pytest.raises(UserError, match=r"the rates 1 \(coarsest\) to 4"):
+        VectorQuantization(rate=rate)
+
+
+# Files
+
+
+def test_a_file_is_read_back(book, book_folder):
+    read = read_token_codebook(book_folder / "random.safetensors")
+    assert (read.id, read.channels, read.edges) == (book.id, CHANNELS, book.edges)
+    assert TokenCodebook(read.arrays).file == book.file
+    for number in range(1, RATES + 1):
+        ours, theirs = (quantize_vectors(GRID, b, number) for b in (book, read))
+        assert isinstance(ours, VectorGrid)
+        assert torch.equal(restore_vectors(ours), restore_vectors(theirs))
+
+
+def _set(name, index, value):
+    def change(arrays):
+        arrays[name] = arrays[name].copy()
+        arrays[name][index] = value
+        return arrays
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda a: {n: v for n, v in a.items() if n != "words"}, "no words of type float16"),
+        (lambda a: a | {"sizes": a["sizes"].astype(np.int32)}, "no sizes of type uint16"),
+        (_set("means", 3, np.nan), "means are not all numbers"),
+        (lambda a: a | {"rotation": a["rotation"][:, :-1]}, "rotation"),
+        (lambda a: a | {"rotation": a["rotation"].ravel()}, "rotation is out of bounds"),
+        (lambda a: a | {"means": a["means"][:-1]}, "statistics do not fit"),
+        (_set("deviations", 0, 0), "deviations are out of bounds"),
+        (_set("variances", 0, 0), "deviations are out of bounds"),
+        (_set("edges", 0, 0.9), "band edges"),
+        (_set("distortions", 2, -1), "distortions"),
+        (lambda a: a | {"dc_steps": a["dc_steps"][:3]}, "DC does not fit"),
+        (_set("dc_steps", (1, 0), 0), "DC is out of bounds"),
+        (_set("dc_tables", (1, 0), 16), "DC is out of bounds"),
+        (_set("groups", (0, 0), 60_000), "groups do not fit"),
+        (_set("widths", 0, 0), "groups are out of bounds"),
+        (_set("sizes", 0, 257), "groups are out of bounds"),
+        (_set("widths", 0, 200), "more axes"),
+        (lambda a: a | {"words": a["words"][:-1]}, "words do not fit"),
+        (_set("frequencies", 0, 0), "frequencies are out of bounds"),
+        (_set("dc_frequencies", (0, 0), 9), "frequencies are out of bounds"),
+    ],
+)
+def test_a_file_that_lies_is_refused(change, message, book, tmp_path):
+    path = tmp_path / "book.safetensors"
+    path.write_bytes(save({n: np.ascontiguousarray(v) for n, v in change(load(book.file)).items()}))
+    with pytest.raises(UserError, match=message):
+        read_token_codebook(path)
+
+
+# What is shipped, and the command that made it
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["codebook", *map(str, arguments)])
+
+
+@needs_tiny
+def test_the_command_trains_for_the_embedded_model(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        result = run("train", "--tokens", "--limit", 12, "--out", tmp_path / f"{name}.safetensors")
+        assert result.exit_code == 0, result.output
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+    assert "256 channels of tiny" in result.output
+    monkeypatch.setenv(ELSEWHERE, str(tmp_path))
+    listed = run("list").output
+    assert read_token_codebook(tmp_path / "a.safetensors").id.hex() in listed
+    assert "10 x 3 pixels" in listed
+
+
+@pytest.fixture(scope="module")
+def tiny_grids():
+    """Held-out pages as the embedded model sees them."""
+    reader = load_reader("tiny")
+    return [
+        grid
+        for sample in mini(2, limit=6, seed=7)
+        for grid in reader.see(list(Rendering.read(None, None, None).pages(sample)))
+    ]
+
+
+@needs_tiny
+def test_the_shipped_codebook_beats_a_scale_for_each_channel(tiny_grids):
+    """At every level closer to the original than `token` at a third of its bytes or fewer; one codebook fits all."""
+    for level, at_least in (("ultra_mild", 0.99), ("mild", 0.98), ("aggressive", 0.8), ("extreme", 0.6)):
+        for grid in tiny_grids:
+            codebook, scalar = (cls.at(level).compress(grid) for cls in (VectorQuantization, Quantize))
+            assert 3 * len(codebook.payload) < len(scalar.payload)
+            assert fidelity(grid, codebook.arranged).whitened_cosine > at_least
+    for grid in tiny_grids:
+        scalar = Quantize(bits=(4, 4, 4)).compress(grid)
+        codebook = VectorQuantization.at("ultra_mild").compress(grid)
+        assert len(codebook.payload) < len(scalar.payload)
+        assert fidelity(grid, codebook.arranged).whitened_error < fidelity(grid, scalar.arranged).whitened_error
+
+
+@needs_tiny
+def test_a_codebook_knows_its_model(tiny_grids, monkeypatch):
+    """Pages of its model have its variances, whatever cut them; those of an untrained model are far off."""
+    monkeypatch.delenv(ELSEWHERE)
+    [shipped] = codebooks.token_codebooks()
+    assert len(shipped.file) < 1 << 20
+    for grid in tiny_grids:
+        cut = Prune.at("extreme").compress(grid).arranged
+        assert codebooks.strangeness(grid, shipped) < 3
+        assert codebooks.strangeness(cut, shipped) < codebooks.STRANGE / 10
+    reader = load_reader("tiny")
+    reader.model = build_model(build_config(), seed=0).eval()
+    [strange] = reader.see(list(islice(training_pages(), 1)))
+    assert codebooks.strangeness(strange, shipped) > 2 * codebooks.STRANGE
+    with pytest.raises(UserError, match="no codebook fits"):
+        VectorQuantization.at("mild").compress(strange)
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_the_shipped_codebook_is_made_by_one_command(tmp_path, monkeypatch):
+    """The same file on the machine that made it; on another one its statistics, to the digits that processors share."""
+    monkeypatch.delenv(ELSEWHERE)
+    out = tmp_path / "tiny.safetensors"
+    assert run("train", "--tokens", "--out", out).exit_code == 0
+    [shipped] = codebooks.token_codebooks()
+    made = read_token_codebook(out)
+    for name in ("means", "deviations", "variances"):
+        np.testing.assert_allclose(made.arrays[name], shipped.arrays[name], rtol=1e-2, atol=1e-4)
+    assert len(made.file) == pytest.approx(len(shipped.file), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "glyph"), "add --tokens"),
+        (("--tokens", "--size", "100"), "--size and --width"),
+        (("--tokens", "--dpi", "96"), "a look of their own"),
+    ],
+)
+def test_options_that_nothing_would_read_are_refused(arguments, message, tmp_path):
+    result = run("train", *arguments, "--out", tmp_path / "book.safetensors")
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert not list(tmp_path.iterdir())
