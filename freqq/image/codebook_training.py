@@ -40,7 +40,7 @@ def line_pitch(config: GlyphConfig) -> int:
     return round(pitch)
 
 
-def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, pair_least: int = 40) -> Codebook:
+def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, pair_least: int = 90) -> Codebook:
     """A codebook of the `size` most frequent blocks of pages, and what follows what on them.
 
     Parameters
