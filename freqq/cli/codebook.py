@@ -1,19 +1,25 @@
 """``freqq codebook``: what vector-quantized streams are written with."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freqq.cli import options as o
+from freqq.errors import UserError
+
+if TYPE_CHECKING:
+    from freqq.pages.page import Page
 
 app = typer.Typer(help="Codebooks of vector quantization.", no_args_is_help=True)
 
 Texts = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
         metavar="TEXT...",
-        help="Texts or chats to render and learn from. Without any: what every Python brings along.",
+        help="Texts or chats to render and learn from, or mini: the training of the built-in data, in its look. "
+        "Without any: what every Python brings along, and invented words.",
         show_default=False,
     ),
 ]
@@ -44,23 +50,41 @@ def train(
     Example: freqq codebook train --font Verdana.ttf --out codebooks/verdana.safetensors
     """
     from freqq.cli.progress import counted
-    from freqq.data.load import load
-    from freqq.data.pythontext import python_texts
-    from freqq.data.sample import context
     from freqq.files import check_writable, write_whole
-    from freqq.image.codebook_training import line_pitch, text_pages
     from freqq.image.codebook_training import train as learn
-    from freqq.runs.rendering import Rendering
 
-    looks = Rendering.read(config, font, dpi).config
-    pitch = line_pitch(looks)
     check_writable(out.parent)
-    given = (context(sample) for path in texts or () for sample in load(str(path)).samples())
-    pages = text_pages(given if texts else python_texts(), looks)
+    pages, pitch = _mini(config, font, dpi) if texts == ["mini"] else _rendered(texts, config, font, dpi)
     book = learn(counted(pages, None, "rendering"), pitch, width, size)
     write_whole(out, lambda path: path.write_bytes(book.file))
     kind = f"{len(book.patterns):,} patterns of {pitch} x {width} pixels"
     print(f"{out}: {kind}, {len(book.file):,} bytes, id {book.id.hex()}")
+
+
+def _mini(*look: object) -> "tuple[Iterator[Page], int]":
+    """The pages of `mini`'s training, and how far their lines are apart."""
+    from freqq.data.mini import PITCH
+    from freqq.image.codebook_training import mini_pages
+
+    if any(given is not None for given in look):
+        raise UserError("mini has a look of its own: leave --config, --font and --dpi out, or write ./mini for a file")
+    return mini_pages(), PITCH
+
+
+def _rendered(
+    texts: list[str] | None, config: str | None, font: str | None, dpi: float | None
+) -> "tuple[Iterator[Page], int]":
+    """The pages of texts in a look, and how far their lines are apart."""
+    from freqq.data.load import load
+    from freqq.data.pythontext import python_texts
+    from freqq.data.sample import context
+    from freqq.image.codebook_training import line_pitch, text_pages
+    from freqq.runs.rendering import Rendering
+
+    looks = Rendering.read(config, font, dpi).config
+    pitch = line_pitch(looks)
+    given = (context(sample) for path in texts or () for sample in load(path).samples())
+    return text_pages(given if texts else python_texts(), looks), pitch
 
 
 @app.command("list")
