@@ -36,8 +36,9 @@ MAGIC, VERSION = b"FQI ", 1
 PLAIN, BLOCKS, FILE, TEXT, VQ = 0, 1, 2, 3, 4
 HEADER = struct.Struct("<BBHH")
 BLOCKS_HEADER = struct.Struct("<BII")
-MAX_PIXELS = 1 << 24
-"""More than any GLM-4V takes, and a page that still decodes in about a gigabyte."""
+MAX_PIXELS = 14 * 14 * 2 * 2 * 2 * 6144
+"""More than any GLM-4V takes: transformers' `Glm4vImageProcessor` scales a still image down to 5.9 million pixels (its
+`longest_edge` counts two frames), and Glyph's own configuration to half of this."""
 
 ESCAPE = 255
 MIN_BLOCK, MAX_BLOCK = 2, 128
