@@ -1,19 +1,26 @@
 """``freqq codebook``: what vector-quantized streams are written with."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freqq.cli import options as o
+from freqq.errors import UserError
+
+if TYPE_CHECKING:
+    from freqq.pages.glyph import GlyphConfig
+    from freqq.pages.page import Page
 
 app = typer.Typer(help="Codebooks of vector quantization.", no_args_is_help=True)
 
 Texts = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Argument(
         metavar="TEXT...",
-        help="Texts or chats to render and learn from. Without any: what every Python brings along.",
+        help="Texts or chats to render and learn from, or mini: the training of the built-in data, in its look. "
+        "Without any: what every Python brings along, and invented words.",
         show_default=False,
     ),
 ]
@@ -63,34 +70,47 @@ def train(
 
     from freqq.cli.progress import counted
     from freqq.cli.token_codebook import train_tokens
-    from freqq.data.load import load
-    from freqq.data.pythontext import python_texts
-    from freqq.data.sample import context
-    from freqq.errors import UserError
+    from freqq.data.mini import PITCH
     from freqq.files import check_writable, write_whole
-    from freqq.image.codebook_training import line_pitch, text_pages
+    from freqq.image.codebook_training import line_pitch, mini_pages
     from freqq.image.codebook_training import train as learn
-    from freqq.runs.rendering import Rendering
 
     if not tokens and model != "tiny":
         raise UserError(f"--model {model}: only the codebooks of tokens are a model's; add --tokens")
     if tokens and (size, width) != (SIZE, WIDTH):
         raise UserError("--size and --width are of blocks of pixels: leave them out with --tokens")
-    own = tokens and model == "tiny" and not texts
-    if own and (config, font, dpi) != (None, None, None):
-        raise UserError("the embedded model's pages have a look of their own: leave out --config, --font and --dpi")
-    looks = Rendering.read(config, font, dpi).config
-    given = (context(sample) for path in texts or () for sample in load(str(path)).samples())
-    pages = islice(text_pages(given if texts else python_texts(), looks), limit)
-    if tokens:
-        train_tokens(None if own else pages, model, limit or PAGES, out)
-        return
-    pitch = line_pitch(looks)
+    mini = texts == ["mini"] or (tokens and model == "tiny" and not texts)
+    if mini and (config, font, dpi) != (None, None, None):
+        raise UserError("mini has a look of its own: leave --config, --font and --dpi out, or write ./mini for a file")
     check_writable(out.parent)
-    book = learn(counted(pages, None, "rendering"), pitch, width, size)
+    if tokens:
+        limit = limit or PAGES
+        train_tokens(None if mini else islice(_rendered(texts, config, font, dpi)[0], limit), model, limit, out)
+        return
+    if mini:
+        pages, pitch = mini_pages(), PITCH
+    else:
+        pages, looks = _rendered(texts, config, font, dpi)
+        pitch = line_pitch(looks)
+    book = learn(counted(islice(pages, limit), None, "rendering"), pitch, width, size)
     write_whole(out, lambda path: path.write_bytes(book.file))
     kind = f"{len(book.patterns):,} patterns of {pitch} x {width} pixels"
     print(f"{out}: {kind}, {len(book.file):,} bytes, id {book.id.hex()}")
+
+
+def _rendered(
+    texts: list[str] | None, config: str | None, font: str | None, dpi: float | None
+) -> "tuple[Iterator[Page], GlyphConfig]":
+    """The pages of texts, and their look."""
+    from freqq.data.load import load
+    from freqq.data.pythontext import python_texts
+    from freqq.data.sample import context
+    from freqq.image.codebook_training import text_pages
+    from freqq.runs.rendering import Rendering
+
+    looks = Rendering.read(config, font, dpi).config
+    given = (context(sample) for path in texts or () for sample in load(path).samples())
+    return text_pages(given if texts else python_texts(), looks), looks
 
 
 @app.command("list")

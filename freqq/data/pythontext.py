@@ -1,8 +1,9 @@
-"""Text that every Python brings along, to train codebooks on: prose, docstrings, code, and rare characters."""
+"""Text to train codebooks on: what every Python brings along (prose, docstrings, code), and words that nobody wrote."""
 
 import ast
 import random
 import re
+import string
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +17,24 @@ MODULES = 60
 RARE = "".join(chr(c) for c in (*range(33, 127), *range(161, 383))) + "–—‘’“”„†‡•…‰‹›€™−≈≠≤≥←↑→↓"
 RARE_WORDS = 12_000
 
+PASSAGES, PASSAGE_WORDS = 32, 4_000
+"""How many passages of invented words there are, each with its own frequencies of letters, and words in each."""
+
+SIGNS = string.punctuation
+ENDS = ".,.,.,;:?!"
+WRAPS = ('"%s"', "'%s'", "(%s)", "[%s]", "%s's", "%s-", "%s")
+
 
 def python_texts() -> Iterator[str]:
     """The language reference, the standard library's docstrings, some of its modules, and made-up words.
 
-    The same for the same release of Python. About 3 million characters, a third of it code.
+    The same for the same release of Python. Some 3.9 million characters, less than half of it code.
     """
     yield reference()
     yield docstrings()
     yield source()
     yield rare_words()
+    yield invented_words()
 
 
 def reference() -> str:
@@ -56,6 +65,37 @@ def rare_words(seed: int = 0) -> str:
     """Words of characters that prose seldom has: accents, typographic marks, arrows, any two beside each other."""
     rng = random.Random(f"rare/{seed}")
     return " ".join("".join(rng.choice(RARE) for _ in range(rng.randint(1, 9))) for _ in range(RARE_WORDS))
+
+
+def invented_words(seed: int = 0) -> str:
+    """Words, names and numbers of a vocabulary that no language has, so that any two letters stand beside each other.
+
+    Letters do not depend on one another; how frequent each is differs from passage to passage (weights drawn from an
+    exponential distribution), so that on the whole they are equally frequent.
+    """
+    rng = random.Random(f"invented/{seed}")
+    passages = []
+    for _ in range(PASSAGES):
+        weights = [rng.expovariate(1) for _ in string.ascii_lowercase]
+        passages.append(" ".join(_invented(rng, weights) for _ in range(PASSAGE_WORDS)))
+    return "\n".join(passages)
+
+
+def _invented(rng: random.Random, weights: list[float]) -> str:
+    kind = rng.random()
+    word = "".join(rng.choices(string.ascii_lowercase, weights, k=rng.randint(1, 11)))
+    if kind < 0.12:
+        word = word.capitalize()
+    elif kind < 0.15:
+        word = word.upper()
+    elif kind < 0.20:
+        word = "".join(rng.choices(string.digits + ".,:/-", [2] * 10 + [1] * 5, k=rng.randint(1, 7)))
+    elif kind < 0.22:
+        word = "".join(rng.choices(string.ascii_letters + SIGNS, k=rng.randint(2, 8)))
+    mark = rng.random()
+    if mark < 0.1:
+        return word + rng.choice(ENDS)
+    return rng.choice(WRAPS) % word if mark < 0.13 else word
 
 
 def _modules() -> list[Path]:

@@ -19,7 +19,7 @@ ESCAPE = 0xFFFF
 """Stands for every symbol that a context does not list."""
 
 
-PATIENCE = 16
+PATIENCE = 256
 """How many times likelier another symbol must be to stand for one that is listed: it also leads to a stranger state."""
 
 

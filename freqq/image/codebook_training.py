@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from freqq.data.mini import training_chats
 from freqq.errors import UserError
 from freqq.frequency.codebook import Codebook
 from freqq.frequency.markov import learn
@@ -14,14 +15,24 @@ from freqq.image.strips import Strips, darkest_gap
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
+from freqq.pages.render import render
+from freqq.pages.style import Style
 
 NEIGHBOURS = 4
+MINI_CHATS = 600
+"""Chats of `mini` that its codebook is trained on."""
 
 
 def text_pages(texts: Iterable[str], config: GlyphConfig) -> Iterator[Page]:
     """The pages of texts, each text from a new page on."""
     for text in texts:
         yield from render_glyph(text, config)
+
+
+def mini_pages() -> Iterator[Page]:
+    """The pages of `mini`'s training, in its own look; none is among those of its evaluation."""
+    for messages, style in training_chats(MINI_CHATS):
+        yield from render(messages, Style().with_overrides(style))
 
 
 def line_pitch(config: GlyphConfig) -> int:
@@ -40,7 +51,7 @@ def line_pitch(config: GlyphConfig) -> int:
     return round(pitch)
 
 
-def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, pair_least: int = 40) -> Codebook:
+def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, pair_least: int = 90) -> Codebook:
     """A codebook of the `size` most frequent blocks of pages, and what follows what on them.
 
     Parameters

@@ -54,11 +54,18 @@ class Fit:
 
 
 def best_fit(pixels: NDArray[np.uint8]) -> Fit | None:
-    """The codebook and phase that know most of a gray page. None without any codebook.
+    """The first codebook that knows enough of a gray page, else that which knows most. None without any codebook.
 
     A page that is all blank fits every codebook wholly.
     """
-    return max((_fit(pixels, book) for book in codebooks()), key=lambda fit: fit.share, default=None)
+    best: Fit | None = None
+    for book in codebooks():
+        fit = _fit(pixels, book)
+        if best is None or fit.share > best.share:
+            best = fit
+        if fit.share > ENOUGH:
+            break
+    return best
 
 
 def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
@@ -67,9 +74,9 @@ def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
     likely = darkest_gap(pixels, pitch)
     best = Fit(book, likely, 0.0)
     for phase in sorted(range(pitch), key=lambda p: p != likely):
-        blocks = Strips.of(pixels, book.patterns.block, phase).cut(pixels)
-        inked = np.flatnonzero((blocks != WHITE).any((1, 2, 3)))
-        tried = blocks[inked[:: max(1, len(inked) // TRIED_STRIPS)]].reshape(-1, *book.patterns.block)
+        strips = Strips.of(pixels, book.patterns.block, phase)
+        inked = strips.inked(pixels)
+        tried = strips.cut(pixels, inked[:: max(1, len(inked) // TRIED_STRIPS)]).reshape(-1, *book.patterns.block)
         tried = tried[(tried != WHITE).any((1, 2))]
         share = float((book.patterns.exact(tried) >= 0).mean()) if len(tried) else 1.0
         best = max(best, Fit(book, phase, share), key=lambda fit: fit.share)

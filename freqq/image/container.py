@@ -21,8 +21,9 @@ from freqq.pages.style import MAX_PAGE_SIDE
 MAGIC, VERSION = b"FQI ", 1
 PLAIN, FILE, TEXT, VQ, DCT = 0, 2, 3, 4, 5
 HEADER = struct.Struct("<BBHH")
-MAX_PIXELS = 1 << 24
-"""More than any GLM-4V takes, and a page that still decodes in about a gigabyte."""
+MAX_PIXELS = 14 * 14 * 2 * 2 * 2 * 6144
+"""More than any GLM-4V takes: transformers' `Glm4vImageProcessor` scales a still image down to 5.9 million pixels (its
+`longest_edge` counts two frames), and Glyph's own configuration to half of this."""
 
 
 class Header(NamedTuple):

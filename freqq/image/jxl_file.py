@@ -43,7 +43,11 @@ def pixels(content: bytes) -> NDArray[np.uint8]:
 
 
 def size(content: bytes) -> tuple[int, int]:
-    """Height and width that a bare codestream claims; anything else is a `ValueError`."""
+    """Height and width that a bare codestream claims, of one still image of 8 bits and no more channels than colours.
+
+    Anything else is a `ValueError`: extra channels or wider samples take memory that the size says nothing of.
+    (ISO/IEC 18181-1, size header and image metadata.)
+    """
     if content[:2] != START:
         raise ValueError("no bare JPEG XL codestream")
     bits, at = int.from_bytes(content[2:16], "little"), 0
@@ -59,7 +63,10 @@ def size(content: bytes) -> tuple[int, int]:
     small = take(1)
     height = side()
     ratio = take(3)
-    if ratio:
-        across, down = RATIOS[ratio - 1]
-        return height, height * across // down
-    return height, side()
+    across, down = RATIOS[ratio - 1] if ratio else (1, 1)
+    width = height * across // down if ratio else side()
+    if not take(1):  # not all_default
+        extra_fields, floating, depth, _, channels = take(1), take(1), take(2), take(1), take(2)
+        if extra_fields or floating or depth or channels:
+            raise ValueError("no plain still image of 8 bits")
+    return height, width

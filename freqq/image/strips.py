@@ -38,12 +38,20 @@ class Strips:
         """Rows and columns of blocks."""
         return whole_blocks(self.height + self.above, self.block[0]), whole_blocks(self.width, self.block[1])
 
-    def cut(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The blocks [rows, columns, h, w] of a page [height, width]."""
+    def cut(self, pixels: NDArray[np.uint8], chosen: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
+        """The blocks [rows, columns, h, w] of a page [height, width], or of some of its strips."""
         (rows, columns), (h, w) = self.shape, self.block
-        padded = np.full((rows * h, columns * w), WHITE, np.uint8)
-        padded[self.above : self.above + self.height, : self.width] = pixels
-        return padded.reshape(rows, h, columns, w).swapaxes(1, 2)
+        strips = np.arange(rows) if chosen is None else chosen
+        at = (strips[:, None] * h - self.above + np.arange(h)).ravel()
+        inside = (at >= 0) & (at < self.height)
+        padded = np.full((len(at), columns * w), WHITE, np.uint8)
+        padded[inside, : self.width] = pixels[at[inside]]
+        return padded.reshape(len(strips), h, columns, w).swapaxes(1, 2)
+
+    def inked(self, pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Which strips of a page [height, width] are not all white."""
+        dark = np.flatnonzero((pixels != WHITE).any(1))
+        return np.unique((dark + self.above) // self.block[0])
 
     def join(self, blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The page [height, width] of blocks [rows, columns, h, w]."""

@@ -7,7 +7,7 @@ The stream, after the header of `freqq.image.container`:
     4 bytes   words      4 bytes   escaped symbols      4 bytes   words of those      4 bytes   raw blocks
     4 bytes   for each strip: the integer that its decoder starts from
     2 bytes   for each word
-    ...       the escaped symbols likewise, in 16 rows
+    ...       the escaped symbols likewise, in 16 rows, or as many as there are symbols
     sections  LZMA: which escapes are raw (bits); their differences from their patterns, column by column (bytes)
 
 An escape is a pattern that its context does not list. A raw one stands for a block that is in no codebook.
@@ -35,7 +35,7 @@ from freqq.pages.page import Page
 
 VQ_HEADER = struct.Struct(f"<{ID_BYTES}sBIIII")
 ESCAPE_ROWS = 16
-"""Rows of escaped symbols that are coded abreast."""
+"""Most rows of escaped symbols that are coded abreast."""
 
 FALLBACK_QUALITY = 40
 """WebP's at ``mild``."""
@@ -170,13 +170,20 @@ def describe_patterns(stream: bytes) -> dict[str, Any]:
 
 
 def _abreast(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Symbols [n] in rows [ESCAPE_ROWS, steps], filled up with symbol 0."""
-    return np.concatenate([symbols, np.zeros(-len(symbols) % ESCAPE_ROWS, np.int64)]).reshape(-1, ESCAPE_ROWS).T
+    """Symbols [n] in at most `ESCAPE_ROWS` rows [rows, steps], filled up with symbol 0."""
+    rows, steps = _grid(len(symbols))
+    return np.pad(symbols, (0, rows * steps - len(symbols))).reshape(steps, rows).T
+
+
+def _grid(count: int) -> tuple[int, int]:
+    rows = min(count, ESCAPE_ROWS)
+    return rows, -(-count // ESCAPE_ROWS)
 
 
 def _read_escapes(reader: StreamReader, book: Codebook, count: int, words: int) -> NDArray[np.int64]:
-    states, coded = reader.array(ESCAPE_ROWS, "<u4"), reader.array(words, "<u2")
-    symbols = ans.decode(book.escaped, coded, states, -(-count // ESCAPE_ROWS), np.zeros(0, np.int64))
+    rows, steps = _grid(count)
+    states, coded = reader.array(rows, "<u4"), reader.array(words, "<u2")
+    symbols = ans.decode(book.escaped, coded, states, steps, np.zeros(0, np.int64))
     if symbols is None:
         raise reader.corrupt("its escapes do not decode")
     return symbols.T.ravel()[:count]

@@ -1,7 +1,8 @@
 """Image codecs on dense pages of Glyph's look: bytes and times, beside standard codecs and the study's algorithm.
 
-The pages show text that the shipped codebook was not trained on: docstrings and source of libraries, and a chat in an
-invented vocabulary. All codecs run in one process, in turns; ratios of median times are printed and stored.
+The pages show text that the shipped codebook was not trained on: docstrings and source of libraries, a chat in an
+invented vocabulary, and syllables, where letters depend on one another as in no word of its training. All codecs run in
+one process, in turns; ratios of median times are printed and stored.
 """
 
 import ast
@@ -19,6 +20,7 @@ import scipy
 import transformers
 from scipy.fftpack import dct, idct
 
+from freqq.data.mini import pseudo_word
 from freqq.frequency.blocks import block_dct, block_idct
 from freqq.image.base import ImageCodec
 from freqq.image.codebooks import codebooks
@@ -71,7 +73,13 @@ def chat() -> str:
     return "\n".join(turns)
 
 
-TEXTS = {"English": docstrings, "code": code, "invented words": chat}
+def syllables() -> str:
+    """Words of consonants and vowels in turn."""
+    rng = random.Random(0)
+    return " ".join(pseudo_word(rng) for _ in range(60_000))
+
+
+TEXTS = {"English": docstrings, "code": code, "invented words": chat, "syllables": syllables}
 
 
 def pages_of(kind: str) -> list[Page]:

@@ -1,5 +1,6 @@
 """Vector quantization of pages: nothing is lost without tolerance, little with it, and other pages are left to WebP."""
 
+import random
 import textwrap
 import zlib
 
@@ -8,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.data.mini import mini, pseudo_word
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.frequency.stream import FRAME, CorruptStream
 from freqq.image import codebooks, container
-from freqq.image.codebook_training import line_pitch, train
+from freqq.image.codebook_training import line_pitch, mini_pages, train
 from freqq.image.codebooks import best_fit
 from freqq.image.measures import psnr
 from freqq.image.streams import decode, describe
@@ -22,6 +24,7 @@ from freqq.image.webp import Webp
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
+from freqq.runs.rendering import Rendering
 
 EXACT = VectorQuantization(tolerance=0)
 PROSE = (
@@ -99,6 +102,27 @@ def test_another_font_falls_back_and_loses_nothing() -> None:
     np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
 
 
+def test_pages_of_mini_have_a_codebook_of_their_own() -> None:
+    pages = [page for sample in mini(4, 6) for page in Rendering().pages(sample)]
+    for page in pages:
+        stream = EXACT.encode(page)
+        assert describe(stream)["codebook"] != describe(EXACT.encode(PAGE))["codebook"]
+        np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
+        assert len(stream) < len(Webp(quality=100).encode(page)) / 5
+
+
+def test_no_page_of_mini_was_trained_on() -> None:
+    seen = {page.pixels.tobytes() for page in mini_pages()}
+    assert not any(page.pixels.tobytes() in seen for sample in mini(2, 20) for page in Rendering().pages(sample))
+
+
+def test_words_of_any_letters_take_little_more_than_english() -> None:
+    """Of another kind than those that the codebook was trained on: vowels and consonants in turn."""
+    rng = random.Random(0)
+    page = next(render_glyph(" ".join(pseudo_word(rng) for _ in range(3000))))
+    assert len(EXACT.encode(page)) < 1.3 * 9_000
+
+
 def test_a_codebook_of_ones_own_is_found(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     looks = GlyphConfig(font_path="DejaVuSerif", line_height=12.0)
     text = " ".join(reference().split())
@@ -142,6 +166,17 @@ def test_strips_join_to_the_page(height: int, width: int, h: int, w: int, phase:
     blocks = strips.cut(pixels)
     assert blocks.shape == (*strips.shape, h, w)
     np.testing.assert_array_equal(strips.join(blocks), pixels)
+    np.testing.assert_array_equal(strips.cut(pixels, np.array([0])), blocks[:1])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 11), st.integers(0, 59))
+def test_strips_with_ink_are_found(height: int, h: int, phase: int, row: int) -> None:
+    pixels = np.full((height, 9), 255, np.uint8)
+    pixels[row % height, 4] = 0
+    strips = Strips(height, 9, (h, 3), phase % h)
+    expected = np.flatnonzero((strips.cut(pixels) != 255).any((1, 2, 3)))
+    np.testing.assert_array_equal(strips.inked(pixels), expected)
 
 
 def test_lines_begin_below_the_darkest_gap() -> None:
