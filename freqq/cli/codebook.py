@@ -33,7 +33,11 @@ PAGES = 600
 Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", metavar="N", min=1, help=f"Most pages to learn from; {PAGES} with --tokens.", show_default=False
+        "--limit",
+        metavar="N",
+        min=1,
+        help=f"Most pages to learn from; {PAGES} of mini, or with --tokens.",
+        show_default=False,
     ),
 ]
 
@@ -72,7 +76,8 @@ def train(
     from freqq.cli.token_codebook import train_tokens
     from freqq.data.mini import PITCH
     from freqq.files import check_writable, write_whole
-    from freqq.image.codebook_training import line_pitch, mini_pages
+    from freqq.glm.train.pages import training_pages
+    from freqq.image.codebook_training import line_pitch
     from freqq.image.codebook_training import train as learn
 
     if not tokens and model != "tiny":
@@ -88,7 +93,7 @@ def train(
         train_tokens(None if mini else islice(_rendered(texts, config, font, dpi)[0], limit), model, limit, out)
         return
     if mini:
-        pages, pitch = mini_pages(), PITCH
+        pages, pitch, limit = training_pages(), PITCH, limit or PAGES
     else:
         pages, looks = _rendered(texts, config, font, dpi)
         pitch = line_pitch(looks)

@@ -178,31 +178,16 @@ def request(pair: Pair) -> str:
     return f"write a {pair[0]} about {pair[1]}"
 
 
-def as_messages(chat: list[Exchange]) -> list[dict[str, str]]:
-    """A chat as OpenAI messages."""
-    messages = []
-    for exchange in chat:
-        messages.append({"role": "user", "content": request(exchange.pair)})
-        messages.append({"role": "assistant", "content": exchange.answer})
-    return messages
-
-
-def training_chats(count: int) -> Iterator[tuple[list[str], dict[str, float | str]]]:
-    """Chats of training's pairs and answers as they are rendered, message by message, and the look of their pages."""
-    for i in range(count):
-        rng = random.Random(f"mini/train/{i}")
-        messages = as_messages(exchanges(rng, rng.choice(NEEDLES), test=False, pseudo=0.25)[0])
-        style = page_style(rng, messages)
-        yield [f"{style[message['role'] + '_label']}{message['content']}" for message in messages], style
-
-
 def record(rng: random.Random, needles: int) -> dict[str, object]:
     """One held-out sample as a record of MRCR's official schema."""
     chat, pair = exchanges(rng, needles, test=True)
     ordinal = rng.randint(1, needles)
     wanted = next(i for i, e in enumerate(chat) if e.pair == pair and e.ordinal == ordinal)
     prefix = random_prefix(rng)
-    messages = as_messages(chat)
+    messages = []
+    for exchange in chat:
+        messages.append({"role": "user", "content": request(exchange.pair)})
+        messages.append({"role": "assistant", "content": exchange.answer})
     messages.append({"role": "user", "content": question(prefix, ordinal, pair)})
     return {
         "prompt": json.dumps(messages),

@@ -16,6 +16,7 @@ arXiv:2201.01741.
 """
 
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -63,6 +64,9 @@ RESOLUTION = 1 << 20
 
 MOST_BUCKETS = len(LOWEST)
 
+SLICE = 1 << 20
+"""Numbers whose places and signs are taken at a time, so that a large page needs little memory besides its own."""
+
 SAMPLE = 4096
 """A class's table is fitted to about as many of its magnitudes."""
 
@@ -107,6 +111,10 @@ def _grouped(keys: NDArray[np.uint8], edges: NDArray[np.uint8]) -> tuple[NDArray
     return order, counts[counts > 0]
 
 
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(first, min(first + SLICE, count)) for first in range(0, count, SLICE))
+
+
 class Encoder:
     """Codes magnitudes, class by class, and writes them.
 
@@ -139,10 +147,13 @@ class Encoder:
         """Write all that was put, given all magnitudes [n], their buckets [n] and signs [n], in any one order."""
         coder = stream.stack.AnsCoder()
         # It is a stack: what is to be decoded first goes in last.
-        large = np.flatnonzero(bucket >= EXACT)
-        place, bits = (magnitudes[large] - LOWEST[bucket[large]]).astype(np.int32), PLACE_BITS[bucket[large]]
-        for width in range(int(bits.max(initial=0)), 0, -1):
-            coder.encode_reverse(place[bits == width], stream.model.Uniform(1 << width))
+        for part in list(_slices(len(bucket)))[::-1]:
+            found = bucket[part]
+            large = np.flatnonzero(found >= EXACT)
+            place = (magnitudes[part][large] - LOWEST[found[large]]).astype(np.int32)
+            bits = PLACE_BITS[found[large]]
+            for width in range(int(bits.max(initial=0)), 0, -1):
+                coder.encode_reverse(place[bits == width], stream.model.Uniform(1 << width))
         counts = [np.bincount(chunk[:: 1 + len(chunk) // SAMPLE], minlength=self._buckets) for chunk in self._chunks]
         tables = fit(np.stack(counts)) if counts else np.zeros((0, 2), np.uint8)
         for chunk, (odds, mean) in zip(self._chunks[::-1], tables[::-1].tolist(), strict=True):
@@ -195,28 +206,34 @@ class Decoder:
         found[:, order] = np.concatenate(parts, axis=1)
         return found
 
-    def finish(self, bucket: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.int64], NDArray[np.bool_]]:
-        """All magnitudes [n], given their buckets [n] in the order in which `Encoder.write` had them.
+    def finish(self, bucket: NDArray[np.uint8], gap: int = 0) -> NDArray[np.int16]:
+        """All numbers [n], given their buckets [n] in the order in which `Encoder.write` had them.
 
-        Returns
-        -------
-        magnitudes : uint16 [n]
-        over_0 : int64 [m]
-            Where they are not 0.
-        negative : bool [m]
-            The signs of those.
+        Parameters
+        ----------
+        gap : int
+            What was taken off magnitudes over 0.
         """
-        magnitudes = LOWEST[bucket]
-        large = np.flatnonzero(bucket >= EXACT)
-        bits = PLACE_BITS[bucket[large]]
-        for width in range(1, int(bits.max(initial=0)) + 1):
-            at = large[bits == width]
-            magnitudes[at] += self._decode(stream.model.Uniform(1 << width), len(at)).astype(np.uint16)
+        values = LOWEST[bucket].view(np.int16)
+        for part in _slices(len(bucket)):
+            own, found = values[part], bucket[part]
+            large = np.flatnonzero(found >= EXACT)
+            bits = PLACE_BITS[found[large]]
+            for width in range(1, int(bits.max(initial=0)) + 1):
+                at = large[bits == width]
+                own[at] += self._decode(stream.model.Uniform(1 << width), len(at)).astype(np.int16)
         if self._used != len(self._tables) or not self._coder.is_empty():
             raise self._reader.corrupt("something follows its coded numbers")
-        over_0 = np.flatnonzero(magnitudes != 0)
-        signs = self._reader.array(-(-len(over_0) // 8), "u1")
-        return magnitudes, over_0, np.unpackbits(signs, count=len(over_0)).astype(bool)
+        if int(values.max(initial=0)) + gap > LARGEST:
+            raise self._reader.corrupt("a number is out of range")
+        count = np.count_nonzero(values)
+        signs = np.unpackbits(self._reader.array(-(-count // 8), "u1"), count=count).view(bool)
+        for part in _slices(len(values)):
+            own = values[part]
+            over_0 = np.flatnonzero(own != 0)
+            sized, negative, signs = own[over_0] + np.int16(gap), signs[: len(over_0)], signs[len(over_0) :]
+            own[over_0] = np.where(negative, -sized, sized)
+        return values
 
     def _decode(self, model: Any, count: int) -> NDArray[np.int32]:
         try:

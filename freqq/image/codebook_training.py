@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from freqq.data.mini import training_chats
 from freqq.errors import UserError
 from freqq.frequency.codebook import Codebook
 from freqq.frequency.markov import learn
@@ -15,24 +14,14 @@ from freqq.image.strips import Strips, darkest_gap
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
-from freqq.pages.render import render
-from freqq.pages.style import Style
 
 NEIGHBOURS = 4
-MINI_CHATS = 600
-"""Chats of `mini` that its codebook is trained on."""
 
 
 def text_pages(texts: Iterable[str], config: GlyphConfig) -> Iterator[Page]:
     """The pages of texts, each text from a new page on."""
     for text in texts:
         yield from render_glyph(text, config)
-
-
-def mini_pages() -> Iterator[Page]:
-    """The pages of `mini`'s training, in its own look; none is among those of its evaluation."""
-    for messages, style in training_chats(MINI_CHATS):
-        yield from render(messages, Style().with_overrides(style))
 
 
 def line_pitch(config: GlyphConfig) -> int:

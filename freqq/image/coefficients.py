@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqq.frequency.blocks import restored, whole_blocks
-from freqq.frequency.magnitudes import BUCKET, LARGEST, Decoder, Encoder
+from freqq.frequency.magnitudes import BUCKET, Decoder, Encoder
 from freqq.image import container
 from freqq.pages.page import Page
 
@@ -110,13 +110,8 @@ def read_coefficients(stream: bytes) -> Coefficients:
     for diagonal in range(2 * block - 1):
         place = _diagonal(around, diagonal)
         place[:] = decoder.take(1, _sums(around, diagonal).ravel()).reshape(place.shape)
-    magnitudes, over_0, negative = decoder.finish(around[2:, 2:].ravel())
+    symbols = decoder.finish(around[2:, 2:].ravel(), gap)
     reader.end()
-    if int(magnitudes.max()) + gap > LARGEST:
-        raise reader.corrupt("a coefficient is out of range")
-    symbols = magnitudes.view(np.int16)
-    values = symbols[over_0] + np.int16(gap)
-    symbols[over_0] = np.where(negative, -values, values)
     return Coefficients(symbols.reshape(block, block, *shape), step, weight)
 
 

@@ -81,9 +81,7 @@ def read_symbols(reader: StreamReader, rows: Sequence[int], steps: Sequence[NDAr
             bucket[ring] = decoder.take(ring.stop - ring.start, worth.keys(unit))
             worth.see(bucket[ring], unit)
         buckets.append(bucket)
-    magnitudes, over_0, negative = decoder.finish(_flat(buckets))
-    values = magnitudes.view(np.int16)
-    values[over_0[negative]] *= -1
+    values = decoder.finish(_flat(buckets))
     ends = np.cumsum(rows) * channels
     return [part.reshape(-1, channels) for part in np.split(values, ends[:-1])]
 

@@ -9,6 +9,8 @@ import pytest
 
 from freqq.data.pythontext import reference
 from freqq.image import container
+from freqq.image.base import ImageCodec
+from freqq.image.dct import BlockDct, DctQuantize
 from freqq.image.jpeg import Jpeg
 from freqq.image.jxl import Jxl
 from freqq.image.png import Png
@@ -105,6 +107,15 @@ def test_patterns(kind: str, pages: dict[str, Page], tmp_path: Path) -> None:
     stream = VectorQuantization(tolerance=0).encode(Page(pixels))
     assert describe(stream)["coding"] == "patterns"
     result, grown = measured(stream, tmp_path)
+    assert result == [str(HEIGHT), str(WIDTH), "3"]
+    assert grown < MEMORY_MB
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind"), [(BlockDct(keep=1), "noise"), (BlockDct(keep=1, block=128), "text"), (DctQuantize(), "blank")]
+)
+def test_coefficients(codec: ImageCodec, kind: str, pages: dict[str, Page], tmp_path: Path) -> None:
+    result, grown = measured(codec.encode(pages[kind]), tmp_path)
     assert result == [str(HEIGHT), str(WIDTH), "3"]
     assert grown < MEMORY_MB
 

@@ -14,7 +14,7 @@ from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.frequency.stream import FRAME, CorruptStream
 from freqq.image import codebooks, container
-from freqq.image.codebook_training import line_pitch, mini_pages, train
+from freqq.image.codebook_training import line_pitch, train
 from freqq.image.codebooks import best_fit
 from freqq.image.measures import psnr
 from freqq.image.streams import decode, describe
@@ -109,11 +109,6 @@ def test_pages_of_mini_have_a_codebook_of_their_own() -> None:
         assert describe(stream)["codebook"] != describe(EXACT.encode(PAGE))["codebook"]
         np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
         assert len(stream) < len(Webp(quality=100).encode(page)) / 5
-
-
-def test_no_page_of_mini_was_trained_on() -> None:
-    seen = {page.pixels.tobytes() for page in mini_pages()}
-    assert not any(page.pixels.tobytes() in seen for sample in mini(2, 20) for page in Rendering().pages(sample))
 
 
 def test_words_of_any_letters_take_little_more_than_english() -> None:
