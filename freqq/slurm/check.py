@@ -44,7 +44,7 @@ def check_submission(scripts: Mapping[str, str], run: Path, model: str, revision
     need("sbatch")
     found = [
         ("interpreter", f"{sys.executable}, Python {sys.version.split()[0]}"),
-        ("run directory", f"{run}: writable"),
+        ("run directory", f"{run}: can be written"),
     ]
     found.append(("model", find_model(model, revision)))
     for name, script in scripts.items():

@@ -82,7 +82,7 @@ def running() -> Iterator[dict[str, str]]:
             stack.enter_context(_daemon(command, folder, variables))
         sinfo = ["sinfo", "--noheader", "--partition=low", "--format=%T"]
         _wait(folder, "Slurm", lambda: _output(sinfo, variables) == "idle")
-        stack.callback(_cancel_everything, variables)
+        stack.callback(cancel_everything, variables)
         yield variables
 
 
@@ -148,7 +148,7 @@ def _wait(folder: Path, what: str, ready: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def _cancel_everything(variables: dict[str, str]) -> None:
+def cancel_everything(variables: dict[str, str]) -> None:
     with suppress(subprocess.TimeoutExpired):
         _output(["scancel", f"--user={getpass.getuser()}"], variables)
         deadline = time.monotonic() + STOP_S
