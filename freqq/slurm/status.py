@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqq.errors import FreqqError, UserError
-from freqq.runs.directory import PARTS, RESULTS, SCRIPTS, RunDirectory
+from freqq.runs.directory import RESULTS, SCRIPTS, RunDirectory
 from freqq.slurm import logs
 from freqq.slurm.queue import State, states
 from freqq.slurm.submit import SUBMISSION, Submission
@@ -119,7 +119,7 @@ def status(run: Path) -> Status:
     if submission is None:
         raise UserError(f"{run} was never submitted: it has no {SCRIPTS}/{SUBMISSION}; see freqq slurm-submit --help")
     found, problem = states((submission.job, submission.merge))
-    rows = _rows(run / PARTS)
+    rows = _rows(run)
     names = [f"{i}/{submission.shards}" for i in range(submission.shards)]
     merge_log = logs.read(run / SCRIPTS / f"{submission.merge}_merge.log")
     return Status(
@@ -163,10 +163,10 @@ def _planned(run: Path, shards: int) -> list[int] | None:
     return [len(plan["samples"][i::shards]) * len(plan["arms"]) for i in range(shards)]
 
 
-def _rows(parts: Path) -> dict[str, Rows]:
+def _rows(run: Path) -> dict[str, Rows]:
     """Rows by the shard that wrote them. Of a key's rows the answer counts, or else one of its failures."""
     by_key: dict[tuple[str, str], tuple[str, str | None]] = {}
-    for part in sorted(parts.glob("*.parquet")):
+    for part in sorted(run.glob("parts/*.parquet")):
         try:
             table = pq.read_table(part, columns=["sample_id", "config_hash", "shard", "error"])
         except (OSError, KeyError, pa.ArrowException) as error:

@@ -22,7 +22,7 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontr
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 START_S, STOP_S = 30, 10
 
-# A requeued job waits until its credential has expired, hence the short life of those.
+# A requeued job waits until its credential has expired: after 5 s, the least that Slurm takes, and not after 120 s.
 SLURM_CONF = """
 ClusterName=throwaway
 SlurmctldHost={host}(127.0.0.1)
@@ -31,7 +31,7 @@ SlurmdPort={node_port}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock,cred_expire=2
+AuthInfo=socket={folder}/munge.sock,cred_expire=5
 MpiDefault=none
 MailProg=/bin/true
 ProctrackType=proctrack/linuxproc

@@ -65,11 +65,11 @@ class Slurm:
         return json.loads(done.stdout)
 
     def wait(self, ready: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        """Its status, as soon as it is as wanted."""
+        """Its status, as soon as it is as wanted or will never be."""
         deadline = time.monotonic() + PATIENCE_S
         while not ready(found := self.status()):
             assert time.monotonic() < deadline, f"{found}\n{self.logs()}"
-            time.sleep(0.2)
+            time.sleep(1)  # asking takes some of the time that the jobs need
         return found
 
     def wait_for_merge(self) -> dict[str, Any]:
@@ -79,9 +79,12 @@ class Slurm:
         assert (found["merge"]["merged"], found["stuck"]) == (True, False)
         return found
 
-    def wait_for_parts(self) -> None:
-        """Return when some rows are stored: the evaluation is in full swing."""
-        self.wait(lambda s: s["rows"] or s["stuck"])
+    def wait_for_rows(self, *shards: str) -> None:
+        """Return when each shard has stored its first rows, and so is in full swing."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(any(self.run.glob(f"parts/{shard}-*.parquet")) for shard in shards):
+            assert time.monotonic() < deadline, self.logs()
+            time.sleep(0.1)
 
     def logs(self) -> str:
         """All logs."""

@@ -17,8 +17,8 @@ pytestmark = [needs_tiny, pytest.mark.slow]
 VARYING = {"shard", "started_at", "peak_memory_bytes"}
 """Columns that depend on who did the work, and when; those whose names tell of milliseconds do, too."""
 
-BUSY = ("--limit", "40", "--batch-size", "1", "--max-new-tokens", "8")
-"""An evaluation that goes on for some seconds after its first rows are stored."""
+BUSY, SAMPLES = ("--level", "baseline", "--limit", "64", "--batch-size", "1", "--max-new-tokens", "4"), 64
+"""An evaluation of which either of two shards goes on for some seconds after its first rows are stored."""
 
 
 def table(run):
@@ -34,10 +34,10 @@ def unsharded(folder, *options):
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def assert_every_key_once(slurm, samples):
+def assert_every_key_once(slurm, answers):
     rows = pq.read_table(slurm.run / "results.parquet").to_pylist()
     keys = {(r["sample_id"], r["config_hash"]) for r in rows}
-    assert len(rows) == len(keys) == 2 * samples
+    assert len(rows) == len(keys) == answers
     assert [r["error"] for r in rows] == [None] * len(rows)
     stored = [pq.read_table(part).num_rows for part in (slurm.run / "parts").glob("*.parquet")]
     assert sum(stored) == len(rows)  # nothing was answered twice
@@ -52,33 +52,33 @@ def test_four_shards_and_their_merge_are_the_unsharded_run(slurm):
     assert [s["state"] for s in found["shards"]] == ["COMPLETED"] * 4
     assert [(s["rows"], s["rows_planned"]) for s in found["shards"]] == [(4, 4), (4, 4), (2, 2), (2, 2)]
     assert table(slurm.run).equals(table(slurm.folder / "whole"))
-    assert_every_key_once(slurm, 6)
+    assert_every_key_once(slurm, 12)
     gpus = [slurm.log(f"{s['job']}.log").split("gpu ")[1][0] for s in found["shards"]]
     assert set(gpus) <= set("0123")
 
 
 def test_a_preempted_element_is_queued_again_alone_and_goes_on(slurm):
     slurm.submit("--gpus", "2", evaluate=BUSY)
-    slurm.wait(lambda s: s["shards"][0]["rows"] or s["stuck"])
+    slurm.wait_for_rows("0-of-2")
     job = slurm.status()["job"]
     slurm(f"scancel --signal=USR1 {job}_0")
     found = slurm.wait_for_merge()
     assert [s["restarts"] for s in found["shards"]] == [1, 0]
     assert "freqq: ended with 75" in slurm.log(f"{job}_0.log")
     assert "freqq: ended with 75" not in slurm.log(f"{job}_1.log")
-    assert_every_key_once(slurm, 40)
+    assert_every_key_once(slurm, SAMPLES)
 
 
 def test_a_node_job_makes_way_for_a_more_important_one_and_goes_on(slurm):
     slurm.submit("--gpus", "2", "--layout", "node", evaluate=BUSY)
-    slurm.wait(lambda s: all(shard["rows"] for shard in s["shards"]) or s["stuck"])
+    slurm.wait_for_rows("0-of-2", "1-of-2")
     log = slurm.folder / "urgent.log"
     urgent = slurm(f"sbatch --parsable --partition=high --gres=gpu:{GPUS} --output={log} --wrap='echo done'")
     found = slurm.wait_for_merge()
     assert [s["restarts"] for s in found["shards"]] == [1, 1]
     assert slurm(f"squeue --noheader --states=all --jobs={urgent} --format=%T") == "COMPLETED"
     assert "freqq: ended with 75" in slurm.log(f"{found['job']}.log")
-    assert_every_key_once(slurm, 40)
+    assert_every_key_once(slurm, SAMPLES)
 
 
 def test_a_cancelled_element_ends_the_merge_and_is_made_up_for_by_submitting_again(slurm):
@@ -96,7 +96,7 @@ def test_a_cancelled_element_ends_the_merge_and_is_made_up_for_by_submitting_aga
     Path("go").touch()
     slurm.submit_again()
     assert slurm.wait_for_merge()["job"] != found["job"]
-    assert_every_key_once(slurm, 4)
+    assert_every_key_once(slurm, 8)
 
 
 def test_data_that_are_gone_fail_the_shard_and_the_status_says_which_and_why(slurm):
