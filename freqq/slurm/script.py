@@ -24,7 +24,7 @@ STOPPED, KILLED_BY_USR1 = 75, 128 + 10
 BEGINS, ENDED = "freqq: begins", "freqq: ended with"
 """Marks in a log, by which `freqq slurm-status` tells attempts apart and knows how they ended."""
 
-OURS = ("array", "a", "ntasks", "n", "output", "o", "error", "e", "chdir", "D", "no-requeue", "wrap")
+OURS = r"--(array|ntasks|output|error|chdir|no-requeue|wrap)(=|$)|-[anoeD]"
 """Arguments of sbatch that the scripts depend on."""
 
 
@@ -86,7 +86,7 @@ class Job:
         for argument in self.sbatch_args:
             if not argument.startswith("-"):
                 raise UserError(f"--sbatch-arg {argument}: write it as sbatch does, such as --nodelist=a1")
-            if argument.lstrip("-").partition("=")[0] in OURS:
+            if re.match(OURS, argument):
                 raise UserError(f"--sbatch-arg {argument}: the scripts depend on their own value; leave it out")
 
 

@@ -17,7 +17,7 @@ pytestmark = [needs_tiny, pytest.mark.slow]
 VARYING = {"shard", "started_at", "peak_memory_bytes"}
 """Columns that depend on who did the work, and when; those whose names tell of milliseconds do, too."""
 
-BUSY, SAMPLES = ("--level", "baseline", "--limit", "64", "--batch-size", "1", "--max-new-tokens", "4"), 64
+BUSY, SAMPLES = ("--level", "baseline", "--limit", "52", "--batch-size", "1", "--max-new-tokens", "4"), 52
 """An evaluation of which either of two shards goes on for some seconds after its first rows are stored."""
 
 
