@@ -40,23 +40,26 @@ def element(job: str, index: int) -> str:
     return f"{job}_{index}"
 
 
-def states(jobs: Sequence[str]) -> tuple[dict[str, State], str]:
-    """The states of jobs, by id, an array's tasks one by one; and what hinders from knowing them, if anything does.
+def states(ids: Sequence[str]) -> tuple[dict[str, State], str]:
+    """The states of jobs and of arrays' tasks, by id; and what hinders from knowing them, if anything does.
 
-    A job that Slurm has forgotten, and a task that was cancelled before it ever started, are missing.
+    Missing are those that Slurm has forgotten, and tasks that were cancelled before they ever started.
     """
     columns = ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
-    arguments = ["--array", "--states=all", "--noheader", f"--jobs={','.join(jobs)}", f"--Format={columns}"]
+    arguments = ["--array", "--states=all", "--noheader", f"--jobs={_jobs(ids)}", f"--Format={columns}"]
     text, problem = _ask("squeue", *arguments)
     found = parse_squeue(text)
     if "Invalid job id" in problem:
         problem = ""  # It answers so if it has forgotten every one of them.
-    forgotten = [job for job in jobs if not any(known.partition("_")[0] == job for known in found)]
-    if forgotten:
-        arguments = ["--array", "--allocations", "--noheader", "--parsable2", f"--jobs={','.join(forgotten)}"]
+    if missing := [i for i in ids if i not in found]:
+        arguments = ["--allocations", "--noheader", "--parsable2", f"--jobs={_jobs(missing)}"]
         text, _ = _ask("sacct", *arguments, "--format=JobID,State,NodeList")
-        found |= parse_sacct(text)
+        found = parse_sacct(text) | found
     return found, problem
+
+
+def _jobs(ids: Sequence[str]) -> str:
+    return ",".join(dict.fromkeys(i.partition("_")[0] for i in ids))
 
 
 def parse_squeue(text: str) -> dict[str, State]:

@@ -118,7 +118,7 @@ def status(run: Path) -> Status:
     submission = Submission.read(run)
     if submission is None:
         raise UserError(f"{run} was never submitted: it has no {SCRIPTS}/{SUBMISSION}; see freqq slurm-submit --help")
-    found, problem = states((submission.job, submission.merge))
+    found, problem = states([*submission.elements(), submission.merge])
     rows = _rows(run)
     names = [f"{i}/{submission.shards}" for i in range(submission.shards)]
     merge_log = logs.read(run / SCRIPTS / f"{submission.merge}_merge.log")
@@ -152,7 +152,7 @@ def _task(job: str, found: dict[str, State], blind: bool, log: str, error: str |
     if blind and state.source == "log" and state.name in ("STOPPED", "NEVER RAN"):
         state = replace(state, name="UNKNOWN")
     state = replace(state, restarts=max(state.restarts, logs.restarts(log)))
-    task = Task(job, state, error)
+    task = Task(job, state, error or logs.state(log).reason or None)
     return task if task.failed else replace(task, error=None)
 
 

@@ -91,7 +91,7 @@ def check_idle(run: Path) -> None:
     last = Submission.read(run)
     if last is None:
         return
-    found, _ = states((last.job, last.merge))
+    found, _ = states([*last.elements(), last.merge])
     waiting = sorted({job.partition("_")[0] for job, state in found.items() if state.live}, key=int)
     if waiting:
         raise UserError(
