@@ -57,9 +57,9 @@ def last_error(text: str) -> str | None:
 
 
 def last_words(text: str) -> str | None:
-    """The last line of trouble, or else the last line of all."""
+    """The last line of trouble, or else the last line of all, or else the exit code."""
     lines = [line for line in attempt(text) if not line.startswith((BEGINS, ENDED))]
-    return last_error(text) or (_short(lines[-1]) if lines else None)
+    return last_error(text) or (_short(lines[-1]) if lines else state(text).reason or None)
 
 
 def _short(line: str) -> str:

@@ -152,7 +152,7 @@ def _task(job: str, found: dict[str, State], blind: bool, log: str, error: str |
     if blind and state.source == "log" and state.name in ("STOPPED", "NEVER RAN"):
         state = replace(state, name="UNKNOWN")
     state = replace(state, restarts=max(state.restarts, logs.restarts(log)))
-    task = Task(job, state, error or logs.state(log).reason or None)
+    task = Task(job, state, error)
     return task if task.failed else replace(task, error=None)
 
 

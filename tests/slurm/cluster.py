@@ -119,7 +119,7 @@ def _free_ports(count: int) -> list[int]:
 
 @contextmanager
 def _daemon(command: list[str], folder: Path, variables: dict[str, str]) -> Iterator[None]:
-    """A daemon as a child of ours; it is told to end if we are killed ourselves."""
+    """A daemon as a child of ours. If we are killed ourselves the kernel tells it to end, and only jobs run out."""
     with (folder / f"{command[0]}.log").open("wb") as log:
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig=TERM", *command],

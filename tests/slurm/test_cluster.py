@@ -118,3 +118,17 @@ def test_a_failing_setup_line_fails_its_element_alone(slurm):
     assert "no-such-module: command not found" in found["shards"][1]["error"]
     assert found["shards"][0]["error"] is None
     assert not (slurm.run / "parts").exists()
+
+
+def test_the_example_looks_submits_and_shows(slurm, monkeypatch):
+    # As after an installation: the command is on the path.
+    command = slurm.folder / "bin" / "freqq"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m freqq "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    script = Path(__file__).parents[2] / "examples" / "slurm.sh"
+    done = subprocess.run(["bash", script, "--gpus", "2", "--sbatch-arg", "--hold"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "nothing was submitted\nsubmitted" in done.stdout
+    assert done.stdout.count("JobHeldUser") == 2

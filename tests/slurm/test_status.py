@@ -48,6 +48,10 @@ def test_the_last_error_is_the_last_attempts_own(lines, found):
     assert error is None if found is None else found in error
 
 
+def test_without_any_words_the_exit_code_has_to_do():
+    assert logs.last_words(BEGINS.format(0) + "freqq: ended with 3\n") == "exit code 3"
+
+
 def test_a_log_without_end_is_read_from_its_end(tmp_path):
     (tmp_path / "log").write_bytes(b"\xff\n" * 10**6 + b"error: the last\n")
     text = logs.read(tmp_path / "log")
