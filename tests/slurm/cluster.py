@@ -4,6 +4,7 @@ Needs Debian's slurmctld, slurmd, slurm-client and munge, but no systemd, no cgr
 the machine. As a program it runs a command inside such a cluster: ``python tests/slurm/cluster.py bash``.
 """
 
+import ctypes
 import getpass
 import os
 import shutil
@@ -18,9 +19,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 GPUS, CORES = 4, 16
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 START_S, STOP_S = 30, 10
+SUPERVISE = "--supervise"
+PR_SET_CHILD_SUBREAPER = 36
 
 # A requeued job waits until its credential has expired: after 5 s, the least that Slurm takes, and not after 120 s.
 SLURM_CONF = """
@@ -66,24 +69,59 @@ def missing() -> list[str]:
 
 @contextmanager
 def running() -> Iterator[dict[str, str]]:
-    """A cluster, and the variables by which Slurm's programs find it; every process of it is gone at the end."""
+    """A cluster, and the variables by which Slurm's programs find it; every process of it is gone at the end.
+
+    They are all descendants of one supervisor, which kills them when its input ends: as it does, too, if we are killed.
+    """
     # Not below pytest's folder: the path of a socket may have no more than 107 bytes.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     variables = {"SLURM_CONF": f"{folder}/slurm.conf", "PATH": PATH}
-    names = {"key-file": "key", "socket": "munge.sock", "pid-file": "munged.pid", "seed-file": "seed"}
-    munged = ["munged", "--foreground", *(f"--{option}={folder}/{name}" for option, name in names.items())]
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        _configure(folder)
-        stack.callback(_kill_jobs, variables["SLURM_CONF"])
-        stack.enter_context(_daemon(munged, folder, variables))
-        _wait(folder, "munge", (folder / names["socket"]).exists)
-        for command in (["slurmctld", "-D", "-c"], ["slurmd", "-D"]):
-            stack.enter_context(_daemon(command, folder, variables))
+    _configure(folder)
+    supervisor = subprocess.Popen(
+        [sys.executable, __file__, SUPERVISE, str(folder)],
+        env=os.environ | variables,
+        stdin=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us alone
+    )
+    try:
         sinfo = ["sinfo", "--noheader", "--partition=low", "--format=%T"]
         _wait(folder, "Slurm", lambda: _output(sinfo, variables) == "idle")
-        stack.callback(cancel_everything, variables)
         yield variables
+    finally:
+        supervisor.communicate()
+
+
+def _supervise(folder: Path) -> None:
+    """Start the daemons, wait for the end of our input, and end whatever there is below us."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)  # what daemonizes, as slurmstepd does, becomes our child
+    try:
+        names = {"key-file": "key", "socket": "munge.sock", "pid-file": "munged.pid", "seed-file": "seed"}
+        _start(folder, "munged", "--foreground", *(f"--{option}={folder}/{name}" for option, name in names.items()))
+        _wait(folder, "munge", (folder / names["socket"]).exists)
+        _start(folder, "slurmctld", "-D", "-c")
+        _start(folder, "slurmd", "-D")
+        sys.stdin.read()
+    finally:
+        while children := _children():
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path, *command: str) -> None:
+    with (folder / f"{command[0]}.log").open("wb") as log:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _children() -> list[int]:
+    """Processes whose parent we are, dead ones included."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it may have ended meanwhile
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.append(int(stat.parent.name))
+    return found
 
 
 def _configure(folder: Path) -> None:
@@ -117,28 +155,6 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-@contextmanager
-def _daemon(command: list[str], folder: Path, variables: dict[str, str]) -> Iterator[None]:
-    """A daemon as a child of ours. If we are killed ourselves the kernel tells it to end, and only jobs run out."""
-    with (folder / f"{command[0]}.log").open("wb") as log:
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig=TERM", *command],
-            env=os.environ | variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _wait(folder: Path, what: str, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + START_S
     while not ready():
@@ -161,16 +177,9 @@ def _output(command: list[str], variables: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-def _kill_jobs(conf: str) -> None:
-    """Whatever is left of jobs, after the daemons: each carries the path of this cluster's configuration."""
-    mark = f"SLURM_CONF={conf}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if int(process.name) != os.getpid() and mark in (process / "environ").read_bytes().split(b"\0"):
-                os.kill(int(process.name), signal.SIGKILL)
-
-
 if __name__ == "__main__":
+    if sys.argv[1:2] == [SUPERVISE]:
+        sys.exit(_supervise(Path(sys.argv[2])))
     if absent := missing():
         sys.exit(f"{', '.join(absent)}: not installed; see 'make slurm'")
     with running() as found:
