@@ -1,6 +1,7 @@
 # make demo    install, then the main job: the token method on 100 samples of the embedded model
 # make test    install with what the tests need, then lint, types, floors and all tests
 # make bench   the benchmarks of tests/bench
+# make slurm   Debian's Slurm, for the tests that start one; they skip if it is missing, unless CI is set
 # Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval)
 
 PYTHON ?= python3
@@ -15,12 +16,12 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test lint types floors pytest bench completions clean
+.PHONY: demo test lint types floors pytest bench slurm completions clean
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)
 
-test: lint types floors pytest
+test: $(if $(CI),slurm) lint types floors pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -37,6 +38,14 @@ pytest: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
+
+# The daemons are started by tests/slurm/cluster.py, as its children, and never by systemd.
+slurm:
+	@(PATH="$$PATH:/usr/sbin"; for program in munged slurmctld slurmd sbatch; do command -v $$program || exit 1; done) \
+		> /dev/null || { \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null; }
 
 completions: $(VENV)/.installed
 	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done

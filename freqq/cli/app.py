@@ -15,6 +15,7 @@ from freqq.cli.eval import evaluate
 from freqq.cli.info import info
 from freqq.cli.render import render
 from freqq.cli.runs import app as runs
+from freqq.cli.slurm_status import slurm_status
 from freqq.cli.slurm_submit import slurm_submit
 from freqq.cli.train import train
 from freqq.cli.visualize import app as visualize
@@ -36,6 +37,7 @@ app.command("compress-tokens")(compress_tokens)
 app.add_typer(codebook, name="codebook")
 app.add_typer(visualize, name="visualize")
 app.command("slurm-submit", context_settings={"ignore_unknown_options": True})(slurm_submit)
+app.command("slurm-status")(slurm_status)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command("train")(train)

@@ -1,6 +1,7 @@
 """``freqq slurm-submit``: a sharded `freqq eval` on a Slurm cluster, one process per GPU."""
 
 import inspect
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +14,28 @@ from freqq.cli.eval import evaluate
 if TYPE_CHECKING:
     from freqq.runs.settings import Settings
 
+OURS = ("--shard", "--gpus")
+"""Options of `freqq eval` that the scripts decide on."""
+
 
 def slurm_submit(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- [EVAL OPTIONS]", help="What follows -- is for freqq eval.")
     ] = None,
     gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="Processes, one a GPU.")] = 1,
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            metavar="array|node",
+            help="array: tasks that start, stop and are queued again one by one. node: all in one job on one node.",
+            autocompletion=options.completing("array", "node"),
+        ),
+    ] = "array",
     partition: Annotated[str | None, typer.Option(metavar="NAME", help="The partition.")] = None,
     account: Annotated[str | None, typer.Option(metavar="NAME", help="The account that pays.")] = None,
     qos: Annotated[str | None, typer.Option(metavar="NAME", help="The quality of service.")] = None,
-    time: Annotated[str | None, typer.Option(metavar="TIME", help="Time limit of a process, such as 04:00:00.")] = None,
+    time: Annotated[str | None, typer.Option(metavar="TIME", help="Time limit of a job, such as 04:00:00.")] = None,
     mem: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory of a process, such as 64G.")] = None,
     constraint: Annotated[str | None, typer.Option(metavar="NAME", help="A feature that nodes must have.")] = None,
     cpus_per_gpu: Annotated[int, typer.Option(metavar="N", help="Processor cores of a process.")] = 8,
@@ -34,33 +47,49 @@ def slurm_submit(
     ] = None,
     job_name: Annotated[str, typer.Option(metavar="NAME", help="What the job is called.")] = "freqq",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts; write and submit nothing.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Look for the model and whether Slurm would take the jobs; write and submit nothing."
+        ),
+    ] = False,
 ) -> None:
     """Submit an evaluation as an array of shards, and a job that merges them.
 
-    A task that is stopped (time limit, preemption) stores what it has and is queued again.
+    A process that is stopped (time limit, preemption) stores what it has and is queued again. freqq slurm-status tells
+    how the run is doing; the same command again submits what is missing.
     """
     from freqq.runs.directory import SCRIPTS, RunDirectory
     from freqq.runs.plan import arms
-    from freqq.slurm.script import Job, merge_script, shard_script
+    from freqq.slurm.check import check_setup, check_submission
+    from freqq.slurm.script import Job, merge_script, shards_script
     from freqq.slurm.submit import AFTER, MERGE, SHARDS, submit
 
-    job = Job(
-        gpus, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, setup or (), sbatch_arg or ()
-    )
+    lines, further = tuple(setup or ()), tuple(sbatch_arg or ())
+    job = Job(gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further)
+    check_setup(lines)
     given = list(arguments or ())
     settings, out = parse_eval(given)
     arms(settings)
-    run = (out or settings.directory()).resolve()
+    run, folder = (out or settings.directory()).resolve(), Path.cwd()
     program = [sys.executable, "-m", "freqq"]
-    shards = shard_script(job, [*program, "eval", *given, "--out", str(run)], run, Path.cwd())
-    merge = merge_script(job, [*program, "runs", "merge", str(run)], run, Path.cwd())
+    shards = shards_script(job, [*program, "eval", *given, "--out", str(run)], run, folder)
+    merge = merge_script(job, [*program, "runs", "merge", str(run)], run, folder)
     if dry_run:
         typer.echo(f"# sbatch --parsable {SHARDS}\n{shards}")
-        typer.echo(f"# sbatch {' '.join(AFTER).format(job='JOB')} {MERGE}\n{merge}", nl=False)
+        typer.echo(f"# sbatch --parsable {' '.join(AFTER).format(job='JOB')} {MERGE}\n{merge}", nl=False)
         return
     RunDirectory(run).check(settings)
-    ids = submit(run, shards, merge)
-    typer.echo(f"submitted {ids[0]} ({gpus} tasks) and {ids[1]} (merge); scripts and logs are in {run / SCRIPTS}")
+    if check:
+        scripts = {"shards": shards, "merge": merge}
+        for what, found in check_submission(scripts, run, settings.model, settings.revision):
+            typer.echo(f"{what}: {found}")
+        typer.echo("nothing was submitted")
+        return
+    command = shlex.join([*program, *sys.argv[1:]])
+    done = submit(run, shards, merge, layout=layout, count=gpus, command=command, folder=folder)
+    typer.echo(f"submitted {done.job} ({gpus} processes) and {done.merge} (merge)")
+    typer.echo(f"scripts and logs are in {run / SCRIPTS}; to see how it is doing: freqq slurm-status {run}")
 
 
 def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
@@ -69,17 +98,20 @@ def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
     Raises
     ------
     UserError
-        If a value is wrong, or the arguments name a shard.
+        If a value is wrong, the arguments name what the scripts decide on, or one cannot stand in a script.
     """
     from freqq.errors import UserError
 
+    for argument in arguments:
+        if argument.partition("=")[0] in OURS:
+            raise UserError(f"leave {argument} out after --: each process is given its own shard and GPU")
+        if any("\ud800" <= c <= "\udfff" for c in argument):  # how Python carries bytes that are no UTF-8
+            raise UserError(f"{argument!r} cannot stand in a Slurm script: it is not UTF-8")
     single = typer.Typer()
     single.command()(evaluate)
     command = typer.main.get_command(single)
     with command.make_context("freqq eval", list(arguments)) as context:
         values = dict(context.params)
-    if values["shard"] is not None:
-        raise UserError("leave --shard out after --: each process of the array is given its own")
     names = inspect.signature(options.settings).parameters
     out = values["out"]
     return options.settings(**{name: values[name] for name in names}), None if out is None else Path(out)

@@ -1,18 +1,31 @@
 """The sbatch texts of a sharded evaluation, as pure functions."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from freqq.errors import UserError
+from freqq.names import unknown
 from freqq.runs.directory import SCRIPTS
 
+LAYOUTS = ("array", "node")
+
 MAX_RESTARTS = 50
-"""Requeues of one array task before it counts as failed: a run that never gets anywhere must end."""
+"""Requeues of one job before it counts as failed: a run that never gets anywhere must end."""
 
 GRACE_SECONDS = 120
-"""How long before its time limit a task is told to finish its batch."""
+"""How long before its time limit a process is told to finish its batch."""
+
+STOPPED, KILLED_BY_USR1 = 75, 128 + 10
+"""How an evaluation ends that was told to stop: by itself, or, while Python was still starting, by the signal."""
+
+BEGINS, ENDED = "freqq: begins", "freqq: ended with"
+"""Marks in a log, by which `freqq slurm-status` tells attempts apart and knows how they ended."""
+
+OURS = r"--(array|ntasks|output|error|chdir|no-requeue|wrap)(=|$)|-[anoeD]"
+"""Arguments of sbatch that the scripts depend on."""
 
 
 @dataclass(frozen=True)
@@ -22,21 +35,27 @@ class Job:
     Parameters
     ----------
     gpus : int
-        Array tasks, each a process with one GPU and one shard of the samples.
+        Processes, each with one GPU and one shard of the samples.
+    layout : str
+        ``array``: each process is a task of an array, which starts, stops and is queued again by itself.
+        ``node``: all are one job on one node.
+    mem : str
+        Memory of a process, as sbatch writes it.
     cpus_per_gpu : int
-        Processor cores of a task.
+        Processor cores of a process.
     setup : sequence of str
         Shell lines that run first, such as ``module load cuda``.
     sbatch_args : sequence of str
-        Further arguments for sbatch, such as ``--nodelist=a1``.
+        Further arguments for sbatch, such as ``--nodelist=a1``. They win over what the scripts say.
 
     Raises
     ------
     UserError
-        If a value could not stand on one line of a script's header, or a number is out of range.
+        If a value could not stand on one line of a script, or a number is out of range.
     """
 
     gpus: int
+    layout: str = "array"
     name: str = "freqq"
     partition: str | None = None
     account: str | None = None
@@ -51,20 +70,28 @@ class Job:
     def __post_init__(self) -> None:
         if self.gpus < 1 or self.cpus_per_gpu < 1:
             raise UserError(f"--gpus {self.gpus} --cpus-per-gpu {self.cpus_per_gpu}: at least one of each is needed")
+        if self.layout not in LAYOUTS:
+            raise unknown("layout", self.layout, LAYOUTS)
         named = ("name", "partition", "account", "qos", "time", "mem", "constraint")
-        for what, value in [*((n, getattr(self, n)) for n in named), *(("sbatch-arg", a) for a in self.sbatch_args)]:
+        listed = [("sbatch-arg", a) for a in self.sbatch_args] + [("setup", line) for line in self.setup]
+        for what, value in [*((n, getattr(self, n)) for n in named), *listed]:
             # A line break would end the directive and let the rest run as a directive or a command of its own.
             if value is not None and (not value or not value.isprintable()):
                 raise UserError(
                     f"--{what.replace('name', 'job-name')} {value!r}: it has to be one line of printable text"
                 )
+        for line in self.setup:
+            if line.endswith("\\"):
+                raise UserError(f"--setup {line}: a line that ends with a backslash would swallow the next one")
         for argument in self.sbatch_args:
             if not argument.startswith("-"):
                 raise UserError(f"--sbatch-arg {argument}: write it as sbatch does, such as --nodelist=a1")
+            if re.match(OURS, argument):
+                raise UserError(f"--sbatch-arg {argument}: the scripts depend on their own value; leave it out")
 
 
-def shard_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
-    """The array job: one task a GPU, each evaluating its shard; told to stop it exits with 75 and is queued again.
+def shards_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
+    """The job that evaluates the shards, one process a GPU; if it is told to stop it is queued again.
 
     Parameters
     ----------
@@ -75,32 +102,72 @@ def shard_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> s
     folder : Path
         Where the evaluation runs, so that relative paths mean what they did.
     """
-    evaluate = f'{shlex.join(command)} --shard "${{SLURM_ARRAY_TASK_ID}}/{job.gpus}"'
+    return _array(job, command, run, folder) if job.layout == "array" else _node(job, command, run, folder)
+
+
+def _array(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
     header = [
-        *_common(job, job.name, folder),
         _directive("array", f"0-{job.gpus - 1}"),
         _directive("ntasks", "1"),
-        _directive("cpus-per-task", str(job.cpus_per_gpu)),
         _directive("gres", "gpu:1"),
-        *(_directive(n, v) for n, v in (("time", job.time), ("mem", job.mem), ("constraint", job.constraint)) if v),
+        *_given("mem", job.mem),
         _directive("output", _log(run, "%A_%a.log")),
+    ]
+    srun = f'srun --ntasks=1 {_srun(job)} {shlex.join(command)} --shard "${{SLURM_ARRAY_TASK_ID}}/{job.gpus}"'
+    # The id of the array alone would stop and queue again every one of its tasks.
+    return _shards(job, folder, header, srun, '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"')
+
+
+def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
+    header = [
+        _directive("nodes", "1"),
+        _directive("ntasks", str(job.gpus)),
+        _directive("gpus-per-task", "1"),
+        *_given("mem-per-gpu", job.mem),
+        _directive("output", _log(run, "%j.log")),
+    ]
+    # Shards take different times, and one that fails must not take the others along.
+    alone = "--wait=0 --kill-on-bad-exit=0"
+    log = f"--open-mode=append --output={shlex.quote(_log(run, '%j_%t.log'))}"
+    # Only within its task does a process know its number; "exec" leaves Python alone to hear signals.
+    shard = f'echo "{BEGINS}, restart ${{SLURM_RESTART_COUNT:-0}}"; exec "$@" --shard "${{SLURM_PROCID}}/{job.gpus}"'
+    srun = (
+        f"srun --ntasks={job.gpus} --gpus-per-task=1 {_srun(job)} {alone} {log} "
+        f"bash -c {shlex.quote(shard)} freqq {shlex.join(command)}"
+    )
+    return _shards(job, folder, header, srun, '"${SLURM_JOB_ID}"')
+
+
+def _srun(job: Job) -> str:
+    """Srun does not take the cores over from sbatch, and not the environment where that was sent off without one."""
+    return f"--cpus-per-task={job.cpus_per_gpu} --export=ALL"
+
+
+def _shards(job: Job, folder: Path, header: Sequence[str], srun: str, own_id: str) -> str:
+    common = [
+        *_common(job, job.name, folder),
+        *header,
+        _directive("cpus-per-task", str(job.cpus_per_gpu)),
+        *_given("time", job.time),
+        *_given("constraint", job.constraint),
         "#SBATCH --requeue",
         "#SBATCH --open-mode=append",
         # Without "B:" the signal goes to the step that srun starts, hence to Python itself.
         _directive("signal", f"USR1@{GRACE_SECONDS}"),
-        *(f"#SBATCH {shlex.quote(a)}" for a in job.sbatch_args),
+        *(f"#SBATCH {quote(a)}" for a in job.sbatch_args),
     ]
     body = [
         f"export OMP_NUM_THREADS={job.cpus_per_gpu} OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false",
         "status=0",
-        f"srun --ntasks=1 --cpus-per-task={job.cpus_per_gpu} {evaluate} || status=$?",
-        "# 75: stopped before its time limit, or preempted, with every finished answer stored.",
-        f'if [ "$status" -eq 75 ] && [ "${{SLURM_RESTART_COUNT:-0}}" -lt {MAX_RESTARTS} ]; then',
-        '    scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"',
+        f"{srun} || status=$?",
+        f"# {STOPPED}: told to stop, and every finished answer is stored. {KILLED_BY_USR1}: told so before it began.",
+        f'if [[ "$status" =~ ^({STOPPED}|{KILLED_BY_USR1})$ && "${{SLURM_RESTART_COUNT:-0}}" -lt {MAX_RESTARTS} ]]; '
+        "then",
+        f'    scontrol requeue {own_id} || echo "error: it could not be queued again"',
         "fi",
         'exit "$status"',
     ]
-    return _script(header, job.setup, body)
+    return _script(common, job.setup, body)
 
 
 def merge_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
@@ -109,30 +176,50 @@ def merge_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> s
         *_common(job, f"{job.name}-merge", folder),
         _directive("ntasks", "1"),
         _directive("output", _log(run, "%j_merge.log")),
+        *_given("time", job.time),
         "#SBATCH --open-mode=append",
     ]
     return _script(header, job.setup, [shlex.join(command)])
 
 
+def quote(value: str) -> str:
+    """A value as sbatch reads it from a script: unlike a shell, it takes a backslash for an escape in any quotes."""
+    if re.fullmatch(r"[\w@%+=:,./-]+", value, re.ASCII):
+        return value
+    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
+
+
 def _common(job: Job, name: str, folder: Path) -> list[str]:
-    named = (("partition", job.partition), ("account", job.account), ("qos", job.qos))
     return [
         _directive("job-name", name),
         _directive("chdir", str(folder)),
-        *(_directive(n, v) for n, v in named if v),
+        *_given("partition", job.partition),
+        *_given("account", job.account),
+        *_given("qos", job.qos),
     ]
+
+
+def _given(name: str, value: str | None) -> list[str]:
+    return [] if value is None else [_directive(name, value)]
 
 
 def _directive(name: str, value: str) -> str:
     if not value.isprintable():
         raise UserError(f"{value!r} cannot stand in a Slurm script: choose a path without line breaks")
-    return f"#SBATCH --{name}={shlex.quote(value)}"
+    return f"#SBATCH --{name}={quote(value)}"
 
 
 def _log(run: Path, name: str) -> str:
-    """A log's path; a percent sign of the folder's own is doubled, as sbatch would expand it."""
-    return str(run / SCRIPTS).replace("%", "%%") + f"/{name}"
+    """A log's path. Sbatch expands percent signs, so the folder's own are doubled; a backslash turns that off."""
+    folder = str(run / SCRIPTS)
+    if "\\" in folder:
+        raise UserError(f"{run}: Slurm cannot write a log into a folder with a backslash; choose another --out")
+    return folder.replace("%", "%%") + f"/{name}"
 
 
 def _script(header: Sequence[str], setup: Sequence[str], body: Sequence[str]) -> str:
-    return "\n".join(["#!/usr/bin/env bash", *header, "", "set -eo pipefail", *setup, *body, ""])
+    marks = [
+        f'echo "{BEGINS} on ${{SLURMD_NODENAME:-?}}, restart ${{SLURM_RESTART_COUNT:-0}}"',
+        f"trap 'echo \"{ENDED} $?\"' EXIT",
+    ]
+    return "\n".join(["#!/usr/bin/env bash", *header, "", "set -eo pipefail", *marks, *setup, *body, ""])

@@ -1,42 +1,177 @@
-"""Save a sharded evaluation's scripts and hand them to sbatch."""
+"""Save a sharded evaluation's scripts, hand them to sbatch, and keep note of what was submitted."""
 
+import json
+import os
+import re
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from freqq.errors import FreqqError, UserError
+from freqq.files import write_whole
 from freqq.runs.directory import SCRIPTS
+from freqq.slurm.queue import element, states
+from freqq.slurm.script import LAYOUTS
 
-SHARDS, MERGE = "shards.sbatch", "merge.sbatch"
+SHARDS, MERGE, SUBMISSION = "shards.sbatch", "merge.sbatch", "submission.json"
 AFTER = ("--kill-on-invalid-dep=yes", "--dependency=afterok:{job}")
-"""The merge job starts when every task has ended well, and is dropped if one has not."""
+"""The merge job starts when every process has ended well, and is dropped if one has not."""
+
+VARIABLES = {"timelimit": "time", "array-inx": "array", "no-requeue": "requeue", "mem-per-node": "mem"}
+"""Options that sbatch's environment variables call otherwise than its command line."""
+
+MOST_SHARDS = 100_000
+"""A larger number in a file is damage: Slurm's own limit is below."""
 
 
-def submit(run: Path, shards: str, merge: str) -> tuple[str, str]:
-    """Write both scripts to ``<run>/slurm``, submit them, and return the ids of the two jobs.
+@dataclass(frozen=True)
+class Submission:
+    """What was last submitted for a run.
+
+    Parameters
+    ----------
+    job, merge : str
+        Slurm's ids.
+    command : str
+        The command that submitted it, as a shell reads it, with the interpreter's absolute path.
+    folder : str
+        Where it was given.
+    """
+
+    layout: str
+    shards: int
+    job: str
+    merge: str
+    command: str
+    folder: str
+
+    def elements(self) -> list[str]:
+        """The ids that Slurm gives to the shards: one each in an array, all the same on a node."""
+        return [element(self.job, i) if self.layout == "array" else self.job for i in range(self.shards)]
+
+    def write(self, run: Path) -> None:
+        """Write it beside the scripts."""
+        text = json.dumps(asdict(self), indent=2) + "\n"
+        write_whole(run / SCRIPTS / SUBMISSION, lambda p: p.write_text(text))
+
+    @classmethod
+    def read(cls, run: Path) -> "Submission | None":
+        """The last submission of a run; None if there is none.
+
+        Raises
+        ------
+        UserError
+            If the file is damaged.
+        """
+        file = run / SCRIPTS / SUBMISSION
+        try:
+            found = cls(**json.loads(file.read_text()))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{file} is not readable ({error}): delete it") from error
+        texts = (found.layout, found.job, found.merge, found.command, found.folder)
+        if not all(isinstance(t, str) for t in texts) or not (found.job.isdecimal() and found.merge.isdecimal()):
+            raise UserError(f"{file} is damaged: delete it")
+        if found.layout not in LAYOUTS or type(found.shards) is not int or not 1 <= found.shards <= MOST_SHARDS:
+            raise UserError(f"{file} is damaged: delete it")
+        return found
+
+
+def need(program: str) -> None:
+    """Say so if a program of Slurm is not here."""
+    if shutil.which(program) is None:
+        raise UserError(f"there is no {program} here: run this on a Slurm login node")
+
+
+def check_idle(run: Path) -> None:
+    """Refuse to submit a run whose last submission is still in the queue: two would work on the same shards."""
+    last = Submission.read(run)
+    if last is None:
+        return
+    found, _ = states([*last.elements(), last.merge])
+    waiting = sorted({job.partition("_")[0] for job, state in found.items() if state.live}, key=int)
+    if waiting:
+        raise UserError(
+            f"{run} is at work in Slurm (job {' and '.join(waiting)}): wait for it, or run: scancel {' '.join(waiting)}"
+        )
+
+
+def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, command: str, folder: Path) -> Submission:
+    """Write both scripts to ``<run>/slurm``, submit them, and note what was submitted.
+
+    Parameters
+    ----------
+    shards, merge : str
+        The scripts.
+    layout, count, command, folder
+        As in `Submission`.
 
     Raises
     ------
     UserError
-        If there is no sbatch here, before anything is written.
+        If there is no sbatch here, or the run is in the queue already, before anything is written.
     FreqqError
-        If sbatch refuses.
+        If sbatch refuses. Then nothing stays in the queue.
     """
-    if shutil.which("sbatch") is None:
-        raise UserError("there is no sbatch here: run this on a Slurm login node, or add --dry-run to see the scripts")
-    folder = run / SCRIPTS
+    need("sbatch")
+    check_idle(run)
+    scripts = run / SCRIPTS
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / SHARDS).write_text(shards)
-        (folder / MERGE).write_text(merge)
+        scripts.mkdir(parents=True, exist_ok=True)
+        (scripts / SHARDS).write_text(shards)
+        (scripts / MERGE).write_text(merge)
     except OSError as error:
-        raise UserError(f"cannot write to {folder} ({error.strerror}): choose another --out") from error
-    job = _sbatch(str(folder / SHARDS))
-    return job, _sbatch(*(a.format(job=job) for a in AFTER), str(folder / MERGE))
+        raise UserError(f"cannot write to {scripts} ({error.strerror}): choose another --out") from error
+    job = _id(sbatch(shards, "--parsable", str(scripts / SHARDS)))
+    try:
+        after = [a.format(job=job) for a in AFTER]
+        merging = _id(sbatch(merge, "--parsable", *after, str(scripts / MERGE)))
+        submission = Submission(layout, count, job, merging, command, str(folder))
+        submission.write(run)
+    except (FreqqError, OSError):
+        subprocess.run(["scancel", job], capture_output=True, check=False)
+        raise
+    return submission
 
 
-def _sbatch(*arguments: str) -> str:
-    done = subprocess.run(["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=False)
+def sbatch(script: str, *arguments: str) -> str:
+    """What sbatch says, on either stream. Without a file among the arguments it is given the script itself.
+
+    Raises
+    ------
+    FreqqError
+        If it refuses.
+    """
+    done = subprocess.run(
+        ["sbatch", *arguments],
+        input=script,
+        env=environment(script, os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
-        raise FreqqError(f"sbatch refused {arguments[-1]}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip().partition(";")[0]  # "id;cluster" on federated clusters
+        raise FreqqError(f"sbatch refuses: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout.strip() or done.stderr.strip()
+
+
+def environment(script: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables without those that would win over a line of the script.
+
+    Many set SBATCH_PARTITION for their work by hand, and SBATCH_NO_REQUEUE would undo what the script is for. Those
+    that the script says nothing of stay, as an account's would.
+    """
+    stated = set(re.findall(r'^#SBATCH "?--([a-z-]+)', script, re.MULTILINE))
+
+    def option(variable: str) -> str:
+        name = variable.removeprefix("SBATCH_").lower().replace("_", "-")
+        return VARIABLES.get(name, name)
+
+    return {n: v for n, v in variables.items() if not (n.startswith("SBATCH_") and option(n) in stated)}
+
+
+def _id(parsable: str) -> str:
+    return parsable.partition(";")[0]  # "id;cluster" on federated clusters

@@ -3,13 +3,16 @@
 import os
 import shlex
 import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from freqq.errors import UserError
-from freqq.slurm.script import Job, merge_script, shard_script
+from freqq.slurm.check import check_setup
+from freqq.slurm.script import Job, merge_script, shards_script
 
 FULL = Job(
     gpus=4,
@@ -31,16 +34,81 @@ GOLDEN = Path(__file__).parent / "golden"
 def scripts(job, python="/opt/env/bin/python", run=RUN, folder=FOLDER, options=("--limit", "8")):
     evaluate = [python, "-m", "freqq", "eval", *options, "--out", str(run)]
     merge = [python, "-m", "freqq", "runs", "merge", str(run)]
-    return shard_script(job, evaluate, run, folder), merge_script(job, merge, run, folder)
+    return shards_script(job, evaluate, run, folder), merge_script(job, merge, run, folder)
 
 
-@pytest.mark.parametrize("index", [0, 1], ids=["shards", "merge"])
-def test_the_text_is_the_golden_one(index):
-    golden = GOLDEN / f"{('shards', 'merge')[index]}.sbatch"
-    assert scripts(FULL)[index] == golden.read_text()
+@pytest.mark.parametrize("layout", ["array", "node"])
+def test_the_text_is_the_golden_one(layout):
+    shards, merge = scripts(replace(FULL, layout=layout))
+    assert shards == (GOLDEN / f"{layout}.sbatch").read_text()
+    assert merge == (GOLDEN / "merge.sbatch").read_text()
 
 
-@pytest.mark.parametrize("job", [Job(gpus=1), FULL])
+def sbatch_reads(line):
+    """What sbatch takes from a directive: it knows quotes, and backslashes within them. Compared with sbatch itself in
+    test_with_slurm."""
+    words, word, mark, escaped = [], None, "", False
+    for character in line.removeprefix("#SBATCH"):
+        if escaped:
+            word, escaped = (word or "") + character, False
+        elif character == "\\":
+            escaped = True
+        elif mark:
+            word, mark = (word, "") if character == mark else (word + character, mark)
+        elif character in "'\"":
+            word, mark = word or "", character
+        elif character.isspace():
+            words, word = words + [word] * (word is not None), None
+        elif character == "#":
+            break
+        else:
+            word = (word or "") + character
+    return words + [word] * (word is not None)
+
+
+printable = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=40).filter(str.isprintable)
+
+
+@given(printable, printable, printable, printable, st.sampled_from(["array", "node"]))
+def test_any_printable_values_arrive_as_they_are(name, partition, folder, argument, layout):
+    run = Path("/runs") / folder.replace("/", "-").replace("\\", "-")
+    job = Job(2, layout, name, partition=partition, sbatch_args=(f"--comment={argument}",))
+    for text in scripts(job, run=run, folder=Path("/home") / folder, options=("--model", argument)):
+        assert subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True).stderr == ""
+        read = [sbatch_reads(line) for line in text.split("\n") if line.startswith("#SBATCH")]
+        assert all(len(words) == 1 for words in read)
+        values = dict(words[0].removeprefix("--").partition("=")[::2] for words in read)
+        assert values["job-name"].removesuffix("-merge") == name.removesuffix("-merge")
+        assert values["partition"] == partition
+        assert values["chdir"] == str(Path("/home") / folder)
+        assert values["output"].replace("%%", "%").startswith(f"{run}/slurm/%")
+        assert values.get("comment", argument) == argument
+
+
+@given(st.text(st.sampled_from("ab '\"\\$(){}<|&;#`!\n"), min_size=1, max_size=8))
+@settings(max_examples=200)
+def test_a_setup_line_never_swallows_the_next_one(line):
+    try:
+        job = Job(1, setup=(line,))
+        check_setup(job.setup)
+    except UserError:
+        return
+    text, _ = scripts(job)
+    before, setup, after = text.partition(f"\n{line}\nexport OMP_NUM_THREADS=")
+    assert setup
+    assert subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True).stderr == ""
+    # A line that cannot be read is seen as such only if nothing before it has taken it in.
+    broken = f"{before}\n{line}\n)\nexport OMP_NUM_THREADS={after}"
+    assert subprocess.run(["bash", "-n"], input=broken, text=True, capture_output=True).returncode != 0
+
+
+@pytest.mark.parametrize("line", ["module load 'cuda", "if true", "cat <<END", "foo &&", "}", "a \\", "$("])
+def test_half_a_command_as_setup_line_is_refused(line):
+    with pytest.raises(UserError, match="--setup"):
+        check_setup(Job(1, setup=(line,)).setup)
+
+
+@pytest.mark.parametrize("job", [Job(gpus=1), FULL, replace(FULL, layout="node")])
 @pytest.mark.parametrize("options", [(), ("--set", "a=$(touch x); `id` 'q' \"d\" \\ & | *")])
 def test_bash_accepts_the_text(job, options):
     for text in scripts(job, options=options):
@@ -58,6 +126,11 @@ def test_bash_accepts_the_text(job, options):
         {"sbatch_args": ("nodelist=a1",)},
         {"gpus": 0},
         {"cpus_per_gpu": 0},
+        {"layout": "nodes"},
+        {"setup": ("a\nb",)},
+        {"sbatch_args": ("--array=0-9",)},
+        {"sbatch_args": ("-n4",)},
+        {"sbatch_args": ("--output",)},
     ],
 )
 def test_what_would_break_out_of_its_line_is_refused(wrong):
@@ -65,9 +138,11 @@ def test_what_would_break_out_of_its_line_is_refused(wrong):
         Job(**({"gpus": 1} | wrong))
 
 
-def test_a_path_with_a_line_break_is_refused():
+def test_a_path_that_slurm_cannot_have_is_refused():
     with pytest.raises(UserError, match="line break"):
         scripts(FULL, run=Path("/data/a\nb"))
+    with pytest.raises(UserError, match="backslash"):
+        scripts(FULL, run=Path("/data/a\\b"))
 
 
 def run_script(text, folder, status="0", restarts="0"):
@@ -81,27 +156,34 @@ def run_script(text, folder, status="0", restarts="0"):
         program.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "71", "SLURM_ARRAY_TASK_ID": "3",
-        "SLURM_RESTART_COUNT": restarts,
+        "SLURM_RESTART_COUNT": restarts, "SLURM_JOB_ID": "74", "SLURM_PROCID": "3",
     }  # fmt: skip
     done = subprocess.run(["bash"], input=text, text=True, capture_output=True, env=environment, cwd=folder)
     log = folder / "scontrol.log"
     return done, log.read_text() if log.exists() else ""
 
 
+REQUEUED = {"array": "requeue 71_3\n", "node": "requeue 74\n"}
+
+
+@pytest.mark.parametrize("layout", REQUEUED)
 @pytest.mark.parametrize(
     ("status", "restarts", "requeued"),
-    [("0", "0", ""), ("75", "0", "requeue 71_3\n"), ("75", "49", "requeue 71_3\n"), ("75", "50", ""), ("1", "0", "")],
-)
-def test_only_a_stopped_task_is_queued_again_and_not_for_ever(tmp_path, status, restarts, requeued):
-    text, _ = scripts(Job(gpus=4), python="python")
+    [("0", "0", False), ("75", "0", True), ("138", "0", True), ("75", "49", True), ("75", "50", False),
+     ("1", "0", False)],
+)  # fmt: skip
+def test_only_a_stopped_job_is_queued_again_and_not_for_ever(tmp_path, layout, status, restarts, requeued):
+    text, _ = scripts(Job(gpus=4, layout=layout), python="python")
     done, log = run_script(text, tmp_path, status, restarts)
     assert done.returncode == int(status), done.stderr
-    assert log == requeued
+    assert log == (REQUEUED[layout] if requeued else "")
+    assert done.stdout.endswith(f"freqq: ended with {status}\n")
 
 
-def test_arguments_arrive_as_they_were_given(tmp_path):
+@pytest.mark.parametrize("layout", REQUEUED)
+def test_arguments_arrive_as_they_were_given(tmp_path, layout):
     options = ("--model", "a b", "--set", "x=$(touch broken); 'q' \"d\" *")
-    text, _ = scripts(Job(gpus=4), python="python", options=options)
+    text, _ = scripts(Job(gpus=4, layout=layout), python="python", options=options)
     run_script(text, tmp_path)
     arguments = (tmp_path / "arguments").read_text().splitlines()
     assert arguments == ["-m", "freqq", "eval", *options, "--out", str(RUN), "--shard", "3/4"]
@@ -115,28 +197,7 @@ def test_setup_lines_run_first_and_end_the_job_if_they_fail(tmp_path):
     assert not (tmp_path / "arguments").exists()
 
 
-@pytest.mark.slow
-def test_shards_and_merge_really_run(random_model, tmp_path):
-    run = tmp_path / "the run"
-    options = ("--model", random_model, "--limit", "3", "--max-new-tokens", "4")
-    shards, merge = scripts(Job(gpus=2), python=sys.executable, run=run, folder=tmp_path, options=options)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "srun").write_text('#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n')
-    (tmp_path / "bin" / "srun").chmod(0o755)
-    for index in (0, 1):
-        environment = os.environ | {
-            "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": str(index),
-            "SLURM_ARRAY_JOB_ID": "7",
-        }  # fmt: skip
-        done = subprocess.run(["bash"], input=shards, text=True, capture_output=True, env=environment)
-        assert done.returncode == 0, done.stderr
-    done = subprocess.run(["bash"], input=merge, text=True, capture_output=True)
-    assert done.returncode == 0, done.stderr
-    assert (run / "results.parquet").is_file()
-    assert "baseline" in done.stdout
-
-
 def test_every_word_of_the_command_is_quoted():
     text, _ = scripts(FULL, options=("--model", "a b"))
     line = next(line for line in text.splitlines() if line.startswith("srun"))
-    assert shlex.split(line)[4:9] == ["-m", "freqq", "eval", "--model", "a b"]
+    assert shlex.split(line)[5:10] == ["-m", "freqq", "eval", "--model", "a b"]

@@ -1,0 +1,70 @@
+"""``freqq slurm-status``: how a submitted run is doing."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freqq.cli.options import Json
+
+if TYPE_CHECKING:
+    from freqq.slurm.status import Status, Task
+
+
+def slurm_status(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory that slurm-submit was given.")],
+    as_json: Json = False,
+) -> None:
+    """Show the state of each shard of a submitted run and of its merge, their rows, and the last error of each.
+
+    Asks squeue, then sacct; what neither remembers is read from the logs.
+    """
+    from freqq.slurm.status import status
+    from freqq.slurm.submit import need
+
+    need("squeue")
+    found = status(run.resolve())
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        _show(found)
+
+
+def _show(found: "Status") -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 140  # a file or a pipe has no width of its own
+    table = Table(title=str(found.run), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("shard", "job", "state", "why", "node"):
+        table.add_column(name, overflow="fold")
+    for name in ("restarts", "rows", "failed"):
+        table.add_column(name, justify="right")
+    planned = [str(n) for n in found.planned] if found.planned else ["?"] * len(found.shards)
+    for i, (task, rows, of) in enumerate(zip(found.shards, found.rows, planned, strict=True)):
+        table.add_row(str(i), *_job(task), f"{rows.there} of {of}", str(rows.failed))
+    total = f"{found.total.there} of {sum(found.planned) if found.planned else '?'}"
+    table.add_row("merge", *_job(found.merge), total, str(found.total.failed))
+    console.print(table)
+    lines = [f"shard {i}: {task.error}" for i, task in enumerate(found.shards) if task.error]
+    lines += [f"shard {i}: of its samples: {rows.error}" for i, rows in enumerate(found.rows) if rows.error]
+    lines += [f"merge: {found.merge.error}"] if found.merge.error else []
+    others = found.total.there - sum(rows.there for rows in found.rows)
+    if others:
+        lines.append(f"{others} rows are from an earlier submission with another number of shards")
+    if found.problem:
+        lines.append(f"Slurm could not be asked ({found.problem}): all of this is from the logs")
+    elif found.stuck:
+        lines.append("it will not finish by itself; what is answered stays. Submit it again:")
+        lines.append(f"  cd {found.submission.folder} && {found.submission.command}")
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def _job(task: "Task") -> tuple[str, str, str, str, str]:
+    state = task.state
+    return task.job, state.name, state.reason, state.node, str(state.restarts)

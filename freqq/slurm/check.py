@@ -1,0 +1,86 @@
+"""What can be known before a submission: whether Slurm would take it, and what its processes need is at hand."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from freqq.errors import FreqqError, UserError
+from freqq.slurm.submit import need, sbatch
+
+
+def check_setup(lines: Sequence[str]) -> None:
+    """Refuse a setup line that is no whole command: an open quote would swallow the rest of the script.
+
+    Raises
+    ------
+    UserError
+        With bash's own words.
+    """
+    for line in lines:
+        # It does not run anything with -n. A here-document without an end is but a warning to it.
+        done = subprocess.run(["bash", "-n"], input=line + "\n", capture_output=True, text=True, check=False)
+        if done.returncode != 0 or done.stderr:
+            reason = done.stderr.strip().splitlines()[0].removeprefix("bash: ")
+            raise UserError(f"--setup {line}: bash cannot read it ({reason})")
+
+
+def check_submission(scripts: Mapping[str, str], run: Path, model: str, revision: str | None) -> list[tuple[str, str]]:
+    """What was checked, and what was found: one pair a check.
+
+    Looks from this machine, not from a node: that the interpreter and the run directory are on a file system that the
+    nodes see is for its user to know.
+
+    Parameters
+    ----------
+    scripts : mapping of str to str
+        What sbatch is asked about, by name.
+
+    Raises
+    ------
+    UserError, FreqqError
+        For the first thing that is not as it has to be.
+    """
+    need("sbatch")
+    found = [
+        ("interpreter", f"{sys.executable}, Python {sys.version.split()[0]}"),
+        ("run directory", f"{run}: can be written"),
+    ]
+    found.append(("model", find_model(model, revision)))
+    for name, script in scripts.items():
+        try:
+            said = sbatch(script, "--test-only")
+        except FreqqError as error:
+            raise FreqqError(f"the {name}: {error}") from error
+        found.append((name, said.removeprefix("sbatch: ")))
+    return found
+
+
+def find_model(name: str, revision: str | None) -> str:
+    """Where a model is, without loading it.
+
+    Raises
+    ------
+    UserError
+        If it is no complete folder, or a hub model that is not in the local cache: many nodes have no network.
+    """
+    import huggingface_hub
+
+    from freqq.glm.load import SHORT_NAMES
+
+    hub_id = SHORT_NAMES.get(name, name)
+    if hub_id is None:
+        return f"{name}: in the package"
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        try:
+            folder = Path(huggingface_hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"--model {name}: it is no folder and not in this machine's cache, and nodes often have no network; "
+                f"fetch it first: hf download {hub_id}"
+            ) from error
+    for needed in ("config.json", "*.safetensors"):
+        if not any(folder.glob(needed)):
+            raise UserError(f"--model {name}: {folder} has no {needed}")
+    return f"{name}: {folder}"

@@ -1,0 +1,180 @@
+"""How a submitted run is doing: what Slurm says of each shard, which rows it has, and what went wrong last."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from freqq.errors import FreqqError, UserError
+from freqq.runs.directory import RESULTS, SCRIPTS, RunDirectory
+from freqq.slurm import logs
+from freqq.slurm.queue import State, states
+from freqq.slurm.submit import SUBMISSION, Submission
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows, one a key, and how many of them are of samples that failed; `error` is one of theirs."""
+
+    there: int = 0
+    failed: int = 0
+    error: str | None = None
+
+    def __add__(self, other: "Rows") -> "Rows":
+        return Rows(self.there + other.there, self.failed + other.failed, other.error or self.error)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A shard or the merge as a job: Slurm's id, its state, and the last error if it has not ended well."""
+
+    job: str
+    state: State
+    error: str | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended, and not well."""
+        return not self.state.live and self.state.name not in ("COMPLETED", "UNKNOWN")
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, without a level of its own for the state."""
+        shown = asdict(self.state)
+        return {"job": self.job, "state": shown.pop("name"), **shown, "error": self.error}
+
+
+@dataclass(frozen=True)
+class Status:
+    """A submitted run.
+
+    Parameters
+    ----------
+    shards, merge : Task
+        The jobs.
+    rows : list of Rows
+        What each shard has written, in this or an earlier submission with as many shards.
+    planned : list of int or None
+        Rows that each shard will have; None before the first has begun.
+    total : Rows
+        Rows of any shard.
+    merged : bool
+        Whether ``results.parquet`` is there.
+    problem : str
+        Why Slurm could not be asked; empty if it could.
+    """
+
+    run: Path
+    submission: Submission
+    shards: list[Task]
+    merge: Task
+    rows: list[Rows]
+    planned: list[int] | None
+    total: Rows
+    merged: bool
+    problem: str
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it will not be finished by itself."""
+        return self.merge.failed or any(shard.failed for shard in self.shards)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it."""
+        planned: Sequence[int | None] = self.planned or [None] * len(self.shards)
+        shards = [
+            {
+                "shard": f"{i}/{len(self.shards)}", **task.as_json(), "rows": rows.there, "rows_planned": of,
+                "rows_failed": rows.failed, "row_error": rows.error,
+            }
+            for i, (task, rows, of) in enumerate(zip(self.shards, self.rows, planned, strict=True))
+        ]  # fmt: skip
+        return {
+            "run": str(self.run),
+            **asdict(self.submission),
+            "shards": shards,
+            "merge": {**self.merge.as_json(), "merged": self.merged},
+            "rows": self.total.there,
+            "rows_planned": None if self.planned is None else sum(self.planned),
+            "rows_failed": self.total.failed,
+            "stuck": self.stuck,
+            "problem": self.problem,
+        }
+
+
+def status(run: Path) -> Status:
+    """Ask Slurm, and read the run directory; neither the model nor the data are needed.
+
+    Raises
+    ------
+    UserError
+        If nothing was submitted for this run.
+    FreqqError
+        If a file in it is damaged.
+    """
+    submission = Submission.read(run)
+    if submission is None:
+        raise UserError(f"{run} was never submitted: it has no {SCRIPTS}/{SUBMISSION}; see freqq slurm-submit --help")
+    found, problem = states([*submission.elements(), submission.merge])
+    rows = _rows(run)
+    names = [f"{i}/{submission.shards}" for i in range(submission.shards)]
+    merge_log = logs.read(run / SCRIPTS / f"{submission.merge}_merge.log")
+    return Status(
+        run,
+        submission,
+        _shards(run / SCRIPTS, submission, found, bool(problem)),
+        _task(submission.merge, found, bool(problem), merge_log, logs.last_words(merge_log)),
+        [rows[name] for name in names],
+        _planned(run, submission.shards),
+        sum(rows.values(), Rows()),
+        (run / RESULTS).is_file(),
+        problem,
+    )
+
+
+def _shards(folder: Path, submission: Submission, found: dict[str, State], blind: bool) -> list[Task]:
+    """The shards' tasks. On a node they are one job, and which of them it failed for only their own logs tell."""
+    jobs = submission.elements()
+    texts = [logs.read(folder / f"{job}.log") for job in (jobs if submission.layout == "array" else jobs[:1])]
+    if submission.layout == "array":
+        return [_task(job, found, blind, text, logs.last_words(text)) for job, text in zip(jobs, texts, strict=True)]
+    own = [logs.last_error(logs.read(folder / f"{job}_{i}.log")) for i, job in enumerate(jobs)]
+    errors = own if any(own) else [logs.last_words(texts[0])] * len(jobs)
+    return [_task(job, found, blind, texts[0], error) for job, error in zip(jobs, errors, strict=True)]
+
+
+def _task(job: str, found: dict[str, State], blind: bool, log: str, error: str | None) -> Task:
+    """A job as Slurm knows it, or else as its log tells; `blind`: Slurm could not be asked, so that it may be alive."""
+    state = found.get(job) or logs.state(log)
+    if blind and state.source == "log" and state.name in ("STOPPED", "NEVER RAN"):
+        state = replace(state, name="UNKNOWN")
+    state = replace(state, restarts=max(state.restarts, logs.restarts(log)))
+    task = Task(job, state, error)
+    return task if task.failed else replace(task, error=None)
+
+
+def _planned(run: Path, shards: int) -> list[int] | None:
+    plan = RunDirectory(run).description()
+    if plan is None:
+        return None
+    return [len(plan["samples"][i::shards]) * len(plan["arms"]) for i in range(shards)]
+
+
+def _rows(run: Path) -> dict[str, Rows]:
+    """Rows by the shard that wrote them. Of a key's rows the answer counts, or else one of its failures."""
+    by_key: dict[tuple[str, str], tuple[str, str | None]] = {}
+    for part in sorted(run.glob("parts/*.parquet")):
+        try:
+            table = pq.read_table(part, columns=["sample_id", "config_hash", "shard", "error"])
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise FreqqError(f"{part} is damaged ({error}): delete it and submit the run again") from error
+        for sample, arm, shard, failure in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            if failure is None or (sample, arm) not in by_key:
+                by_key[sample, arm] = (shard, failure)
+    rows: dict[str, Rows] = defaultdict(Rows)
+    for shard, failure in by_key.values():
+        rows[shard] += Rows(1, int(failure is not None), failure)
+    return rows
