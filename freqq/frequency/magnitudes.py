@@ -226,7 +226,7 @@ class Decoder:
             raise self._reader.corrupt("something follows its coded numbers")
         if int(values.max(initial=0)) + gap > LARGEST:
             raise self._reader.corrupt("a number is out of range")
-        count = np.count_nonzero(values)
+        count = int(np.count_nonzero(values))
         signs = np.unpackbits(self._reader.array(-(-count // 8), "u1"), count=count).view(bool)
         for part in _slices(len(values)):
             own = values[part]
