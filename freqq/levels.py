@@ -19,6 +19,11 @@ class Leveled:
 
     LEVELS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """Digests of what a method reads besides its parameters, such as codebooks; others make another method."""
+        return ()
+
     @classmethod
     def at(cls, level: str, **overrides: Any) -> Self:
         """The method at a level, with some of its parameters set by hand.

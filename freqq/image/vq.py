@@ -27,7 +27,7 @@ from freqq.frequency.codebook_files import ID_BYTES
 from freqq.frequency.stream import StreamReader
 from freqq.image import container
 from freqq.image.base import ImageCodec
-from freqq.image.codebooks import best_fit, with_id
+from freqq.image.codebooks import best_fit, codebooks, with_id
 from freqq.image.embedded import read_file
 from freqq.image.strips import Strips
 from freqq.image.webp import Webp
@@ -81,6 +81,11 @@ class VectorQuantization(ImageCodec):
     def __post_init__(self) -> None:
         if not self.tolerance >= 0:  # also refuses NaN
             raise UserError(f"tolerance {self.tolerance:g}: give gray levels from 0 on, such as 8")
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The codebooks that there are."""
+        return tuple(sorted(book.id.hex() for book in codebooks()))
 
     def encode(self, page: Page) -> bytes:
         """The page's patterns as a stream, or its WebP file in one."""

@@ -109,6 +109,8 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "params": json.loads(arm.params),
         "generation": {"greedy": True, "max_new_tokens": settings.new_tokens},
     }
+    if arm.method is not None and arm.method.resources:
+        covered["resources"] = arm.method.resources
     if settings.store is not None:
         covered["tokens"] = settings.store.revision
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:16]

@@ -26,6 +26,11 @@ class Combination(TokenCompressor):
         cutter, quantizer = self._parts()
         return quantizer.quantize(cutter.compress(grid))
 
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """Those of both parts."""
+        return tuple(name for part in self._parts() for name in part.resources)
+
     def _parts(self) -> tuple[Cutter, Quantizer]:
         cutter, quantizer = (
             part(**{f.name: getattr(self, f.name) for f in fields(part)}) for part in (self.CUTTER, self.QUANTIZER)

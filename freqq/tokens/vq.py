@@ -8,7 +8,7 @@ from freqq.errors import UserError
 from freqq.frequency.token_codebook import RATES
 from freqq.frequency.vectors import VectorGrid, quantize_vectors
 from freqq.tokens.base import Quantizer
-from freqq.tokens.codebooks import fitting_codebook
+from freqq.tokens.codebooks import fitting_codebook, token_codebooks
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ class VectorQuantization(Quantizer):
     def __post_init__(self) -> None:
         if self.rate not in range(1, RATES + 1):
             raise UserError(f"rate {self.rate}: a codebook has the rates 1 (coarsest) to {RATES} (finest)")
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """The codebooks that there are."""
+        return tuple(sorted(book.id.hex() for book in token_codebooks()))
 
     def code(self, grid: Tensor) -> VectorGrid:
         """A grid [h, w, C] as names of codewords.

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from freqq.errors import UserError
+from freqq.image import codebooks as image_codebooks
 from freqq.levels import LEVELS
 from freqq.runs.plan import BASELINE, Identity, Shard, arms, config_hash, length, samples, share
 from freqq.runs.settings import Settings
+from freqq.tokens import codebooks as token_codebooks
 
 IDENTITY = Identity("revision", "float32")
 
@@ -66,6 +68,20 @@ def test_what_changes_no_answer_leaves_the_key(change):
     before, after = Settings(), replace(Settings(), **change)
     same = next(a for a in arms(after) if (a.name, a.level) == ("token", "ultra_mild"))
     assert config_hash(before, IDENTITY, arms(before)[1]) == config_hash(after, IDENTITY, same)
+
+
+@pytest.mark.parametrize("name", ["image-vq", "token-vq", "token-lowpass+vq"])
+def test_another_codebook_is_another_key(name, tmp_path, monkeypatch):
+    settings = Settings(methods=(name,))
+    before = config_hash(settings, IDENTITY, arms(settings)[1])
+    folder = image_codebooks.SHIPPED if name == "image-vq" else token_codebooks.SHIPPED
+    content = next(folder.glob("*.safetensors")).read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    # The same arrays in another file: its header ends in more spaces.
+    other = (length + 8).to_bytes(8, "little") + content[8 : 8 + length] + b" " * 8 + content[8 + length :]
+    (tmp_path / "other.safetensors").write_bytes(other)
+    monkeypatch.setenv("FREQQ_CODEBOOKS", str(tmp_path))
+    assert config_hash(settings, IDENTITY, arms(settings)[1]) != before
 
 
 def test_equal_parameters_by_another_way_have_the_same_key():
