@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from transformers import (
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.memory import check_fits, memories, weight_elements
 from freqq.glm.reader import Reader
 from freqq.names import unknown
 
@@ -42,11 +43,45 @@ READ_FILES = ("*.json", "*.safetensors", "*.jinja")
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where a model's files are: a folder, and what exactly is in it."""
+class Weights:
+    """A model's files: what it was called, their folder, and a revision that changes with their content."""
 
+    name: str
     folder: Path
     revision: str
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a model goes, and in which number format; made by `place`.
+
+    Parameters
+    ----------
+    dtype : ``float32``, ``bfloat16`` or ``float16``
+    device : ``cpu`` or ``cuda:N``
+        That of the inputs; of the whole model unless it is spread.
+    spread : bool
+        Over all devices that are visible, by accelerate.
+    replicas : int
+        How many of these share a machine's main memory.
+    """
+
+    dtype: str
+    device: str
+    spread: bool = False
+    replicas: int = 1
+
+
+def place(dtype: str = "auto", device: str = "auto", spread: bool = False, replicas: int = 1) -> Placement:
+    """What ``auto`` means here: the first CUDA device if there is one, bfloat16 there and float32 on a CPU.
+
+    Raises
+    ------
+    UserError
+        If there is no such device or number format.
+    """
+    found = _device(device)
+    return Placement(str(_dtype(dtype, found)).removeprefix("torch."), str(found), spread, replicas)
 
 
 def load_reader(model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Reader:
@@ -67,45 +102,66 @@ def load_reader(model: str, revision: str | None = None, dtype: str = "auto", de
     UserError
         If there is no such model, it is not of the family, its files are incomplete, or the hub cannot be reached.
     """
-    torch_device = _device(device)
-    torch_dtype = _dtype(dtype, torch_device)
-    source = _find(model, revision)
-    _check_family(model, source.folder / "config.json")
+    placement = place(dtype, device)
+    return load(find(model, revision), placement)
+
+
+def load(weights: Weights, placement: Placement) -> Reader:
+    """Load a model whose files were found; see `load_reader` for errors.
+
+    Raises
+    ------
+    FreqqError
+        If it does not fit into the memory there, in most cases before anything is read.
+    """
     try:
+        _check_memory(weights, placement)
         with _quiet():
-            return _load(model, source, torch_dtype, torch_device)
+            return _load(weights, placement)
     except FreqqError:
         raise
     except torch.OutOfMemoryError as error:
-        raise FreqqError(f"{model} does not fit into the memory of {torch_device}") from error
+        raise FreqqError(f"{weights.name} does not fit into the memory of {placement.device}") from error
     except Exception as error:  # whatever a damaged file makes the libraries raise
-        raise UserError(f"cannot load {model}: {_one_line(error)}") from error
+        raise UserError(f"cannot load {weights.name}: {_one_line(error)}") from error
 
 
-def _load(name: str, source: _Source, dtype: torch.dtype, device: torch.device) -> Reader:
+def _check_memory(weights: Weights, placement: Placement) -> None:
+    available = memories(placement.device, placement.spread)
+    way_out = "use more GPUs, or --dtype bfloat16" if placement.spread else "see --device-map auto, or --dtype bfloat16"
+    replicas = placement.replicas if placement.device == "cpu" else 1
+    if replicas > 1:
+        way_out = f"use fewer than {replicas} workers"
+    check_fits(weights.name, weight_elements(weights.folder) * replicas, placement.dtype, available, way_out)
+
+
+def _load(weights: Weights, placement: Placement) -> Reader:
+    name, folder = weights.name, weights.folder
     local = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(source.folder, **local)
-    placement: dict[str, Any] = {} if device.type == "cpu" else {"device_map": device}
+    config = AutoConfig.from_pretrained(folder, **local)
+    there: dict[str, Any] = {} if placement.device == "cpu" else {"device_map": torch.device(placement.device)}
+    if placement.spread:
+        there = {"device_map": "auto"}
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
-        source.folder,
+        folder,
         config=config,
-        dtype=dtype,
+        dtype=DTYPES[placement.dtype],
         use_safetensors=True,
         output_loading_info=True,
         **local,
-        **placement,
+        **there,
     )
     model, report = loaded
     if report["missing_keys"]:
         # transformers would fill them with random numbers and only warn.
         missing = sorted(report["missing_keys"])
         raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, **local)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **local)
     if not tokenizer.chat_template:
-        tokenizer.chat_template = _legacy_template(source.folder)
+        tokenizer.chat_template = _legacy_template(folder)
     processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
-    image_processor = processor.from_pretrained(source.folder, local_files_only=True)
-    return Reader(model.eval(), tokenizer, image_processor, name, source.revision)
+    image_processor = processor.from_pretrained(folder, local_files_only=True)
+    return Reader(model.eval(), tokenizer, image_processor, name, weights.revision)
 
 
 @contextmanager
@@ -130,8 +186,20 @@ def _legacy_template(folder: Path) -> str:
     return str(json.loads(file.read_text())["chat_template"])
 
 
-def _find(name: str, revision: str | None) -> _Source:
-    """Turn a name into a folder, downloading only from the hub and only what loading reads."""
+def find(name: str, revision: str | None = None) -> Weights:
+    """Turn a name into a folder, downloading only from the hub and only what loading reads.
+
+    Raises
+    ------
+    UserError
+        If there is no such model, it is not of the family, or the hub cannot be reached.
+    """
+    weights = replace(_find(name, revision), name=name)
+    _check_family(name, weights.folder / "config.json")
+    return weights
+
+
+def _find(name: str, revision: str | None) -> Weights:
     if name in SHORT_NAMES:
         hub_id = SHORT_NAMES[name]
         return _folder(Path(__file__).parent / "tiny", name, revision) if hub_id is None else _hub(hub_id, revision)
@@ -147,12 +215,12 @@ def _find(name: str, revision: str | None) -> _Source:
     raise UserError(f"{unknown('model', name, SHORT_NAMES)}; or a hub id (owner/name), or a folder")
 
 
-def _folder(folder: Path, name: str, revision: str | None) -> _Source:
+def _folder(folder: Path, name: str, revision: str | None) -> Weights:
     if revision is not None:
         raise UserError(f"a revision is for models on the hub, and {name} is a folder")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a model: it has no config.json")
-    return _Source(folder, digest(folder))
+    return Weights(name, folder, digest(folder))
 
 
 def digest(folder: Path) -> str:
@@ -164,7 +232,7 @@ def digest(folder: Path) -> str:
     return total.hexdigest()[:16]
 
 
-def _hub(hub_id: str, revision: str | None) -> _Source:
+def _hub(hub_id: str, revision: str | None) -> Weights:
     """The hub's commit and files. Asked once, with a time limit, before any download: those retry for half a minute."""
     if hub_id.lower().endswith("/glm-4v-9b"):
         raise _wrong_family(hub_id, "chatglm")
@@ -186,10 +254,10 @@ def _hub(hub_id: str, revision: str | None) -> _Source:
         raise UserError(f"{hub_id} asks for its terms to be accepted on the hub and for a login") from error
     except OSError as error:
         raise UserError(f"cannot download {hub_id}: {_one_line(error)}") from error
-    return _Source(Path(folder), Path(folder).name)
+    return Weights(hub_id, Path(folder), Path(folder).name)
 
 
-def _cached(hub_id: str, revision: str | None, reason: Exception) -> _Source:
+def _cached(hub_id: str, revision: str | None, reason: Exception) -> Weights:
     """A hub model that an earlier run has fetched, for when the hub cannot be asked."""
     try:
         folder = Path(huggingface_hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
@@ -198,7 +266,7 @@ def _cached(hub_id: str, revision: str | None, reason: Exception) -> _Source:
             f"cannot reach the hub for {hub_id} ({_one_line(reason)}) and it is not in the local cache: "
             "connect, give a folder, or use --model tiny"
         ) from reason
-    return _Source(folder, folder.name)
+    return Weights(hub_id, folder, folder.name)
 
 
 def _check_family(name: str, config_file: Path) -> None:

@@ -4,6 +4,7 @@ A stage takes the values of a batch and gives as many. If it fails on the batch,
 bad sample costs only its own rows; what failed travels on in place of a value and ends as a row's ``error``.
 """
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ from torch import Tensor
 from freqq.data.grade import grade
 from freqq.data.sample import Sample
 from freqq.data.transcribe import grade_transcript
-from freqq.errors import UserError
+from freqq.errors import OutOfMemory, UserError
+from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page
@@ -35,21 +37,37 @@ Grids: TypeAlias = Sequence[Tensor | CompressedGrid]
 
 
 def stage(work: Callable[[list[A]], Sequence[B]], values: Sequence[Outcome[A]]) -> list[Outcome[B]]:
-    """Apply `work` to all values that are not failures, or, if that fails, to each alone."""
+    """Apply `work` to all values that are not failures, or, if that fails, to each alone.
+
+    What ran out of memory alone is tried once more: the first failure gives back what it held.
+    """
     good = [i for i, v in enumerate(values) if not isinstance(v, Exception)]
     outcomes: list[Any] = list(values)
     if not good:
         return outcomes
-    try:
-        for i, made in zip(good, work([outcomes[i] for i in good]), strict=True):
-            outcomes[i] = made
-    except Exception as error:
-        if len(good) == 1:
-            outcomes[good[0]] = error
-        else:
-            for i in good:
-                outcomes[i] = stage(work, [values[i]])[0]
+    made = _attempt(work, [outcomes[i] for i in good])
+    if isinstance(made, OutOfMemory):
+        gc.collect()
+        torch.cuda.empty_cache()
+    if isinstance(made, Exception) and (len(good) > 1 or isinstance(made, OutOfMemory)):
+        alone = [_attempt(work, [outcomes[i]]) for i in good]
+        made = [one if isinstance(one, Exception) else one[0] for one in alone]
+    for place, i in enumerate(good):
+        outcomes[i] = made if isinstance(made, Exception) else made[place]
     return outcomes
+
+
+def _attempt(work: Callable[[list[A]], Sequence[B]], values: list[A]) -> Sequence[B] | Exception:
+    """What `work` makes of some values, or why it failed."""
+    try:
+        made = work(values)
+        if len(made) != len(values):
+            raise ValueError(f"{len(made)} results for {len(values)} values")
+        return made
+    except Exception as error:
+        # The frames that a traceback keeps hold the tensors that there was no memory for.
+        error.__cause__ = error.__context__ = None
+        return error.with_traceback(None)
 
 
 @dataclass(frozen=True)
@@ -89,10 +107,18 @@ def render_sample(sample: Sample, rendering: Rendering) -> Rendered:
 
 
 class BatchEvaluator:
-    """Runs batches of samples through arms with one reader."""
+    """Runs batches of samples through arms with one reader.
 
-    def __init__(self, reader: Reader, settings: Settings, shard: Shard) -> None:
+    Parameters
+    ----------
+    max_tokens : int, optional
+        What is read together, padding and new tokens included: batches are cut so that they stay below it, down to one
+        sample. Changes no answer.
+    """
+
+    def __init__(self, reader: Reader, settings: Settings, shard: Shard, max_tokens: int | None = None) -> None:
         self.reader = reader
+        self.max_tokens = max_tokens
         self.settings = settings
         self.identity = Identity(reader.revision, reader.dtype)
         self.shard = shard
@@ -103,6 +129,19 @@ class BatchEvaluator:
     def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
         """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
         rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
+        for cut in self._cuts(rendered):
+            yield from self._rows(samples[cut], rendered[cut], todo)
+
+    def _cuts(self, rendered: Sequence[Outcome[Rendered]]) -> Iterator[slice]:
+        if self.max_tokens is None:
+            return iter([slice(None)])
+        lengths = stage(lambda batch: [self.reader.length(r.sample.question, r.pages) for r in batch], rendered)
+        new = self.settings.new_tokens
+        return padded_cuts([0 if isinstance(n, Exception) else n + new for n in lengths], self.max_tokens)
+
+    def _rows(
+        self, samples: Sequence[Sample], rendered: list[Outcome[Rendered]], todo: Sequence[tuple[Arm, set[str]]]
+    ) -> Iterator[list[Row]]:
         plain = stage(self._see if self.store is None else self._fetch, rendered)
         for arm, ids in todo:
             wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
@@ -191,7 +230,9 @@ class BatchEvaluator:
 
     def _answer(self, batch: list[View]) -> list[Answer]:
         questions = [view.rendered.sample.question for view in batch]
-        return self.reader.answer_many(questions, [view.grids for view in batch], self.settings.new_tokens)
+        return self.reader.answer_many(
+            questions, [view.grids for view in batch], self.settings.new_tokens, GENERATIONS[self.settings.generation]
+        )
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
         row = Row(
@@ -248,13 +289,30 @@ def _only(columns: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: columns[name] for name in names}
 
 
-def after_thinking(text: str) -> str:
-    """What is graded of a response: all that follows the model's thoughts, if it wrote any, as in Glyph's protocol."""
-    return text.rpartition("</think>")[2]
+def after_thinking(text: str) -> str | None:
+    """What is graded of a response: all that follows the model's thoughts, if it wrote any, as in Glyph's protocol.
+
+    None if it was cut before its thoughts ended.
+    """
+    thoughts, ended, said = text.rpartition("</think>")
+    return said if ended or "<think>" not in said else None
+
+
+def padded_cuts(sizes: Sequence[int], limit: int) -> Iterator[slice]:
+    """Cut a row of items into runs whose largest size times their number is at most `limit`, or of one item."""
+    start, largest = 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and max(largest, size) * (index + 1 - start) > limit:
+            yield slice(start, index)
+            start, largest = index, 0
+        largest = max(largest, size)
+    if start < len(sizes):
+        yield slice(start, len(sizes))
 
 
 def _graded(row: Row, sample: Sample, answer: Answer) -> Row:
-    said = after_thinking(answer.text)
+    found = after_thinking(answer.text)
+    said = found or ""
     mark = grade(said, sample.answer, sample.prefix)
     row = replace(
         row,
@@ -269,6 +327,7 @@ def _graded(row: Row, sample: Sample, answer: Answer) -> Row:
     return replace(
         row,
         response=answer.text,
+        truncated=found is None,
         vision_tokens=answer.vision_tokens,
         prompt_tokens=answer.prompt_tokens,
         new_tokens=answer.new_tokens,

@@ -124,4 +124,5 @@ def test_a_sample_that_fails_costs_only_its_own_rows(reader, rows):
 def test_what_follows_the_thoughts_is_graded():
     assert after_thinking("answer") == "answer"
     assert after_thinking("<think>a</think>b</think>answer") == "answer"
-    assert after_thinking("<think>never closed") == "<think>never closed"
+    assert after_thinking("thoughts that the template began</think>answer") == "answer"
+    assert after_thinking("<think>never closed") is None

@@ -1,0 +1,147 @@
+"""Parts: the files of rows that a run consists of while it grows. Each appears whole or not at all."""
+
+import errno
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from freqq.errors import FreqqError
+from freqq.files import write_whole
+from freqq.runs.plan import Shard
+from freqq.runs.schema import Row, conform, to_table
+
+PARTS = "parts"
+SAMPLES_A_PART = 16
+SECONDS_A_PART = 60.0
+"""What a process that is killed can lose at most: its rows of so many samples, or of so long."""
+
+Key = tuple[str, str]
+"""A row's sample and config hash."""
+
+
+class PartWriter:
+    """Gathers the rows of one process, and writes a part before too much could be lost.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    shard : Shard
+        Whose rows they are; files are named after it.
+    metadata : dict
+        Goes into each part.
+    """
+
+    def __init__(self, run: Path, shard: Shard, metadata: dict[str, Any]) -> None:
+        self._folder = run / PARTS
+        self._shard = shard
+        self._metadata = metadata
+        self._rows: list[Row] = []
+        self._since = monotonic()
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take rows; all that are held are written if the oldest came long ago."""
+        if not self._rows:
+            self._since = monotonic()
+        self._rows += rows
+        if monotonic() - self._since >= SECONDS_A_PART:
+            self.flush()
+
+    def end_batch(self) -> None:
+        """Write what is held if the samples are enough; called when all arms of a batch are in."""
+        if len({row.sample_id for row in self._rows}) >= SAMPLES_A_PART:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held.
+
+        Raises
+        ------
+        FreqqError
+            If the disk is full, for example; all parts so far stay as they are.
+        """
+        if self._rows:
+            name = f"{self._shard.index}-of-{self._shard.count}-{self._rows[0].started_at:%Y%m%dT%H%M%S}"
+            path = self._folder / f"{name}-{uuid4().hex[:8]}.parquet"
+            write_table(path, to_table(self._rows), self._metadata)
+            self._rows = []
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say where it was if the disk is full or fails."""
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        raise FreqqError(
+            f"cannot write to {path.parent}: {reason}. All that was stored before is kept: "
+            "make room and run the same command again"
+        ) from error
+
+
+def write_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
+    """Write a table with checksums and our metadata, as JSON, beside Arrow's own."""
+    kept = table.replace_schema_metadata(packed(table.schema, metadata))
+    with writing(path):
+        write_whole(path, lambda p: pq.write_table(kept, p, compression="zstd", write_page_checksum=True))
+
+
+def packed(schema: pa.Schema, metadata: dict[str, Any]) -> dict[bytes, bytes]:
+    """A schema's metadata with ours beside it."""
+    return {**(schema.metadata or {}), b"freqq": json.dumps(metadata).encode()}
+
+
+def read_metadata(table: pa.Table) -> dict[str, Any]:
+    """What `write_table` was given."""
+    return json.loads((table.schema.metadata or {}).get(b"freqq", b"{}"))
+
+
+def part_files(run: Path) -> list[Path]:
+    """The parts of a run, in the order of their names."""
+    return sorted((run / PARTS).glob("*.parquet"))
+
+
+def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A part with its metadata, or some of its columns.
+
+    Raises
+    ------
+    FreqqError
+        If it is not readable, or a checksum is wrong.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # Most parts are so small that dealing their columns out to threads takes longer than reading them.
+            return file.read(columns=columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FreqqError(f"{path} is damaged ({reason}): delete it and run the same command again") from error
+
+
+def read_rows(path: Path) -> pa.Table:
+    """A part as a table of `SCHEMA`."""
+    return conform(read_part(path), path)
+
+
+def answered(run: Path, retry_failed: bool = False) -> set[Key]:
+    """Keys of the rows that are there; with `retry_failed`, of those without an error."""
+    keys: set[Key] = set()
+    for path in part_files(run):
+        table = read_part(path, ["sample_id", "config_hash", "error"])
+        columns = (table[name].to_pylist() for name in ("sample_id", "config_hash", "error"))
+        keys.update((s, h) for s, h, error in zip(*columns, strict=True) if error is None or not retry_failed)
+    return keys
+
+
+def sweep(run: Path, shard: Shard) -> None:
+    """Remove what killed processes left half written; only whoever holds the shard may do this."""
+    for path in (run / PARTS).glob(f".{shard.index}-of-{shard.count}-*.tmp"):
+        path.unlink(missing_ok=True)
