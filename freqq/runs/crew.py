@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -99,6 +100,9 @@ class Crew:
         context = multiprocessing.get_context("spawn")
         before = block_signals()
         try:
+            # It unblocks some signals after its first start, so that has to be over.
+            resource_tracker.ensure_running()
+            block_signals()
             for replica in self._replicas:
                 ours, theirs = context.Pipe()
                 process = context.Process(target=work, args=(theirs, replica), daemon=True)

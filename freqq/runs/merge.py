@@ -117,7 +117,7 @@ def _gathered(path: Path, found: _Found) -> Iterator[pa.Table]:
 def _write(file: Path, stretches: list[Path], metadata: dict[str, Any], failures: list[str]) -> None:
     """Write the results; the errors of failed rows are noted in order."""
     schema = SCHEMA.with_metadata(packed(SCHEMA, metadata))
-    with pq.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True) as writer:
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for stretch in stretches:
             with pa.ipc.open_stream(stretch) as stream:
                 rows = _chosen(stream.read_all()).replace_schema_metadata(schema.metadata)

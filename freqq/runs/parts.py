@@ -1,13 +1,13 @@
 """Parts: the files of rows that a run consists of while it grows. Each appears whole or not at all."""
 
 import errno
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +21,9 @@ PARTS = "parts"
 SAMPLES_A_PART = 16
 SECONDS_A_PART = 60.0
 """What a process that is killed can lose at most: its rows of so many samples, or of so long."""
+
+DIGITS = 16
+"""Hex digits of its content's SHA-256 that a part's name ends in."""
 
 Key = tuple[str, str]
 """A row's sample and config hash."""
@@ -68,9 +71,11 @@ class PartWriter:
             If the disk is full, for example; all parts so far stay as they are.
         """
         if self._rows:
+            content = parquet(to_table(self._rows), self._metadata)
             name = f"{self._shard.index}-of-{self._shard.count}-{self._rows[0].started_at:%Y%m%dT%H%M%S}"
-            path = self._folder / f"{name}-{uuid4().hex[:8]}.parquet"
-            write_table(path, to_table(self._rows), self._metadata)
+            path = self._folder / f"{name}-{_digest(content)}.parquet"
+            with writing(path):
+                write_whole(path, lambda file: file.write_bytes(content))
             self._rows = []
 
 
@@ -87,11 +92,16 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
-    """Write a table with checksums and our metadata, as JSON, beside Arrow's own."""
-    kept = table.replace_schema_metadata(packed(table.schema, metadata))
-    with writing(path):
-        write_whole(path, lambda p: pq.write_table(kept, p, compression="zstd", write_page_checksum=True))
+def parquet(table: pa.Table, metadata: dict[str, Any]) -> bytes:
+    """A table as a Parquet file with our metadata, as JSON, beside Arrow's own."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata(packed(table.schema, metadata)), sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _digest(content: bytes) -> str:
+    """What a part's name ends in. Parquet's own checksums leave out headers, in which a bit can matter, too."""
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 
 def packed(schema: pa.Schema, metadata: dict[str, Any]) -> dict[bytes, bytes]:
@@ -100,7 +110,7 @@ def packed(schema: pa.Schema, metadata: dict[str, Any]) -> dict[bytes, bytes]:
 
 
 def read_metadata(table: pa.Table) -> dict[str, Any]:
-    """What `write_table` was given."""
+    """What `parquet` was given."""
     return json.loads((table.schema.metadata or {}).get(b"freqq", b"{}"))
 
 
@@ -115,10 +125,14 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
     Raises
     ------
     FreqqError
-        If it is not readable, or a checksum is wrong.
+        If it is not readable, or not what its name says. Older versions gave parts a name of another length.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        content = path.read_bytes()
+        named = path.stem.rpartition("-")[2]
+        if len(named) == DIGITS and named != _digest(content):
+            raise OSError("its content is not that of its name")
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
             # Most parts are so small that dealing their columns out to threads takes longer than reading them.
             return file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:

@@ -84,8 +84,10 @@ FLUSH, END = "flush", "end"
 
 def work(pipe: Connection, replica: Replica) -> None:
     """The worker's main function."""
-    # Signals mean the run, and the parent minds them: a terminal's Ctrl-C and Slurm's go to every process. They are
-    # blocked since before this process began.
+    # A terminal's Ctrl-C and Slurm's signals go to every process, but mean the run, and the parent minds them. Until
+    # here they were blocked, since before this process began.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
         _serve(pipe, replica)
