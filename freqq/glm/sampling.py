@@ -36,15 +36,14 @@ class RepetitionPenalty(LogitsProcessor):
         self._seen: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Logits [B, V] with the penalty on what was seen; called once a token."""
         if self._seen is None:
             self._seen = torch.zeros_like(scores, dtype=torch.bool)
             for row, ids in zip(self._seen, self._prompts, strict=True):
                 row[ids.to(row.device)] = True
         else:
             self._seen.scatter_(1, input_ids[:, -1:], True)
-        return torch.where(
-            self._seen, torch.where(scores > 0, scores / self.penalty, scores * self.penalty), scores
-        )
+        return torch.where(self._seen, torch.where(scores > 0, scores / self.penalty, scores * self.penalty), scores)
 
 
 class Draw(LogitsProcessor):
@@ -59,6 +58,7 @@ class Draw(LogitsProcessor):
         self._streams = [torch.Generator().manual_seed(_seed(prompt)) for prompt in prompts]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Logits [B, V], cooled and with noise; its largest is the draw."""
         uniform = torch.stack([torch.rand(scores.shape[1], generator=stream) for stream in self._streams])
         noise = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(torch.float32).tiny)))
         return scores.float() / self.temperature + noise.to(scores.device)

@@ -45,7 +45,7 @@ def stage(work: Callable[[list[A]], Sequence[B]], values: Sequence[Outcome[A]]) 
     outcomes: list[Any] = list(values)
     if not good:
         return outcomes
-    made = _attempt(work, [outcomes[i] for i in good])
+    made: Sequence[Outcome[B]] | Exception = _attempt(work, [outcomes[i] for i in good])
     if isinstance(made, OutOfMemory):
         gc.collect()
         torch.cuda.empty_cache()
@@ -294,7 +294,7 @@ def after_thinking(text: str) -> str | None:
 
     None if it was cut before its thoughts ended.
     """
-    thoughts, ended, said = text.rpartition("</think>")
+    _, ended, said = text.rpartition("</think>")
     return said if ended or "<think>" not in said else None
 
 

@@ -1,4 +1,4 @@
-"""A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt out."""
+"""A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt."""
 
 import os
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import torch
 
 from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
-from freqq.glm.load import Placement, Weights, find, place
+from freqq.glm.load import Placement, find, place
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
 from freqq.runs.lock import lock
@@ -61,7 +61,9 @@ class Machine:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name.replace('_', '-')} {value}: at least 1 is needed")
-        given = [n for n, v in (("gpus", self.gpus), ("workers", self.workers), ("device-map", self.spread or None)) if v]
+        given = [
+            n for n, v in (("gpus", self.gpus), ("workers", self.workers), ("device-map", self.spread or None)) if v
+        ]
         if len(given) > 1:
             raise UserError(f"--{given[0]} and --{given[1]} exclude each other: give one of them")
 

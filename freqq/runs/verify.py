@@ -134,7 +134,9 @@ def _recomputed(plan: dict[str, Any]) -> Finding:
     except (FreqqError, KeyError, TypeError) as error:
         return Finding(True, f"config hashes were not computed anew ({' '.join(str(error).split())[:150]})")
     same = now == [arm["config_hash"] for arm in plan["arms"]]
-    return Finding(same, "config hashes follow from the settings" + ("" if same else " otherwise: made by another freqq"))
+    return Finding(
+        same, "config hashes follow from the settings" + ("" if same else " otherwise: made by another freqq")
+    )
 
 
 def _tuples(value: Any) -> Any:

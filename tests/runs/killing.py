@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -66,10 +67,8 @@ def kill_often(
             if process.poll() is not None or not victims[name]:
                 continue
             for victim in victims[name]:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
             done += 1
             say(f"kill {done}: {name}, {rows_on_disk(run)} rows on the disk")
         stderr = process.communicate()[1]

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from shutil import copytree
 
 import pyarrow.parquet as pq
 import pytest
 
-from freqq.errors import FreqqError, UserError
+from freqq.errors import UserError
+from freqq.runs.lock import lock
+from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
 from freqq.runs.plan import BASELINE, Shard
 from freqq.runs.run import Machine, run
@@ -75,7 +78,7 @@ def test_wrong_numbers_are_refused(wrong, message):
 
 
 def test_gpus_that_are_not_there_are_refused():
-    with pytest.raises(UserError, match="--gpus 99: [0-9]+ are visible"):
+    with pytest.raises(UserError, match=r"--gpus 99: \d+ are visible"):
         Machine(gpus=99).placements("auto")
 
 
@@ -195,9 +198,6 @@ def alive(pid):
 
 @pytest.mark.slow
 def test_a_model_that_a_worker_cannot_load_is_one_line_and_leaves_nothing(options, random_model, tmp_path):
-    from pathlib import Path
-    from shutil import copytree
-
     model = copytree(random_model, tmp_path / "model")
     (model / "tokenizer.json").write_text("{")
     process = start(["--limit", "3"], tmp_path / "run", "--model", str(model))
@@ -205,13 +205,11 @@ def test_a_model_that_a_worker_cannot_load_is_one_line_and_leaves_nothing(option
     assert process.returncode == 2
     assert "cannot load" in stderr
     assert stderr.count("\n") == 1
-    assert not Path(tmp_path / "run").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
 def test_shards_of_any_number_give_the_same_table(settings, whole, tmp_path):
-    from freqq.runs.merge import merge
-
     for count in (2, 3, 7):
         path = tmp_path / str(count)
         for index in range(count):
@@ -223,9 +221,6 @@ def test_shards_of_any_number_give_the_same_table(settings, whole, tmp_path):
 
 
 def test_a_run_that_is_held_is_refused(settings, tmp_path):
-    from freqq.runs.lock import lock
-
     (tmp_path / "run").mkdir()
     with lock(tmp_path / "run", Shard()), pytest.raises(UserError, match=f"process {os.getpid()}"):
         run(settings, tmp_path / "run")
-    assert FreqqError.exit_code == 1

@@ -32,8 +32,8 @@ def plan_of(path, count):
     return plan
 
 
-def write(path, rows, shard=Shard(), versions="1"):
-    writer = PartWriter(path, shard, {"versions": versions, "hardware": "x"})
+def write(path, rows, versions="1"):
+    writer = PartWriter(path, Shard(), {"versions": versions, "hardware": "x"})
     writer.add(rows)
     writer.flush()
 
