@@ -76,7 +76,7 @@ def evaluate(
             note=_note,
         )
     if part is None:
-        show(path, RunDirectory(path).read(), as_json)
+        show(path, RunDirectory(path).read(texts=False), as_json)
     else:
         _note(f"part {part} is in {path}; when all {part.count} are: freqq runs merge {path}")
 

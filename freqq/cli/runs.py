@@ -47,7 +47,7 @@ def show(run: Run, as_json: Json = False) -> None:
 
     found = status(run)
     if found.merged:
-        show_tables(run, RunDirectory(run).read(), as_json)
+        show_tables(run, RunDirectory(run).read(texts=False), as_json)
     elif as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:
@@ -62,7 +62,7 @@ def merge(run: Run, as_json: Json = False) -> None:
     from freqq.runs.merge import merge as merge_parts
 
     merge_parts(run)
-    show_tables(run, RunDirectory(run).read(), as_json)
+    show_tables(run, RunDirectory(run).read(texts=False), as_json)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from shutil import copytree
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from freqq.errors import UserError
 from freqq.runs.lock import lock
@@ -154,7 +155,7 @@ def test_killed_again_and_again_nothing_is_lost_doubled_or_changed(options, whol
 
 @pytest.mark.slow
 @linux
-def test_a_signal_to_all_processes_stops_the_run_after_what_is_at_hand(options, whole, tmp_path):
+def test_a_signal_to_all_processes_stops_the_run_after_what_is_at_hand(settings, options, whole, tmp_path):
     process = start(options, tmp_path / "run")
     wait_for_rows(process, tmp_path / "run")
     # As a terminal and Slurm do it: to each process.
@@ -166,9 +167,7 @@ def test_a_signal_to_all_processes_stops_the_run_after_what_is_at_hand(options, 
     assert f"{stored} of 140 answers are stored" in stderr
     assert "died" not in stderr
     assert 0 < stored < 140
-    again = start(options, tmp_path / "run")
-    again.communicate(timeout=120)
-    assert table(tmp_path / "run") == whole
+    assert table(run(settings, tmp_path / "run")) == whole
 
 
 @pytest.mark.slow
@@ -224,3 +223,11 @@ def test_a_run_that_is_held_is_refused(settings, tmp_path):
     (tmp_path / "run").mkdir()
     with lock(tmp_path / "run", Shard()), pytest.raises(UserError, match=f"process {os.getpid()}"):
         run(settings, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_worker_on_a_gpu_gives_the_table_of_one_process_there(settings, tmp_path):
+    path = run(settings, tmp_path / "run", machine=Machine(gpus=1))
+    assert table(path) == table(run(settings, tmp_path / "here"))
+    assert {row["device"] for row in table(path)} == {"cuda:0"}
