@@ -127,12 +127,19 @@ def load(weights: Weights, placement: Placement) -> Reader:
 
 
 def _check_memory(weights: Weights, placement: Placement) -> None:
-    available = memories(placement.device, placement.spread)
-    way_out = "use more GPUs, or --dtype bfloat16" if placement.spread else "see --device-map auto, or --dtype bfloat16"
-    replicas = placement.replicas if placement.device == "cpu" else 1
+    """Refuse by the weights alone; what an answer takes beside them is known only when it runs out."""
+    on_cpu = placement.device == "cpu"
+    replicas = placement.replicas if on_cpu else 1
     if replicas > 1:
         way_out = f"use fewer than {replicas} workers"
-    check_fits(weights.name, weight_elements(weights.folder) * replicas, placement.dtype, available, way_out)
+    elif on_cpu:
+        way_out = "use a GPU or more memory"
+    else:
+        way_out = "use more GPUs" if placement.spread else "spread it over several with --device-map auto"
+    if placement.dtype == "float32":
+        way_out += ", or --dtype bfloat16"
+    elements = weight_elements(weights.folder) * replicas
+    check_fits(weights.name, elements, placement.dtype, memories(placement.device, placement.spread), way_out)
 
 
 def _load(weights: Weights, placement: Placement) -> Reader:
