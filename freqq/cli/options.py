@@ -9,7 +9,7 @@ import typer
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:
-    from freqq.runs.run import Machine
+    from freqq.runs.machine import Machine
     from freqq.runs.settings import Settings
 
 MODELS = ("tiny", "glyph", "glm-4.1v-9b")
@@ -244,7 +244,7 @@ def machine(
 ) -> "Machine":
     """What a run is computed on, from the values of the options."""
     from freqq.errors import UserError
-    from freqq.runs.run import Machine
+    from freqq.runs.machine import Machine
 
     if device_map not in (None, "auto"):
         raise UserError(f"--device-map {device_map}: auto is the only one")

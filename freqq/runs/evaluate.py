@@ -4,12 +4,11 @@ A stage takes the values of a batch and gives as many. If it fails on the batch,
 bad sample costs only its own rows; what failed travels on in place of a value and ends as a row's ``error``.
 """
 
-import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from freqq.data.grade import grade
 from freqq.data.sample import Sample
 from freqq.data.transcribe import grade_transcript
-from freqq.errors import OutOfMemory, UserError
+from freqq.errors import UserError
 from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
@@ -27,47 +26,11 @@ from freqq.runs.plan import Arm, Identity, Shard, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
+from freqq.runs.stage import Outcome, padded_cuts, stage
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid
 
-A = TypeVar("A")
-B = TypeVar("B")
-Outcome: TypeAlias = B | Exception
 Grids: TypeAlias = Sequence[Tensor | CompressedGrid]
-
-
-def stage(work: Callable[[list[A]], Sequence[B]], values: Sequence[Outcome[A]]) -> list[Outcome[B]]:
-    """Apply `work` to all values that are not failures, or, if that fails, to each alone.
-
-    What ran out of memory alone is tried once more: the first failure gives back what it held.
-    """
-    good = [i for i, v in enumerate(values) if not isinstance(v, Exception)]
-    outcomes: list[Any] = list(values)
-    if not good:
-        return outcomes
-    made: Sequence[Outcome[B]] | Exception = _attempt(work, [outcomes[i] for i in good])
-    if isinstance(made, OutOfMemory):
-        gc.collect()
-        torch.cuda.empty_cache()
-    if isinstance(made, Exception) and (len(good) > 1 or isinstance(made, OutOfMemory)):
-        alone = [_attempt(work, [outcomes[i]]) for i in good]
-        made = [one if isinstance(one, Exception) else one[0] for one in alone]
-    for place, i in enumerate(good):
-        outcomes[i] = made if isinstance(made, Exception) else made[place]
-    return outcomes
-
-
-def _attempt(work: Callable[[list[A]], Sequence[B]], values: list[A]) -> Sequence[B] | Exception:
-    """What `work` makes of some values, or why it failed."""
-    try:
-        made = work(values)
-        if len(made) != len(values):
-            raise ValueError(f"{len(made)} results for {len(values)} values")
-        return made
-    except Exception as error:
-        # The frames that a traceback keeps hold the tensors that there was no memory for.
-        error.__cause__ = error.__context__ = None
-        return error.with_traceback(None)
 
 
 @dataclass(frozen=True)
@@ -296,18 +259,6 @@ def after_thinking(text: str) -> str | None:
     """
     _, ended, said = text.rpartition("</think>")
     return said if ended or "<think>" not in said else None
-
-
-def padded_cuts(sizes: Sequence[int], limit: int) -> Iterator[slice]:
-    """Cut a row of items into runs whose largest size times their number is at most `limit`, or of one item."""
-    start, largest = 0, 0
-    for index, size in enumerate(sizes):
-        if index > start and max(largest, size) * (index + 1 - start) > limit:
-            yield slice(start, index)
-            start, largest = index, 0
-        largest = max(largest, size)
-    if start < len(sizes):
-        yield slice(start, len(sizes))
 
 
 def _graded(row: Row, sample: Sample, answer: Answer) -> Row:

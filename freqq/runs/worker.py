@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from freqq.errors import FreqqError
-from freqq.glm.load import Placement, Weights, load
+from freqq.glm.load import Weights, load
+from freqq.glm.place import Placement
 from freqq.runs.environment import environment
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.parts import PartWriter

@@ -15,11 +15,12 @@ import freqq
 from freqq.data.mini import mini
 from freqq.pages.render import render
 from freqq.runs.directory import RunDirectory
+from freqq.runs.machine import Machine
 from freqq.runs.merge import merge, planned_keys
 from freqq.runs.parts import PartWriter
 from freqq.runs.plan import Shard, share
 from freqq.runs.rendering import messages, sample_style
-from freqq.runs.run import Machine, run
+from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from tests.conftest import needs_tiny
 from tests.runs.killing import table

@@ -8,8 +8,9 @@ import pytest
 from safetensors.torch import load_file
 
 from freqq.errors import FreqqError
-from freqq.glm.load import find, load, load_reader, place
+from freqq.glm.load import find, load, load_reader
 from freqq.glm.memory import check_fits, memories, weight_elements
+from freqq.glm.place import place
 from tests.glm.conftest import noise_page
 
 

@@ -14,10 +14,11 @@ import torch
 
 from freqq.errors import UserError
 from freqq.runs.lock import lock
+from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
 from freqq.runs.plan import BASELINE, Shard
-from freqq.runs.run import Machine, run
+from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.stop import SIGNALS
 from freqq.runs.verify import verify

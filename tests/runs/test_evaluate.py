@@ -13,10 +13,11 @@ from freqq.data.mini import mini
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Answer, Reader
 from freqq.pages.render import render
-from freqq.runs.evaluate import BatchEvaluator, _graded, after_thinking, padded_cuts, stage
+from freqq.runs.evaluate import BatchEvaluator, _graded, after_thinking
 from freqq.runs.plan import Shard, arms
 from freqq.runs.rendering import messages, sample_style
 from freqq.runs.settings import Settings
+from freqq.runs.stage import padded_cuts, stage
 from tests.runs.test_schema import make_row
 
 SETTINGS = Settings(methods=("token", "image"), levels=("mild", "extreme"), limit=4, max_new_tokens=6)
@@ -181,7 +182,7 @@ import resource, sys
 from pathlib import Path
 from freqq.errors import OutOfMemory
 from freqq.glm.load import load_reader
-from freqq.runs.evaluate import stage
+from freqq.runs.stage import stage
 from tests.glm.conftest import noise_page
 reader = load_reader(sys.argv[1], device="cpu")
 grids = reader.see([noise_page(560, 560, 0)])

@@ -18,10 +18,11 @@ from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.runs import sources
 from freqq.runs.directory import RunDirectory
+from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PARTS, read_metadata
 from freqq.runs.plan import Shard
-from freqq.runs.run import Machine, run
+from freqq.runs.run import run
 from freqq.runs.settings import Settings
 
 KEPT = (
