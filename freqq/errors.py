@@ -7,6 +7,10 @@ class FreqqError(Exception):
     exit_code = 1
 
 
+class OutOfMemory(FreqqError):
+    """A model or a batch does not fit; fewer samples at once may."""
+
+
 class UserError(FreqqError):
     """The input, an option or a path is at fault, and the message says what to do. Exit code 2."""
 

@@ -10,15 +10,32 @@ from freqq.errors import UserError
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name, flush it to the disk, then give it its name."""
+    """Let `write` make a file under a temporary name, flush it to the disk, then give it its name.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, for example. What was at `path` before is then still there, and nothing else.
+    """
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
     try:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+        _flush_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Let a new name survive a power cut; file systems that cannot flush a folder order such writes by themselves."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def check_writable(folder: Path) -> None:

@@ -42,6 +42,11 @@ def evaluate(
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     tokens_from: o.TokensFrom = None,
+    generation: o.Generation = "greedy",
+    gpus: o.Gpus = None,
+    workers: o.Workers = None,
+    device_map: o.DeviceMap = None,
+    max_batch_tokens: o.MaxBatchTokens = None,
     retry_failed: o.RetryFailed = False,
     shard: o.ShardOption = None,
     as_json: o.Json = False,
@@ -56,21 +61,22 @@ def evaluate(
 
     settings = o.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
-        assignments, no_baseline, max_new_tokens, dtype, tokens_from,
+        assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
     )  # fmt: skip
+    machine = o.machine(gpus, workers, device_map, batch_size, max_batch_tokens)
     part = None if shard is None else Shard.parse(shard)
     with _progress() as report:
         path = run(
             settings,
             out,
-            batch_size=batch_size,
+            machine=machine,
             shard=part,
             retry_failed=retry_failed,
             progress=report,
-            notify_stop=lambda: _note("stopping after this batch; press Ctrl-C again to stop at once"),
+            note=_note,
         )
     if part is None:
-        show(path, RunDirectory(path).read(), as_json)
+        show(path, RunDirectory(path).read(texts=False), as_json)
     else:
         _note(f"part {part} is in {path}; when all {part.count} are: freqq runs merge {path}")
 

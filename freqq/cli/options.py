@@ -9,6 +9,7 @@ import typer
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:
+    from freqq.runs.machine import Machine
     from freqq.runs.settings import Settings
 
 MODELS = ("tiny", "glyph", "glm-4.1v-9b")
@@ -126,6 +127,34 @@ MaxNewTokens = Annotated[
     int | None, typer.Option("--max-new-tokens", metavar="N", help="Longest response; mini's default is 64.")
 ]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16 or float16.")]
+Generation = Annotated[
+    str,
+    typer.Option(
+        "--generation",
+        metavar="NAME",
+        help="How tokens are chosen: greedy, or glyph for Glyph's protocol "
+        "(temperature 1e-4, top_k 50, repetition penalty 1.1, 8192 new tokens).",
+        autocompletion=completing("greedy", "glyph"),
+    ),
+]
+Gpus = Annotated[
+    int | None, typer.Option("--gpus", metavar="N", help="So many processes, each with the model on a GPU of its own.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="So many processes that share the cores of the CPU.")
+]
+DeviceMap = Annotated[
+    str | None,
+    typer.Option("--device-map", metavar="auto", help="auto: spread one model over all GPUs, by accelerate."),
+]
+MaxBatchTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-batch-tokens",
+        metavar="T",
+        help="Read together what is at most so many tokens, padding and new ones included; changes no answer.",
+    ),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try samples again that failed in an earlier run.")]
 ShardOption = Annotated[
     str | None,
@@ -177,6 +206,7 @@ def settings(
     max_new_tokens: int | None,
     dtype: str,
     tokens_from: str | None,
+    generation: str,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
@@ -201,4 +231,21 @@ def settings(
         baseline=not no_baseline,
         max_new_tokens=max_new_tokens,
         tokens_from=tokens_from,
+        generation=generation,
     )
+
+
+def machine(
+    gpus: int | None,
+    workers: int | None,
+    device_map: str | None,
+    batch_size: int | None,
+    max_batch_tokens: int | None,
+) -> "Machine":
+    """What a run is computed on, from the values of the options."""
+    from freqq.errors import UserError
+    from freqq.runs.machine import Machine
+
+    if device_map not in (None, "auto"):
+        raise UserError(f"--device-map {device_map}: auto is the only one")
+    return Machine(gpus, workers, device_map is not None, batch_size, max_batch_tokens)

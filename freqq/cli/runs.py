@@ -1,27 +1,97 @@
 """``freqq runs``: what can be done with run directories."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
 from freqq.cli.options import Json
 
+if TYPE_CHECKING:
+    from freqq.runs.status import Status
+
 app = typer.Typer(help="Work with run directories.", no_args_is_help=True)
 
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 
-@app.callback()
-def runs() -> None:
-    """Keep ``merge`` a subcommand while it is the only one."""
+
+@app.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the run directories are in.")] = Path(
+        "runs"
+    ),
+    as_json: Json = False,
+) -> None:
+    """List the run directories of a folder: what was asked, and how far they are."""
+    from freqq.runs.status import find_runs, status
+
+    found = [status(path) for path in find_runs(folder)]
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in found], indent=2))
+        return
+    table = Table("run", "data", "model", "methods", "answers", "state", box=None)
+    for one in found:
+        table.add_row(one.path.name, one.data, one.model, ", ".join(one.methods), _answers(one), one.state)
+    _console().print(table)
 
 
 @app.command()
-def merge(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory whose parts are all there.")],
-    as_json: Json = False,
-) -> None:
-    """Put the parts of a sharded run together, check that every planned answer is there once, and show the table."""
-    from freqq.cli.eval import show
-    from freqq.runs.run import merge as merge_parts
+def show(run: Run, as_json: Json = False) -> None:
+    """Show a run's tables, or how far it is while its parts are not merged."""
+    from freqq.cli.eval import show as show_tables
+    from freqq.runs.directory import RunDirectory
+    from freqq.runs.status import status
 
-    show(run, merge_parts(run), as_json)
+    found = status(run)
+    if found.merged:
+        show_tables(run, RunDirectory(run).read(texts=False), as_json)
+    elif as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2))
+    else:
+        typer.echo(f"{run}: {_answers(found)} answers, {found.state}")
+
+
+@app.command()
+def merge(run: Run, as_json: Json = False) -> None:
+    """Put the parts of a sharded run together, check that every planned answer is there once, and show the table."""
+    from freqq.cli.eval import show as show_tables
+    from freqq.runs.directory import RunDirectory
+    from freqq.runs.merge import merge as merge_parts
+
+    merge_parts(run)
+    show_tables(run, RunDirectory(run).read(texts=False), as_json)
+
+
+@app.command()
+def verify(run: Run, as_json: Json = False) -> None:
+    """Check that every planned answer is there exactly once, and the hashes and columns of all rows.
+
+    Exits with 1 if anything is wrong.
+    """
+    from freqq.errors import FreqqError
+    from freqq.runs.verify import verify as findings
+
+    found = findings(run)
+    if as_json:
+        typer.echo(json.dumps([{"passed": f.passed, "text": f.text} for f in found], indent=2))
+    else:
+        for finding in found:
+            _console().print(
+                f"{'ok  ' if finding.passed else 'BAD '} {finding.text}", markup=False, highlight=False, soft_wrap=True
+            )
+    if wrong := sum(not finding.passed for finding in found):
+        raise FreqqError(f"{wrong} of {len(found)} checks of {run} failed")
+
+
+def _answers(found: "Status") -> str:
+    return f"{found.stored} of {found.planned}" + (f" ({found.failed} failed)" if found.failed else "")
+
+
+def _console() -> Console:
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no width of its own
+    return console

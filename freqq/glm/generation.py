@@ -1,4 +1,4 @@
-"""Greedy generation from sequences that may be shorter than their pages."""
+"""Generation from sequences that may be shorter than their pages."""
 
 import time
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.decoding import GREEDY, Generation
+from freqq.glm.sampling import processors
 from freqq.glm.sequence import Prompt, left_pad, positions, until_end
 
 
@@ -92,9 +94,13 @@ def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Seque
 
 
 def generate_from(
-    model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]], max_new_tokens: int
+    model: Any,
+    prompts: Sequence[Prompt],
+    features: Sequence[Sequence[Tensor]],
+    max_new_tokens: int,
+    generation: Generation = GREEDY,
 ) -> list[Generated]:
-    """Continue prompts greedily; see `model_inputs`.
+    """Continue prompts; see `model_inputs`.
 
     Raises
     ------
@@ -109,7 +115,7 @@ def generate_from(
     with torch.no_grad():
         output = model.generate(
             **inputs,
-            logits_processor=LogitsProcessorList([clock]),
+            logits_processor=LogitsProcessorList([clock, *processors(generation, prompts)]),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from transformers import (
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.memory import check_fits, memories, weight_elements
+from freqq.glm.place import DTYPES, Placement, place
 from freqq.glm.reader import Reader
 from freqq.names import unknown
 
@@ -35,16 +37,16 @@ FAMILY = {
 """Model types that work, and the architecture that their config.json must name."""
 
 WORKING = "tiny, glyph, glm-4.1v-9b, or a GLM-4.1V, GLM-4.5V, GLM-4.6V or Glyph checkpoint"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HUB_TIMEOUT_S = 10.0
 READ_FILES = ("*.json", "*.safetensors", "*.jinja")
 """All that loading reads: what a hub model is downloaded from and what a folder's revision is a digest of."""
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where a model's files are: a folder, and what exactly is in it."""
+class Weights:
+    """A model's files: what it was called, their folder, and a revision that changes with their content."""
 
+    name: str
     folder: Path
     revision: str
 
@@ -67,45 +69,73 @@ def load_reader(model: str, revision: str | None = None, dtype: str = "auto", de
     UserError
         If there is no such model, it is not of the family, its files are incomplete, or the hub cannot be reached.
     """
-    torch_device = _device(device)
-    torch_dtype = _dtype(dtype, torch_device)
-    source = _find(model, revision)
-    _check_family(model, source.folder / "config.json")
+    placement = place(dtype, device)
+    return load(find(model, revision), placement)
+
+
+def load(weights: Weights, placement: Placement) -> Reader:
+    """Load a model whose files were found; see `load_reader` for errors.
+
+    Raises
+    ------
+    FreqqError
+        If it does not fit into the memory there, in most cases before anything is read.
+    """
     try:
+        _check_memory(weights, placement)
         with _quiet():
-            return _load(model, source, torch_dtype, torch_device)
+            return _load(weights, placement)
     except FreqqError:
         raise
     except torch.OutOfMemoryError as error:
-        raise FreqqError(f"{model} does not fit into the memory of {torch_device}") from error
+        raise FreqqError(f"{weights.name} does not fit into the memory of {placement.device}") from error
     except Exception as error:  # whatever a damaged file makes the libraries raise
-        raise UserError(f"cannot load {model}: {_one_line(error)}") from error
+        raise UserError(f"cannot load {weights.name}: {_one_line(error)}") from error
 
 
-def _load(name: str, source: _Source, dtype: torch.dtype, device: torch.device) -> Reader:
+def _check_memory(weights: Weights, placement: Placement) -> None:
+    """Refuse by the weights alone; what an answer takes beside them is known only when it runs out."""
+    on_cpu = placement.device == "cpu"
+    replicas = placement.replicas if on_cpu else 1
+    if replicas > 1:
+        way_out = f"use fewer than {replicas} workers"
+    elif on_cpu:
+        way_out = "use a GPU or more memory"
+    else:
+        way_out = "use more GPUs" if placement.spread else "spread it over several with --device-map auto"
+    if placement.dtype == "float32":
+        way_out += ", or --dtype bfloat16"
+    elements = weight_elements(weights.folder) * replicas
+    check_fits(weights.name, elements, placement.dtype, memories(placement.device, placement.spread), way_out)
+
+
+def _load(weights: Weights, placement: Placement) -> Reader:
+    name, folder = weights.name, weights.folder
     local = {"local_files_only": True, "trust_remote_code": False}
-    config = AutoConfig.from_pretrained(source.folder, **local)
-    placement: dict[str, Any] = {} if device.type == "cpu" else {"device_map": device}
+    config = AutoConfig.from_pretrained(folder, **local)
+    there: dict[str, Any] = {} if placement.device == "cpu" else {"device_map": torch.device(placement.device)}
+    if placement.spread:
+        there = {"device_map": "auto"}
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
-        source.folder,
+        folder,
         config=config,
-        dtype=dtype,
+        dtype=DTYPES[placement.dtype],
         use_safetensors=True,
         output_loading_info=True,
         **local,
-        **placement,
+        **there,
     )
     model, report = loaded
     if report["missing_keys"]:
         # transformers would fill them with random numbers and only warn.
         missing = sorted(report["missing_keys"])
         raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
-    tokenizer = AutoTokenizer.from_pretrained(source.folder, **local)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **local)
     if not tokenizer.chat_template:
-        tokenizer.chat_template = _legacy_template(source.folder)
+        tokenizer.chat_template = _legacy_template(folder)
     processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
-    image_processor = processor.from_pretrained(source.folder, local_files_only=True)
-    return Reader(model.eval(), tokenizer, image_processor, name, source.revision)
+    image_processor = processor.from_pretrained(folder, local_files_only=True)
+    return Reader(model.eval(), tokenizer, image_processor, name, weights.revision)
 
 
 @contextmanager
@@ -130,8 +160,20 @@ def _legacy_template(folder: Path) -> str:
     return str(json.loads(file.read_text())["chat_template"])
 
 
-def _find(name: str, revision: str | None) -> _Source:
-    """Turn a name into a folder, downloading only from the hub and only what loading reads."""
+def find(name: str, revision: str | None = None) -> Weights:
+    """Turn a name into a folder, downloading only from the hub and only what loading reads.
+
+    Raises
+    ------
+    UserError
+        If there is no such model, it is not of the family, or the hub cannot be reached.
+    """
+    weights = replace(_find(name, revision), name=name)
+    _check_family(name, weights.folder / "config.json")
+    return weights
+
+
+def _find(name: str, revision: str | None) -> Weights:
     if name in SHORT_NAMES:
         hub_id = SHORT_NAMES[name]
         return _folder(Path(__file__).parent / "tiny", name, revision) if hub_id is None else _hub(hub_id, revision)
@@ -147,12 +189,12 @@ def _find(name: str, revision: str | None) -> _Source:
     raise UserError(f"{unknown('model', name, SHORT_NAMES)}; or a hub id (owner/name), or a folder")
 
 
-def _folder(folder: Path, name: str, revision: str | None) -> _Source:
+def _folder(folder: Path, name: str, revision: str | None) -> Weights:
     if revision is not None:
         raise UserError(f"a revision is for models on the hub, and {name} is a folder")
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a model: it has no config.json")
-    return _Source(folder, digest(folder))
+    return Weights(name, folder, digest(folder))
 
 
 def digest(folder: Path) -> str:
@@ -164,7 +206,7 @@ def digest(folder: Path) -> str:
     return total.hexdigest()[:16]
 
 
-def _hub(hub_id: str, revision: str | None) -> _Source:
+def _hub(hub_id: str, revision: str | None) -> Weights:
     """The hub's commit and files. Asked once, with a time limit, before any download: those retry for half a minute."""
     if hub_id.lower().endswith("/glm-4v-9b"):
         raise _wrong_family(hub_id, "chatglm")
@@ -186,10 +228,10 @@ def _hub(hub_id: str, revision: str | None) -> _Source:
         raise UserError(f"{hub_id} asks for its terms to be accepted on the hub and for a login") from error
     except OSError as error:
         raise UserError(f"cannot download {hub_id}: {_one_line(error)}") from error
-    return _Source(Path(folder), Path(folder).name)
+    return Weights(hub_id, Path(folder), Path(folder).name)
 
 
-def _cached(hub_id: str, revision: str | None, reason: Exception) -> _Source:
+def _cached(hub_id: str, revision: str | None, reason: Exception) -> Weights:
     """A hub model that an earlier run has fetched, for when the hub cannot be asked."""
     try:
         folder = Path(huggingface_hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
@@ -198,7 +240,7 @@ def _cached(hub_id: str, revision: str | None, reason: Exception) -> _Source:
             f"cannot reach the hub for {hub_id} ({_one_line(reason)}) and it is not in the local cache: "
             "connect, give a folder, or use --model tiny"
         ) from reason
-    return _Source(folder, folder.name)
+    return Weights(hub_id, folder, folder.name)
 
 
 def _check_family(name: str, config_file: Path) -> None:
@@ -221,31 +263,6 @@ def _wrong_family(name: str, model_type: object) -> UserError:
     if model_type == "chatglm":
         what = "the GLM-4V of 2024, which needs remote code"
     return UserError(f"{name} is {what}, not of the GLM-4V family in transformers; use {WORKING}")
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UserError(f"unknown device {name!r}: use auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
-    if device.type == "cpu":
-        return device
-    index, count = device.index or 0, torch.cuda.device_count()
-    if index >= count:
-        raise UserError(f"there is no device {name}: {count} CUDA devices are visible here")
-    return torch.device("cuda", index)
-
-
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
-    if name not in DTYPES:
-        raise UserError(f"unknown dtype {name!r}: use auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
 
 
 def _one_line(error: BaseException) -> str:

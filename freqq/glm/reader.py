@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freqq.errors import FreqqError
+from freqq.errors import FreqqError, OutOfMemory
+from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.generation import generate_from
 from freqq.glm.processor import ChatWriter, patch_count, patches
 from freqq.glm.sequence import as_compressed, expand, packs
@@ -92,6 +93,10 @@ class Reader:
         """How many tokens a page has, without seeing it."""
         return patch_count(page, self.image_processor) // self.image_processor.merge_size**2
 
+    def length(self, question: str, pages: Sequence[Page]) -> int:
+        """Tokens of the prompt of a question about pages, without seeing them and nothing dropped."""
+        return len(self._writer.write(question, len(pages))) + sum(self.token_count(page) - 1 for page in pages)
+
     def answer(
         self, question: str, grids: Sequence[Tensor | CompressedGrid], max_new_tokens: int = MAX_NEW_TOKENS
     ) -> Answer:
@@ -103,19 +108,22 @@ class Reader:
         questions: Sequence[str],
         grids: Sequence[Sequence[Tensor | CompressedGrid]],
         max_new_tokens: int = MAX_NEW_TOKENS,
+        generation: Generation = GREEDY,
     ) -> list[Answer]:
-        """Answer a batch greedily; each answer is the one that the sample gets alone, up to rounding.
+        """Answer a batch; each answer is the one that the sample gets alone, up to rounding.
 
         Parameters
         ----------
         questions : one a sample; special tokens in it are plain text
         grids : each sample's pages, plain [h, w, C] or compressed; dropped tokens really shorten the sequence
         max_new_tokens : int
+        generation : Generation
+            How each token is chosen; greedily unless something else is asked for.
 
         Raises
         ------
         FreqqError
-            If a sequence does not fit into the model's positions, or the batch not into memory.
+            If a sequence does not fit into the model's positions; `OutOfMemory` if the batch does not into memory.
         """
         if not questions:
             return []
@@ -128,9 +136,9 @@ class Reader:
         features = [[page.features for page in sample] for sample in pages]
         self._reset_peak_memory()
         try:
-            outputs = generate_from(self.model, prompts, features, max_new_tokens)
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(len(prompts)) from error
+            outputs = generate_from(self.model, prompts, features, max_new_tokens, generation)
+        except (RuntimeError, MemoryError) as error:
+            raise _out_of_memory(error, f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens") from error
         peak = self._peak_memory()
         return [
             Answer(
@@ -157,8 +165,8 @@ class Reader:
                     seen = self.model.model.get_image_features(
                         pixel_values.to(self.model.device), grid_thw.to(self.model.device)
                     )
-            except torch.OutOfMemoryError as error:
-                raise _out_of_memory(len(pages)) from error
+            except (RuntimeError, MemoryError) as error:
+                raise _out_of_memory(error, f"{run.stop - run.start} pages") from error
             merged = (grid_thw[:, 1:] // self.image_processor.merge_size).tolist()
             grids += [as_grid(tokens, h, w) for tokens, (h, w) in zip(seen.pooler_output, merged, strict=True)]
         return grids
@@ -187,5 +195,8 @@ def as_grid(tokens: Tensor, h: int, w: int) -> Tensor:
     return tokens.reshape(h, w, -1)
 
 
-def _out_of_memory(samples: int) -> FreqqError:
-    return FreqqError(f"out of memory on {samples} at once: use a smaller batch (--batch-size) or fewer pages")
+def _out_of_memory(error: Exception, what: str) -> Exception:
+    """The error for a lack of memory, on a GPU or, where torch has no class for it, on a CPU; any other as it is."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        return OutOfMemory(f"out of memory on {what} at once: use a smaller --batch-size or fewer pages")
+    return error

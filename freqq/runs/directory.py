@@ -1,29 +1,28 @@
 """A run directory: ``run.json``, ``parts/*.parquet``, ``results.parquet``. Files appear whole or not at all."""
 
-import fcntl
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from freqq.errors import FreqqError, UserError
+from freqq.errors import UserError
 from freqq.files import check_writable, write_whole
-from freqq.runs.plan import Shard
-from freqq.runs.schema import SCHEMA, Row, from_table, to_table
+from freqq.runs.parts import PARTS, TEXTS, writing
+from freqq.runs.schema import SCHEMA, Row, conform, from_table
 from freqq.runs.settings import Settings
 
-RUN, PARTS, RESULTS, SUMMARY, SCRIPTS = "run.json", "parts", "results.parquet", "summary.json", "slurm"
+RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
+SHOWN = 60
+"""Characters of a value that an error message shows."""
 
 
 def write_json(path: Path, value: object) -> None:
     """Write a value as readable JSON."""
-    write_whole(path, lambda p: p.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n"))
+    with writing(path):
+        write_whole(path, lambda p: p.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n"))
 
 
 class RunDirectory:
@@ -41,13 +40,25 @@ class RunDirectory:
     def description(self) -> dict[str, Any] | None:
         """What ``run.json`` says; None if there is none."""
         try:
-            return json.loads((self.path / RUN).read_text())
+            found: dict[str, Any] = json.loads((self.path / RUN).read_text())
         except FileNotFoundError:
             return None
         except NotADirectoryError as error:
             raise UserError(f"cannot write to {self.path}: a part of that path is a file") from error
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path / RUN} is not readable ({error}): choose another --out") from error
+        if not isinstance(found, dict):
+            raise UserError(f"{self.path / RUN} is not a run's description: choose another --out")
+        return found
+
+    def plan(self) -> dict[str, Any]:
+        """What ``run.json`` says; a `UserError` if there is none or it plans nothing."""
+        found = self.description()
+        if found is None:
+            raise UserError(f"{self.path} is not a run directory: it has no {RUN}")
+        if not (isinstance(found.get("samples"), list) and isinstance(found.get("arms"), list)):
+            raise UserError(f"{self.path / RUN} does not say what was planned: it is damaged, or not of freqq")
+        return found
 
     def check(self, settings: Settings) -> None:
         """Refuse, before anything expensive, a folder that cannot be written or holds something else.
@@ -55,11 +66,12 @@ class RunDirectory:
         Raises
         ------
         UserError
-            The message names the first setting that differs.
+            The message names the settings that differ.
         """
         found = self.description()
         if found is not None:
-            self._compare(found.get("settings", {}), settings.as_json())
+            now = settings.as_json()
+            self._compare(_completed(found.get("settings", {}), now), now)
         elif self.path.is_dir() and any(
             p.name not in (PARTS, SCRIPTS) and p.name[0] != "." for p in self.path.iterdir()
         ):
@@ -67,88 +79,73 @@ class RunDirectory:
         check_writable(self.path)
 
     def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
-        for name, value in now.items():
-            if before.get(name) != value:
-                was, wanted = json.dumps(before.get(name)), json.dumps(value)
-                raise UserError(f"{self.path} is a run with {name} = {was}, not {wanted}: choose another --out")
+        differing = [
+            f"{name} = {_shown(before.get(name))}, not {_shown(value)}"
+            for name, value in now.items()
+            if before.get(name) != value
+        ]
+        if differing:
+            raise UserError(f"{self.path} is a run with {'; '.join(differing)}: choose another --out")
 
-    def record(self, description: dict[str, Any]) -> None:
-        """Write ``run.json``, or check that it says the same."""
-        (self.path / PARTS).mkdir(parents=True, exist_ok=True)
+    def record(self, description: dict[str, Any]) -> bool:
+        """Write ``run.json``, or check that it says the same. True if it was written now."""
         found = self.description()
+        if found is not None:
+            now = json.loads(json.dumps(description))
+            self._compare(found | {"settings": _completed(found.get("settings", {}), now["settings"])}, now)
+        with writing(self.path / PARTS):
+            (self.path / PARTS).mkdir(parents=True, exist_ok=True)
         if found is None:
             write_json(self.path / RUN, description)
-        else:
-            self._compare(found, json.loads(json.dumps(description)))
+        return found is None
 
-    @contextmanager
-    def lock(self, shard: Shard) -> Iterator[None]:
-        """Hold a shard, until the process ends at the latest: two at the same one would do everything twice."""
-        with (self.path / f".lock-{shard.index}-of-{shard.count}").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(
-                    f"another process is at work in {self.path}: wait for it, or choose another --out"
-                ) from error
-            except OSError:
-                pass  # A file system without locks: go on; a doubled row is found by `rows`.
-            yield
+    def forget(self) -> None:
+        """Undo `record` for a run that could not start; a part that is there anyway keeps its folder."""
+        locks = list(self.path.glob(".lock-*"))
+        if len(locks) > 1:
+            return  # others are about to start, too
+        with suppress(OSError):
+            (self.path / PARTS).rmdir()
+            (self.path / RUN).unlink()
+            for file in locks:
+                file.unlink()
+            self.path.rmdir()
 
-    def add(self, rows: Sequence[Row], shard: Shard, metadata: dict[str, Any]) -> None:
-        """Write one part."""
-        name = f"{shard.index}-of-{shard.count}-{rows[0].started_at:%Y%m%dT%H%M%S}-{uuid4().hex[:8]}.parquet"
-        write_table(self.path / PARTS / name, to_table(rows), metadata)
+    def read(self, texts: bool = True) -> list[Row]:
+        """The rows of ``results.parquet``.
 
-    def part_tables(self) -> list[pa.Table]:
-        """All parts; one that is not readable is a `FreqqError`."""
-        tables = []
-        for part in sorted((self.path / PARTS).glob("*.parquet")):
-            try:
-                tables.append(pq.read_table(part))
-            except (OSError, pa.ArrowException) as error:
-                raise FreqqError(f"{part} is damaged ({error}): delete it and run the same command again") from error
-            if not tables[-1].schema.equals(SCHEMA):
-                raise FreqqError(f"{part} has other columns than this version of freqq writes: choose another --out")
-        return tables
-
-    def rows(self) -> list[Row]:
-        """All rows so far, one a key. A retried sample's answer stands in for its failures.
+        Parameters
+        ----------
+        texts : bool
+            Without, `TEXTS` are left on the disk: ``answer`` is empty and ``response`` None. Nothing that is averaged
+            needs them, and they are most of a row.
 
         Raises
         ------
+        UserError
+            If there is none.
         FreqqError
-            If a key was answered twice: two differently sharded runs were at work in the folder.
+            If it is of a version that this one cannot read.
         """
-        return one_per_key(row for table in self.part_tables() for row in from_table(table))
-
-    def read(self) -> list[Row]:
-        """The rows of ``results.parquet``."""
-        return from_table(pq.read_table(self.path / RESULTS))
-
-
-def write_table(path: Path, table: pa.Table, metadata: dict[str, Any]) -> None:
-    """Write a table with our metadata, as JSON, beside Arrow's own."""
-    kept = {**(table.schema.metadata or {}), b"freqq": json.dumps(metadata).encode()}
-    write_whole(path, lambda p: pq.write_table(table.replace_schema_metadata(kept), p, compression="zstd"))
+        path = self.path / RESULTS
+        if not path.is_file():
+            raise UserError(f"{path} is not there yet: put the parts together with freqq runs merge {self.path}")
+        if texts:
+            return from_table(conform(pq.read_table(path), path))
+        table = pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name not in TEXTS])
+        table = table.append_column(SCHEMA.field("answer"), pa.repeat("", len(table)))
+        return from_table(conform(table, path))
 
 
-def read_metadata(table: pa.Table) -> dict[str, Any]:
-    """What `write_table` was given."""
-    return json.loads((table.schema.metadata or {}).get(b"freqq", b"{}"))
+def _completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """What an older version had no setting for, it did as the setting's default says."""
+    return {name: value for name, value in Settings().as_json().items() if name in now} | settings
 
 
-def one_per_key(rows: Iterable[Row]) -> list[Row]:
-    """Of the rows of each key, the answer, else the last failure."""
-    by_key: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        by_key[row.key].append(row)
-    chosen = []
-    for key, found in by_key.items():
-        answered = [r for r in found if r.error is None]
-        if len(answered) > 1:
-            raise FreqqError(
-                f"sample {key[0]} was answered {len(answered)} times: delete all but one of the parts that hold it"
-            )
-        chosen.append(answered[0] if answered else max(found, key=lambda r: r.started_at))
-    return chosen
+def _shown(value: object) -> str:
+    """A value as JSON, its start if it is long."""
+    text = json.dumps(value)
+    if len(text) <= SHOWN:
+        return text
+    count = f" ({len(value)} in all)" if isinstance(value, list) else ""
+    return f"{text[:SHOWN]}...{count}"

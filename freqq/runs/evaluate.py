@@ -4,11 +4,11 @@ A stage takes the values of a batch and gives as many. If it fails on the batch,
 bad sample costs only its own rows; what failed travels on in place of a value and ends as a row's ``error``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from freqq.data.grade import grade
 from freqq.data.sample import Sample
 from freqq.data.transcribe import grade_transcript
 from freqq.errors import UserError
+from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page
@@ -25,31 +26,11 @@ from freqq.runs.plan import Arm, Identity, Shard, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
+from freqq.runs.stage import Outcome, padded_cuts, stage
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid
 
-A = TypeVar("A")
-B = TypeVar("B")
-Outcome: TypeAlias = B | Exception
 Grids: TypeAlias = Sequence[Tensor | CompressedGrid]
-
-
-def stage(work: Callable[[list[A]], Sequence[B]], values: Sequence[Outcome[A]]) -> list[Outcome[B]]:
-    """Apply `work` to all values that are not failures, or, if that fails, to each alone."""
-    good = [i for i, v in enumerate(values) if not isinstance(v, Exception)]
-    outcomes: list[Any] = list(values)
-    if not good:
-        return outcomes
-    try:
-        for i, made in zip(good, work([outcomes[i] for i in good]), strict=True):
-            outcomes[i] = made
-    except Exception as error:
-        if len(good) == 1:
-            outcomes[good[0]] = error
-        else:
-            for i in good:
-                outcomes[i] = stage(work, [values[i]])[0]
-    return outcomes
 
 
 @dataclass(frozen=True)
@@ -89,10 +70,18 @@ def render_sample(sample: Sample, rendering: Rendering) -> Rendered:
 
 
 class BatchEvaluator:
-    """Runs batches of samples through arms with one reader."""
+    """Runs batches of samples through arms with one reader.
 
-    def __init__(self, reader: Reader, settings: Settings, shard: Shard) -> None:
+    Parameters
+    ----------
+    max_tokens : int, optional
+        What is read together, padding and new tokens included: batches are cut so that they stay below it, down to one
+        sample. Changes no answer.
+    """
+
+    def __init__(self, reader: Reader, settings: Settings, shard: Shard, max_tokens: int | None = None) -> None:
         self.reader = reader
+        self.max_tokens = max_tokens
         self.settings = settings
         self.identity = Identity(reader.revision, reader.dtype)
         self.shard = shard
@@ -103,6 +92,19 @@ class BatchEvaluator:
     def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
         """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
         rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
+        for cut in self._cuts(rendered):
+            yield from self._rows(samples[cut], rendered[cut], todo)
+
+    def _cuts(self, rendered: Sequence[Outcome[Rendered]]) -> Iterator[slice]:
+        if self.max_tokens is None:
+            return iter([slice(None)])
+        lengths = stage(lambda batch: [self.reader.length(r.sample.question, r.pages) for r in batch], rendered)
+        new = self.settings.new_tokens
+        return padded_cuts([0 if isinstance(n, Exception) else n + new for n in lengths], self.max_tokens)
+
+    def _rows(
+        self, samples: Sequence[Sample], rendered: list[Outcome[Rendered]], todo: Sequence[tuple[Arm, set[str]]]
+    ) -> Iterator[list[Row]]:
         plain = stage(self._see if self.store is None else self._fetch, rendered)
         for arm, ids in todo:
             wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
@@ -191,7 +193,9 @@ class BatchEvaluator:
 
     def _answer(self, batch: list[View]) -> list[Answer]:
         questions = [view.rendered.sample.question for view in batch]
-        return self.reader.answer_many(questions, [view.grids for view in batch], self.settings.new_tokens)
+        return self.reader.answer_many(
+            questions, [view.grids for view in batch], self.settings.new_tokens, GENERATIONS[self.settings.generation]
+        )
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
         row = Row(
@@ -248,13 +252,18 @@ def _only(columns: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: columns[name] for name in names}
 
 
-def after_thinking(text: str) -> str:
-    """What is graded of a response: all that follows the model's thoughts, if it wrote any, as in Glyph's protocol."""
-    return text.rpartition("</think>")[2]
+def after_thinking(text: str) -> str | None:
+    """What is graded of a response: all that follows the model's thoughts, if it wrote any, as in Glyph's protocol.
+
+    None if it was cut before its thoughts ended.
+    """
+    _, ended, said = text.rpartition("</think>")
+    return said if ended or "<think>" not in said else None
 
 
 def _graded(row: Row, sample: Sample, answer: Answer) -> Row:
-    said = after_thinking(answer.text)
+    found = after_thinking(answer.text)
+    said = found or ""
     mark = grade(said, sample.answer, sample.prefix)
     row = replace(
         row,
@@ -269,6 +278,7 @@ def _graded(row: Row, sample: Sample, answer: Answer) -> Row:
     return replace(
         row,
         response=answer.text,
+        truncated=found is None,
         vision_tokens=answer.vision_tokens,
         prompt_tokens=answer.prompt_tokens,
         new_tokens=answer.new_tokens,

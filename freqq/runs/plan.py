@@ -8,6 +8,7 @@ from typing import Any
 
 from freqq.data.sample import Sample
 from freqq.errors import UserError
+from freqq.glm.decoding import GENERATIONS
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
@@ -107,7 +108,7 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "rendering": asdict(Style()) if data.format == "mini" else settings.rendering.identity(),
         "method": arm.name,
         "params": json.loads(arm.params),
-        "generation": {"greedy": True, "max_new_tokens": settings.new_tokens},
+        "generation": GENERATIONS[settings.generation].identity() | {"max_new_tokens": settings.new_tokens},
     }
     if arm.method is not None and arm.method.resources:
         covered["resources"] = arm.method.resources

@@ -8,6 +8,8 @@ from typing import Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
+from freqq.errors import FreqqError
+
 
 @dataclass(frozen=True)
 class Row:
@@ -46,6 +48,8 @@ class Row:
         Those grids in bfloat16, and what a token compressor stored.
     kv_bytes : int
         Size of the KV cache behind the prompt.
+    truncated : bool
+        The response was cut inside the model's thoughts, at the limit of new tokens: nothing of it is graded.
     """
 
     sample_id: str
@@ -74,6 +78,7 @@ class Row:
     cer: float | None = None
     wer: float | None = None
     response: str | None = None
+    truncated: bool | None = None
     error: str | None = None
     density: float | None = None
     page_hash: str | None = None
@@ -128,6 +133,30 @@ def to_table(rows: Iterable[Row]) -> pa.Table:
     return pa.Table.from_pylist([{n: getattr(row, n) for n in names} for row in rows], schema=SCHEMA)
 
 
+def conform(table: pa.Table, where: object) -> pa.Table:
+    """A table of this or an older version of freqq with the columns of `SCHEMA`: what was not measured then is null.
+
+    Raises
+    ------
+    FreqqError
+        If it has columns that are not known, lacks some that every row must have, or holds other types.
+    """
+    if table.schema.equals(SCHEMA):
+        return table.replace_schema_metadata(None)
+    if unknown := [name for name in table.column_names if name not in SCHEMA.names]:
+        raise FreqqError(f"{where} has the unknown columns {', '.join(unknown)}: read it with the freqq that wrote it")
+    lacking = [field for field in SCHEMA if field.name not in table.column_names]
+    if needed := [field.name for field in lacking if not field.nullable]:
+        raise FreqqError(f"{where} lacks the columns {', '.join(needed)}: it is of another program or too old to read")
+    for field in lacking:
+        table = table.append_column(field, pa.nulls(len(table), field.type))
+    try:
+        return table.select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise FreqqError(f"{where} has columns of other types ({' '.join(str(error).split())[:200]})") from error
+
+
 def from_table(table: pa.Table) -> list[Row]:
-    """The rows of a table that `to_table` made."""
-    return [Row(**record) for record in table.to_pylist()]
+    """The rows of a table of `SCHEMA`."""
+    columns = (table[f.name].to_pylist() for f in fields(Row))
+    return [Row(*values) for values in zip(*columns, strict=True)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
+from freqq.glm.decoding import GENERATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
@@ -48,6 +49,8 @@ class Settings:
         None: what the data set says.
     tokens_from : str or None
         A folder of token streams, which are read in place of running the vision tower.
+    generation : str
+        How tokens are chosen: ``greedy``, or ``glyph`` for Glyph's protocol.
 
     Raises
     ------
@@ -73,6 +76,7 @@ class Settings:
     baseline: bool = True
     max_new_tokens: int | None = None
     tokens_from: str | None = None
+    generation: str = "greedy"
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -88,6 +92,8 @@ class Settings:
                 raise unknown("level", level, (*LEVELS, "all"))
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
+        if self.generation not in GENERATIONS:
+            raise unknown("generation", self.generation, GENERATIONS)
         if self.limit < 1:
             raise UserError(f"--limit {self.limit}: at least one sample is needed")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
@@ -102,7 +108,7 @@ class Settings:
     @property
     def new_tokens(self) -> int:
         """The longest response."""
-        return self.max_new_tokens or usual_new_tokens(self.source)
+        return self.max_new_tokens or GENERATIONS[self.generation].new_tokens or usual_new_tokens(self.source)
 
     @property
     def source(self) -> DataSet:

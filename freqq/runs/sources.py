@@ -63,9 +63,9 @@ def usual_needles(data: DataSet) -> tuple[int, ...]:
     return (2,) if 2 in data.needles else data.needles
 
 
-def usual_batch_size(data: DataSet) -> int:
-    """Samples that are read together unless the user says so; without influence on the rows."""
-    return 20 if data.format == "mini" else 1
+def usual_batch_size(data: DataSet, by_tokens: bool = False) -> int:
+    """Samples that are read together unless the user says so; if their tokens are limited, the most that may be."""
+    return 16 if data.format == "mini" or by_tokens else 1
 
 
 def usual_new_tokens(data: DataSet) -> int:

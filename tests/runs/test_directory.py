@@ -1,20 +1,14 @@
 """Run directories: whole files, checks before work, one row a key."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
-from datetime import timedelta
 
-import pyarrow.parquet as pq
 import pytest
 
 from freqq.errors import FreqqError, UserError
 from freqq.files import write_whole
-from freqq.runs.directory import PARTS, RunDirectory, one_per_key, read_metadata
-from freqq.runs.plan import Shard
+from freqq.runs.directory import RunDirectory
+from freqq.runs.parts import PARTS, answered
 from freqq.runs.settings import Settings
-from tests.runs.test_schema import make_row
 
 
 def files(folder):
@@ -77,46 +71,38 @@ def test_a_damaged_description_or_part_is_an_error_not_a_fresh_start(tmp_path):
     (tmp_path / PARTS).mkdir()
     (tmp_path / PARTS / "a.parquet").write_bytes(b"PAR1")
     with pytest.raises(FreqqError, match="damaged"):
-        RunDirectory(tmp_path).rows()
+        answered(tmp_path)
 
 
-def test_parts_hold_rows_and_metadata(tmp_path):
+def test_all_that_differs_is_shown_and_shortened(tmp_path):
     directory = RunDirectory(tmp_path)
-    directory.record({"settings": {}})
-    rows = [make_row(), make_row(sample_id="s-1")]
-    for row in rows:
-        directory.add([row], Shard(1, 2), {"config": {"a": [1]}, "versions": {"freqq": "x"}})
-    assert sorted(directory.rows(), key=lambda r: r.sample_id) == rows
-    parts = list((tmp_path / PARTS).glob("1-of-2-*.parquet"))
-    assert len(parts) == 2
-    assert read_metadata(pq.read_table(parts[0])) == {"config": {"a": [1]}, "versions": {"freqq": "x"}}
+    directory.record({"settings": Settings().as_json(), "samples": [f"sample-{i}" for i in range(100)]})
+    with pytest.raises(UserError, match=r"levels = .*\]; seed = 0, not 1: choose another --out"):
+        directory.check(Settings(seed=1, levels=("mild",)))
+    with pytest.raises(UserError, match=r"samples = .*\.\.\. \(100 in all\), not \[\]") as caught:
+        directory.record({"settings": Settings().as_json(), "samples": []})
+    assert len(str(caught.value)) < 300
 
 
-def test_an_answer_stands_for_the_failures_of_its_key():
-    failed = make_row(error="OSError: no")
-    later = replace(failed, error="OSError: again", started_at=failed.started_at + timedelta(seconds=1))
-    good = replace(failed, error=None, score=1.0)
-    assert one_per_key([failed, good, later]) == [good]
-    assert one_per_key([later, failed]) == [later]
-    with pytest.raises(FreqqError, match="answered 2 times"):
-        one_per_key([good, good])
+def test_a_run_from_before_a_setting_existed_had_its_default(tmp_path):
+    before = {name: value for name, value in Settings().as_json().items() if name != "generation"}
+    RunDirectory(tmp_path).record({"settings": before})
+    RunDirectory(tmp_path).check(Settings())
+    with pytest.raises(UserError, match="generation"):
+        RunDirectory(tmp_path).check(Settings(generation="glyph"))
 
 
-def test_a_shard_is_held_by_one_process(tmp_path):
-    directory = RunDirectory(tmp_path)
-    directory.record({"settings": {}})
-    code = (
-        "import sys; from pathlib import Path; from freqq.runs.directory import RunDirectory as D\n"
-        "from freqq.runs.plan import Shard as S\n"
-        "with D(Path(sys.argv[1])).lock(S(int(sys.argv[2]), 2)): pass"
-    )
+def test_a_run_that_could_not_start_is_forgotten_and_one_with_rows_is_not(tmp_path):
+    for name in ("empty", "begun"):
+        directory = RunDirectory(tmp_path / name)
+        assert directory.record({"settings": {}})
+        assert not directory.record({"settings": {}})
+        if name == "begun":
+            (directory.path / PARTS / "a.parquet").touch()
+        directory.forget()
+    assert files(tmp_path) == ["begun", "begun/parts", "begun/parts/a.parquet", "begun/run.json"]
 
-    def elsewhere(index):
-        return subprocess.run([sys.executable, "-c", code, tmp_path, str(index)], capture_output=True, text=True)
 
-    with directory.lock(Shard(0, 2)):
-        busy, free = elsewhere(0), elsewhere(1)
-    assert "another process" in busy.stderr
-    assert free.returncode == 0
-    assert elsewhere(0).returncode == 0
-    assert json.loads((tmp_path / "run.json").read_text()) == {"settings": {}}
+def test_reading_results_that_are_not_there_says_how_to_make_them(tmp_path):
+    with pytest.raises(UserError, match="freqq runs merge"):
+        RunDirectory(tmp_path).read()

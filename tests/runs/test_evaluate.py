@@ -1,18 +1,24 @@
 """A batch through the arms of a run."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freqq.data.grade import grade
 from freqq.data.mini import mini
 from freqq.glm.load import load_reader
-from freqq.glm.reader import Reader
+from freqq.glm.reader import Answer, Reader
 from freqq.pages.render import render
-from freqq.runs.evaluate import BatchEvaluator, after_thinking, stage
+from freqq.runs.evaluate import BatchEvaluator, _graded, after_thinking
 from freqq.runs.plan import Shard, arms
 from freqq.runs.rendering import messages, sample_style
 from freqq.runs.settings import Settings
+from freqq.runs.stage import padded_cuts, stage
+from tests.runs.test_schema import make_row
 
 SETTINGS = Settings(methods=("token", "image"), levels=("mild", "extreme"), limit=4, max_new_tokens=6)
 
@@ -124,4 +130,74 @@ def test_a_sample_that_fails_costs_only_its_own_rows(reader, rows):
 def test_what_follows_the_thoughts_is_graded():
     assert after_thinking("answer") == "answer"
     assert after_thinking("<think>a</think>b</think>answer") == "answer"
-    assert after_thinking("<think>never closed") == "<think>never closed"
+    assert after_thinking("thoughts that the template began</think>answer") == "answer"
+    assert after_thinking("<think>never closed") is None
+
+
+def answer(text: str) -> Answer:
+    return Answer(text, 9, 5, 4, 100, 1.0, 1.0, 1000, truncated=False)
+
+
+@pytest.mark.parametrize("task", ["mrcr", "transcribe"])
+def test_a_response_cut_inside_its_thoughts_is_marked_and_nothing_of_it_is_graded(task):
+    [sample] = mini(2, 1)
+    row = make_row(task=task)
+    whole = _graded(row, sample, answer(f"<think>hm</think>{sample.answer}"))
+    cut = _graded(row, sample, answer(f"<think>it is {sample.answer}"))
+    plain = _graded(row, sample, answer(sample.answer))
+    assert (whole.truncated, cut.truncated, plain.truncated) == (False, True, False)
+    assert whole.score == plain.score == 1.0
+    assert whole.exact
+    assert cut.score == 0.0
+    assert not cut.exact
+    assert sample.answer in cut.response
+
+
+@given(st.lists(st.integers(0, 50), max_size=30), st.integers(1, 120))
+def test_cuts_stay_below_the_limit_and_are_as_long_as_they_can_be(sizes, limit):
+    cuts = list(padded_cuts(sizes, limit))
+    assert [i for cut in cuts for i in range(len(sizes))[cut]] == list(range(len(sizes)))
+    for cut, following in zip(cuts, [*cuts, None][1:], strict=True):
+        own = sizes[cut]
+        assert len(own) == 1 or max(own) * len(own) <= limit
+        if following is not None:
+            assert max(*own, sizes[following.start]) * (len(own) + 1) > limit
+
+
+def test_a_limit_of_tokens_changes_no_answer(reader, rows):
+    samples = list(mini(2, 4))
+    todo = [(arm, {s.id for s in samples}) for arm in arms(SETTINGS)]
+    longest = max(r.prompt_tokens for r in rows) + SETTINGS.new_tokens
+    for limit, packs in ((1, 4), (2 * longest, 2), (8 * longest, 1)):
+        made = list(BatchEvaluator(reader, SETTINGS, Shard(), limit).rows(samples, todo))
+        assert len(made) == packs * len(todo)
+        assert {r.key: r.response for rs in made for r in rs} == {r.key: r.response for r in rows}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's memory")
+def test_what_ran_out_of_memory_together_is_answered_one_by_one(random_model):
+    """For real: the process may take 20 MB more, one prompt of 400 tokens needs less, 64 of them far more."""
+    code = """
+import resource, sys
+from pathlib import Path
+from freqq.errors import OutOfMemory
+from freqq.glm.load import load_reader
+from freqq.runs.stage import stage
+from tests.glm.conftest import noise_page
+reader = load_reader(sys.argv[1], device="cpu")
+grids = reader.see([noise_page(560, 560, 0)])
+questions = [f"What is {i}?" for i in range(10, 74)]
+answer = lambda batch: [a.text for a in reader.answer_many(batch, [grids] * len(batch), 4)]
+alone = [answer([q])[0] for q in questions]
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 20 * 2**20, -1))
+try:
+    answer(questions)
+    print("it fitted")
+except OutOfMemory as error:
+    print(error)
+assert stage(answer, questions) == alone
+"""
+    done = subprocess.run([sys.executable, "-c", code, random_model], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "out of memory on 64 prompts" in done.stdout

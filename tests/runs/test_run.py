@@ -17,9 +17,12 @@ from freqq.data.mini import mini
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.runs import sources
-from freqq.runs.directory import PARTS, RunDirectory, read_metadata
+from freqq.runs.directory import RunDirectory
+from freqq.runs.machine import Machine
+from freqq.runs.merge import merge
+from freqq.runs.parts import PARTS, read_metadata
 from freqq.runs.plan import Shard
-from freqq.runs.run import merge, run
+from freqq.runs.run import run
 from freqq.runs.settings import Settings
 
 KEPT = (
@@ -63,7 +66,7 @@ def test_the_file_says_what_made_it(whole, settings):
 
 
 def test_batches_do_not_show(whole, settings, tmp_path):
-    assert answers(run(settings, tmp_path / "run", batch_size=3)) == answers(whole)
+    assert answers(run(settings, tmp_path / "run", machine=Machine(batch_size=3))) == answers(whole)
 
 
 def test_shards_do_not_show(whole, settings, tmp_path):
@@ -86,11 +89,13 @@ def test_running_again_does_nothing_twice(settings, tmp_path):
     assert seen == [(20, 20)]
 
 
-def test_a_lost_part_is_done_again(whole, settings, tmp_path):
-    path = run(settings, tmp_path / "run", batch_size=4)
+def test_a_lost_part_is_done_again(settings, tmp_path):
+    path = run(replace(settings, limit=10), tmp_path / "run", machine=Machine(batch_size=4))
+    before = answers(path)
+    assert len(parts(path)) == 2
     parts(path)[1].unlink()
     (path / "results.parquet").unlink()
-    assert answers(run(settings, path)) == answers(whole)
+    assert answers(run(replace(settings, limit=10), path)) == before
 
 
 def test_rows_that_were_never_planned_are_refused(settings, tmp_path):

@@ -13,9 +13,9 @@ DESIGN = (
     "image_bytes vision_tokens_full vision_tokens token_bytes_raw token_bytes prompt_tokens new_tokens kv_bytes "
     "render_ms encode_ms decode_ms vision_ms compress_ms prefill_ms decode_ms_per_token peak_memory_bytes device dtype "
     "started_at "
-    "bin_source cer wer"
+    "bin_source cer wer truncated"
 ).split()
-"""The design's, and what telling bins and grading transcripts adds."""
+"""The design's, and what telling bins, grading transcripts and thinking add."""
 
 
 def make_row(**columns: object) -> Row:

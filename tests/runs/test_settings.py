@@ -17,6 +17,7 @@ from freqq.runs.settings import Settings
         ({"data": "mimi"}, "did you mean 'mini'"),
         ({"dtype": "float31"}, "did you mean 'float32'"),
         ({"limit": 0}, "--limit"),
+        ({"generation": "glyf"}, "did you mean 'glyph'"),
         ({"max_new_tokens": 0}, "--max-new-tokens"),
         ({"methods": ("token", "token")}, "twice"),
         ({"levels": ()}, "at least one"),
@@ -48,3 +49,9 @@ def test_a_model_folder_is_the_same_from_everywhere(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path)
     assert Settings(model="model").as_json() == Settings(model=str(tmp_path / "model")).as_json()
+
+
+def test_a_protocol_sets_the_longest_response_unless_the_user_does():
+    assert Settings().new_tokens == 64
+    assert Settings(generation="glyph").new_tokens == 8192
+    assert Settings(generation="glyph", max_new_tokens=9).new_tokens == 9

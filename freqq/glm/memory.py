@@ -1,0 +1,77 @@
+"""Whether a model's weights fit, told from the headers of its files before any of them is loaded."""
+
+import json
+import os
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import torch
+
+from freqq.errors import FreqqError
+
+INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
+MOST_HEADER_BYTES = 100_000_000
+"""Of one file; safetensors itself allows no more."""
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def weight_elements(folder: Path) -> int:
+    """How many numbers the weights of a model folder are, from the headers of its safetensors files.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a header is damaged.
+    """
+    return sum(_elements(folder / name) for name in _files(folder))
+
+
+def _files(folder: Path) -> Sequence[str]:
+    if (folder / INDEX).is_file():
+        return sorted(set(json.loads((folder / INDEX).read_text())["weight_map"].values()))
+    return [SINGLE] if (folder / SINGLE).is_file() else []
+
+
+def _elements(file: Path) -> int:
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        if size > min(MOST_HEADER_BYTES, file.stat().st_size):
+            raise ValueError(f"{file.name} is not a whole safetensors file")
+        header = json.loads(stream.read(size))
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def memories(device: str, spread: bool) -> list[int]:
+    """Bytes of each memory that takes a part of the model: the GPUs', or the machine's."""
+    if device == "cpu" and not (spread and torch.cuda.is_available()):
+        return [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    indices = range(torch.cuda.device_count()) if spread else [torch.device(device).index or 0]
+    return [torch.cuda.get_device_properties(i).total_memory for i in indices]
+
+
+def check_fits(name: str, elements: int, dtype: str, available: Sequence[int], way_out: str) -> None:
+    """Refuse a model whose weights alone are more than the memories hold.
+
+    Parameters
+    ----------
+    elements : int
+        Numbers of all replicas that these memories have to take.
+    available : sequence of int
+        Bytes of each memory.
+
+    Raises
+    ------
+    FreqqError
+        As in: GLM-4.5V needs 212 GB in bfloat16; 4 x 40 GB hold 160.
+    """
+    needed = elements * BYTES[dtype]
+    if needed > sum(available):
+        each = f"{len(available)} x {_gigabytes(available[0])} GB hold {_gigabytes(sum(available))}"
+        holds = each if len(available) > 1 else f"{_gigabytes(available[0])} GB are there"
+        raise FreqqError(f"{name} needs {_gigabytes(needed)} GB in {dtype}; {holds}: {way_out}")
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.0f}" if size >= 10e9 else f"{size / 1e9:.2g}"

@@ -1,0 +1,80 @@
+"""What a run is computed on: processes, devices, batches."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from freqq.errors import UserError
+from freqq.glm.place import Placement, place
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a run is computed on; without influence on its rows.
+
+    Parameters
+    ----------
+    gpus : int or None
+        So many processes, each with a replica of the model on a GPU of its own.
+    workers : int or None
+        So many processes, each with a replica on the CPU and its part of the cores.
+    spread : bool
+        One replica over all GPUs, by accelerate.
+    batch_size : int or None
+        Samples that are read together; None: what suits the data.
+    max_batch_tokens : int or None
+        Tokens that are read together, padding and new ones included; None: no limit.
+
+    Raises
+    ------
+    UserError
+        If a number is out of range, or two of them contradict each other.
+    """
+
+    gpus: int | None = None
+    workers: int | None = None
+    spread: bool = False
+    batch_size: int | None = None
+    max_batch_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("gpus", "workers", "batch_size", "max_batch_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"--{name.replace('_', '-')} {value}: at least 1 is needed")
+        given = [
+            n for n, v in (("gpus", self.gpus), ("workers", self.workers), ("device-map", self.spread or None)) if v
+        ]
+        if len(given) > 1:
+            raise UserError(f"--{given[0]} and --{given[1]} exclude each other: give one of them")
+
+    def placements(self, dtype: str) -> list[Placement]:
+        """Where the model goes, once for each replica.
+
+        Raises
+        ------
+        UserError
+            If there are not so many GPUs.
+        """
+        if self.gpus is not None:
+            if self.gpus > torch.cuda.device_count():
+                raise UserError(f"--gpus {self.gpus}: {torch.cuda.device_count()} are visible here; see --workers")
+            return [place(dtype, f"cuda:{i}") for i in range(self.gpus)]
+        if self.workers is not None:
+            return [place(dtype, "cpu", replicas=self.workers)] * self.workers
+        return [place(dtype, spread=self.spread)]
+
+    @property
+    def in_processes(self) -> bool:
+        """Whether replicas have processes of their own."""
+        return self.gpus is not None or self.workers is not None
+
+    @property
+    def threads(self) -> int | None:
+        """Of each worker's arithmetic: the cores that this process may use, or OMP_NUM_THREADS, shared out."""
+        if self.workers is None:
+            return None
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        return max(1, min(cores // self.workers, int(asked) if asked.isdecimal() else cores))

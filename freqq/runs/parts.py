@@ -1,0 +1,173 @@
+"""Parts: the files of rows that a run consists of while it grows. Each appears whole or not at all."""
+
+import errno
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from freqq.errors import FreqqError
+from freqq.files import write_whole
+from freqq.runs.plan import Shard
+from freqq.runs.schema import Row, conform, to_table
+
+PARTS = "parts"
+SAMPLES_A_PART = 16
+SECONDS_A_PART = 60.0
+"""What a process that is killed can lose at most: its rows of so many samples, or of so long."""
+
+DIGITS = 16
+"""Hex digits of its content's SHA-256 that a part's name ends in."""
+
+TEXTS = ("answer", "response")
+"""Columns that make up most of a part."""
+
+Key = tuple[str, str]
+"""A row's sample and config hash."""
+
+
+class PartWriter:
+    """Gathers the rows of one process, and writes a part before too much could be lost.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    shard : Shard
+        Whose rows they are; files are named after it.
+    metadata : dict
+        Goes into each part.
+    """
+
+    def __init__(self, run: Path, shard: Shard, metadata: dict[str, Any]) -> None:
+        self._folder = run / PARTS
+        self._shard = shard
+        self._metadata = metadata
+        self._rows: list[Row] = []
+        self._since = monotonic()
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Take rows; all that are held are written if the oldest came long ago."""
+        if not self._rows:
+            self._since = monotonic()
+        self._rows += rows
+        if monotonic() - self._since >= SECONDS_A_PART:
+            self.flush()
+
+    def end_batch(self) -> None:
+        """Write what is held if the samples are enough; called when all arms of a batch are in."""
+        if len({row.sample_id for row in self._rows}) >= SAMPLES_A_PART:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held.
+
+        Raises
+        ------
+        FreqqError
+            If the disk is full, for example; all parts so far stay as they are.
+        """
+        if self._rows:
+            content = parquet(to_table(self._rows), self._metadata)
+            name = f"{self._shard.index}-of-{self._shard.count}-{self._rows[0].started_at:%Y%m%dT%H%M%S}"
+            path = self._folder / f"{name}-{_digest(content)}.parquet"
+            with writing(path):
+                write_whole(path, lambda file: file.write_bytes(content))
+            self._rows = []
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say where it was if the disk is full or fails."""
+    try:
+        yield
+    except OSError as error:
+        reason = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        raise FreqqError(
+            f"cannot write to {path.parent}: {reason}. All that was stored before is kept: "
+            "make room and run the same command again"
+        ) from error
+
+
+def parquet(table: pa.Table, metadata: dict[str, Any]) -> bytes:
+    """A table as a Parquet file with our metadata, as JSON, beside Arrow's own.
+
+    Of so few rows only texts are worth a compression; without any for the numbers it is read in half of the time.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata(packed(table.schema, metadata)),
+        sink,
+        compression={name: "zstd" if name in TEXTS else "none" for name in table.column_names},
+        use_dictionary=False,
+        write_statistics=False,
+    )
+    return sink.getvalue().to_pybytes()
+
+
+def _digest(content: bytes) -> str:
+    """What a part's name ends in. Parquet's own checksums leave out headers, in which a bit can matter, too."""
+    return hashlib.sha256(content).hexdigest()[:DIGITS]
+
+
+def packed(schema: pa.Schema, metadata: dict[str, Any]) -> dict[bytes, bytes]:
+    """A schema's metadata with ours beside it."""
+    return {**(schema.metadata or {}), b"freqq": json.dumps(metadata).encode()}
+
+
+def read_metadata(table: pa.Table) -> dict[str, Any]:
+    """What `parquet` was given."""
+    return json.loads((table.schema.metadata or {}).get(b"freqq", b"{}"))
+
+
+def part_files(run: Path) -> list[Path]:
+    """The parts of a run, in the order of their names."""
+    return sorted((run / PARTS).glob("*.parquet"))
+
+
+def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A part with its metadata, or some of its columns.
+
+    Raises
+    ------
+    FreqqError
+        If it is not readable, or not what its name says. Older versions gave parts a name of another length.
+    """
+    try:
+        content = path.read_bytes()
+        named = path.stem.rpartition("-")[2]
+        if len(named) == DIGITS and named != _digest(content):
+            raise OSError("its content is not that of its name")
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
+            # Most parts are so small that dealing their columns out to threads takes longer than reading them.
+            return file.read(columns=columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FreqqError(f"{path} is damaged ({reason}): delete it and run the same command again") from error
+
+
+def read_rows(path: Path) -> pa.Table:
+    """A part as a table of `SCHEMA`."""
+    return conform(read_part(path), path)
+
+
+def answered(run: Path, retry_failed: bool = False) -> set[Key]:
+    """Keys of the rows that are there; with `retry_failed`, of those without an error."""
+    keys: set[Key] = set()
+    for path in part_files(run):
+        table = read_part(path, ["sample_id", "config_hash", "error"])
+        columns = (table[name].to_pylist() for name in ("sample_id", "config_hash", "error"))
+        keys.update((s, h) for s, h, error in zip(*columns, strict=True) if error is None or not retry_failed)
+    return keys
+
+
+def sweep(run: Path, shard: Shard) -> None:
+    """Remove what killed processes left half written; only whoever holds the shard may do this."""
+    for path in (run / PARTS).glob(f".{shard.index}-of-{shard.count}-*.tmp"):
+        path.unlink(missing_ok=True)

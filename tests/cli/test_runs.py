@@ -1,0 +1,77 @@
+"""``freqq runs``."""
+
+import json
+
+import pytest
+
+from freqq.runs.parts import part_files
+from tests.cli.test_app import freqq
+
+
+@pytest.fixture(scope="module")
+def runs(random_model, tmp_path_factory):
+    """A folder with a whole run, a half one, one that is to be merged, and other things."""
+    folder = tmp_path_factory.mktemp("runs")
+    options = ("eval", "--model", random_model, "--limit", "3", "--max-new-tokens", "3", "--level", "mild")
+    assert freqq(*options, "--out", str(folder / "whole")).exit_code == 0
+    for name, shards in (("half", ("0/2",)), ("unmerged", ("0/2", "1/2"))):
+        for shard in shards:
+            assert freqq(*options, "--out", str(folder / name), "--shard", shard).exit_code == 0
+    (folder / "notes").mkdir()
+    return folder
+
+
+def test_list_says_how_far_each_run_is(runs):
+    found = json.loads(freqq("runs", "list", str(runs), "--json").stdout)
+    assert [(f["path"].rpartition("/")[2], f["stored"], f["planned"], f["state"]) for f in found] == [
+        ("half", 4, 6, "stopped"), ("unmerged", 6, 6, "to be merged"), ("whole", 6, 6, "done"),
+    ]  # fmt: skip
+    shown = freqq("runs", "list", str(runs)).stdout
+    assert "4 of 6" in shown
+    assert "none, token" in shown
+
+
+def test_show_is_the_tables_or_how_far_it_is(runs):
+    assert "baseline" in freqq("runs", "show", str(runs / "whole")).stdout
+    half = freqq("runs", "show", str(runs / "half"))
+    assert half.exit_code == 0
+    assert "4 of 6 answers, stopped" in half.stdout
+    assert json.loads(freqq("runs", "show", str(runs / "half"), "--json").stdout)["stored"] == 4
+
+
+def test_verify_exits_with_one_if_anything_is_wrong(runs):
+    good = freqq("runs", "verify", str(runs / "whole"))
+    assert good.exit_code == 0
+    assert "ok   6 of 6 planned keys are there once" in good.stdout
+    bad = freqq("runs", "verify", str(runs / "half"))
+    assert bad.exit_code == 1
+    assert "BAD  2 answers are missing" in bad.stdout
+    assert bad.stderr.startswith("error: 2 of ")
+    found = json.loads(freqq("runs", "verify", str(runs / "half"), "--json").stdout)
+    assert [f["passed"] for f in found].count(False) == 2
+
+
+def test_merging_with_a_damaged_part_names_it(runs):
+    part = part_files(runs / "unmerged")[0]
+    content = part.read_bytes()
+    part.write_bytes(content[:-1])
+    done = freqq("runs", "merge", str(runs / "unmerged"))
+    part.write_bytes(content)
+    assert done.exit_code == 1
+    assert f"{part} is damaged" in done.stderr
+    assert freqq("runs", "merge", str(runs / "unmerged")).exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "merge"])
+def test_what_is_no_run_is_one_line(command, tmp_path):
+    done = freqq("runs", command, str(tmp_path))
+    assert done.exit_code == 2
+    assert "not a run directory" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_listing_what_is_no_folder_is_one_line(tmp_path):
+    assert freqq("runs", "list", str(tmp_path)).exit_code == 0
+    done = freqq("runs", "list", str(tmp_path / "none"))
+    assert done.exit_code == 2
+    assert "no folder" in done.stderr

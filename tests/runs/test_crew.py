@@ -1,0 +1,234 @@
+"""Workers: the same rows as one process, whoever dies."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from shutil import copytree
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from freqq.errors import UserError
+from freqq.runs.lock import lock
+from freqq.runs.machine import Machine
+from freqq.runs.merge import merge
+from freqq.runs.parts import part_files
+from freqq.runs.plan import BASELINE, Shard
+from freqq.runs.run import run
+from freqq.runs.settings import Settings
+from freqq.runs.stop import SIGNALS
+from freqq.runs.verify import verify
+from freqq.runs.work import Work
+from tests.runs.killing import kill_often, rows_on_disk, table, workers_of
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds workers in /proc")
+
+
+class Named:
+    """A sample as far as dealing out is concerned."""
+
+    def __init__(self, name: int) -> None:
+        self.id = f"s-{name}"
+
+
+@pytest.mark.parametrize(("count", "most", "workers"), [(0, 4, 2), (1, 4, 2), (40, 4, 3), (40, 100, 2), (5, 1, 7)])
+def test_dealing_gives_each_missing_row_once_longest_first(count, most, workers):
+    samples = [Named(i) for i in range(count)]
+    done = {(s.id, "h") for s in samples[::3]}
+    work = Work(samples, [(BASELINE, "h"), (BASELINE, "g")], done)
+    assert work.total - work.missing == len(done)
+    batches = []
+    while work:
+        batches.append(work.take(most, workers))
+    assert [s.id for b in batches for s in b.samples] == [s.id for s in samples]
+    assert sum(b.rows for b in batches) == work.total - len(done)
+    assert all(len(b.samples) <= most for b in batches)
+    if count >= workers * 2:
+        assert len(batches[-1].samples) == 1
+
+
+def test_what_is_put_back_is_what_the_disk_lacks_and_comes_last_alone():
+    samples = [Named(i) for i in range(6)]
+    work = Work(samples, [(BASELINE, "h"), (BASELINE, "g")])
+    lost = work.take(3)
+    stored = {("s-0", "h"), ("s-0", "g"), ("s-1", "h")}
+    assert work.put_back([lost], stored) == 3
+    assert work.missing == 6 + 3
+    taken = [work.take(10) for _ in range(3)]
+    assert [[s.id for s in b.samples] for b in taken] == [["s-3", "s-4", "s-5"], ["s-1"], ["s-2"]]
+    assert taken[1].todo == [(BASELINE, {"s-1"})]
+    assert not work
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"workers": 0}, "--workers 0"),
+        ({"gpus": -1}, "--gpus -1"),
+        ({"max_batch_tokens": 0}, "--max-batch-tokens 0"),
+        ({"workers": 2, "gpus": 2}, "--gpus and --workers exclude"),
+        ({"gpus": 1, "spread": True}, "--gpus and --device-map exclude"),
+    ],
+)
+def test_wrong_numbers_are_refused(wrong, message):
+    with pytest.raises(UserError, match=message):
+        Machine(**wrong)
+
+
+def test_gpus_that_are_not_there_are_refused():
+    with pytest.raises(UserError, match=r"--gpus 99: \d+ are visible"):
+        Machine(gpus=99).placements("auto")
+
+
+def test_cores_are_shared_out(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [Machine(workers=n).threads for n in (1, 2, 3, 9)] == [8, 4, 2, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert [Machine(workers=n).threads for n in (1, 2, 9)] == [2, 2, 1]
+    assert Machine().threads is None
+
+
+@pytest.fixture(scope="module")
+def settings(random_model: str) -> Settings:
+    return Settings(model=random_model, limit=70, levels=("mild",), max_new_tokens=6)
+
+
+@pytest.fixture(scope="module")
+def options(random_model: str) -> list[str]:
+    """Those that give the same settings."""
+    return f"--model {random_model} --limit 70 --level mild --max-new-tokens 6 --batch-size 4".split()
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    """The table of one process, uninterrupted."""
+    return table(run(settings, tmp_path_factory.mktemp("whole") / "run"))
+
+
+def start(options, path, *more):
+    command = [sys.executable, "-m", "freqq", "eval", *options, "--workers", "2", "--out", str(path), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_rows(process, path):
+    while rows_on_disk(path) == 0 and process.poll() is None:
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_two_workers_give_the_table_of_one_process(settings, whole, tmp_path):
+    seen = []
+    path = run(
+        settings, tmp_path / "run", machine=Machine(workers=2), progress=lambda done, total: seen.append((done, total))
+    )
+    assert table(path) == whole
+    assert seen[0] == (0, 140)
+    assert seen[-1] == (140, 140)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+@pytest.mark.slow
+@linux
+def test_the_samples_of_a_dead_worker_are_taken_over(options, whole, tmp_path):
+    process = start(options, tmp_path / "run")
+    wait_for_rows(process, tmp_path / "run")
+    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert "died with SIGKILL" in stderr
+    assert "the others take them over" in stderr
+    assert table(tmp_path / "run") == whole
+    assert all(finding.passed for finding in verify(tmp_path / "run"))
+
+
+@pytest.mark.slow
+@linux
+def test_killed_again_and_again_nothing_is_lost_doubled_or_changed(options, whole, tmp_path):
+    kill_often(options, tmp_path / "run", 3, random.Random(0), 0.5, lambda text: None)
+    assert all(finding.passed for finding in verify(tmp_path / "run"))
+    assert table(tmp_path / "run") == whole
+
+
+@pytest.mark.slow
+@linux
+def test_a_signal_to_all_processes_stops_the_run_after_what_is_at_hand(settings, options, whole, tmp_path):
+    process = start(options, tmp_path / "run")
+    wait_for_rows(process, tmp_path / "run")
+    # As a terminal and Slurm do it: to each process.
+    for number, pid in zip(SIGNALS, [*workers_of(process.pid), process.pid], strict=True):
+        os.kill(pid, number)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 75, stderr
+    stored = rows_on_disk(tmp_path / "run")
+    assert f"{stored} of 140 answers are stored" in stderr
+    assert "died" not in stderr
+    assert 0 < stored < 140
+    assert table(run(settings, tmp_path / "run")) == whole
+
+
+@pytest.mark.slow
+@linux
+def test_a_second_interrupt_stops_at_once_and_leaves_no_worker(options, tmp_path):
+    process = start([*options, "--limit", "2000"], tmp_path / "run")
+    wait_for_rows(process, tmp_path / "run")
+    workers = workers_of(process.pid)
+    os.kill(workers[0], signal.SIGSTOP)  # It will never finish what is at hand.
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 75, stderr
+    while any(map(alive, workers)):
+        time.sleep(0.01)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+def test_a_model_that_a_worker_cannot_load_is_one_line_and_leaves_nothing(options, random_model, tmp_path):
+    model = copytree(random_model, tmp_path / "model")
+    (model / "tokenizer.json").write_text("{")
+    process = start(["--limit", "3"], tmp_path / "run", "--model", str(model))
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "cannot load" in stderr
+    assert stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_shards_of_any_number_give_the_same_table(settings, whole, tmp_path):
+    for count in (2, 3, 7):
+        path = tmp_path / str(count)
+        for index in range(count):
+            run(settings, path, shard=Shard(index, count))
+        merge(path)
+        assert table(path) == whole
+        assert len(part_files(path)) >= count
+        assert pq.read_metadata(path / "results.parquet").num_rows == 140
+
+
+def test_a_run_that_is_held_is_refused(settings, tmp_path):
+    (tmp_path / "run").mkdir()
+    with lock(tmp_path / "run", Shard()), pytest.raises(UserError, match=f"process {os.getpid()}"):
+        run(settings, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_worker_on_a_gpu_gives_the_table_of_one_process_there(settings, tmp_path):
+    path = run(settings, tmp_path / "run", machine=Machine(gpus=1))
+    assert table(path) == table(run(settings, tmp_path / "here"))
+    assert {row["device"] for row in table(path)} == {"cuda:0"}
