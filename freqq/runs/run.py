@@ -88,7 +88,7 @@ def run(
                     ]
                     _evaluate(replicas, work, machine, retry_failed, progress, note, stop)
         except BaseException:
-            if is_new:
+            if is_new and shard is None:  # another shard may be about to start by what this one wrote
                 directory.forget()
             raise
     if shard is None:

@@ -347,7 +347,7 @@ def test_the_shipped_codebook_is_made_by_one_command(tmp_path, monkeypatch):
     [
         (("--model", "glyph"), "add --tokens"),
         (("--tokens", "--size", "100"), "--size and --width"),
-        (("--tokens", "--dpi", "96"), "a look of their own"),
+        (("--tokens", "--dpi", "96"), "a look of its own"),
     ],
 )
 def test_options_that_nothing_would_read_are_refused(arguments, message, tmp_path):
