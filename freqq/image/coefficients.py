@@ -6,12 +6,15 @@ After the header of `freqq.image.container`:
     2 bytes   step of the DC in eighths of a gray level, 8 or more
     1 byte    weight in sixteenths: the highest radial frequency has a step that is 1 + weight times as large
     2 bytes   gap: magnitudes over 0 are stored less this
-    ...       the coefficients, as `freqq.frequency.magnitudes` codes numbers
+    4 bytes   n, how many blocks differ from all before them
+    section   unless all do, zlib: for each block 0 if it is the next of those, else which of them it is (the first is
+              1), 4 bytes each
+    ...       the coefficients of those, as `freqq.frequency.magnitudes` codes numbers
 
-Coefficients are in the order vertical frequency, horizontal frequency, plane, row of blocks, column of blocks. They are
-coded by diagonals (the sum of both frequencies), and within a diagonal by class: how large those are of the same block
-that lie beside and before them on the two diagonals before, as in the context models of image coders since EBCOT
-(D. Taubman, IEEE Transactions on Image Processing 9(7), 2000).
+Blocks are in the order plane, row, column, and coefficients in that of vertical frequency, horizontal frequency, block.
+They are coded by diagonals (the sum of both frequencies), and within a diagonal by class: how large those are of the
+same block that lie beside and before them on the two diagonals before, as in the context models of image coders since
+EBCOT (D. Taubman, IEEE Transactions on Image Processing 9(7), 2000).
 """
 
 import struct
@@ -27,7 +30,7 @@ from freqq.frequency.magnitudes import BUCKET, Decoder, Encoder
 from freqq.image import container
 from freqq.pages.page import Page
 
-HEADER = struct.Struct("<BHBH")
+HEADER = struct.Struct("<BHBHI")
 MIN_BLOCK, MAX_BLOCK = 2, 128
 """The DC of a block of 128 is at most 128 x 255, which 16 bits still hold."""
 
@@ -74,7 +77,7 @@ def steps(block: int, step: int, weight: int) -> NDArray[np.int64]:
 def write_coefficients(page: Page, content: Coefficients) -> bytes:
     """The stream of a page's coefficients; only the size of the page itself is read."""
     block = len(content.symbols)
-    flat = content.symbols.reshape(block, block, -1)
+    flat, repeats = _distinct(content.symbols.reshape(block, block, -1))
     magnitudes = np.abs(flat).view(np.uint16)
     over_0 = magnitudes != 0
     gap = int((magnitudes - np.uint16(1)).min()) % 0xFFFF  # 0 wraps around; if there is nothing else, no gap
@@ -87,7 +90,9 @@ def write_coefficients(page: Page, content: Coefficients) -> bytes:
     for diagonal in range(2 * block - 1):
         encoder.put(_diagonal(around, diagonal).reshape(1, -1), _sums(around, diagonal).ravel())
     writer = container.start(container.DCT, page)
-    writer.header(HEADER, block, content.step, content.weight, gap)
+    writer.header(HEADER, block, content.step, content.weight, gap, flat.shape[2])
+    if repeats.any():
+        writer.zlib_section(repeats)
     encoder.write(writer, magnitudes.ravel(), bucket.ravel(), flat.ravel() < 0)
     return writer.finish()
 
@@ -101,17 +106,26 @@ def read_coefficients(stream: bytes) -> Coefficients:
         If it is anything but a whole, undamaged stream of them.
     """
     (_, planes, height, width), reader = container.opened_as(container.DCT, stream)
-    block, step, weight, gap = reader.header(HEADER)
+    block, step, weight, gap, distinct = reader.header(HEADER)
     if not MIN_BLOCK <= block <= MAX_BLOCK or step < 1 << STEP_BITS:
         raise reader.corrupt(f"blocks of {block} pixels with a step of {step} are out of bounds")
     shape = (planes, whole_blocks(height, block), whole_blocks(width, block))
+    count = int(np.prod(shape))
+    if not 1 <= distinct <= count:
+        raise reader.corrupt(f"{distinct} of {count} blocks cannot be different")
+    repeats = reader.zlib_section(count, "<u4") if distinct < count else np.zeros(count, np.uint32)
+    is_new = repeats == 0
+    if is_new.sum() != distinct or repeats.max() > distinct:
+        raise reader.corrupt("a block repeats one that is not there")
     decoder = Decoder(reader, CLASS_EDGES)
-    around = _room(block, int(np.prod(shape)))
+    around = _room(block, distinct)
     for diagonal in range(2 * block - 1):
         place = _diagonal(around, diagonal)
         place[:] = decoder.take(1, _sums(around, diagonal).ravel()).reshape(place.shape)
     symbols = decoder.finish(around[2:, 2:].ravel(), gap)
     reader.end()
+    if distinct < count:
+        symbols = symbols.reshape(-1, distinct)[:, np.where(is_new, np.cumsum(is_new), repeats) - 1]
     return Coefficients(symbols.reshape(block, block, *shape), step, weight)
 
 
@@ -136,6 +150,25 @@ def describe_blocks(stream: bytes) -> dict[str, Any]:
     """What the header says of the coefficients in a stream; steps in gray levels."""
     block, step, weight, *_ = container.opened_as(container.DCT, stream)[1].header(HEADER)
     return {"block": block, "step": step / (1 << STEP_BITS), "weight": weight / WEIGHT_UNIT}
+
+
+def _distinct(symbols: NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np.uint32]]:
+    """The blocks [block, block, n] that differ from all before them, and which of those the others [N] repeat.
+
+    Letters on a grid of pixels repeat. Blocks are told apart by one product with random whole numbers, which is exact
+    in float64; should two that differ ever agree in it, none is taken for a repetition.
+    """
+    flat = symbols.reshape(-1, symbols.shape[2])
+    marks = np.random.default_rng(0).integers(1, 1 << 24, len(flat)).astype(np.float64) @ flat
+    _, first, inverse = np.unique(marks, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    names = np.argsort(order)[inverse]
+    repeats = (names + 1).astype(np.uint32)
+    repeats[first] = 0
+    kept = flat[:, first[order]]
+    if not repeats.any() or (kept[:, names] != flat).any():
+        return symbols, np.zeros_like(repeats)
+    return kept.reshape(*symbols.shape[:2], -1), repeats
 
 
 def _room(block: int, count: int) -> NDArray[np.uint8]:
