@@ -117,7 +117,7 @@ def test_codecs(benchmark, kind, capsys):
     times = {name: found["encode_ms"] + found["decode_ms"] for name, found in benchmark.extra_info.items()}
     ratio = times["quantize, mild"] / times["jpeg, mild"]
     lines.append(
-        f"  there and back, quantize takes {ratio:.1f} times as long as libjpeg-turbo with tables for the page"
+        f"  there and back, quantize takes {ratio:.1f} times as long as libjpeg-turbo with its best tables"
     )
     with capsys.disabled():
         print("\n" + "\n".join(lines))
