@@ -116,9 +116,7 @@ def test_codecs(benchmark, kind, capsys):
     )
     times = {name: found["encode_ms"] + found["decode_ms"] for name, found in benchmark.extra_info.items()}
     ratio = times["quantize, mild"] / times["jpeg, mild"]
-    lines.append(
-        f"  there and back, quantize takes {ratio:.1f} times as long as libjpeg-turbo with its best tables"
-    )
+    lines.append(f"  there and back, quantize takes {ratio:.1f} times as long as libjpeg-turbo with its best tables")
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     benchmark(CODECS["vq, lossless"].encode, pages[0])
