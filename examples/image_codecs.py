@@ -1,6 +1,6 @@
 """Every image codec at every level: what it costs on dense pages, and what a reader makes of what is left.
 
-Usage: python examples/image_codecs.py [--pages 20] [--limit 100] [--out image-codecs]
+Usage: python examples/image_codecs.py [--codec NAME ...] [--pages 20] [--limit 100] [--out image-codecs]
 
 Dense pages show docstrings of scipy's functions in Glyph's look, and tesseract reads them back. The embedded model
 answers questions about its own pages, which are small; how well it still reads letters is told by the character error
@@ -24,13 +24,16 @@ import scipy
 
 import freqq
 from freqq.data.transcribe import grade_transcript
-from freqq.image import ALIASES, CODECS
+from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.pages.paint import render_glyph
 from freqq.report.summary import write_summary
 from freqq.runs.directory import RunDirectory
 
 NEEDLES, SEED = 2, 1
+METHODS = {name.removeprefix("image-"): name for name in CODECS if name != "image"} | {"dct": "image"}
+"""What freqq eval calls each codec."""
+
 Arm = tuple[str, str]
 
 
@@ -56,22 +59,32 @@ def run(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "freqq", *arguments], check=True)
 
 
-def dense(out: Path, pages: int) -> dict[Arm, list[dict[str, Any]]]:
+def dense(out: Path, codecs: list[str], pages: int) -> dict[Arm, list[dict[str, Any]]]:
     """The rows of each codec and level on dense pages."""
     text = docstrings()
     shown = sum(len(page.text) + 1 for page in islice(render_glyph(text), pages))
     (out / "text.txt").write_text(text[:shown].strip(), encoding="utf-8")
     run("render", str(out / "text.txt"), "--out", str(out / "pages"))
-    run("compress-image", str(out / "pages"), "--codec", "all", "--level", "all", "--ocr", "--out", str(out / "dense"))
+    run(
+        "compress-image",
+        str(out / "pages"),
+        "--codec",
+        ",".join(codecs),
+        "--level",
+        "all",
+        "--ocr",
+        "--out",
+        str(out / "dense"),
+    )
     rows = defaultdict(list)
     for row in pq.read_table(out / "dense" / "pages.parquet").to_pylist():
         rows[row["codec"], row["level"]].append(row)
     return rows
 
 
-def answers(out: Path, limit: int) -> tuple[dict[Arm, dict[str, Any]], dict[Arm, list[float]]]:
+def answers(out: Path, codecs: list[str], limit: int) -> tuple[dict[Arm, dict[str, Any]], dict[Arm, list[float]]]:
     """Of each codec and level: the summary of its answers, and the character errors of its copies."""
-    methods = [part for name in CODECS if name not in ALIASES for part in ("--method", name)]
+    methods = [part for name in codecs for part in ("--method", METHODS[name])]
     where = out / "run"
     run(
         "eval", *methods, "--level", "all", "--needle", str(NEEDLES), "--limit", str(limit), "--seed", str(SEED),
@@ -98,19 +111,19 @@ def score(group: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--codec", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--pages", type=int, default=20)
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("image-codecs"))
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    pages = dense(given.out, given.pages)
-    groups, errors = answers(given.out, given.limit)
+    pages = dense(given.out, given.codec, given.pages)
+    groups, errors = answers(given.out, given.codec, given.limit)
     print("| codec, level | bytes | PSNR | CER | words | tokens | `mini`: bytes, CER | score / exact |")
     print("|---|---|---|---|---|---|---|---|")
-    methods = {name.removeprefix("image-"): name for name in ("none", *CODECS)} | {"dct": "image"}
-    order = list(methods)
+    order = ["none", *METHODS]
     for (codec, level), rows in sorted(pages.items(), key=lambda i: (order.index(i[0][0]), LEVELS.index(i[0][1]))):
-        arm = methods[codec], level
+        arm = METHODS.get(codec, codec), level
         psnr = mean(r["psnr"] for r in rows)
         print(
             f"| `{codec}`, {level} | {mean(r['stream_bytes'] for r in rows):,.0f} "
