@@ -104,7 +104,7 @@ def answers(out: Path, codecs: list[str], limit: int) -> tuple[dict[Arm, dict[st
 
 def score(group: dict[str, Any]) -> str:
     text = f"{group['score']['mean']:.3f} / {group['exact']:.3f}"
-    if group["difference"] is not None:
+    if group["difference"] is not None and group["difference"]["low"] is not None:  # None for one sample
         text += "<br>{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**group["difference"])
     return text
 
