@@ -2,10 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
@@ -33,6 +33,31 @@ class MissingCodebook(UserError):
 def codebook_id(file: bytes) -> bytes:
     """The first bytes of the SHA-256 of a codebook's file; streams name it so."""
     return hashlib.sha256(file).digest()[:ID_BYTES]
+
+
+class Identified(Protocol):
+    """A codebook, by what streams call it."""
+
+    @property
+    def id(self) -> bytes:
+        """See `codebook_id`."""
+
+
+Book = TypeVar("Book", bound=Identified)
+
+
+def named(books: Iterable[Book], name: bytes) -> Book:
+    """The codebook that a stream names.
+
+    Raises
+    ------
+    MissingCodebook
+        If it is not there.
+    """
+    for book in books:
+        if book.id == name:
+            return book
+    raise MissingCodebook(name)
 
 
 def codebook_files(shipped: Path, mark: str) -> Iterator[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqq.frequency.codebook import Codebook, read_codebook
-from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files
+from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
 from freqq.image.strips import WHITE, Strips, darkest_gap
 
 __all__ = ["ELSEWHERE", "Fit", "MissingCodebook", "best_fit", "codebooks", "with_id"]
@@ -38,10 +38,7 @@ def with_id(name: bytes) -> Codebook:
     MissingCodebook
         If it is not there.
     """
-    for book in codebooks():
-        if book.id == name:
-            return book
-    raise MissingCodebook(name)
+    return named(codebooks(), name)
 
 
 @dataclass(frozen=True)

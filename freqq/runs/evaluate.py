@@ -13,15 +13,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from freqq.data.grade import grade
 from freqq.data.sample import Sample
-from freqq.data.transcribe import grade_transcript
 from freqq.errors import UserError
 from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page
 from freqq.runs import measure
+from freqq.runs.grading import graded
 from freqq.runs.plan import Arm, Identity, Shard, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
@@ -229,7 +228,7 @@ class BatchEvaluator:
             elif isinstance(outcome, View):
                 row = replace(row, **outcome.rendered.columns, **outcome.columns)
             else:
-                row = _graded(row, sample, outcome)
+                row = graded(row, sample, outcome)
         return row
 
     def _clock(self) -> float:
@@ -250,40 +249,3 @@ def _full_grid(grid: Tensor | CompressedGrid) -> Tensor:
 
 def _only(columns: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: columns[name] for name in names}
-
-
-def after_thinking(text: str) -> str | None:
-    """What is graded of a response: all that follows the model's thoughts, if it wrote any, as in Glyph's protocol.
-
-    None if it was cut before its thoughts ended.
-    """
-    _, ended, said = text.rpartition("</think>")
-    return said if ended or "<think>" not in said else None
-
-
-def _graded(row: Row, sample: Sample, answer: Answer) -> Row:
-    found = after_thinking(answer.text)
-    said = found or ""
-    mark = grade(said, sample.answer, sample.prefix)
-    row = replace(
-        row,
-        score=mark.score,
-        exact=mark.exact,
-        prefix_ok=mark.prefix_ok,
-        first_char_ok=mark.first_char_ok,
-    )
-    if row.task == "transcribe":
-        read = grade_transcript(said, sample.answer)
-        row = replace(row, score=read.word_recall, exact=read.cer == 0, cer=read.cer, wer=read.wer)
-    return replace(
-        row,
-        response=answer.text,
-        truncated=found is None,
-        vision_tokens=answer.vision_tokens,
-        prompt_tokens=answer.prompt_tokens,
-        new_tokens=answer.new_tokens,
-        kv_bytes=answer.kv_bytes,
-        prefill_ms=answer.prefill_ms,
-        decode_ms_per_token=answer.decode_ms_per_token,
-        peak_memory_bytes=answer.peak_memory_bytes,
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from freqq.errors import UserError
-from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files
+from freqq.frequency.codebook_files import ELSEWHERE, codebook_files, named
 from freqq.frequency.token_codebook import MARK, TokenCodebook, read_token_codebook
 
 SHIPPED = Path(__file__).parent / "codebooks"
@@ -40,10 +40,7 @@ def token_codebook(name: bytes) -> TokenCodebook:
     MissingCodebook
         If it is not there.
     """
-    for book in token_codebooks():
-        if book.id == name:
-            return book
-    raise MissingCodebook(name)
+    return named(token_codebooks(), name)
 
 
 def fitting_codebook(grid: Tensor) -> TokenCodebook:

@@ -13,7 +13,8 @@ from freqq.data.mini import mini
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Answer, Reader
 from freqq.pages.render import render
-from freqq.runs.evaluate import BatchEvaluator, _graded, after_thinking
+from freqq.runs.evaluate import BatchEvaluator
+from freqq.runs.grading import after_thinking, graded
 from freqq.runs.plan import Shard, arms
 from freqq.runs.rendering import messages, sample_style
 from freqq.runs.settings import Settings
@@ -142,9 +143,9 @@ def answer(text: str) -> Answer:
 def test_a_response_cut_inside_its_thoughts_is_marked_and_nothing_of_it_is_graded(task):
     [sample] = mini(2, 1)
     row = make_row(task=task)
-    whole = _graded(row, sample, answer(f"<think>hm</think>{sample.answer}"))
-    cut = _graded(row, sample, answer(f"<think>it is {sample.answer}"))
-    plain = _graded(row, sample, answer(sample.answer))
+    whole = graded(row, sample, answer(f"<think>hm</think>{sample.answer}"))
+    cut = graded(row, sample, answer(f"<think>it is {sample.answer}"))
+    plain = graded(row, sample, answer(sample.answer))
     assert (whole.truncated, cut.truncated, plain.truncated) == (False, True, False)
     assert whole.score == plain.score == 1.0
     assert whole.exact
