@@ -15,6 +15,7 @@ from freqq.cli.eval import evaluate
 from freqq.cli.info import info
 from freqq.cli.render import render
 from freqq.cli.runs import app as runs
+from freqq.cli.serve import serve
 from freqq.cli.slurm_status import slurm_status
 from freqq.cli.slurm_submit import slurm_submit
 from freqq.cli.train import train
@@ -41,6 +42,7 @@ app.command("slurm-status")(slurm_status)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command("train")(train)
+app.command("serve")(serve)
 
 
 def _version(wanted: bool) -> None:

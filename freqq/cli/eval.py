@@ -43,6 +43,12 @@ def evaluate(
     dtype: o.Dtype = "auto",
     tokens_from: o.TokensFrom = None,
     generation: o.Generation = "greedy",
+    backend: o.Backend = "local",
+    base_url: o.BaseUrl = None,
+    served_model: o.ServedModel = None,
+    concurrency: o.Concurrency = None,
+    timeout: o.Timeout = None,
+    retries: o.Retries = None,
     gpus: o.Gpus = None,
     workers: o.Workers = None,
     device_map: o.DeviceMap = None,
@@ -62,8 +68,11 @@ def evaluate(
     settings = o.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
         assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
+        backend, served_model,
     )  # fmt: skip
-    machine = o.machine(gpus, workers, device_map, batch_size, max_batch_tokens)
+    machine = o.machine(
+        gpus, workers, device_map, batch_size, max_batch_tokens, base_url, concurrency, timeout, retries
+    )
     part = None if shard is None else Shard.parse(shard)
     with _progress() as report:
         path = run(

@@ -137,6 +137,42 @@ Generation = Annotated[
         autocompletion=completing("greedy", "glyph"),
     ),
 ]
+Backend = Annotated[
+    str,
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="What answers: local, or openai for a server of OpenAI's chat-completions protocol. Tried against "
+        "freqq serve; vLLM's and SGLang's forms are followed, but no such server was tried.",
+        autocompletion=completing("local", "openai"),
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url", metavar="URL", help="Where the server is, such as http://127.0.0.1:8000/v1; its key, if it needs "
+        "one, is read from the environment variable OPENAI_API_KEY.",
+    ),
+]  # fmt: skip
+ServedModel = Annotated[
+    str | None,
+    typer.Option(
+        "--served-model",
+        metavar="NAME",
+        help="What the server calls its model; by default the only one that it has. --model is then the one whose "
+        "vision tower makes tokens here.",
+    ),
+]
+Concurrency = Annotated[
+    int | None, typer.Option("--concurrency", metavar="N", help="Requests under way at once; 8 by default.")
+]
+Timeout = Annotated[
+    float | None, typer.Option("--timeout", metavar="S", help="The longest wait for one answer; 600 s by default.")
+]
+Retries = Annotated[
+    int | None,
+    typer.Option("--retries", metavar="N", help="Further tries of a request, with growing pauses; 5 by default."),
+]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", metavar="N", help="So many processes, each with the model on a GPU of its own.")
 ]
@@ -207,6 +243,8 @@ def settings(
     dtype: str,
     tokens_from: str | None,
     generation: str,
+    backend: str,
+    served_model: str | None,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
@@ -232,6 +270,8 @@ def settings(
         max_new_tokens=max_new_tokens,
         tokens_from=tokens_from,
         generation=generation,
+        backend=backend,
+        served_model=served_model,
     )
 
 
@@ -241,11 +281,21 @@ def machine(
     device_map: str | None,
     batch_size: int | None,
     max_batch_tokens: int | None,
+    base_url: str | None,
+    concurrency: int | None,
+    timeout: float | None,
+    retries: int | None,
 ) -> "Machine":
     """What a run is computed on, from the values of the options."""
     from freqq.errors import UserError
     from freqq.runs.machine import Machine
+    from freqq.serve.client import Endpoint
 
+    given = {"concurrency": concurrency, "timeout_s": timeout, "retries": retries}
+    patience = {name: value for name, value in given.items() if value is not None}
+    if base_url is None and patience:
+        raise UserError(f"--{next(iter(patience)).removesuffix('_s')} is for a server: give its --base-url")
+    endpoint = None if base_url is None else Endpoint(base_url, **patience)  # type: ignore[arg-type]
     if device_map not in (None, "auto"):
         raise UserError(f"--device-map {device_map}: auto is the only one")
-    return Machine(gpus, workers, device_map is not None, batch_size, max_batch_tokens)
+    return Machine(gpus, workers, device_map is not None, batch_size, max_batch_tokens, endpoint)

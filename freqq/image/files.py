@@ -40,8 +40,14 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_page(path: Path) -> Page:
+def read_page(path: Path, content: bytes | None = None) -> Page:
     """Read an image file as a page: gray stays gray, everything else becomes RGB, transparency white.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes, optional
+        What is in the file, if it is none on the disk; `path` is then what errors call it.
 
     Raises
     ------
@@ -51,7 +57,7 @@ def read_page(path: Path) -> Page:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            with Image.open(path) as image:
+            with Image.open(path if content is None else io.BytesIO(content)) as image:
                 check_size(image.height, image.width)
                 return Page(_pixels(ImageOps.exif_transpose(image)))
     except UserError as error:

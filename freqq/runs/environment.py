@@ -7,21 +7,20 @@ from typing import Any
 import torch
 
 from freqq import __version__
-from freqq.glm.reader import Reader
 
 PACKAGES = ("torch", "transformers", "numpy", "pyarrow")
 
 
-def environment(reader: Reader) -> dict[str, Any]:
-    """Versions and hardware of this process."""
-    gpu = torch.cuda.get_device_name(reader.device) if reader.device.startswith("cuda") else None
+def environment(device: str) -> dict[str, Any]:
+    """Versions and hardware of this process, and the device that answers."""
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {
         "versions": {"freqq": __version__, "python": platform.python_version(), **{n: version(n) for n in PACKAGES}},
         "hardware": {
             "machine": platform.machine(),
             "system": platform.system(),
             "threads": torch.get_num_threads(),
-            "device": reader.device,
+            "device": device,
             "gpu": gpu,
         },
     }

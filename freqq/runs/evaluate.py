@@ -82,6 +82,8 @@ class BatchEvaluator:
         self.reader = reader
         self.max_tokens = max_tokens
         self.settings = settings
+        self.model_name = reader.model_name
+        self.device = reader.device
         self.identity = Identity(reader.revision, reader.dtype)
         self.shard = shard
         self.data = settings.source
@@ -104,7 +106,7 @@ class BatchEvaluator:
     def _rows(
         self, samples: Sequence[Sample], rendered: list[Outcome[Rendered]], todo: Sequence[tuple[Arm, set[str]]]
     ) -> Iterator[list[Row]]:
-        plain = stage(self._see if self.store is None else self._fetch, rendered)
+        plain = stage(self._start, rendered)
         for arm, ids in todo:
             wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
             if not wanted:
@@ -116,6 +118,10 @@ class BatchEvaluator:
                 self._row(arm, samples[i], [rendered[i], view, answer], started)
                 for i, view, answer in zip(wanted, views, answers, strict=True)
             ]
+
+    def _start(self, batch: list[Rendered]) -> list[View]:
+        """What the plain arm is given, and the token methods start from."""
+        return self._see(batch) if self.store is None else self._fetch(batch)
 
     def _see(self, batch: list[Rendered]) -> list[View]:
         start = self._clock()
@@ -206,15 +212,15 @@ class BatchEvaluator:
             method=arm.name,
             level=arm.level,
             params=arm.params,
-            model=self.reader.model_name,
+            model=self.model_name,
             model_revision=self.identity.model_revision,
             data=self.settings.data,
             data_revision=self.data.revision,
             config_hash=config_hash(self.settings, self.identity, arm),
             seed=self.settings.seed,
             shard=str(self.shard),
-            device=self.reader.device,
-            dtype=self.reader.dtype,
+            device=self.device,
+            dtype=self.identity.dtype,
             started_at=started,
             answer=sample.answer,
             cer=1.0 if self.data.task == "transcribe" else None,
@@ -228,13 +234,16 @@ class BatchEvaluator:
             elif isinstance(outcome, View):
                 row = replace(row, **outcome.rendered.columns, **outcome.columns)
             else:
-                row = graded(row, sample, outcome)
+                row = self._graded(row, sample, outcome)
         return row
+
+    def _graded(self, row: Row, sample: Sample, answer: Any) -> Row:
+        return graded(row, sample, answer)
 
     def _clock(self) -> float:
         """Now, in seconds, after all work on an accelerator is done: kernels run behind the program's back."""
-        if self.reader.device.startswith("cuda"):
-            torch.cuda.synchronize(self.reader.device)
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
         return perf_counter()
 
 
@@ -248,4 +257,4 @@ def _full_grid(grid: Tensor | CompressedGrid) -> Tensor:
 
 
 def _only(columns: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: columns[name] for name in names}
+    return {name: columns[name] for name in names if name in columns}

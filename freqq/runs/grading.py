@@ -18,9 +18,9 @@ def after_thinking(text: str) -> str | None:
     return said if ended or "<think>" not in said else None
 
 
-def graded(row: Row, sample: Sample, answer: Answer) -> Row:
-    """A row with the marks of a sample's answer, by its task, and with what the answer cost."""
-    found = after_thinking(answer.text)
+def marked(row: Row, sample: Sample, text: str) -> Row:
+    """A row with a response and its marks, by the sample's task."""
+    found = after_thinking(text)
     said = found or ""
     mark = grade(said, sample.answer, sample.prefix)
     row = replace(
@@ -33,10 +33,13 @@ def graded(row: Row, sample: Sample, answer: Answer) -> Row:
     if row.task == "transcribe":
         read = grade_transcript(said, sample.answer)
         row = replace(row, score=read.word_recall, exact=read.cer == 0, cer=read.cer, wer=read.wer)
+    return replace(row, response=text, truncated=found is None)
+
+
+def graded(row: Row, sample: Sample, answer: Answer) -> Row:
+    """A row with the marks of a sample's answer, and with what the answer cost."""
     return replace(
-        row,
-        response=answer.text,
-        truncated=found is None,
+        marked(row, sample, answer.text),
         vision_tokens=answer.vision_tokens,
         prompt_tokens=answer.prompt_tokens,
         new_tokens=answer.new_tokens,

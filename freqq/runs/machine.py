@@ -7,6 +7,7 @@ import torch
 
 from freqq.errors import UserError
 from freqq.glm.place import Placement, place
+from freqq.serve.client import Endpoint
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Machine:
         Samples that are read together; None: what suits the data.
     max_batch_tokens : int or None
         Tokens that are read together, padding and new ones included; None: no limit.
+    endpoint : Endpoint or None
+        The server that answers, for the backend that is one.
 
     Raises
     ------
@@ -37,6 +40,7 @@ class Machine:
     spread: bool = False
     batch_size: int | None = None
     max_batch_tokens: int | None = None
+    endpoint: Endpoint | None = None
 
     def __post_init__(self) -> None:
         for name in ("gpus", "workers", "batch_size", "max_batch_tokens"):
@@ -48,6 +52,10 @@ class Machine:
         ]
         if len(given) > 1:
             raise UserError(f"--{given[0]} and --{given[1]} exclude each other: give one of them")
+        if self.endpoint is not None:
+            for name in ("gpus", "workers", "batch_size", "max_batch_tokens"):
+                if getattr(self, name) is not None:
+                    raise UserError(f"--{name.replace('_', '-')} is for the local backend: a server has --concurrency")
 
     def placements(self, dtype: str) -> list[Placement]:
         """Where the model goes, once for each replica.

@@ -13,6 +13,7 @@ from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
+from freqq.tokens.base import TokenCompressor
 
 
 @dataclass(frozen=True)
@@ -88,10 +89,20 @@ def _distinct(method: str, levels: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which model really ran: a content revision, and the number format that ``auto`` came out as."""
+    """Which model really ran: a content revision, and the number format that ``auto`` came out as.
+
+    Parameters
+    ----------
+    served : str or None
+        What a server calls its model; of its number format nothing is known, and of its content what the server says.
+    tower : str or None
+        Beside a server, the revision and number format of the model here whose vision tower makes tokens.
+    """
 
     model_revision: str
     dtype: str
+    served: str | None = None
+    tower: str | None = None
 
 
 def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
@@ -114,6 +125,10 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         covered["resources"] = arm.method.resources
     if settings.store is not None:
         covered["tokens"] = settings.store.revision
+    if settings.backend != "local":
+        covered["backend"] = [settings.backend, identity.served]
+        if isinstance(arm.method, TokenCompressor):
+            covered["tower"] = identity.tower
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample
-from freqq.errors import Interrupted
+from freqq.errors import Interrupted, UserError
 from freqq.glm.load import find
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
+from freqq.runs.environment import environment
 from freqq.runs.lock import lock
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
-from freqq.runs.parts import answered, sweep
+from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, Shard, arms, config_hash, samples, share
+from freqq.runs.served import ServedEvaluator, Service, evaluate_served
 from freqq.runs.settings import Settings
 from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import StopRequest
@@ -54,21 +56,28 @@ def run(
     UserError
         Before the model is loaded, if a name is unknown or `out` cannot be used or is another process's.
     Interrupted
-        If a signal came. What was answered is stored.
+        If a signal came, or a server went away. What was answered is stored.
     FreqqError
         If the disk is full, all workers died, or every single answer failed.
     """
     machine = machine or Machine()
+    if settings.backend == "local" and machine.endpoint is not None:
+        raise UserError("--base-url is for --backend openai: give both or neither")
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         everything = samples(settings)
-        placements = machine.placements(settings.dtype)
-        weights = find(settings.model, settings.revision)
-        if settings.store is not None:
-            settings.store.check_model(settings.model, weights.revision)
-        identity = Identity(weights.revision, placements[0].dtype)
+        service, placements = None, []
+        if settings.backend == "local":
+            placements = machine.placements(settings.dtype)
+            weights = find(settings.model, settings.revision)
+            if settings.store is not None:
+                settings.store.check_model(settings.model, weights.revision)
+            identity = Identity(weights.revision, placements[0].dtype)
+        else:
+            service = Service.reach(settings, machine, todo)
+            identity = service.identity
         description = describe(settings, identity, todo, everything)
         own = shard or Shard()
         is_new = directory.record(description)
@@ -80,13 +89,17 @@ def run(
                 progress(work.total - work.missing, work.total)
                 if work:
                     shown = {name: value for name, value in description.items() if name != "samples"}
-                    replicas = [
-                        Replica(
-                            weights, p, settings, own, directory.path, shown, machine.max_batch_tokens, machine.threads
-                        )
-                        for p in placements
-                    ]
-                    _evaluate(replicas, work, machine, retry_failed, progress, note, stop)
+                    if service is not None:
+                        _evaluate_served(service, settings, own, directory.path, shown, work, progress, stop)
+                    else:
+                        replicas = [
+                            Replica(
+                                weights, p, settings, own, directory.path, shown, machine.max_batch_tokens,
+                                machine.threads,
+                            )
+                            for p in placements
+                        ]  # fmt: skip
+                        _evaluate(replicas, work, machine, retry_failed, progress, note, stop)
         except BaseException:
             if is_new and shard is None:  # another shard may be about to start by what this one wrote
                 directory.forget()
@@ -115,9 +128,31 @@ def _evaluate(
         finished = crew.finished
     else:
         finished = _evaluate_here(first, work, size, lambda done: progress(done, total), stop)
+    _check_finished(finished, total, first.run)
+
+
+def _evaluate_served(
+    service: Service,
+    settings: Settings,
+    shard: Shard,
+    path: Path,
+    description: dict[str, Any],
+    work: Work,
+    progress: Progress,
+    stop: StopRequest,
+) -> None:
+    """As `_evaluate`, by a server."""
+    total = work.total
+    evaluator = ServedEvaluator(service, settings, shard)
+    writer = PartWriter(path, shard, {"config": description, **environment(evaluator.device)})
+    finished, reason = evaluate_served(evaluator, writer, work, lambda done: progress(done, total), stop)
+    _check_finished(finished, total, path, reason)
+
+
+def _check_finished(finished: int, total: int, path: Path, reason: str = "") -> None:
     if finished < total:
-        stored = f"{finished} of {total} answers are stored in {first.run}"
-        raise Interrupted(f"stopped; {stored}: run the same command again to go on")
+        stored = f"{finished} of {total} answers are stored in {path}"
+        raise Interrupted(f"{reason or 'stopped'}; {stored}: run the same command again to go on")
 
 
 def _evaluate_here(
@@ -141,10 +176,12 @@ def _evaluate_here(
 
 def describe(settings: Settings, identity: Identity, todo: list[Arm], everything: list[Sample]) -> dict[str, Any]:
     """What ``run.json`` holds: enough to merge without the model or the data."""
+    beside = {"served": identity.served, "tower": identity.tower} if identity.served is not None else {}
     return {
         "settings": settings.as_json(),
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,
+        **beside,
         "data_revision": settings.source.revision,
         "arms": [
             {"method": a.name, "level": a.level, "params": a.params, "config_hash": config_hash(settings, identity, a)}

@@ -19,6 +19,7 @@ from freqq.runs.sources import check_needles, source, token_store, usual_new_tok
 from freqq.tokens.store import TokenStore
 
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+BACKENDS = ("local", "openai")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Settings:
         A folder of token streams, which are read in place of running the vision tower.
     generation : str
         How tokens are chosen: ``greedy``, or ``glyph`` for Glyph's protocol.
+    backend : str
+        What answers: ``local``, a model in this process, or ``openai``, one behind a server of that protocol. `model`
+        is then the one whose vision tower makes the tokens that are compressed here.
+    served_model : str or None
+        What the server calls its model; None: the only one that it has.
 
     Raises
     ------
@@ -77,6 +83,8 @@ class Settings:
     max_new_tokens: int | None = None
     tokens_from: str | None = None
     generation: str = "greedy"
+    backend: str = "local"
+    served_model: str | None = None
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -100,6 +108,12 @@ class Settings:
             raise UserError(f"--max-new-tokens {self.max_new_tokens}: at least one is needed")
         if self.store is not None and (tower := [m for m in self.methods if m in CODECS]):
             raise UserError(f"--method {tower[0]} needs the vision tower: leave out --tokens-from")
+        if self.backend not in BACKENDS:
+            raise unknown("backend", self.backend, BACKENDS)
+        if self.backend == "local" and self.served_model is not None:
+            raise UserError("--served-model is for --backend openai")
+        if self.backend != "local" and self.tokens_from is not None:
+            raise UserError("--tokens-from is for the local backend: leave out --backend openai")
         for name in ("needles", "methods", "levels"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -146,7 +160,7 @@ class Settings:
         needles = "+".join(map(str, self.needles))
         parts = [
             f"{Path(self.data).name}-{needles}needle",
-            Path(self.model).name,
+            Path(self.model).name if self.backend == "local" else f"{self.backend}-{self.served_model or 'served'}",
             "+".join(self.methods),
             "+".join(self.levels),
         ]

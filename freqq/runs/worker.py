@@ -52,7 +52,7 @@ class Replica:
             torch.set_num_threads(self.threads)
         reader = load(self.weights, self.placement)
         evaluator = BatchEvaluator(reader, self.settings, self.shard, self.max_batch_tokens)
-        return evaluator, PartWriter(self.run, self.shard, {"config": self.description, **environment(reader)})
+        return evaluator, PartWriter(self.run, self.shard, {"config": self.description, **environment(reader.device)})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+"""The server: OpenAI's chat-completions protocol over a `Reader`, as a Starlette application."""
+
+import asyncio
+import json
+import signal
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from freqq.errors import FreqqError, OutOfMemory
+from freqq.glm.reader import Answer, Reader
+from freqq.serve.batcher import Batcher, Gone
+from freqq.serve.question import BadRequest, parse
+
+LONGEST_END_S = 600
+"""How long answers at hand are waited for when the server is to end."""
+
+MOST_AT_ONCE = 256
+"""Connections; one more is told to come again (503)."""
+
+
+def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Starlette:
+    """The application; its model is called as the reader's is.
+
+    Parameters
+    ----------
+    most_request_bytes : int
+        A longer request is refused while it arrives.
+    batch_size : int
+        Questions that are answered together, if so many wait.
+    """
+    batcher = Batcher(reader, batch_size)
+    # "revision" and "dtype" are additions of ours: a client that keeps answers can tell which model they are of.
+    card = {
+        "id": reader.model_name,
+        "object": "model",
+        "created": int(time.time()),
+        "owned_by": "freqq",
+        "revision": f"{reader.revision} {reader.dtype}",
+    }
+
+    async def models(request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [card]})
+
+    async def complete(request: Request) -> Response:
+        body = await _body(request, most_request_bytes)
+        try:
+            asked = await run_in_threadpool(_json, body)
+            question = await run_in_threadpool(parse, asked)
+            if question.model != reader.model_name:
+                return _error(404, f"there is no model {question.model[:80]!r}", "model", "model_not_found")
+            answer = await batcher.answer(question, request.is_disconnected)
+        except BadRequest as error:
+            return _error(400, str(error), error.field, error.code)
+        except OutOfMemory as error:
+            return _error(503, str(error))
+        except FreqqError as error:
+            return _error(400, str(error))
+        except Gone:
+            return Response(status_code=499)  # nobody reads it
+        return JSONResponse(_completion(reader.model_name, answer))
+
+    @asynccontextmanager
+    async def running(app: Starlette) -> AsyncIterator[None]:
+        worker = asyncio.create_task(batcher.work())
+        yield
+        worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await worker
+        batcher.close()
+
+    async def failed(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return _error(error.status_code, error.detail)
+        return _error(500, f"the server failed with {type(error).__name__}")
+
+    return Starlette(
+        routes=[
+            Route("/v1/models", models, methods=["GET"]),
+            Route("/v1/chat/completions", complete, methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: failed, Exception: failed},
+        lifespan=running,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket with this address, on which nothing is accepted yet; port 0 is any that is free.
+
+    Raises
+    ------
+    FreqqError
+        If there is no such address here, or it is taken.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise FreqqError(f"cannot listen on {host} port {port}: {getattr(error, 'strerror', None) or error}") from error
+    return sock
+
+
+def serve(app: Starlette, sock: socket.socket) -> None:
+    """Serve until a signal comes (Ctrl-C, SIGTERM), then finish what is at hand and return."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn ends on these by itself, and afterwards raises them once more for whoever minded them before.
+        signal.signal(number, lambda *_: None)
+    config = uvicorn.Config(
+        app, log_level="warning", limit_concurrency=MOST_AT_ONCE, timeout_graceful_shutdown=LONGEST_END_S
+    )
+    uvicorn.Server(config).run(sockets=[sock])
+
+
+async def _body(request: Request, most: int) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > most:
+            raise HTTPException(413, f"a request may have {most >> 20} MiB here: send fewer or smaller pages")
+    return bytes(body)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the request is not JSON ({error})") from error
+
+
+def _completion(model: str, answer: Answer) -> dict[str, Any]:
+    return {
+        "id": f"chatcmpl-{uuid.uuid4().hex}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": answer.text},
+                "finish_reason": "length" if answer.truncated else "stop",
+            }
+        ],
+        "usage": {
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.new_tokens,
+            "total_tokens": answer.prompt_tokens + answer.new_tokens,
+        },
+    }
+
+
+def _error(status: int, message: str, field: str | None = None, code: str | None = None) -> Response:
+    """An error in OpenAI's form."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return JSONResponse({"error": {"message": message, "type": kind, "param": field, "code": code}}, status_code=status)

@@ -1,0 +1,130 @@
+"""Questions that wait while others are answered are answered together."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freqq.glm.reader import Answer, Reader
+from freqq.pages.page import Page
+from freqq.serve.question import BadRequest, Question
+
+
+class Gone(Exception):
+    """Whoever asked does not wait any more."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    question: Question
+    is_gone: Callable[[], Awaitable[bool]]
+    future: "asyncio.Future[Answer]"
+
+
+class Batcher:
+    """Owns a reader, which one thread of its own uses.
+
+    Parameters
+    ----------
+    reader : Reader
+    most : int
+        Questions that are answered together. Each answer is the one that it gets alone, up to rounding.
+    """
+
+    def __init__(self, reader: Reader, most: int) -> None:
+        self._reader = reader
+        self._most = most
+        self._waiting: deque[_Waiting] = deque()
+        self._arrived = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, "reader")
+
+    async def answer(self, question: Question, is_gone: Callable[[], Awaitable[bool]]) -> Answer:
+        """Wait for the answer.
+
+        Raises
+        ------
+        Gone
+            If `is_gone` says so before it is begun.
+        BadRequest, FreqqError
+            If it is too long, or as `Reader.see` and `Reader.answer_many` do.
+        """
+        item = _Waiting(question, is_gone, asyncio.get_running_loop().create_future())
+        self._waiting.append(item)
+        self._arrived.set()
+        return await item.future
+
+    async def work(self) -> None:
+        """Answer what waits, until it is cancelled."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while batch := await self._take():
+                questions = [item.question for item in batch]
+                answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._answers, questions)
+                for item, answer in zip(batch, answers, strict=True):
+                    if isinstance(answer, Exception):
+                        item.future.set_exception(answer)
+                    else:
+                        item.future.set_result(answer)
+
+    def close(self) -> None:
+        """End the thread when it has answered what it is at."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _take(self) -> list[_Waiting]:
+        """The first that waits, and others that are to be answered in the same way; the rest stays in its order."""
+        batch: list[_Waiting] = []
+        others: deque[_Waiting] = deque()
+        while self._waiting and len(batch) < self._most:
+            item = self._waiting.popleft()
+            if await item.is_gone():
+                item.future.set_exception(Gone())
+            elif not batch or _alike(item.question, batch[0].question):
+                batch.append(item)
+            else:
+                others.append(item)
+        self._waiting.extendleft(reversed(others))
+        return batch
+
+    def _answers(self, questions: Sequence[Question]) -> Sequence[Answer | Exception]:
+        """Answers, or the reason why there is none. If they fail together, each is tried alone."""
+        try:
+            return self._answer_many(questions)
+        except Exception as error:
+            if len(questions) == 1:
+                return [error.with_traceback(None)]
+        torch.cuda.empty_cache()  # it may have been a lack of memory
+        return [self._answers([question])[0] for question in questions]
+
+    def _answer_many(self, questions: Sequence[Question]) -> list[Answer]:
+        for question in questions:
+            self._check_length(question)
+        seen = iter(self._reader.see([page for q in questions for page in q.pages if isinstance(page, Page)]))
+        grids: list[list[Tensor]] = [
+            [next(seen) if isinstance(page, Page) else page for page in question.pages] for question in questions
+        ]
+        first = questions[0]
+        texts = [question.text for question in questions]
+        return self._reader.answer_many(texts, grids, first.max_tokens, first.generation)
+
+    def _check_length(self, question: Question) -> None:
+        """Refuse what cannot be answered before the vision tower runs."""
+        tokens = sum(
+            self._reader.token_count(page) if isinstance(page, Page) else page.shape[0] * page.shape[1]
+            for page in question.pages
+        )
+        limit = self._reader.model.config.text_config.max_position_embeddings
+        if tokens + question.max_tokens > limit:
+            raise BadRequest(
+                f"pages of {tokens} tokens and {question.max_tokens} new ones do not fit into the model's {limit}",
+                "messages",
+                "context_length_exceeded",
+            )
+
+
+def _alike(a: Question, b: Question) -> bool:
+    return (a.max_tokens, a.generation) == (b.max_tokens, b.generation)

@@ -1,0 +1,327 @@
+"""A client for OpenAI-compatible servers. It retries what may pass, and knows what a sample is not to blame for."""
+
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from freqq.errors import FreqqError, Interrupted, UserError
+
+if TYPE_CHECKING:
+    import httpx
+
+Response: TypeAlias = tuple[int, Mapping[str, str], Any]
+"""Status, headers, and the body as JSON, or as text if it is none."""
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+CONNECT_S = 10.0
+MOST_WAIT_S = 600.0
+"""A server that asks for a longer pause is taken as gone; the run can go on later."""
+
+MOST_RESPONSE_BYTES = 64 * 2**20
+SHOWN = 300
+"""Characters of a server's message that are kept."""
+
+TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+"""Statuses that a later try may not meet."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server is and how patiently it is asked. Nothing here changes an answer, so nothing of it is stored.
+
+    Parameters
+    ----------
+    url : str
+        The base URL, such as ``http://127.0.0.1:8000/v1``.
+    concurrency : int
+        Samples that are under way at once.
+    timeout_s : float
+        The longest that one answer may take.
+    retries : int
+        Tries after the first.
+    first_wait_s, longest_wait_s : float
+        The pause before the first retry, which doubles each time, and its limit; a random part of up to half is left
+        out, so that clients which failed together do not come back together.
+
+    Raises
+    ------
+    UserError
+        If the URL is none, or holds a password or a query, which would be shown in messages, or a number is out of
+        range.
+    """
+
+    url: str
+    concurrency: int = 8
+    timeout_s: float = 600.0
+    retries: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        from urllib.parse import urlsplit
+
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError as error:
+            raise UserError(f"--base-url: {error}") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(f"--base-url {self.url}: write it as http://HOST:PORT/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise UserError(f"--base-url: only http://HOST:PORT/PATH; a key belongs in the variable {KEY_VARIABLE}")
+        for name, value, least in (
+            ("concurrency", self.concurrency, 1), ("timeout", self.timeout_s, 1e-3), ("retries", self.retries, 0),
+        ):  # fmt: skip
+            if not least <= value < float("inf"):
+                raise UserError(f"--{name} {value:g}: at least {least:g} is needed")
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a server calls its model, and what it says of its content; an empty revision if it says nothing."""
+
+    name: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's answer; what it does not report is None.
+
+    Parameters
+    ----------
+    text : str
+        Thoughts that the server took out of the answer stand before it again, between ``<think>`` and ``</think>``.
+    """
+
+    text: str
+    prompt_tokens: int | None
+    new_tokens: int | None
+
+
+class Refused(FreqqError):
+    """The server will not answer this request, or could not though it was asked several times."""
+
+
+class Client:
+    """Asks a server from many threads at once.
+
+    Parameters
+    ----------
+    endpoint : Endpoint
+    stop : threading.Event
+        While it is set, no further try is made.
+
+    Raises
+    ------
+    UserError
+        If httpx is not installed.
+    """
+
+    def __init__(self, endpoint: Endpoint, stop: threading.Event | None = None) -> None:
+        self.endpoint = endpoint
+        self.stop = stop or threading.Event()
+        # Printable ASCII is all that a header can carry.
+        self._key = os.environ.get(KEY_VARIABLE, "").strip()
+        if not (self._key.isascii() and self._key.isprintable()):
+            raise UserError(f"{KEY_VARIABLE} holds characters that no key has: set it anew")
+        self._http = _http(endpoint, self._key)
+        self._chance = random.Random()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def served(self, name: str | None) -> Served:
+        """The model of this name, or the only one that the server has; asked once, before a run begins.
+
+        Raises
+        ------
+        UserError
+            If the server has no such model, several and no name is given, or does not accept the key.
+        FreqqError
+            If it does not answer, or not as such a server does.
+        """
+        try:
+            status, _, body = self._exchange("GET", "models", None)
+        except _Lost as error:
+            raise FreqqError(
+                f"no server answers at {self.endpoint.url} ({error}): start it, or mend --base-url"
+            ) from error
+        if status == 404 and name is not None:
+            return Served(name, "")  # some have no list
+        if status in (401, 403):
+            has = "the key in" if self._key else "a request without a key; set"
+            raise UserError(f"the server does not accept {has} {KEY_VARIABLE} (status {status}): {self._message(body)}")
+        found = body.get("data") if status == 200 and isinstance(body, dict) else None
+        if not isinstance(found, list) or not all(isinstance(m, dict) and isinstance(m.get("id"), str) for m in found):
+            raise FreqqError(
+                f"{self.endpoint.url}/models does not list models (status {status}): is it the base URL of an "
+                "OpenAI-compatible server, which mostly ends in /v1?"
+            )
+        known = {m["id"]: m for m in found}
+        if name is None:
+            if len(known) != 1:
+                raise UserError(f"the server has {len(known)} models ({_some(known)}): choose one with --served-model")
+            (name,) = known
+        if name not in known:
+            raise UserError(f"the server has no model {name!r} but {_some(known)}: mend --served-model")
+        return Served(name, _revision(known[name]))
+
+    def complete(self, request: Mapping[str, Any]) -> Reply:
+        """The answer to a chat request.
+
+        Raises
+        ------
+        Refused
+            If the server refuses it, or fails at it again and again but answers otherwise.
+        Interrupted
+            If another request would fare no better: the server is not there any more, allows no more requests for now,
+            does not accept the key or know the model; or a stop was asked for.
+        """
+        failure, limited = "", False
+        for attempt in range(self.endpoint.retries + 1):
+            if self.stop.is_set():
+                raise Interrupted("stopped")
+            pause, limited = 0.0, False
+            try:
+                status, headers, body = self._exchange("POST", "chat/completions", request)
+            except _Lost as error:
+                failure = str(error)
+            else:
+                if status == 200:
+                    return _reply(body)
+                failure = f"status {status}: {self._message(body)}"
+                if status in (401, 403, 404):
+                    raise Interrupted(f"the server refused with {failure}")
+                if status not in TRANSIENT:
+                    raise Refused(f"the server refused with {failure}")
+                pause, limited = _retry_after(headers.get("retry-after")), status == 429
+            if attempt < self.endpoint.retries:
+                if pause > MOST_WAIT_S:
+                    raise Interrupted(f"the server asks for a pause of {pause:.0f} s ({failure})")
+                self.stop.wait(max(pause, self._backoff(attempt)))
+        tries = f"{self.endpoint.retries + 1} tries"
+        if limited:
+            raise Interrupted(f"the server still allows no more requests after {tries} ({failure})")
+        if not self._is_there():
+            raise Interrupted(f"the server at {self.endpoint.url} does not answer any more ({failure})")
+        raise Refused(f"no answer in {tries}, the last with {failure}")
+
+    def _backoff(self, attempt: int) -> float:
+        longest = min(self.endpoint.longest_wait_s, self.endpoint.first_wait_s * 2.0**attempt)
+        return longest * self._chance.uniform(0.5, 1.0)
+
+    def _is_there(self) -> bool:
+        """Whether the server answers anything at all."""
+        try:
+            status, _, _ = self._exchange("GET", "models", None)
+        except _Lost:
+            return False
+        return status < 500
+
+    def _message(self, body: Any) -> str:
+        """What the server says went wrong, in one line and without the key, which some repeat."""
+        error = body.get("error", body) if isinstance(body, dict) else body
+        said = error.get("message", error) if isinstance(error, dict) else error
+        text = " ".join(str(said).split())
+        return (text.replace(self._key, "***") if self._key else text)[:SHOWN] or "no message"
+
+    def _exchange(self, method: str, path: str, content: Mapping[str, Any] | None) -> Response:
+        """One request.
+
+        Raises
+        ------
+        _Lost
+            If there was no whole response in time.
+        """
+        import httpx
+
+        deadline = time.monotonic() + self.endpoint.timeout_s
+        body = bytearray()
+        data = None if content is None else json.dumps(content).encode()
+        try:
+            with self._http.stream(method, path, content=data) as response:
+                for piece in response.iter_bytes():
+                    body += piece
+                    if len(body) > MOST_RESPONSE_BYTES:
+                        raise _Lost(f"a response of more than {MOST_RESPONSE_BYTES >> 20} MiB")
+                    if time.monotonic() > deadline:  # httpx minds each piece alone
+                        raise _Lost(f"no answer in {self.endpoint.timeout_s:g} s")
+        except httpx.TimeoutException as error:
+            raise _Lost(f"no answer in {self.endpoint.timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise _Lost(" ".join(str(error).split())[:SHOWN] or type(error).__name__) from error
+        text = body.decode(errors="replace")
+        try:
+            return response.status_code, response.headers, json.loads(text)
+        except ValueError:
+            return response.status_code, response.headers, text
+
+
+class _Lost(Exception):
+    """There was no whole response."""
+
+
+def _http(endpoint: Endpoint, key: str) -> "httpx.Client":
+    try:
+        import httpx
+    except ModuleNotFoundError as error:
+        raise UserError("--backend openai needs httpx: pip install 'freqq[openai]'") from error
+    return httpx.Client(
+        base_url=endpoint.url,
+        headers={"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {}),
+        timeout=httpx.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s)),
+        limits=httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
+    )
+
+
+def _reply(body: Any) -> Reply:
+    try:
+        (choice,) = body["choices"]
+        message = choice["message"]
+        text = message.get("content") or ""
+        # vLLM and SGLang, started with a reasoning parser, give the model's thoughts apart.
+        thoughts = message.get("reasoning_content") or message.get("reasoning") or ""
+        if not (isinstance(text, str) and isinstance(thoughts, str)):
+            raise TypeError("an answer that is no text")
+        usage = body.get("usage") or {}
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"the server's response is not a chat completion ({type(error).__name__}: {error})") from error
+    if thoughts:
+        text = f"<think>{thoughts}</think>{text}" if text else f"<think>{thoughts}"
+    return Reply(text, *(n if type(n) is int and n >= 0 else None for n in counts))
+
+
+def _revision(entry: Mapping[str, Any]) -> str:
+    """What a list of models says of a model's content: `freqq serve` its revision, vLLM and SGLang where it is from."""
+    found = (entry.get(name) for name in ("revision", "root"))
+    return next((text for text in found if isinstance(text, str) and text != entry["id"]), "")[:SHOWN]
+
+
+def _retry_after(value: str | None) -> float:
+    """Seconds that a ``Retry-After`` header asks for: a number, or a date; 0 if it is neither."""
+    if value is None:
+        return 0.0
+    try:
+        wait = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        wait = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    return max(0.0, wait) if wait == wait else 0.0
+
+
+def _some(names: Mapping[str, Any]) -> str:
+    shown = ", ".join(list(names)[:8])
+    return f"{shown}, ..." if len(names) > 8 else shown or "none"
