@@ -145,7 +145,10 @@ def _evaluate_served(
     total = work.total
     evaluator = ServedEvaluator(service, settings, shard)
     writer = PartWriter(path, shard, {"config": description, **environment(evaluator.device)})
-    finished, reason = evaluate_served(evaluator, writer, work, lambda done: progress(done, total), stop)
+    try:
+        finished, reason = evaluate_served(evaluator, writer, work, lambda done: progress(done, total), stop)
+    finally:
+        service.client.close()
     _check_finished(finished, total, path, reason)
 
 

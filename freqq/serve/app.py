@@ -40,7 +40,6 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
     batch_size : int
         Questions that are answered together, if so many wait.
     """
-    batcher = Batcher(reader, batch_size)
     # "revision" and "dtype" are additions of ours: a client that keeps answers can tell which model they are of.
     card = {
         "id": reader.model_name,
@@ -60,7 +59,7 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
             question = await run_in_threadpool(parse, asked)
             if question.model != reader.model_name:
                 return _error(404, f"there is no model {question.model[:80]!r}", "model", "model_not_found")
-            answer = await batcher.answer(question, request.is_disconnected)
+            answer = await request.app.state.batcher.answer(question, request.is_disconnected)
         except BadRequest as error:
             return _error(400, str(error), error.field, error.code)
         except OutOfMemory as error:
@@ -73,6 +72,7 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
+        app.state.batcher = batcher = Batcher(reader, batch_size)
         worker = asyncio.create_task(batcher.work())
         yield
         worker.cancel()

@@ -187,12 +187,13 @@ class Client:
             does not accept the key or know the model; or a stop was asked for.
         """
         failure, limited = "", False
+        content = json.dumps(request).encode()
         for attempt in range(self.endpoint.retries + 1):
             if self.stop.is_set():
                 raise Interrupted("stopped")
             pause, limited = 0.0, False
             try:
-                status, headers, body = self._exchange("POST", "chat/completions", request)
+                status, headers, body = self._exchange("POST", "chat/completions", content)
             except _Lost as error:
                 failure = str(error)
             else:
@@ -234,7 +235,7 @@ class Client:
         text = " ".join(str(said).split())
         return (text.replace(self._key, "***") if self._key else text)[:SHOWN] or "no message"
 
-    def _exchange(self, method: str, path: str, content: Mapping[str, Any] | None) -> Response:
+    def _exchange(self, method: str, path: str, content: bytes | None) -> Response:
         """One request.
 
         Raises
@@ -246,9 +247,8 @@ class Client:
 
         deadline = time.monotonic() + self.endpoint.timeout_s
         body = bytearray()
-        data = None if content is None else json.dumps(content).encode()
         try:
-            with self._http.stream(method, path, content=data) as response:
+            with self._http.stream(method, path, content=content) as response:
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > MOST_RESPONSE_BYTES:

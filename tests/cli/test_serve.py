@@ -1,0 +1,64 @@
+"""``freqq serve``, and ``freqq eval`` through it."""
+
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_app import freqq
+from tests.conftest import needs_tiny
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_a_model_is_served_until_a_signal_comes(tmp_path):
+    command = [sys.executable, "-m", "freqq", "serve", "--port", "0"]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            said = process.stdout.readline()
+            assert said.startswith("tiny answers at http://127.0.0.1:"), process.stderr.read()
+            url = said.split()[3].rstrip(";")
+            arguments = f"--limit 2 --method token --level mild --out {tmp_path / 'run'} --json".split()
+            done = freqq("eval", "--backend", "openai", "--base-url", url, *arguments)
+            assert done.exit_code == 0, done.stderr
+            local = freqq("eval", *arguments[:-2], str(tmp_path / "local"), "--json")
+            assert '"exact"' in done.stdout
+            marks = [line for line in done.stdout.splitlines() if '"mean"' in line or '"exact"' in line]
+            assert marks == [line for line in local.stdout.splitlines() if '"mean"' in line or '"exact"' in line]
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+        assert process.stderr.read() == ""
+
+
+def test_an_address_that_is_taken_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = freqq("serve", "--port", str(taken.getsockname()[1]))
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: cannot listen on 127.0.0.1 port")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["serve", "--model", "tinny", "--port", "0"], "did you mean 'tiny'"),
+        (["eval", "--backend", "openai"], "needs --base-url"),
+        (["eval", "--backend", "opnai"], "did you mean 'openai'"),
+        (["eval", "--base-url", "http://127.0.0.1:1/v1"], "--base-url is for"),
+        (["eval", "--concurrency", "2"], "give its --base-url"),
+        (["eval", "--timeout", "2"], "--timeout is for a server"),
+        (["eval", "--backend", "openai", "--base-url", "http://u:p@host/v1"], "a key belongs in"),
+        (["eval", "--backend", "openai", "--base-url", "http://host/v1", "--workers", "2"], "--workers is for"),
+    ],
+)
+def test_wrong_input_is_one_line_and_writes_nothing(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = freqq(*arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert message in done.stderr
+    assert list(tmp_path.iterdir()) == []

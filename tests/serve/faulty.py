@@ -1,0 +1,104 @@
+"""A real server in a thread, and what may go wrong between it and its clients."""
+
+import asyncio
+import json
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+
+from freqq.glm.reader import Reader
+from freqq.serve.app import application, listen
+
+
+@dataclass
+class Fault:
+    """What happens to one chat request: a status with headers, nothing for so long, or half of a response."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    message: str = "a fault"
+    stall_s: float = 0.0
+    cut: bool = False
+
+
+@dataclass
+class Faulty:
+    """An ASGI application before the server's own: the next chat request meets the next fault, if there is one."""
+
+    app: Any
+    faults: deque[Fault] = field(default_factory=deque)
+    always: Fault | None = None
+    after: int = 10**9
+    """Chat requests that go well before ``always`` holds."""
+    keys: list[str | None] = field(default_factory=list)
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    at_once: int = 0
+    most_at_once: int = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.keys.append(headers.get("authorization"))
+        if not scope["path"].endswith("/chat/completions"):
+            await self.app(scope, receive, send)
+            return
+        fault = self.faults.popleft() if self.faults else None
+        if fault is None and self.after <= 0:
+            fault = self.always
+        self.after -= 1
+        if fault is not None:
+            await _fail(fault, send)
+            return
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.at_once -= 1
+
+
+async def _fail(fault: Fault, send: Any) -> None:
+    if fault.stall_s:
+        await asyncio.sleep(fault.stall_s)
+        return
+    body = json.dumps({"error": {"message": fault.message, "type": "server_error"}}).encode()
+    length = len(body) * (2 if fault.cut else 1)
+    names = {"content-type": "application/json", "content-length": str(length)} | fault.headers
+    headers = [(name.encode(), value.encode()) for name, value in names.items()]
+    await send({"type": "http.response.start", "status": fault.status or 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": fault.cut})
+    if fault.cut:
+        raise ConnectionError("the connection is cut on purpose")
+
+
+class Server:
+    """A server that can be stopped and started again at the same port."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.faulty = Faulty(application(reader, 8 << 20, 8))
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def start(self) -> None:
+        sock = listen("127.0.0.1", self.port)
+        self.port = sock.getsockname()[1]
+        config = uvicorn.Config(self.faulty, log_level="critical", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [sock]}, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()

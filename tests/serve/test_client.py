@@ -1,0 +1,234 @@
+"""The client against a real server that answers, fails, stalls, and cuts connections."""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+import torch
+
+from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.glm.decoding import GLYPH, GREEDY
+from freqq.serve.chat import chat_request
+from freqq.serve.client import MOST_WAIT_S, Client, Endpoint, Refused, Reply
+from freqq.tokens import COMPRESSORS
+from freqq.tokens.grid import whole
+from tests.glm.conftest import noise_page
+from tests.serve.faulty import Fault, Server
+
+PAGES = [noise_page(56, 84, 0), noise_page(84, 56, 1, colours=True)]
+
+
+class Pauses(threading.Event):
+    """Notes how long somebody wanted to wait, and does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.asked.append(timeout)
+        return self.is_set()
+
+
+def client_of(server: Server, pauses: Pauses | None = None, **values) -> Client:
+    return Client(Endpoint(server.url, **{"retries": 2, "timeout_s": 20.0} | values), pauses or Pauses())
+
+
+def ask(client: Client, name: str, pages=PAGES) -> Reply:
+    return client.complete(chat_request(name, "What?", pages, 5))
+
+
+@pytest.fixture
+def name(served_reader) -> str:
+    return served_reader.model_name
+
+
+@pytest.mark.parametrize("generation", [GREEDY, GLYPH])
+def test_an_answer_is_the_readers(server, served_reader, name, generation):
+    seen = served_reader.see(PAGES)
+    quantized = [COMPRESSORS["token"].at("extreme").compress(grid) for grid in seen]
+    small = [COMPRESSORS["token-lowpass"].at("mild", positions="compact").compress(grid) for grid in seen]
+    client = client_of(server)
+    for sent, read in (
+        (PAGES, seen), ([whole(grid) for grid in seen], seen), (quantized, quantized), (small, small), ([], []),
+    ):  # fmt: skip
+        [expected] = served_reader.answer_many(["What?"], [read], 5, generation)
+        found = client.complete(chat_request(name, "What?", sent, 5, generation))
+        assert found == Reply(expected.text, expected.prompt_tokens, expected.new_tokens)
+
+
+def test_embeddings_of_half_precision_arrive_as_they_are(server, served_reader, name):
+    grid = served_reader.see(PAGES[:1])[0].bfloat16()
+    expected = served_reader.answer("What?", [grid], 5)
+    assert ask(client_of(server), name, [whole(grid)]).text == expected.text
+
+
+def test_tokens_that_are_no_page_are_not_sent(served_reader):
+    grid = served_reader.see(PAGES[:1])[0]
+    for method in ("token-prune", "token-lowpass"):
+        with pytest.raises(FreqqError, match="not all cells"):
+            chat_request("m", "What?", [COMPRESSORS[method].at("mild").compress(grid)], 5)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(429), Fault(500), Fault(503), Fault(cut=True), Fault(stall_s=2.0)],
+    ids=["429", "500", "503", "cut", "stalled"],
+)
+def test_what_passes_is_tried_again(server, name, fault):
+    pauses = Pauses()
+    good = ask(client_of(server), name)
+    server.faulty.faults += [fault, fault]
+    assert ask(client_of(server, pauses, timeout_s=1.0 if fault.stall_s else 20.0), name) == good
+    first, second = pauses.asked
+    assert 0.25 <= first <= 0.5 <= second <= 1.0
+
+
+def test_a_pause_that_the_server_asks_for_is_kept(server, name):
+    pauses = Pauses()
+    soon = datetime.now(UTC) + timedelta(seconds=100)
+    server.faulty.faults += [
+        Fault(429, {"retry-after": "7"}), Fault(503, {"retry-after": format_datetime(soon, usegmt=True)}),
+    ]  # fmt: skip
+    ask(client_of(server, pauses), name)
+    assert pauses.asked[0] == 7
+    assert 90 <= pauses.asked[1] <= 100
+
+
+@pytest.mark.parametrize("value", ["soon", "nan", "-5", "Mon, 99 Foo"])
+def test_a_pause_that_is_none_is_not_kept(server, name, value):
+    pauses = Pauses()
+    server.faulty.faults.append(Fault(429, {"retry-after": value}))
+    ask(client_of(server, pauses), name)
+    assert 0.25 <= pauses.asked[0] <= 0.5
+
+
+def test_pauses_grow_to_their_limit(server, name):
+    pauses = Pauses()
+    server.faulty.faults += [Fault(500)] * 6
+    ask(client_of(server, pauses, retries=6, first_wait_s=1.0, longest_wait_s=4.0), name)
+    for asked, longest in zip(pauses.asked, [1, 2, 4, 4, 4, 4], strict=True):
+        assert longest / 2 <= asked <= longest
+
+
+@pytest.mark.parametrize("fault", [Fault(500), Fault(cut=True), Fault(stall_s=1.0)], ids=["500", "cut", "stalled"])
+def test_a_request_at_which_the_server_fails_again_and_again_is_given_up(server, name, fault):
+    server.faulty.faults += [fault] * 3
+    client = client_of(server, timeout_s=0.5 if fault.stall_s else 20.0)
+    with pytest.raises(Refused, match="no answer in 3 tries"):
+        ask(client, name)
+    ask(client_of(server), name)
+
+
+def test_a_request_that_is_refused_is_not_tried_again(server, name):
+    pauses = Pauses()
+    client = client_of(server, pauses)
+    with pytest.raises(Refused, match=r"status 400: .* do not fit into the model's 512"):
+        ask(client, name, [noise_page(560, 1400, 3)])
+    with pytest.raises(Refused, match="status 413"):
+        ask(client, name, [noise_page(3000, 3000, 3)])
+    assert pauses.asked == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault(429), Fault(401), Fault(403), Fault(404), Fault(429, {"retry-after": str(MOST_WAIT_S + 1)})],
+    ids=["429", "401", "403", "404", "a long pause"],
+)
+def test_what_no_other_request_would_fare_better_with_ends_the_run(server, name, fault):
+    server.faulty.faults += [fault] * 3
+    with pytest.raises(Interrupted, match=str(fault.status)):
+        ask(client_of(server), name)
+
+
+def test_a_server_that_went_away_ends_the_run(server, name):
+    client = client_of(server)
+    ask(client, name)
+    server.stop()
+    with pytest.raises(Interrupted, match="does not answer any more"):
+        ask(client, name)
+    with pytest.raises(FreqqError, match="no server answers at http"):
+        client.served(None)
+    server.start()
+    ask(client, name)
+
+
+def test_nothing_more_is_tried_after_a_stop(server, name):
+    pauses = Pauses()
+    pauses.set()
+    with pytest.raises(Interrupted):
+        ask(client_of(server, pauses), name)
+    assert server.faulty.keys == []
+
+
+def test_the_key_is_sent_and_never_shown(server, name, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    client = client_of(server)
+    server.faulty.faults.append(Fault(400, message="Incorrect API key provided: sk-secret"))
+    with pytest.raises(Refused, match=r"provided: \*\*\*") as caught:
+        ask(client, name)
+    assert server.faulty.keys == ["Bearer sk-secret"]
+    assert "secret" not in f"{caught.value!r} {client.endpoint}"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk\nsecret")
+    with pytest.raises(UserError, match="OPENAI_API_KEY") as caught:
+        client_of(server)
+    assert "secret" not in str(caught.value)
+
+
+def test_the_servers_model_is_found(server, served_reader, name):
+    client = client_of(server)
+    found = client.served(None)
+    assert (found.name, found.revision) == (name, f"{served_reader.revision} {served_reader.dtype}")
+    assert client.served(name) == found
+    with pytest.raises(UserError, match="no model 'another'"):
+        client.served("another")
+    other = Client(Endpoint(server.url.removesuffix("/v1")), Pauses())
+    with pytest.raises(FreqqError, match=r"ends in /v1"):
+        other.served(None)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"url": "127.0.0.1:8000"}, "write it as http"),
+        ({"url": "ftp://host/v1"}, "write it as http"),
+        ({"url": "http://host:port/v1"}, "--base-url"),
+        ({"url": "http://me:secret@host/v1"}, "a key belongs in"),
+        ({"url": "http://host/v1?key=secret"}, "a key belongs in"),
+        ({"concurrency": 0}, "--concurrency 0"),
+        ({"timeout_s": 0.0}, "--timeout 0"),
+        ({"timeout_s": float("inf")}, "--timeout inf"),
+        ({"retries": -1}, "--retries -1"),
+    ],
+)
+def test_an_endpoint_is_checked(values, message):
+    with pytest.raises(UserError, match=message) as caught:
+        Endpoint(**{"url": "http://host/v1"} | values)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_request_has_no_field_that_a_plain_server_would_not_know():
+    request = chat_request("m", "What?", PAGES, 5)
+    assert set(request) == {"model", "messages", "max_tokens", "temperature", "top_p"}
+    assert (request["temperature"], request["max_tokens"]) == (0.0, 5)
+    sampled = chat_request("m", "What?", PAGES, 5, GLYPH)
+    assert sampled["temperature"] == 1e-4
+    assert (sampled["top_p"], sampled["top_k"], sampled["repetition_penalty"]) == (1.0, 50, 1.1)
+
+
+def test_embeddings_have_the_form_that_vllm_takes():
+    """One part a page: [tokens, channels], and one row of ``image_grid_thw``, in patches."""
+    import base64
+    import io
+
+    request = chat_request("m", "What?", [whole(torch.randn(3, 5, 8))], 5)
+    part, question = request["messages"][0]["content"]
+    assert question == {"type": "text", "text": "What?"}
+    assert part["type"] == "image_embeds"
+    found = {
+        key: torch.load(io.BytesIO(base64.b64decode(value)), weights_only=True)
+        for key, value in part["image_embeds"].items()
+    }
+    assert found["image_embeds"].shape == (15, 8)
+    assert found["image_grid_thw"].tolist() == [1, 6, 10]

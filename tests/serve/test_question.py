@@ -1,0 +1,163 @@
+"""What the server reads of a request, and how it refuses the rest."""
+
+import base64
+import concurrent.futures
+import json
+import socket
+import struct
+import zlib
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from freqq.glm.decoding import Generation
+from freqq.pages.page import Page
+from freqq.serve.chat import chat_request, image_part
+from freqq.serve.question import BadRequest, parse
+from freqq.serve.tensors import pack
+from tests.glm.conftest import noise_page
+
+
+def request(*parts, text="What?", **fields):
+    content = [*parts, {"type": "text", "text": text}]
+    return {"model": "m", "messages": [{"role": "user", "content": content}]} | fields
+
+
+def image(url: object) -> dict:
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def embeds(tokens: torch.Tensor, thw: torch.Tensor) -> dict:
+    return {"type": "image_embeds", "image_embeds": {"image_embeds": pack(tokens), "image_grid_thw": pack(thw)}}
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_pages_arrive_without_loss(colours):
+    page = noise_page(31, 17, 0, colours)
+    (found,) = parse(request(image_part(page))).pages
+    assert isinstance(found, Page)
+    assert np.array_equal(found.pixels, page.pixels)
+
+
+@pytest.mark.parametrize("lead", [(), (1,)])
+def test_embeddings_arrive_as_a_grid(lead):
+    tokens = torch.randn(*lead, 15, 4)
+    (found,) = parse(request(embeds(tokens, torch.tensor([1, 6, 10]).reshape(*lead, 3)))).pages
+    assert torch.equal(found, tokens.reshape(3, 5, 4))
+
+
+def test_fields_are_read():
+    question = parse(request(temperature=0.5, top_k=7, repetition_penalty=1.2, max_completion_tokens=9, user="me"))
+    assert (question.text, question.max_tokens) == ("What?", 9)
+    assert question.generation == Generation(0.5, 7, 1.2)
+    assert parse(request(top_k=-1)).generation == Generation(1.0)
+    plain = {"model": "m", "messages": [{"role": "user", "content": "Only text"}], "max_tokens": 3}
+    assert (parse(plain).text, parse(plain).pages, parse(plain).max_tokens) == ("Only text", (), 3)
+
+
+GOOD, GRID = torch.randn(6, 4), torch.tensor([1, 4, 6])
+HEADER = b"IHDR" + struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 0, 0, 0, 0)
+BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + HEADER + struct.pack(">I", zlib.crc32(HEADER)) + b"\0\0\0\0IDAT"
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ([], "not a JSON object"),
+        ({"messages": []}, "model's name"),
+        ({"model": "m"}, "one user message"),
+        ({"model": "m", "messages": [{"role": "user", "content": "a"}] * 2}, "one user message"),
+        ({"model": "m", "messages": [{"role": "system", "content": "a"}]}, "user's"),
+        ({"model": "m", "messages": [{"role": "user", "content": []}]}, "a list of parts"),
+        ({"model": "m", "messages": [{"role": "user", "content": [1]}]}, "a list of parts"),
+        ({"model": "m", "messages": [{"role": "user", "content": [image("x")]}]}, "must be the question"),
+        (request({"type": "text", "text": "a"}), "image_url or image_embeds"),
+        (request(*[{}] * 600), "600 pages"),
+        (request(stream=True), "stream can only be false"),
+        (request(n=2), "n can only be 1"),
+        (request(top_p=0.5), "top_p can only be 1"),
+        (request(tools=[]), "does not read 'tools'"),
+        (request(temperature=3), "temperature"),
+        (request(temperature=float("nan")), "temperature"),
+        (request(temperature="hot"), "must be a number"),
+        (request(top_k=1.5), "top_k"),
+        (request(repetition_penalty=0), "repetition_penalty"),
+        (request(max_tokens=0), "max_tokens"),
+        (request(max_tokens=True), "max_tokens"),
+        (request(image("http://127.0.0.1/page.png")), "fetches nothing"),
+        (request(image("file:///etc/passwd")), "fetches nothing"),
+        (request(image(None)), "data: URL"),
+        (request(image("data:image/png,abc")), "in base64"),
+        (request(image("data:image/png;base64,??")), "not base64"),
+        (request(image("data:image/png;base64,AAAA")), "not an image"),
+        (request(image("data:image/png;base64," + base64.b64encode(BOMB).decode())), "too large for a page"),
+        (request({"type": "image_embeds", "image_embeds": pack(GOOD)}), "an object of"),
+        (request(embeds(GOOD, torch.tensor([1, 4, 4]))), "of 4 tokens, and there are 6"),
+        (request(embeds(GOOD, torch.tensor([1, 3, 6]))), "two even numbers"),
+        (request(embeds(GOOD, torch.tensor([2, 4, 6]))), "not that of a page"),
+        (request(embeds(GOOD, torch.tensor([1, -4, -6]))), "not that of a page"),
+        (request(embeds(GOOD, torch.tensor([1.0, 4, 6]))), "three whole numbers"),
+        (request(embeds(GOOD, torch.tensor([1, 4]))), "three whole numbers"),
+        (request(embeds(GOOD * float("nan"), GRID)), "finite"),
+        (request(embeds(torch.ones(6, 4, dtype=torch.int64), GRID)), "finite"),
+        (request(embeds(torch.ones(2, 3, 4), GRID)), "shape"),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_is_refused(asked, message):
+    with pytest.raises(BadRequest, match=message):
+        parse(asked)
+
+
+def post(server, content):
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return httpx.post(f"{server.url}/chat/completions", timeout=60, content=body)
+
+
+def test_errors_have_the_protocols_form(server, served_reader):
+    name = served_reader.model_name
+    for response, status, message in (
+        (post(server, request(model="another")), 404, "no model"),
+        (post(server, request(model=name, stream=True)), 400, "stream"),
+        (post(server, b"{"), 400, "not JSON"),
+        (post(server, request(model=name, max_tokens=600)), 400, "do not fit"),
+        (post(server, request(embeds(GOOD, GRID), model=name, max_tokens=9)), 400, "channels are not of this model"),
+        (post(server, b"0" * (9 << 20)), 413, "8 MiB"),
+        (httpx.get(f"{server.url}/nothing"), 404, "Not Found"),
+        (httpx.get(f"{server.url}/chat/completions"), 405, "Method Not Allowed"),
+    ):
+        assert response.status_code == status
+        assert set(response.json()) == {"error"}
+        assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+        assert message in response.json()["error"]["message"]
+
+
+def test_a_completion_has_the_protocols_form(server, served_reader):
+    name = served_reader.model_name
+    found = post(server, chat_request(name, "What?", [noise_page(56, 56, 0)], 3)).json()
+    assert found["object"] == "chat.completion"
+    assert found["usage"]["total_tokens"] == found["usage"]["prompt_tokens"] + found["usage"]["completion_tokens"]
+    (choice,) = found["choices"]
+    assert choice["message"]["role"] == "assistant"
+    assert choice["finish_reason"] == ("length" if found["usage"]["completion_tokens"] == 3 else "stop")
+
+
+def test_a_bad_request_in_a_batch_spoils_no_other(server, served_reader):
+    name = served_reader.model_name
+    pages = [[noise_page(56, 56 + 28 * i, i)] for i in range(6)]
+    grids = [served_reader.see(p) for p in pages]
+    expected = [served_reader.answer("What?", g, 4).text for g in grids]
+    good = [chat_request(name, "What?", p, 4) for p in pages]
+    bad = request(embeds(GOOD, GRID), model=name, max_tokens=4, temperature=0)
+    with concurrent.futures.ThreadPoolExecutor(12) as threads:
+        found = list(threads.map(lambda r: post(server, r), [r for one in good for r in (one, bad)]))
+    assert [r.status_code for r in found] == [200, 400] * 6
+    assert [r.json()["choices"][0]["message"]["content"] for r in found[::2]] == expected
+
+
+def test_a_client_that_hangs_up_spoils_no_other(server, served_reader):
+    name = served_reader.model_name
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+    assert post(server, chat_request(name, "What?", [noise_page(56, 56, 0)], 3)).status_code == 200
