@@ -1,7 +1,9 @@
 """The examples run as they stand."""
 
 import os
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +27,8 @@ def test_quickstart():
     assert "extreme" in done.stdout
 
 
-def run_sweep(script, tmp_path, *arguments):
+def run_shell(commands, tmp_path):
+    """Run lines of shell, and return what they say, or fail with it."""
     # As after an installation: the command is on the path.
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "freqq").write_text(f'#!/bin/sh\nexec {sys.executable} -m freqq "$@"\n')
@@ -34,9 +37,13 @@ def run_sweep(script, tmp_path, *arguments):
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(EXAMPLES.parent),
     }
-    command = ["bash", str(EXAMPLES / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(["bash", "-ec", commands], capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_sweep(script, tmp_path, *arguments):
+    run_shell(shlex.join(["bash", str(EXAMPLES / script), *arguments]), tmp_path)
 
 
 @needs_tiny
@@ -92,3 +99,17 @@ def test_largest_cut(tmp_path):
     assert {row.split("`")[1] for row in rows} == {n for n, cls in COMPRESSORS.items() if issubclass(cls, Cutter)}
     pooled = next(row for row in rows if "token-pool" in row)
     assert "none of those tried | 0.95: -" in pooled  # means of neighbours cannot be read at any fraction
+
+
+@needs_tiny
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_serving(tmp_path):
+    """The guide's commands that need nothing but freqq."""
+    commands = (EXAMPLES / "serving.md").read_text().split("```sh\n")[2].split("```")[0]
+    assert commands.startswith("freqq serve")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    done = run_shell(commands.replace("8123", port), tmp_path)
+    assert '"id":"tiny"' in done
+    assert "16 of 16 planned keys are there once" in done
