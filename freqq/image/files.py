@@ -15,6 +15,9 @@ from freqq.pages.page import Page
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 """What is taken from a folder. A file that is named is tried whatever it is called."""
 
+SENT = ("PNG", "JPEG", "WEBP")
+"""What is read of images that others send. Pillow knows dozens of formats, and runs another program for some."""
+
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
 
 
@@ -47,7 +50,7 @@ def read_page(path: Path, content: bytes | None = None) -> Page:
     ----------
     path : Path
     content : bytes, optional
-        What is in the file, if it is none on the disk; `path` is then what errors call it.
+        An image from elsewhere, which `path` then only names in errors. It has to be of `SENT`.
 
     Raises
     ------
@@ -57,7 +60,7 @@ def read_page(path: Path, content: bytes | None = None) -> Page:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            with Image.open(path if content is None else io.BytesIO(content)) as image:
+            with Image.open(path) if content is None else Image.open(io.BytesIO(content), formats=SENT) as image:
                 check_size(image.height, image.width)
                 return Page(_pixels(ImageOps.exif_transpose(image)))
     except UserError as error:

@@ -66,6 +66,8 @@ class Batcher:
                 questions = [item.question for item in batch]
                 answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._answers, questions)
                 for item, answer in zip(batch, answers, strict=True):
+                    if item.future.done():  # cancelled with whoever asked
+                        continue
                     if isinstance(answer, Exception):
                         item.future.set_exception(answer)
                     else:
@@ -81,6 +83,8 @@ class Batcher:
         others: deque[_Waiting] = deque()
         while self._waiting and len(batch) < self._most:
             item = self._waiting.popleft()
+            if item.future.done():
+                continue
             if await item.is_gone():
                 item.future.set_exception(Gone())
             elif not batch or _alike(item.question, batch[0].question):

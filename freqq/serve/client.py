@@ -21,6 +21,10 @@ Response: TypeAlias = tuple[int, Mapping[str, str], Any]
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 CONNECT_S = 10.0
+LIST_S = 30.0
+"""How long the list of models may take, which tells whether a server is there."""
+
+MOST_AT_ONCE = 1024
 MOST_WAIT_S = 600.0
 """A server that asks for a longer pause is taken as gone; the run can go on later."""
 
@@ -76,11 +80,13 @@ class Endpoint:
             raise UserError(f"--base-url {self.url}: write it as http://HOST:PORT/v1")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise UserError(f"--base-url: only http://HOST:PORT/PATH; a key belongs in the variable {KEY_VARIABLE}")
-        for name, value, least in (
-            ("concurrency", self.concurrency, 1), ("timeout", self.timeout_s, 1e-3), ("retries", self.retries, 0),
-        ):  # fmt: skip
-            if not least <= value < float("inf"):
-                raise UserError(f"--{name} {value:g}: at least {least:g} is needed")
+        for name, value, least, most in (
+            ("concurrency", self.concurrency, 1, MOST_AT_ONCE),
+            ("timeout", self.timeout_s, 1e-3, 1e6),
+            ("retries", self.retries, 0, 1000),
+        ):
+            if not least <= value <= most:
+                raise UserError(f"--{name} {value:g}: give a number from {least:g} to {most:g}")
 
 
 @dataclass(frozen=True)
@@ -245,18 +251,20 @@ class Client:
         """
         import httpx
 
-        deadline = time.monotonic() + self.endpoint.timeout_s
+        longest = self.endpoint.timeout_s if content is not None else min(LIST_S, self.endpoint.timeout_s)
+        timeout = httpx.Timeout(longest, connect=min(CONNECT_S, longest))
+        deadline = time.monotonic() + longest
         body = bytearray()
         try:
-            with self._http.stream(method, path, content=content) as response:
+            with self._http.stream(method, path, content=content, timeout=timeout) as response:
                 for piece in response.iter_bytes():
                     body += piece
                     if len(body) > MOST_RESPONSE_BYTES:
                         raise _Lost(f"a response of more than {MOST_RESPONSE_BYTES >> 20} MiB")
                     if time.monotonic() > deadline:  # httpx minds each piece alone
-                        raise _Lost(f"no answer in {self.endpoint.timeout_s:g} s")
+                        raise _Lost(f"no answer in {longest:g} s")
         except httpx.TimeoutException as error:
-            raise _Lost(f"no answer in {self.endpoint.timeout_s:g} s") from error
+            raise _Lost(f"no answer in {longest:g} s") from error
         except httpx.HTTPError as error:
             raise _Lost(" ".join(str(error).split())[:SHOWN] or type(error).__name__) from error
         text = body.decode(errors="replace")
@@ -278,7 +286,6 @@ def _http(endpoint: Endpoint, key: str) -> "httpx.Client":
     return httpx.Client(
         base_url=endpoint.url,
         headers={"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {}),
-        timeout=httpx.Timeout(endpoint.timeout_s, connect=min(CONNECT_S, endpoint.timeout_s)),
         limits=httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
     )
 

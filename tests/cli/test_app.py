@@ -33,12 +33,12 @@ def python(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["eval"], ["compress-image"], ["visualize"], ["slurm-submit"], ["train"]])
-def test_help_imports_nothing_heavy(arguments):
+@pytest.mark.parametrize("command", ["", "eval", "compress-image", "visualize", "slurm-submit", "train", "serve"])
+def test_help_imports_nothing_heavy(command):
     code = f"""
 import sys
 from freqq.cli.app import main
-sys.argv = ["freqq", *{arguments!r}, "--help"]
+sys.argv = ["freqq", *{command!r}.split(), "--help"]
 try:
     main()
 except SystemExit as end:

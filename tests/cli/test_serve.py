@@ -1,14 +1,35 @@
 """``freqq serve``, and ``freqq eval`` through it."""
 
+import json
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def last_answer(process: subprocess.Popen[str], port: int) -> bytes:
+    """What is answered to a request of which a part had come when the signal came."""
+    body = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 2}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nExpect: 100-continue"
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+        sock.sendall(head.encode() + b"\r\n\r\n")
+        assert b"100 Continue" in sock.recv(1000)
+        process.send_signal(signal.SIGTERM)
+        while is_open(port):
+            time.sleep(0.01)
+        sock.sendall(body)
+        return sock.recv(1000)
 
 
 @needs_tiny
@@ -27,6 +48,7 @@ def test_a_model_is_served_until_a_signal_comes(tmp_path):
             assert '"exact"' in done.stdout
             marks = [line for line in done.stdout.splitlines() if '"mean"' in line or '"exact"' in line]
             assert marks == [line for line in local.stdout.splitlines() if '"mean"' in line or '"exact"' in line]
+            assert last_answer(process, int(url.split(":")[2].removesuffix("/v1"))).startswith(b"HTTP/1.1 200")
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait() == 0

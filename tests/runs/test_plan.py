@@ -12,6 +12,7 @@ from freqq.runs.settings import Settings
 from freqq.tokens import codebooks as token_codebooks
 
 IDENTITY = Identity("revision", "float32")
+SERVED = Identity("revision", "unknown", "m", "tower float32")
 
 
 def test_the_plain_arm_comes_first_and_can_be_left_out():
@@ -70,6 +71,23 @@ def test_what_changes_no_answer_leaves_the_key(change):
     before, after = Settings(), replace(Settings(), **change)
     same = next(a for a in arms(after) if (a.name, a.level) == ("token", "ultra_mild"))
     assert config_hash(before, IDENTITY, arms(before)[1]) == config_hash(after, IDENTITY, same)
+
+
+@pytest.mark.parametrize("methods", [("token",), ("image",)])
+def test_a_server_and_the_tower_beside_it_are_in_the_keys_of_what_they_answer(methods):
+    local = Settings(methods=methods)
+    served = replace(local, backend="openai")
+
+    def keys(settings: Settings, identity: Identity) -> list[str]:
+        return [config_hash(settings, identity, arm) for arm in arms(settings)]
+
+    plain, compressed = keys(served, SERVED)
+    assert not {plain, compressed} & set(keys(local, SERVED))
+    assert not {plain, compressed} & set(keys(served, replace(SERVED, served="another")))
+    assert not {plain, compressed} & set(keys(served, replace(SERVED, model_revision="another")))
+    plain_beside, compressed_beside = keys(served, replace(SERVED, tower="another float32"))
+    assert plain_beside == plain
+    assert (compressed_beside == compressed) == (methods == ("image",))
 
 
 @pytest.mark.parametrize("name", ["image-vq", "token-vq", "token-lowpass+vq"])

@@ -16,13 +16,15 @@ from freqq.serve.app import application, listen
 
 @dataclass
 class Fault:
-    """What happens to one chat request: a status with headers, nothing for so long, or half of a response."""
+    """What happens to one chat request: a response, nothing for so long, half of a response, or one that never ends."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     message: str = "a fault"
     stall_s: float = 0.0
     cut: bool = False
+    endless: bool = False
+    body: Any = None
 
 
 @dataclass
@@ -67,12 +69,16 @@ async def _fail(fault: Fault, send: Any) -> None:
     if fault.stall_s:
         await asyncio.sleep(fault.stall_s)
         return
-    body = json.dumps({"error": {"message": fault.message, "type": "server_error"}}).encode()
-    length = len(body) * (2 if fault.cut else 1)
+    error = {"error": {"message": fault.message, "type": "server_error"}}
+    body = json.dumps(error if fault.body is None else fault.body).encode()
+    length = len(body) * (2 if fault.cut else 1) + fault.endless * 10**6
     names = {"content-type": "application/json", "content-length": str(length)} | fault.headers
     headers = [(name.encode(), value.encode()) for name, value in names.items()]
     await send({"type": "http.response.start", "status": fault.status or 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": fault.cut})
+    await send({"type": "http.response.body", "body": body, "more_body": fault.cut or fault.endless})
+    while fault.endless:
+        await asyncio.sleep(0.05)
+        await send({"type": "http.response.body", "body": b" ", "more_body": True})
     if fault.cut:
         raise ConnectionError("the connection is cut on purpose")
 

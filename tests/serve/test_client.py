@@ -9,6 +9,7 @@ import torch
 
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.decoding import GLYPH, GREEDY
+from freqq.serve import client as client_module
 from freqq.serve.chat import chat_request
 from freqq.serve.client import MOST_WAIT_S, Client, Endpoint, Refused, Reply
 from freqq.tokens import COMPRESSORS
@@ -121,6 +122,53 @@ def test_a_request_at_which_the_server_fails_again_and_again_is_given_up(server,
     ask(client_of(server), name)
 
 
+def test_a_response_that_never_ends_is_given_up(server, name):
+    """Each piece of it comes in time; the whole does not."""
+    server.faulty.faults.append(Fault(endless=True))
+    with pytest.raises(Refused, match=r"in 1 tries, the last with no answer in 0\.5 s"):
+        ask(client_of(server, timeout_s=0.5, retries=0), name)
+
+
+def test_a_response_that_is_too_long_is_given_up(server, name, monkeypatch):
+    monkeypatch.setattr(client_module, "MOST_RESPONSE_BYTES", 1 << 20)
+    server.faulty.faults.append(Fault(body="x" * (2 << 20)))
+    with pytest.raises(Refused, match="more than 1 MiB"):
+        ask(client_of(server, retries=0), name)
+
+
+def said(content: object, **more: object) -> Fault:
+    return Fault(body={"choices": [{"message": {"role": "assistant", "content": content} | more}]})
+
+
+def test_what_a_server_does_not_say_is_not_known(server, name):
+    client = client_of(server)
+    fault = said("yes")
+    for usage in ({}, None, {"prompt_tokens": "7", "completion_tokens": -1}):
+        fault.body["usage"] = usage
+        server.faulty.faults.append(fault)
+        assert ask(client, name) == Reply("yes", None, None)
+    fault.body["usage"] = {"prompt_tokens": 7}
+    server.faulty.faults.append(fault)
+    assert ask(client, name) == Reply("yes", 7, None)
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thoughts_that_the_server_took_out_stand_before_the_answer(server, name, field):
+    server.faulty.faults += [said("yes", **{field: "hm"}), said(None, **{field: "hm"}), said("", **{field: None})]
+    client = client_of(server)
+    assert [ask(client, name).text for _ in range(3)] == ["<think>hm</think>yes", "<think>hm", ""]
+
+
+@pytest.mark.parametrize("body", [[], {}, {"choices": []}, {"choices": [{}]}, {"choices": [{"message": 3}]}, "OK"])
+def test_a_response_that_is_no_completion_is_refused(server, name, body):
+    server.faulty.faults.append(Fault(body=body))
+    with pytest.raises(Refused, match="not a chat completion"):
+        ask(client_of(server), name)
+    server.faulty.faults.append(said(["parts"]))
+    with pytest.raises(Refused, match="not a chat completion"):
+        ask(client_of(server), name)
+
+
 def test_a_request_that_is_refused_is_not_tried_again(server, name):
     pauses = Pauses()
     client = client_of(server, pauses)
@@ -200,6 +248,7 @@ def test_the_servers_model_is_found(server, served_reader, name):
         ({"timeout_s": 0.0}, "--timeout 0"),
         ({"timeout_s": float("inf")}, "--timeout inf"),
         ({"retries": -1}, "--retries -1"),
+        ({"concurrency": 10**6}, "from 1 to 1024"),
     ],
 )
 def test_an_endpoint_is_checked(values, message):

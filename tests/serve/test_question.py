@@ -1,5 +1,6 @@
 """What the server reads of a request, and how it refuses the rest."""
 
+import asyncio
 import base64
 import concurrent.futures
 import json
@@ -14,6 +15,7 @@ import torch
 
 from freqq.glm.decoding import Generation
 from freqq.pages.page import Page
+from freqq.serve.batcher import Batcher, Gone
 from freqq.serve.chat import chat_request, image_part
 from freqq.serve.question import BadRequest, parse
 from freqq.serve.tensors import pack
@@ -58,6 +60,7 @@ def test_fields_are_read():
 
 
 GOOD, GRID = torch.randn(6, 4), torch.tensor([1, 4, 6])
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 28 28\n%%EOF\n"  # Pillow would give it to ghostscript
 HEADER = b"IHDR" + struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 0, 0, 0, 0)
 BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + HEADER + struct.pack(">I", zlib.crc32(HEADER)) + b"\0\0\0\0IDAT"
 
@@ -92,6 +95,7 @@ BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + HEADER + struct.pack(">I",
         (request(image("data:image/png,abc")), "in base64"),
         (request(image("data:image/png;base64,??")), "not base64"),
         (request(image("data:image/png;base64,AAAA")), "not an image"),
+        (request(image("data:image/png;base64," + base64.b64encode(EPS).decode())), "not an image that can be read"),
         (request(image("data:image/png;base64," + base64.b64encode(BOMB).decode())), "too large for a page"),
         (request({"type": "image_embeds", "image_embeds": pack(GOOD)}), "an object of"),
         (request(embeds(GOOD, torch.tensor([1, 4, 4]))), "of 4 tokens, and there are 6"),
@@ -161,3 +165,26 @@ def test_a_client_that_hangs_up_spoils_no_other(server, served_reader):
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     assert post(server, chat_request(name, "What?", [noise_page(56, 56, 0)], 3)).status_code == 200
+
+
+def test_who_is_gone_is_not_answered(served_reader):
+    async def both() -> list[object]:
+        async def yes() -> bool:
+            return True
+
+        async def no() -> bool:
+            return False
+
+        batcher = Batcher(served_reader, 4)
+        worker = asyncio.create_task(batcher.work())
+        question = parse(request(model="m", max_tokens=2))
+        found = await asyncio.gather(
+            batcher.answer(question, yes), batcher.answer(question, no), return_exceptions=True
+        )
+        worker.cancel()
+        batcher.close()
+        return found
+
+    gone, answer = asyncio.run(both())
+    assert isinstance(gone, Gone)
+    assert answer.new_tokens in (1, 2)
