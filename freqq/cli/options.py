@@ -289,7 +289,7 @@ def machine(
     """What a run is computed on, from the values of the options."""
     from freqq.errors import UserError
     from freqq.runs.machine import Machine
-    from freqq.serve.client import Endpoint
+    from freqq.serve.endpoint import Endpoint
 
     given = {"concurrency": concurrency, "timeout_s": timeout, "retries": retries}
     patience = {name: value for name, value in given.items() if value is not None}

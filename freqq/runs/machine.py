@@ -7,7 +7,7 @@ import torch
 
 from freqq.errors import UserError
 from freqq.glm.place import Placement, place
-from freqq.serve.client import Endpoint
+from freqq.serve.endpoint import Endpoint
 
 
 @dataclass(frozen=True)

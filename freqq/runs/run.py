@@ -7,6 +7,7 @@ from typing import Any
 from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
 from freqq.glm.load import find
+from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
 from freqq.runs.environment import environment
@@ -15,7 +16,7 @@ from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, Shard, arms, config_hash, samples, share
-from freqq.runs.served import ServedEvaluator, Service, evaluate_served
+from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
 from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import StopRequest

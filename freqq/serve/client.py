@@ -6,12 +6,11 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.serve.endpoint import KEY_VARIABLE, Endpoint
+from freqq.serve.reply import SHOWN, Refused, Reply, Served, completion, retry_after, revision
 
 if TYPE_CHECKING:
     import httpx
@@ -19,101 +18,18 @@ if TYPE_CHECKING:
 Response: TypeAlias = tuple[int, Mapping[str, str], Any]
 """Status, headers, and the body as JSON, or as text if it is none."""
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 CONNECT_S = 10.0
+
 LIST_S = 30.0
 """How long the list of models may take, which tells whether a server is there."""
 
-MOST_AT_ONCE = 1024
 MOST_WAIT_S = 600.0
 """A server that asks for a longer pause is taken as gone; the run can go on later."""
 
 MOST_RESPONSE_BYTES = 64 * 2**20
-SHOWN = 300
-"""Characters of a server's message that are kept."""
 
 TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses that a later try may not meet."""
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where a server is and how patiently it is asked. Nothing here changes an answer, so nothing of it is stored.
-
-    Parameters
-    ----------
-    url : str
-        The base URL, such as ``http://127.0.0.1:8000/v1``.
-    concurrency : int
-        Samples that are under way at once.
-    timeout_s : float
-        The longest that one answer may take.
-    retries : int
-        Tries after the first.
-    first_wait_s, longest_wait_s : float
-        The pause before the first retry, which doubles each time, and its limit; a random part of up to half is left
-        out, so that clients which failed together do not come back together.
-
-    Raises
-    ------
-    UserError
-        If the URL is none, or holds a password or a query, which would be shown in messages, or a number is out of
-        range.
-    """
-
-    url: str
-    concurrency: int = 8
-    timeout_s: float = 600.0
-    retries: int = 5
-    first_wait_s: float = 0.5
-    longest_wait_s: float = 30.0
-
-    def __post_init__(self) -> None:
-        from urllib.parse import urlsplit
-
-        try:
-            parts = urlsplit(self.url)
-            _ = parts.port
-        except ValueError as error:
-            raise UserError(f"--base-url: {error}") from error
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UserError(f"--base-url {self.url}: write it as http://HOST:PORT/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise UserError(f"--base-url: only http://HOST:PORT/PATH; a key belongs in the variable {KEY_VARIABLE}")
-        for name, value, least, most in (
-            ("concurrency", self.concurrency, 1, MOST_AT_ONCE),
-            ("timeout", self.timeout_s, 1e-3, 1e6),
-            ("retries", self.retries, 0, 1000),
-        ):
-            if not least <= value <= most:
-                raise UserError(f"--{name} {value:g}: give a number from {least:g} to {most:g}")
-
-
-@dataclass(frozen=True)
-class Served:
-    """What a server calls its model, and what it says of its content; an empty revision if it says nothing."""
-
-    name: str
-    revision: str
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A server's answer; what it does not report is None.
-
-    Parameters
-    ----------
-    text : str
-        Thoughts that the server took out of the answer stand before it again, between ``<think>`` and ``</think>``.
-    """
-
-    text: str
-    prompt_tokens: int | None
-    new_tokens: int | None
-
-
-class Refused(FreqqError):
-    """The server will not answer this request, or could not though it was asked several times."""
 
 
 class Client:
@@ -179,7 +95,7 @@ class Client:
             (name,) = known
         if name not in known:
             raise UserError(f"the server has no model {name!r} but {_some(known)}: mend --served-model")
-        return Served(name, _revision(known[name]))
+        return Served(name, revision(known[name]))
 
     def complete(self, request: Mapping[str, Any]) -> Reply:
         """The answer to a chat request.
@@ -204,13 +120,13 @@ class Client:
                 failure = str(error)
             else:
                 if status == 200:
-                    return _reply(body)
+                    return completion(body)
                 failure = f"status {status}: {self._message(body)}"
                 if status in (401, 403, 404):
                     raise Interrupted(f"the server refused with {failure}")
                 if status not in TRANSIENT:
                     raise Refused(f"the server refused with {failure}")
-                pause, limited = _retry_after(headers.get("retry-after")), status == 429
+                pause, limited = retry_after(headers.get("retry-after")), status == 429
             if attempt < self.endpoint.retries:
                 if pause > MOST_WAIT_S:
                     raise Interrupted(f"the server asks for a pause of {pause:.0f} s ({failure})")
@@ -288,45 +204,6 @@ def _http(endpoint: Endpoint, key: str) -> "httpx.Client":
         headers={"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {}),
         limits=httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
     )
-
-
-def _reply(body: Any) -> Reply:
-    try:
-        (choice,) = body["choices"]
-        message = choice["message"]
-        text = message.get("content") or ""
-        # vLLM and SGLang, started with a reasoning parser, give the model's thoughts apart.
-        thoughts = message.get("reasoning_content") or message.get("reasoning") or ""
-        if not (isinstance(text, str) and isinstance(thoughts, str)):
-            raise TypeError("an answer that is no text")
-        usage = body.get("usage") or {}
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Refused(f"the server's response is not a chat completion ({type(error).__name__}: {error})") from error
-    if thoughts:
-        text = f"<think>{thoughts}</think>{text}" if text else f"<think>{thoughts}"
-    return Reply(text, *(n if type(n) is int and n >= 0 else None for n in counts))
-
-
-def _revision(entry: Mapping[str, Any]) -> str:
-    """What a list of models says of a model's content: `freqq serve` its revision, vLLM and SGLang where it is from."""
-    found = (entry.get(name) for name in ("revision", "root"))
-    return next((text for text in found if isinstance(text, str) and text != entry["id"]), "")[:SHOWN]
-
-
-def _retry_after(value: str | None) -> float:
-    """Seconds that a ``Retry-After`` header asks for: a number, or a date; 0 if it is neither."""
-    if value is None:
-        return 0.0
-    try:
-        wait = float(value)
-    except ValueError:
-        try:
-            when = parsedate_to_datetime(value)
-        except ValueError:
-            return 0.0
-        wait = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
-    return max(0.0, wait) if wait == wait else 0.0
 
 
 def _some(names: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from freqq.runs.machine import Machine
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.verify import verify
-from freqq.serve.client import Endpoint
+from freqq.serve.endpoint import Endpoint
 from tests.serve.faulty import Fault, Server
 
 METHODS = ("token", "image-jpeg", "token-lowpass+int8", "token-pool")

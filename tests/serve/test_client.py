@@ -11,7 +11,9 @@ from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.decoding import GLYPH, GREEDY
 from freqq.serve import client as client_module
 from freqq.serve.chat import chat_request
-from freqq.serve.client import MOST_WAIT_S, Client, Endpoint, Refused, Reply
+from freqq.serve.client import MOST_WAIT_S, Client
+from freqq.serve.endpoint import Endpoint
+from freqq.serve.reply import Refused, Reply
 from freqq.tokens import COMPRESSORS
 from freqq.tokens.grid import whole
 from tests.glm.conftest import noise_page

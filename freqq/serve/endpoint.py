@@ -1,0 +1,60 @@
+"""Where a server is, and how it is asked."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from freqq.errors import UserError
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+MOST_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server is and how patiently it is asked. Nothing here changes an answer, so nothing of it is stored.
+
+    Parameters
+    ----------
+    url : str
+        The base URL, such as ``http://127.0.0.1:8000/v1``.
+    concurrency : int
+        Samples that are under way at once.
+    timeout_s : float
+        The longest that one answer may take.
+    retries : int
+        Tries after the first.
+    first_wait_s, longest_wait_s : float
+        The pause before the first retry, which doubles each time, and its limit; a random part of up to half is left
+        out, so that clients which failed together do not come back together.
+
+    Raises
+    ------
+    UserError
+        If the URL is none, or holds a password or a query, which would be shown in messages, or a number is out of
+        range.
+    """
+
+    url: str
+    concurrency: int = 8
+    timeout_s: float = 600.0
+    retries: int = 5
+    first_wait_s: float = 0.5
+    longest_wait_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError as error:
+            raise UserError(f"--base-url: {error}") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UserError(f"--base-url {self.url}: write it as http://HOST:PORT/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise UserError(f"--base-url: only http://HOST:PORT/PATH; a key belongs in the variable {KEY_VARIABLE}")
+        for name, value, least, most in (
+            ("concurrency", self.concurrency, 1, MOST_AT_ONCE),
+            ("timeout", self.timeout_s, 1e-3, 1e6),
+            ("retries", self.retries, 0, 1000),
+        ):
+            if not least <= value <= most:
+                raise UserError(f"--{name} {value:g}: give a number from {least:g} to {most:g}")

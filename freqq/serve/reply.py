@@ -1,0 +1,85 @@
+"""What a server's responses say, as far as they say it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from freqq.errors import FreqqError
+
+SHOWN = 300
+"""Characters of a server's message that are kept."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a server calls its model, and what it says of its content; an empty revision if it says nothing."""
+
+    name: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A server's answer; what it does not report is None.
+
+    Parameters
+    ----------
+    text : str
+        Thoughts that the server took out of the answer stand before it again, between ``<think>`` and ``</think>``.
+    """
+
+    text: str
+    prompt_tokens: int | None
+    new_tokens: int | None
+
+
+class Refused(FreqqError):
+    """The server will not answer this request, or could not though it was asked several times."""
+
+
+def completion(body: Any) -> Reply:
+    """The answer in a chat completion.
+
+    Raises
+    ------
+    Refused
+        If it is none.
+    """
+    try:
+        (choice,) = body["choices"]
+        message = choice["message"]
+        text = message.get("content") or ""
+        # vLLM and SGLang, started with a reasoning parser, give the model's thoughts apart.
+        thoughts = message.get("reasoning_content") or message.get("reasoning") or ""
+        if not (isinstance(text, str) and isinstance(thoughts, str)):
+            raise TypeError("an answer that is no text")
+        usage = body.get("usage") or {}
+        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Refused(f"the server's response is not a chat completion ({type(error).__name__}: {error})") from error
+    if thoughts:
+        text = f"<think>{thoughts}</think>{text}" if text else f"<think>{thoughts}"
+    return Reply(text, *(n if type(n) is int and n >= 0 else None for n in counts))
+
+
+def revision(entry: Mapping[str, Any]) -> str:
+    """What a list of models says of a model's content: `freqq serve` its revision, vLLM and SGLang where it is from."""
+    found = (entry.get(name) for name in ("revision", "root"))
+    return next((text for text in found if isinstance(text, str) and text != entry["id"]), "")[:SHOWN]
+
+
+def retry_after(value: str | None) -> float:
+    """Seconds that a ``Retry-After`` header asks for: a number, or a date; 0 if it is neither."""
+    if value is None:
+        return 0.0
+    try:
+        wait = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except ValueError:
+            return 0.0
+        wait = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    return max(0.0, wait) if wait == wait else 0.0
