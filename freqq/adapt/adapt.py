@@ -1,6 +1,7 @@
 """From what is asked to an adapter in a folder."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from accelerate import Accelerator
@@ -10,7 +11,8 @@ from freqq.adapt.loop import Habits, Report, Training
 from freqq.adapt.memory import check_memory
 from freqq.adapt.settings import Adaptation, claim
 from freqq.files import check_writable
-from freqq.glm.adapter import Adapter, AdapterCard
+from freqq.glm.adapter import Adapter
+from freqq.glm.adapter_card import AdapterCard
 from freqq.glm.load import load_reader
 from freqq.runs.rendering import Rendering
 from freqq.runs.sources import check_needles, source
@@ -44,7 +46,7 @@ def adapt(
         See `Training.run`.
     """
     check_writable(folder)
-    lessons = courses(adaptation)
+    lessons = courses(adaptation, habits.held_out)
     accelerator = Accelerator(mixed_precision="bf16")
     reader = load_reader(adaptation.model, adaptation.revision, adaptation.dtype, str(accelerator.device))
     claim(folder, adaptation, reader.revision)
@@ -69,7 +71,7 @@ def adapt(
     return folder
 
 
-def courses(adaptation: Adaptation) -> Courses:
+def courses(adaptation: Adaptation, held_out: int) -> Courses:
     """The lessons that are asked for.
 
     Raises
@@ -79,7 +81,8 @@ def courses(adaptation: Adaptation) -> Courses:
     """
     data = source(adaptation.data)
     if data.format == "mini":
-        return mini_courses(adaptation.seed, adaptation.questions)
+        return mini_courses(adaptation.seed, adaptation.questions, held_out)
     needles = adaptation.needles or data.needles
     check_needles(data, needles)
-    return data_courses(data, needles, adaptation.bins, Rendering.read(None), adaptation.seed)
+    found = data_courses(data, needles, adaptation.bins, Rendering.read(None), adaptation.seed)
+    return replace(found, held_out_size=min(found.held_out_size, held_out))

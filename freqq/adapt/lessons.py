@@ -55,7 +55,7 @@ class Courses:
     data_revision: str
 
 
-def mini_courses(seed: int, questions: int, held_out_size: int = 32) -> Courses:
+def mini_courses(seed: int, questions: int, held_out_size: int) -> Courses:
     """Endless lessons of `mini`'s training split, `questions` to a chat.
 
     Training and evaluation share no random stream, no asked (format, topic) pair and no answer; see `freqq.data.mini`.

@@ -39,13 +39,14 @@ class Habits:
         Steps between two looks at the held-out lessons, each of which also writes a checkpoint.
     patience : int
         Looks without a lower held-out loss after which training ends; 0: never early.
-    answers : int
-        Answers that are generated in a look.
+    held_out, answers : int
+        Chats that are looked at, and answers that are generated, at most one a chat.
     """
 
     judge_every: int = 250
     patience: int = 0
-    answers: int = 48
+    held_out: int = 32
+    answers: int = 32
 
 
 Report = Callable[[int, int, dict[str, float]], None]

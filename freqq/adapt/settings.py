@@ -6,7 +6,7 @@ from pathlib import Path
 
 from freqq.errors import UserError
 from freqq.files import write_whole
-from freqq.glm.adapter import PARTS
+from freqq.glm.adapter_card import PARTS
 from freqq.levels import LEVELS
 from freqq.names import unknown
 from freqq.runs.methods import canonical, check_overrides, method_at

@@ -43,6 +43,7 @@ def evaluate(
     dtype: o.Dtype = "auto",
     tokens_from: o.TokensFrom = None,
     generation: o.Generation = "greedy",
+    adapter: o.Adapter = None,
     gpus: o.Gpus = None,
     workers: o.Workers = None,
     device_map: o.DeviceMap = None,
@@ -61,7 +62,7 @@ def evaluate(
 
     settings = o.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
-        assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
+        assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation, adapter,
     )  # fmt: skip
     machine = o.machine(gpus, workers, device_map, batch_size, max_batch_tokens)
     part = None if shard is None else Shard.parse(shard)

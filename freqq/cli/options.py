@@ -137,6 +137,10 @@ Generation = Annotated[
         autocompletion=completing("greedy", "glyph"),
     ),
 ]
+Adapter = Annotated[
+    Path | None,
+    typer.Option("--adapter", metavar="DIR", help="What freqq adapt made; on for its method, off for the plain arm."),
+]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", metavar="N", help="So many processes, each with the model on a GPU of its own.")
 ]
@@ -207,6 +211,7 @@ def settings(
     dtype: str,
     tokens_from: str | None,
     generation: str,
+    adapter: Path | None,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
@@ -232,6 +237,7 @@ def settings(
         max_new_tokens=max_new_tokens,
         tokens_from=tokens_from,
         generation=generation,
+        adapter=None if adapter is None else str(adapter),
     )
 
 

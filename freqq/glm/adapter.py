@@ -1,15 +1,10 @@
-"""An adapter of a GLM-4V model: LoRA on its language model, a vision merger of its own, or both.
+"""An adapter of a GLM-4V model: LoRA on its language model, a vision merger of its own, or both."""
 
-On disk it is a folder as `peft` writes it (``adapter_config.json``, ``adapter_model.safetensors``) and ``freqq.json``,
-which says what it was trained for. Only these three are read, and nothing in them is code or is unpickled.
-"""
-
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,83 +17,11 @@ from torch import Tensor, nn
 
 from freqq.errors import UserError
 from freqq.files import write_whole
+from freqq.glm.adapter_card import CARD, CONFIG, MOST_BYTES, WEIGHTS, AdapterCard, check_base
 from freqq.glm.reader import Reader
-from freqq.names import unknown
-
-CARD, CONFIG, WEIGHTS = "freqq.json", "adapter_config.json", "adapter_model.safetensors"
-PARTS = ("merger", "lora", "both")
-"""What can be trained."""
 
 LAYERS = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|gate_up|down)_proj"
 """The matrices of the language model that get low-rank additions: all of its layers' but those of experts."""
-
-MOST_RANK, MOST_BYTES = 1024, 1 << 33
-"""Bounds on what a file may ask for."""
-
-
-@dataclass(frozen=True)
-class AdapterCard:
-    """What an adapter was trained for.
-
-    Parameters
-    ----------
-    method : str
-        The token method, as a user types it.
-    levels : tuple of str
-        At which it was trained; ``baseline`` among them if it also saw whole grids.
-    overrides : tuple of (parameter, value) as text
-    base, base_revision : str
-        The model that it belongs to; it is refused on any other revision.
-    train : ``merger``, ``lora`` or ``both``
-    rank : int
-        Of LoRA (arXiv:2106.09685); its alpha is twice that.
-    data, data_revision : str
-        What it was trained on.
-    seed : int
-    """
-
-    method: str
-    levels: tuple[str, ...]
-    overrides: tuple[tuple[str, str], ...]
-    base: str
-    base_revision: str
-    train: str
-    rank: int
-    data: str
-    data_revision: str
-    seed: int
-
-    def __post_init__(self) -> None:
-        if self.train not in PARTS:
-            raise unknown("part to train", self.train, PARTS)
-        if not 1 <= self.rank <= MOST_RANK:
-            raise UserError(f"rank {self.rank}: use 1 to {MOST_RANK}")
-
-    @classmethod
-    def read(cls, folder: Path) -> "AdapterCard":
-        """The card of an adapter's folder.
-
-        Raises
-        ------
-        UserError
-            If it is no adapter of this kind.
-        """
-        file = folder / CARD
-        if not file.is_file():
-            raise UserError(f"{folder} is no adapter: it has no {CARD}; freqq adapt makes one")
-        try:
-            values = json.loads(file.read_text())
-            values["levels"] = tuple(map(str, values["levels"]))
-            values["overrides"] = tuple((str(name), str(value)) for name, value in values["overrides"])
-            return cls(**{field.name: _of_type(values[field.name], field.type) for field in fields(cls)})
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise UserError(f"{file} is damaged: {type(error).__name__}: {error}") from error
-
-
-def _of_type(value: Any, wanted: Any) -> Any:
-    if wanted in (str, int) and type(value) is not wanted:
-        raise ValueError(f"{value!r} is not of the type {wanted.__name__}")
-    return value
 
 
 class Adapter:
@@ -190,12 +113,7 @@ def attach(reader: Reader, folder: Path) -> Adapter:
     UserError
         If it is damaged, or belongs to another model.
     """
-    card = AdapterCard.read(folder)
-    if card.base_revision != reader.revision:
-        raise UserError(
-            f"{folder} adapts {card.base} at revision {card.base_revision}, and this is {reader.model_name} at "
-            f"{reader.revision}: use its own base or another adapter"
-        )
+    card = check_base(folder, reader.model_name, reader.revision)
     file = folder / WEIGHTS
     if not file.is_file() or file.stat().st_size > MOST_BYTES:
         raise UserError(f"{folder} has no {WEIGHTS}, the only form of weights that is read, or one that is too large")
@@ -206,12 +124,3 @@ def attach(reader: Reader, folder: Path) -> Adapter:
     adapter = Adapter(reader, card)
     adapter.load({name: tensor.to(reader.model.dtype) for name, tensor in tensors.items()}, file)
     return adapter
-
-
-def digest(folder: Path) -> str:
-    """16 hex digits that change with an adapter's card or weights."""
-    total = hashlib.sha256()
-    for name in (CARD, WEIGHTS):
-        with (folder / name).open("rb") as stream:
-            total.update(f"{name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()[:16]

@@ -6,6 +6,7 @@ from typing import Any
 
 from freqq.data.sample import Sample
 from freqq.errors import Interrupted
+from freqq.glm.adapter_card import check_base
 from freqq.glm.load import find
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
@@ -66,6 +67,8 @@ def run(
         everything = samples(settings)
         placements = machine.placements(settings.dtype)
         weights = find(settings.model, settings.revision)
+        if settings.adapter is not None:
+            check_base(Path(settings.adapter), settings.model, weights.revision)
         if settings.store is not None:
             settings.store.check_model(settings.model, weights.revision)
         identity = Identity(weights.revision, placements[0].dtype)
