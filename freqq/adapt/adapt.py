@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from freqq.adapt.lessons import Courses, data_courses, mini_courses
@@ -33,6 +35,16 @@ def adapt(
     Equal settings give equal weights on the same kind of machine with the same number of threads and processes. Under
     ``accelerate launch`` each process takes other lessons, and a step is all of theirs.
 
+    Parameters
+    ----------
+    report : callable
+        Gets the step, the number of steps (0: not known yet), and the values of the step or of a look at held-out
+        lessons.
+    note : callable
+        Told how much memory is needed.
+    gradient_checkpointing : bool
+        Keep fewer activations and compute them twice.
+
     Returns
     -------
     Path
@@ -45,6 +57,17 @@ def adapt(
     Interrupted, FreqqError
         See `Training.run`.
     """
+    training = prepare(adaptation, folder, habits)
+    if gradient_checkpointing:
+        model: Any = training.adapter.reader.model
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    note(check_memory(training, gradient_checkpointing))
+    training.run(report)
+    return folder
+
+
+def prepare(adaptation: Adaptation, folder: Path, habits: Habits = HABITS) -> Training:
+    """All that is needed before the first step, or the next one."""
     check_writable(folder)
     lessons = courses(adaptation, habits.held_out)
     accelerator = Accelerator(mixed_precision="bf16")
@@ -62,13 +85,10 @@ def adapt(
         data_revision=lessons.data_revision,
         seed=adaptation.seed,
     )
-    adapter = Adapter(reader, card)
-    if gradient_checkpointing:
-        reader.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    training = Training(adaptation, habits, adapter, lessons, accelerator, folder)
-    note(check_memory(training, gradient_checkpointing))
-    training.run(report)
-    return folder
+    with torch.random.fork_rng():
+        torch.manual_seed(adaptation.seed)  # of the first factors of LoRA
+        adapter = Adapter(reader, card)
+    return Training(adaptation, habits, adapter, lessons, accelerator, folder)
 
 
 def courses(adaptation: Adaptation, held_out: int) -> Courses:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from math import isfinite
 from statistics import fmean
 
 import torch
@@ -62,7 +63,13 @@ class Judge:
         self.asked = self.lessons[:answers]
 
     def verdict(self) -> Verdict:
-        """Judge the model as it is now."""
+        """Judge the model as it is now.
+
+        Raises
+        ------
+        FloatingPointError
+            If it makes something else than numbers.
+        """
         with torch.no_grad():
             losses = [
                 float(self.student(self.lessons[at : at + BATCH], compressor)["answer"])
@@ -71,6 +78,8 @@ class Judge:
             ]
         marks = [mark for at in range(0, len(self.asked), BATCH) for mark in self._marks(at)]
         score, exact, first = (fmean(values) for values in zip(*marks, strict=True))
+        if not isfinite(fmean(losses)):
+            raise FloatingPointError("the loss of held-out lessons is not finite")
         return Verdict(fmean(losses), score, exact, first)
 
     def _marks(self, at: int) -> list[tuple[float, float, float]]:

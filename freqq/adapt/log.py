@@ -15,7 +15,6 @@ SCHEMA = pa.schema(
         pa.field("step", pa.int64(), nullable=False),
         pa.field("level", pa.string(), nullable=False),
         *(pa.field(name, pa.float64()) for name in ("loss", "answer", "distill", "token", "whole", "rate", "norm")),
-        pa.field("tokens", pa.int64()),
         pa.field("seconds", pa.float64()),
         *(pa.field(name, pa.float64()) for name in NAMES),
     ]

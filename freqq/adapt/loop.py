@@ -124,7 +124,8 @@ class Training:
         """
         with StopRequest() as stop:
             while not self.finished:
-                report(self.step, self.steps, self._learn())
+                values = self._learn()
+                report(self.step, self.steps, values)
                 if self.step % self.habits.judge_every == 0 or self.step == self.steps:
                     report(self.step, self.steps, asdict(self._look()))
                     self._store()
@@ -150,14 +151,17 @@ class Training:
             first = (self.step * self.adaptation.accumulate + part) * self.accelerator.num_processes
             first = (first + self.accelerator.process_index) * self.adaptation.batch
             lessons = [self.courses.train(first + i) for i in range(self.adaptation.batch)]
-            with self.accelerator.autocast():
-                values = self.net(lessons, self.compressors[level])
+            try:
+                with self.accelerator.autocast():
+                    values = self.net(lessons, self.compressors[level])
+            except FloatingPointError as error:
+                raise self._diverged(str(error)) from None
             self.accelerator.backward(values["loss"] / self.adaptation.accumulate)
             for name, value in values.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / self.adaptation.accumulate
         sums["norm"] = float(nn.utils.clip_grad_norm_(list(self.parameters.values()), CLIP))
         if not (math.isfinite(sums["loss"]) and math.isfinite(sums["norm"])):
-            raise self._diverged(sums)
+            raise self._diverged(f"loss {sums['loss']:g}, gradient {sums['norm']:g}")
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
@@ -172,9 +176,10 @@ class Training:
         return sums
 
     def _look(self) -> Verdict:
-        verdict = self.judge.verdict()
-        if not math.isfinite(verdict.held_loss):
-            raise self._diverged({"loss": verdict.held_loss, "norm": math.nan})
+        try:
+            verdict = self.judge.verdict()
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from None
         self.log.judged(asdict(verdict))
         if verdict.held_loss < self.best:
             self.best, self.bad, self.best_step = verdict.held_loss, 0, self.step
@@ -184,11 +189,10 @@ class Training:
             self.bad += 1
         return verdict
 
-    def _diverged(self, values: dict[str, float]) -> FreqqError:
+    def _diverged(self, why: str) -> FreqqError:
         kept = f"{self.folder} keeps the adapter of step {self.best_step}" if self.best_step else "nothing is kept"
         return FreqqError(
-            f"training diverged in step {self.step + 1} (loss {values['loss']:g}, gradient {values['norm']:g}); "
-            f"{kept}. Use a lower --rate in a new --out"
+            f"training diverged in step {self.step + 1} ({why}); {kept}. Use a lower --rate in a new --out"
         )
 
     def _store(self) -> None:

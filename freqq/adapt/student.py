@@ -62,9 +62,16 @@ class Student(nn.Module):
         ``answer`` and ``distill`` are losses a token; ``token`` and ``first`` the shares of right tokens, and of right
         ones behind the answer's random string; ``whole`` that of answers without an error. All of them are those of
         tokens whose predecessors are given, which a generated answer's are not.
+
+        Raises
+        ------
+        FloatingPointError
+            If the merger makes something else than numbers.
         """
         seen = self.see(lessons)
         grids = self.merged(seen)
+        if not all(bool(torch.isfinite(grid.detach()).all()) for grid in grids):
+            raise FloatingPointError("the merger's tokens are not finite")
         pages = [learnable(compressor, grid) if compressor else whole(grid) for grid in grids]
         packed = self.pack(lessons, pages)
         logits = self.logits(packed, pages)
