@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -28,7 +27,6 @@ def adapt(
     habits: Habits = HABITS,
     report: Report = lambda step, steps, values: None,
     note: Callable[[str], None] = lambda text: None,
-    gradient_checkpointing: bool = False,
 ) -> Path:
     """Train an adapter, with checkpoints in `folder`; the same call goes on after a stop.
 
@@ -42,8 +40,6 @@ def adapt(
         lessons.
     note : callable
         Told how much memory is needed.
-    gradient_checkpointing : bool
-        Keep fewer activations and compute them twice.
 
     Returns
     -------
@@ -58,10 +54,7 @@ def adapt(
         See `Training.run`.
     """
     training = prepare(adaptation, folder, habits)
-    if gradient_checkpointing:
-        model: Any = training.adapter.reader.model
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    note(check_memory(training, gradient_checkpointing))
+    note(check_memory(training))
     training.run(report)
     return folder
 

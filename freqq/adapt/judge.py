@@ -70,13 +70,13 @@ class Judge:
         FloatingPointError
             If it makes something else than numbers.
         """
-        with torch.no_grad():
+        with torch.no_grad(), self.student.at_rest():
             losses = [
                 float(self.student(self.lessons[at : at + BATCH], compressor)["answer"])
                 for compressor in self.compressors
                 for at in range(0, len(self.lessons), BATCH)
             ]
-        marks = [mark for at in range(0, len(self.asked), BATCH) for mark in self._marks(at)]
+            marks = [mark for at in range(0, len(self.asked), BATCH) for mark in self._marks(at)]
         score, exact, first = (fmean(values) for values in zip(*marks, strict=True))
         if not isfinite(fmean(losses)):
             raise FloatingPointError("the loss of held-out lessons is not finite")

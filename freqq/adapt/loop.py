@@ -41,12 +41,15 @@ class Habits:
         Looks without a lower held-out loss after which training ends; 0: never early.
     held_out, answers : int
         Chats that are looked at, and answers that are generated, at most one a chat.
+    recompute : bool
+        Keep fewer activations and compute them twice (gradient checkpointing).
     """
 
     judge_every: int = 250
     patience: int = 0
     held_out: int = 32
     answers: int = 32
+    recompute: bool = False
 
 
 Report = Callable[[int, int, dict[str, float]], None]
@@ -104,7 +107,7 @@ class Training:
         self.optimizers = optimizers(adaptation, self.parameters)
         self.peaks = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.compressors = adaptation.compressors()
-        self.student = Student(adapter, adaptation.distill, adaptation.first_weight)
+        self.student = Student(adapter, adaptation.distill, adaptation.first_weight, habits.recompute)
         self.judge = Judge(self.student, adapter.reader, courses, self.compressors, habits.answers)
         self.step, self.steps, self.seconds = 0, adaptation.steps, 0.0
         self.best, self.bad, self.best_step = math.inf, 0, 0

@@ -13,28 +13,27 @@ STATE_BYTES = 16
 """Of a trained number: itself, its gradient and AdamW's two means, in float32."""
 
 
-def estimate(training: Training, gradient_checkpointing: bool) -> dict[str, int]:
+def estimate(training: Training) -> dict[str, int]:
     """Bytes of the weights, of what is trained, and of the activations of one pass.
 
-    A transformer layer keeps about 34·s·b·h bytes for its backward pass in half precision, attention's own square left
-    out (Korthikanti et al., arXiv:2205.05198, section 4.1), which is added here as one byte of mask a pair; with
-    gradient checkpointing a layer keeps its input alone, and one layer at a time all of it.
+    A transformer layer keeps about 34·s·b·h bytes for its backward pass in half precision if attention
+    does not keep its square (Korthikanti et al., arXiv:2205.05198, section 4.1). With gradient checkpointing a layer
+    keeps its input alone, one layer at a time all of it, and each question has its pages to itself.
     """
     model: Any = training.adapter.reader.model
     config = model.config.text_config
     trained = sum(p.numel() for p in training.parameters.values())
-    weights = sum(p.numel() * p.element_size() for p in model.parameters()) - sum(
-        p.numel() * p.element_size() for p in training.parameters.values()
-    )
-    tokens, longest = _longest(training)
+    own = set(training.parameters.values())
+    weights = sum(p.numel() * p.element_size() for p in model.parameters() if p not in own)
+    tokens = _columns(training)
     layer = 34 * tokens * config.hidden_size
     kept = 2 * tokens * config.hidden_size * config.num_hidden_layers + layer
-    activations = kept if gradient_checkpointing else layer * config.num_hidden_layers
-    return {"weights": weights, "trained": trained * STATE_BYTES, "activations": activations + tokens * longest}
+    activations = kept if training.habits.recompute else layer * config.num_hidden_layers
+    return {"weights": weights, "trained": trained * STATE_BYTES, "activations": activations}
 
 
-def _longest(training: Training) -> tuple[int, int]:
-    """Columns of a pass, padding included, and of its longest sequence, at the level that leaves the most tokens."""
+def _columns(training: Training) -> int:
+    """Columns of a pass at the level that leaves the most tokens, if each lesson were as long as the longest."""
     student, lessons = training.student, [training.courses.train(i) for i in range(LOOKED_AT)]
     reader = training.adapter.reader
     asked = max(
@@ -42,11 +41,11 @@ def _longest(training: Training) -> tuple[int, int]:
     )
     pages = max(sum(reader.token_count(page) for page in one.pages) for one in lessons)
     kept = max(1.0 if c is None else getattr(c, "keep", 1.0) for c in training.compressors)
-    longest = asked + int(kept * pages)
-    return longest * training.adaptation.batch, longest
+    repeats = max(len(one.questions) for one in lessons) if training.habits.recompute else 1
+    return (asked + repeats * int(kept * pages)) * training.adaptation.batch
 
 
-def check_memory(training: Training, gradient_checkpointing: bool) -> str:
+def check_memory(training: Training) -> str:
     """One line that says what is needed.
 
     Raises
@@ -54,7 +53,7 @@ def check_memory(training: Training, gradient_checkpointing: bool) -> str:
     FreqqError
         If that is more than there is.
     """
-    parts = estimate(training, gradient_checkpointing)
+    parts = estimate(training)
     needed = sum(parts.values())
     there = memories(training.adapter.reader.device, False)[0]
     shown = ", ".join(f"{name} {size / 1e9:.2g} GB" for name, size in parts.items())

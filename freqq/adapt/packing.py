@@ -1,4 +1,4 @@
-"""Lessons as sequences: one set of pages, and behind it several questions that do not see each other."""
+"""Lessons as sequences: a set of pages is read once, and each of the questions about it goes on from there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from freqq.adapt.lessons import Lesson, Question
 from freqq.glm.generation import end_token_ids
@@ -16,31 +17,41 @@ from freqq.tokens.grid import CompressedGrid
 IGNORED = -100
 """The label of a column that predicts nothing."""
 
-PADDING = -1
-
 
 @dataclass(frozen=True)
-class Packed:
-    """A sequence of L columns, or a batch of B of them, padded at the end.
+class Columns:
+    """Columns of sequences, [n] of one or [N, n] of several, padded at the end.
 
     Parameters
     ----------
-    input_ids : int64 [L]
-    position_ids : [4, L], int64, or float32 if a smaller grid is spread over a page
-    block : int64 [L]; 0 for what all questions see, then 1, 2, ... for each question and its answer; -1 is padding
-    labels : int64 [L]; the token that a column is to predict, or -100
-    weights : float32 [L]; how much that counts
+    input_ids : int64 [N, n]
+    position_ids : [4, N, n], int64, or float32 if a smaller grid is spread over a page
+    mask : int64 [N, n]; 0 on padding
     """
 
     input_ids: Tensor
     position_ids: Tensor
-    block: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """B sets of pages and N questions about them, each with its answer.
+
+    Parameters
+    ----------
+    pages : Columns [B, P]; all that stands before the questions
+    questions : Columns [N, T]
+    about : int64 [N]; which set of pages a question is about
+    labels : int64 [N, T]; the token that a column is to predict, or -100
+    weights : float32 [N, T]; how much that counts
+    """
+
+    pages: Columns
+    questions: Columns
+    about: Tensor
     labels: Tensor
     weights: Tensor
-
-    def to(self, device: torch.device) -> "Packed":
-        """The same on a device."""
-        return Packed(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
 
 class Packer:
@@ -64,27 +75,29 @@ class Packer:
         ends = end_token_ids(model)
         self._end = tokenizer.eos_token_id if tokenizer.eos_token_id in ends else min(ends)
 
-    def pack(self, lesson: Lesson, pages: Sequence[CompressedGrid]) -> Packed:
-        """One lesson, with its pages as a compressor left them."""
-        chats = [self._writer.write(q.text, len(pages)) for q in lesson.questions]
-        answers = [self._answer(q) for q in lesson.questions]
-        prompt = expand(chats[0] + answers[0][0], pages, self._image_token_id)
-        where = positions(prompt, self._rope_index, self._merge)
-        ids = prompt.input_ids[prompt.kept]
-        shared = int(torch.nonzero(prompt.mm_token_type_ids[prompt.kept] == IMAGE).max()) + 1
-        start = len(chats[0]) - (len(ids) - shared - len(answers[0][0]))
-        parts, places, blocks = [ids[:shared]], [where[:, :shared]], [torch.zeros(shared, dtype=torch.int64)]
-        labels, weights = [torch.full((shared,), IGNORED)], [torch.zeros(shared)]
-        for number, (chat, (answer, counts)) in enumerate(zip(chats, answers, strict=True), 1):
-            text = chat[start:] + answer
-            parts.append(torch.tensor(text))
-            # Behind the pages all four rows of positions count on from where each of them is.
-            places.append(where[:, shared : shared + 1] + torch.arange(len(text)))
-            blocks.append(torch.full((len(text),), number))
-            before = len(chat) - start - 1
-            labels.append(torch.tensor([IGNORED] * before + answer + [IGNORED]))
-            weights.append(torch.tensor([0.0] * before + counts + [0.0]))
-        return Packed(torch.cat(parts), torch.cat(places, 1), torch.cat(blocks), torch.cat(labels), torch.cat(weights))
+    def pack(self, lessons: Sequence[Lesson], pages: Sequence[Sequence[CompressedGrid]]) -> Packed:
+        """Lessons with their pages as a compressor left them."""
+        shared, asked, about, labels, weights = [], [], [], [], []
+        for number, (lesson, own) in enumerate(zip(lessons, pages, strict=True)):
+            chats = [self._writer.write(q.text, len(own)) for q in lesson.questions]
+            prompt = expand(chats[0], own, self._image_token_id)
+            where = positions(prompt, self._rope_index, self._merge)
+            ids = prompt.input_ids[prompt.kept]
+            end = int(torch.nonzero(prompt.mm_token_type_ids[prompt.kept] == IMAGE).max()) + 1
+            shared.append((ids[:end], where[:, :end]))
+            start = len(chats[0]) - (len(ids) - end)
+            for chat, question in zip(chats, lesson.questions, strict=True):
+                answer, counts = self._answer(question)
+                text = chat[start:] + answer
+                # Behind the pages all four rows of positions count on from where each of them is.
+                asked.append((torch.tensor(text), where[:, end : end + 1] + torch.arange(len(text))))
+                about.append(number)
+                before = len(chat) - start - 1
+                labels.append(torch.tensor([IGNORED] * before + answer + [IGNORED]))
+                weights.append(torch.tensor([0.0] * before + counts + [0.0]))
+        return Packed(
+            _columns(shared), _columns(asked), torch.tensor(about), _padded(labels, IGNORED), _padded(weights, 0.0)
+        )
 
     def _answer(self, asked: Question) -> tuple[list[int], list[float]]:
         """The tokens of an answer and its end, and how much each counts."""
@@ -99,28 +112,14 @@ class Packer:
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
-def batch(sequences: Sequence[Packed], pad_id: int) -> Packed:
-    """Sequences [L_i] as one batch: ids, blocks, labels, weights [B, L] and positions [4, B, L]."""
-    longest = max(len(s.input_ids) for s in sequences)
-
-    def padded(name: str, value: float) -> Tensor:
-        rows = [getattr(s, name) for s in sequences]
-        return torch.stack([torch.nn.functional.pad(row, (0, longest - row.shape[-1]), value=value) for row in rows])
-
-    dtype = torch.promote_types(torch.int64, sequences[0].position_ids.dtype)
-    for one in sequences:
-        dtype = torch.promote_types(dtype, one.position_ids.dtype)
-    return Packed(
-        padded("input_ids", pad_id),
-        padded("position_ids", 0).to(dtype).movedim(0, 1),
-        padded("block", PADDING),
-        padded("labels", IGNORED),
-        padded("weights", 0),
-    )
+def _columns(parts: Sequence[tuple[Tensor, Tensor]]) -> Columns:
+    """Ids and positions of sequences, padded to the longest."""
+    ids = _padded([ids for ids, _ in parts], 0)
+    mask = _padded([torch.ones_like(ids) for ids, _ in parts], 0)
+    dtype = torch.float32 if any(where.is_floating_point() for _, where in parts) else torch.int64
+    return Columns(ids, _padded([where.to(dtype) for _, where in parts], 0).movedim(0, 1), mask)
 
 
-def attention(block: Tensor) -> Tensor:
-    """Which columns each one reads, bool [B, 1, L, L]: earlier ones of its own block and of the pages, and itself."""
-    own, other = block[:, None, :, None], block[:, None, None, :]
-    causal = torch.ones(block.shape[1], block.shape[1], dtype=torch.bool, device=block.device).tril()
-    return causal & ((own == other) | (other == 0))
+def _padded(rows: Sequence[Tensor], value: float) -> Tensor:
+    longest = max(row.shape[-1] for row in rows)
+    return torch.stack([pad(row, (0, longest - row.shape[-1]), value=value) for row in rows])

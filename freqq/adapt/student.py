@@ -1,6 +1,7 @@
 """The model in training: pages through the frozen tower, the merger, the compressor, the language model, to a loss."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from freqq.adapt.lessons import Lesson
-from freqq.adapt.packing import IGNORED, Packed, Packer, attention, batch
+from freqq.adapt.packing import IGNORED, Packed, Packer
 from freqq.glm.adapter import Adapter
 from freqq.glm.processor import patches
 from freqq.glm.reader import as_grid
@@ -45,16 +46,23 @@ class Student(nn.Module):
         (Hinton, Vinyals, Dean, arXiv:1503.02531, at temperature 1); the rest is the cross entropy of the answers.
     first_weight : float
         See `Packer`.
+    recompute : bool
+        Keep only what goes into each layer and compute it twice (gradient checkpointing).
     """
 
-    def __init__(self, adapter: Adapter, distill: float = 0.0, first_weight: float = 1.0) -> None:
+    def __init__(
+        self, adapter: Adapter, distill: float = 0.0, first_weight: float = 1.0, recompute: bool = False
+    ) -> None:
         super().__init__()
         self.net = adapter.peft
-        self.adapter, self.distill = adapter, distill
+        self.adapter, self.distill, self.recompute = adapter, distill, recompute
         reader = adapter.reader
         self._model: Any = reader.model
         self._processor = reader.image_processor
         self._packer = Packer(reader.model, reader.tokenizer, first_weight)
+        if recompute:
+            self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self._train(True)
 
     def forward(self, lessons: Sequence[Lesson], compressor: TokenCompressor | None) -> dict[str, Tensor]:
         """The loss and what it is made of; each a scalar, those but ``loss`` without gradient.
@@ -72,21 +80,35 @@ class Student(nn.Module):
         grids = self.merged(seen)
         if not all(bool(torch.isfinite(grid.detach()).all()) for grid in grids):
             raise FloatingPointError("the merger's tokens are not finite")
-        pages = [learnable(compressor, grid) if compressor else whole(grid) for grid in grids]
-        packed = self.pack(lessons, pages)
+        pages = by_lesson(lessons, [learnable(compressor, g) if compressor else whole(g) for g in grids])
+        packed = self._packer.pack(lessons, pages)
         logits = self.logits(packed, pages)
         told = packed.labels != IGNORED
-        labels, weights = packed.labels[told], packed.weights[told]
-        each = F.cross_entropy(logits, labels, reduction="none")
-        answer = (each * weights).sum() / weights.sum()
+        labels, weights = packed.labels[told].to(logits.device), packed.weights[told].to(logits.device)
+        answer = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum()
         values = {"answer": answer.detach()}
         loss = answer
         if self.distill:
-            away = self._away(lessons, seen, compressor, logits)
-            divergence = (away * weights).sum() / weights.sum()
+            divergence = (self._away(lessons, seen, logits) * weights).sum() / weights.sum()
             loss = (1 - self.distill) * answer + self.distill * divergence
             values["distill"] = divergence.detach()
-        return {"loss": loss, **values, **_accuracies(logits.detach(), packed, told, labels)}
+        right = logits.detach().argmax(-1) == labels
+        question = torch.nonzero(told)[:, 0].to(logits.device)
+        wrong = torch.zeros(len(told), device=logits.device).index_add(0, question, (~right).float())
+        return {"loss": loss, **values, "token": right.float().mean(), "whole": (wrong == 0).float().mean()}
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """While it is entered, layers keep a cache again, as generating needs it."""
+        self._train(False)
+        try:
+            yield
+        finally:
+            self._train(self.recompute)
+
+    def _train(self, training: bool) -> None:
+        """Tell the layers, which only then compute twice; else these models do not care, as they have no dropout."""
+        self._model.model.language_model.train(training)
 
     def ids(self, text: str) -> list[int]:
         """The tokens of a text."""
@@ -108,37 +130,46 @@ class Student(nn.Module):
         sizes = [h * w for h, w in seen.shapes]
         return [as_grid(part, *shape) for part, shape in zip(tokens.split(sizes), seen.shapes, strict=True)]
 
-    def pack(self, lessons: Sequence[Lesson], pages: Sequence[CompressedGrid]) -> Packed:
-        """The batch's sequences, on the model's device."""
-        following = iter(pages)
-        sequences = [self._packer.pack(lesson, [next(following) for _ in lesson.pages]) for lesson in lessons]
-        return batch(sequences, self._model.generation_config.pad_token_id or 0).to(self._model.device)
+    def logits(self, packed: Packed, pages: Sequence[Sequence[CompressedGrid]]) -> Tensor:
+        """Float32 logits [t, vocabulary] of the columns that have labels, question after question."""
+        mask = torch.cat([packed.pages.mask[packed.about], packed.questions.mask], 1)
+        if self.recompute:
+            # Layers that are computed twice keep no cache: each question is a sequence of its own.
+            repeated = [pages[i] for i in packed.about.tolist()]
+            ids = torch.cat([packed.pages.input_ids[packed.about], packed.questions.input_ids], 1)
+            where = torch.cat([packed.pages.position_ids[:, packed.about], packed.questions.position_ids], 2)
+            hidden = self._read(ids, mask, where, repeated, use_cache=False).last_hidden_state
+            hidden = hidden[:, packed.pages.mask.shape[1] :]
+        else:
+            ahead, behind = packed.pages, packed.questions
+            cache = self._read(ahead.input_ids, ahead.mask, ahead.position_ids, pages).past_key_values
+            cache.batch_select_indices(packed.about.to(self._model.device))
+            read = self._read(behind.input_ids, mask, behind.position_ids, [], past_key_values=cache)
+            hidden = read.last_hidden_state
+        logits: Tensor = self._model.lm_head(hidden[(packed.labels != IGNORED).to(hidden.device)])
+        return logits.float()
 
-    def logits(self, packed: Packed, pages: Sequence[CompressedGrid]) -> Tensor:
-        """Float32 logits [t, vocabulary] of the columns that have labels, row after row."""
-        features = tuple(page.features.to(self._model.device) for page in pages)
-        hidden = self._model.model(
-            input_ids=packed.input_ids,
-            attention_mask=attention(packed.block),
-            position_ids=packed.position_ids,
-            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=features)},  # type: ignore[arg-type]
-            use_cache=False,
-        ).last_hidden_state
-        return self._model.lm_head(hidden[packed.labels != IGNORED]).float()
+    def _read(
+        self, ids: Tensor, mask: Tensor, where: Tensor, pages: Sequence[Sequence[CompressedGrid]], **more: Any
+    ) -> Any:
+        features = tuple(page.features.to(self._model.device) for own in pages for page in own)
+        return self._model.model(
+            input_ids=ids.to(self._model.device),
+            attention_mask=mask.to(self._model.device),
+            position_ids=where.to(self._model.device),
+            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=features)} if features else None,  # type: ignore[arg-type]
+            **{"use_cache": True, **more},
+        )
 
-    def _away(
-        self, lessons: Sequence[Lesson], seen: Seen, compressor: TokenCompressor | None, logits: Tensor
-    ) -> Tensor:
+    def _away(self, lessons: Sequence[Lesson], seen: Seen, logits: Tensor) -> Tensor:
         """For each token the divergence from what the base model says of it with all pages whole."""
         with torch.no_grad(), self.adapter.off():
-            pages = [whole(grid) for grid in self.merged(seen)]
-            truth = self.logits(self.pack(lessons, pages), pages).log_softmax(-1)
+            pages = by_lesson(lessons, [whole(grid) for grid in self.merged(seen)])
+            truth = self.logits(self._packer.pack(lessons, pages), pages).log_softmax(-1)
         return F.kl_div(logits.log_softmax(-1), truth, reduction="none", log_target=True).sum(-1)
 
 
-def _accuracies(logits: Tensor, packed: Packed, told: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    right = logits.argmax(-1) == labels
-    asked = torch.arange(len(told), device=told.device)[:, None] * (int(packed.block.max()) + 1) + packed.block
-    _, question = asked[told].unique_consecutive(return_inverse=True)
-    wrong = torch.zeros(int(question.max()) + 1, device=labels.device).index_add(0, question, (~right).float())
-    return {"token": right.float().mean(), "whole": (wrong == 0).float().mean()}
+def by_lesson(lessons: Sequence[Lesson], pages: Sequence[CompressedGrid]) -> list[list[CompressedGrid]]:
+    """The pages of each lesson."""
+    following = iter(pages)
+    return [[next(following) for _ in lesson.pages] for lesson in lessons]

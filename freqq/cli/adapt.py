@@ -106,9 +106,9 @@ def adapt(
         seed=seed,
         dtype=dtype,
     )
-    habits = Habits(judge_every, patience)
+    habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
-        folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True), gradient_checkpointing)
+        folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True))
     typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} --adapter {folder}")
 
 
