@@ -60,6 +60,9 @@ class Student(nn.Module):
         self._model: Any = reader.model
         self._processor = reader.image_processor
         self._packer = Packer(reader.model, reader.tokenizer, first_weight)
+        if self._model.device.type == "cpu":
+            # A step takes three quarters of the time that it takes through torch's fused attention.
+            self._model.set_attn_implementation("eager")
         if recompute:
             self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self._train(True)
