@@ -27,7 +27,7 @@ def completing(*names: str) -> Callable[[str], list[str]]:
 
 TOKEN_METHODS = (
     "token", "token-lowpass", "token-prune", "token-highpass", "token-stratified", "token-pool", "token-random",
-    "token-merge", "token-divprune", "token-int8", "token-int4", "token-original", "token-vq",
+    "token-stride", "token-merge", "token-divprune", "token-int8", "token-int4", "token-original", "token-vq",
 )  # fmt: skip
 """The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
 
