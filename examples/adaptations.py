@@ -97,7 +97,7 @@ def main() -> None:
     budget = ("--steps", given.steps) if given.steps else ("--minutes", given.minutes)
     print("Score / exact / first character right.")
     print(
-        "| trained | tokens | training-free | adapted | gap closed | sparse pages | dense pages | adapted, whole pages |"
+        "| trained | tokens | training-free | adapted | gap closed | on sparse pages | on dense | adapted, all tokens |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for name in given.only:
