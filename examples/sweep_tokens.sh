@@ -5,8 +5,8 @@
 set -euo pipefail
 
 methods=()
-for name in token token-lowpass token-prune token-highpass token-stratified token-pool token-random token-merge token-divprune \
-    token-int8 token-int4 token-original token-vq token-lowpass+quantize token-divprune+quantize; do
+for name in token token-lowpass token-prune token-highpass token-stratified token-pool token-random token-stride token-merge \
+    token-divprune token-int8 token-int4 token-original token-vq token-lowpass+quantize token-divprune+quantize; do
     methods+=(--method "$name")
 done
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from freqq import __version__
+from freqq.cli.adapt import adapt
 from freqq.cli.codebook import app as codebook
 from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
@@ -43,6 +44,7 @@ app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command("train")(train)
 app.command("serve")(serve)
+app.command("adapt")(adapt)
 
 
 def _version(wanted: bool) -> None:

@@ -49,6 +49,7 @@ def evaluate(
     concurrency: o.Concurrency = None,
     timeout: o.Timeout = None,
     retries: o.Retries = None,
+    adapter: o.Adapter = None,
     gpus: o.Gpus = None,
     workers: o.Workers = None,
     device_map: o.DeviceMap = None,
@@ -68,7 +69,7 @@ def evaluate(
     settings = o.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
         assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
-        backend, served_model,
+        backend, served_model, adapter,
     )  # fmt: skip
     machine = o.machine(
         gpus, workers, device_map, batch_size, max_batch_tokens, base_url, concurrency, timeout, retries

@@ -27,7 +27,7 @@ def completing(*names: str) -> Callable[[str], list[str]]:
 
 TOKEN_METHODS = (
     "token", "token-lowpass", "token-prune", "token-highpass", "token-stratified", "token-pool", "token-random",
-    "token-merge", "token-divprune", "token-int8", "token-int4", "token-original", "token-vq",
+    "token-stride", "token-merge", "token-divprune", "token-int8", "token-int4", "token-original", "token-vq",
 )  # fmt: skip
 """The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
 
@@ -173,6 +173,10 @@ Retries = Annotated[
     int | None,
     typer.Option("--retries", metavar="N", help="Further tries of a request, with growing pauses; 5 by default."),
 ]
+Adapter = Annotated[
+    Path | None,
+    typer.Option("--adapter", metavar="DIR", help="What freqq adapt made; on for its method, off for the plain arm."),
+]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", metavar="N", help="So many processes, each with the model on a GPU of its own.")
 ]
@@ -245,6 +249,7 @@ def settings(
     generation: str,
     backend: str,
     served_model: str | None,
+    adapter: Path | None,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
@@ -272,6 +277,7 @@ def settings(
         generation=generation,
         backend=backend,
         served_model=served_model,
+        adapter=None if adapter is None else str(adapter),
     )
 
 

@@ -5,10 +5,12 @@ bad sample costs only its own rows; what failed travels on in place of a value a
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -28,6 +30,9 @@ from freqq.runs.settings import Settings
 from freqq.runs.stage import Outcome, padded_cuts, stage
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid
+
+if TYPE_CHECKING:
+    from freqq.glm.adapter import Adapter
 
 Grids: TypeAlias = Sequence[Tensor | CompressedGrid]
 
@@ -89,6 +94,7 @@ class BatchEvaluator:
         self.data = settings.source
         self.rendering = settings.rendering
         self.store = settings.store
+        self.adapter = None if settings.adapter is None else _attach(reader, Path(settings.adapter))
 
     def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
         """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
@@ -106,14 +112,18 @@ class BatchEvaluator:
     def _rows(
         self, samples: Sequence[Sample], rendered: list[Outcome[Rendered]], todo: Sequence[tuple[Arm, set[str]]]
     ) -> Iterator[list[Row]]:
-        plain = stage(self._start, rendered)
+        whole: dict[bool, list[Outcome[View]]] = {}  # by whether the adapter is on, whose merger is another
         for arm, ids in todo:
             wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
             if not wanted:
                 continue
             started = datetime.now(UTC)
-            views = self._views(arm, [rendered[i] for i in wanted], [plain[i] for i in wanted])
-            answers = stage(self._answer, views)
+            adapted = arm.adapter is not None
+            with nullcontext() if self.adapter is None or adapted else self.adapter.off():
+                if adapted not in whole:
+                    whole[adapted] = stage(self._start, rendered)
+                views = self._views(arm, [rendered[i] for i in wanted], [whole[adapted][i] for i in wanted])
+                answers = stage(self._answer, views)
             yield [
                 self._row(arm, samples[i], [rendered[i], view, answer], started)
                 for i, view, answer in zip(wanted, views, answers, strict=True)
@@ -212,6 +222,7 @@ class BatchEvaluator:
             method=arm.name,
             level=arm.level,
             params=arm.params,
+            adapter=arm.adapter,
             model=self.model_name,
             model_revision=self.identity.model_revision,
             data=self.settings.data,
@@ -245,6 +256,12 @@ class BatchEvaluator:
         if self.device.startswith("cuda"):
             torch.cuda.synchronize(self.device)
         return perf_counter()
+
+
+def _attach(reader: Reader, folder: Path) -> "Adapter":
+    from freqq.glm.adapter import attach  # peft takes a second to import
+
+    return attach(reader, folder)
 
 
 def _full_grid(grid: Tensor | CompressedGrid) -> Tensor:

@@ -4,10 +4,12 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample
 from freqq.errors import UserError
+from freqq.glm.adapter_card import digest
 from freqq.glm.decoding import GENERATIONS
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
@@ -37,11 +39,15 @@ class Shard:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to read every sample: a method at a level, or (``method`` None) nothing compressed."""
+    """One way to read every sample: a method at a level, or (``method`` None) nothing compressed.
+
+    ``adapter`` is the digest of the adapter that is on, if one is.
+    """
 
     name: str
     level: str
     method: Method | None
+    adapter: str | None = None
 
     @property
     def params(self) -> str:
@@ -60,11 +66,14 @@ def arms(settings: Settings) -> list[Arm]:
     UserError
         If a method or parameter is unknown, if nothing is left to run, or if two levels came out equal.
     """
-    overrides = dict(settings.overrides)
+    card, adapter = settings.adapter_card, None
+    if card is not None:
+        adapter = digest(Path(str(settings.adapter)))
+    overrides = dict(card.overrides if card else ()) | dict(settings.overrides)
     check_overrides(settings.methods, overrides)
     levels = [level for level in settings.levels if level != "baseline"]
     found = [
-        Arm(canonical(m), level, method_at(m, level, overrides))
+        Arm(canonical(m), level, method_at(m, level, overrides), adapter)
         for m in settings.methods
         for level in _distinct(m, levels)
     ]
@@ -74,6 +83,8 @@ def arms(settings: Settings) -> list[Arm]:
                 raise UserError(
                     f"{arm.name} is the same at {other.level} and {arm.level} with these parameters: drop one"
                 )
+    if card is not None and "baseline" in settings.levels:
+        found.insert(0, Arm(card.method, "baseline", None, adapter))
     if settings.baseline:
         found.insert(0, BASELINE)
     if not found:
@@ -123,6 +134,8 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
     }
     if arm.method is not None and arm.method.resources:
         covered["resources"] = arm.method.resources
+    if arm.adapter is not None:
+        covered["adapter"] = arm.adapter
     if settings.store is not None:
         covered["tokens"] = settings.store.revision
     if settings.backend != "local":

@@ -6,6 +6,7 @@ from typing import Any
 
 from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
+from freqq.glm.adapter_card import check_base
 from freqq.glm.load import find
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
@@ -73,6 +74,8 @@ def run(
         if settings.backend == "local":
             placements = machine.placements(settings.dtype)
             weights = find(settings.model, settings.revision)
+            if settings.adapter is not None:
+                check_base(Path(settings.adapter), settings.model, weights.revision)
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
             identity = Identity(weights.revision, placements[0].dtype)

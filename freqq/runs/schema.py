@@ -50,6 +50,8 @@ class Row:
         Size of the KV cache behind the prompt.
     truncated : bool
         The response was cut inside the model's thoughts, at the limit of new tokens: nothing of it is graded.
+    adapter : str
+        Digest of the adapter that was on.
     """
 
     sample_id: str
@@ -79,6 +81,7 @@ class Row:
     wer: float | None = None
     response: str | None = None
     truncated: bool | None = None
+    adapter: str | None = None
     error: str | None = None
     density: float | None = None
     page_hash: str | None = None

@@ -10,10 +10,12 @@ from pathlib import Path
 from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
+from freqq.glm.adapter_card import AdapterCard
 from freqq.glm.decoding import GENERATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
+from freqq.runs.methods import canonical
 from freqq.runs.rendering import Rendering
 from freqq.runs.sources import check_needles, source, token_store, usual_new_tokens
 from freqq.tokens.store import TokenStore
@@ -57,6 +59,8 @@ class Settings:
         is then the one whose vision tower makes the tokens that are compressed here.
     served_model : str or None
         What the server calls its model; None: the only one that it has.
+    adapter : str or None
+        The folder of an adapter (`freqq.glm.adapter`) that reads what its method leaves; the plain arm goes without.
 
     Raises
     ------
@@ -85,6 +89,7 @@ class Settings:
     generation: str = "greedy"
     backend: str = "local"
     served_model: str | None = None
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -114,10 +119,27 @@ class Settings:
             raise UserError("--served-model is for --backend openai")
         if self.backend != "local" and self.tokens_from is not None:
             raise UserError("--tokens-from is for the local backend: leave out --backend openai")
+        if self.backend != "local" and self.adapter is not None:
+            raise UserError("--adapter is for the local backend: leave out --backend openai")
+        self._check_adapter()
         for name in ("needles", "methods", "levels"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
                 raise UserError(f"{name}: give each at least one value, and none twice ({', '.join(map(str, values))})")
+
+    def _check_adapter(self) -> None:
+        card = self.adapter_card
+        if card is None:
+            return
+        if other := [m for m in self.methods if canonical(m) != card.method]:
+            raise UserError(f"--adapter {self.adapter} was trained for {card.method}, not {other[0]}")
+        if self.store is not None:
+            raise UserError("--adapter changes what the vision tower makes of a page: leave out --tokens-from")
+
+    @property
+    def adapter_card(self) -> AdapterCard | None:
+        """What the adapter was trained for."""
+        return None if self.adapter is None else AdapterCard.read(Path(self.adapter))
 
     @property
     def new_tokens(self) -> int:
@@ -147,7 +169,7 @@ class Settings:
     def as_json(self) -> dict[str, object]:
         """The settings as they stand in ``run.json``; files and folders by their absolute paths."""
         values = json.loads(json.dumps(asdict(self)))
-        for name in ("model", "data", "config", "font", "tokens_from"):
+        for name in ("model", "data", "config", "font", "tokens_from", "adapter"):
             given = getattr(self, name)
             if given is not None and os.path.exists(given):  # Path.exists raises if a name is too long to be one
                 values[name] = str(Path(given).resolve())

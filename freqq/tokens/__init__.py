@@ -15,6 +15,7 @@ from freqq.tokens.prune import Prune
 from freqq.tokens.quantize import Quantize
 from freqq.tokens.random import Random
 from freqq.tokens.stratified import Stratified
+from freqq.tokens.stride import Stride
 from freqq.tokens.vq import VectorQuantization
 
 COMPRESSORS: dict[str, type[TokenCompressor]] = {
@@ -25,6 +26,7 @@ COMPRESSORS: dict[str, type[TokenCompressor]] = {
     "token-stratified": Stratified,
     "token-pool": Pool,
     "token-random": Random,
+    "token-stride": Stride,
     "token-merge": Merge,
     "token-divprune": DivPrune,
     "token-int8": Int8,

@@ -61,8 +61,12 @@ class Cutter(TokenCompressor):
         """Compress one page: [h, w, C] float -> [k, C], k cells of `fit_grid` in number."""
         check_grid(grid)
         h, w, _ = grid.shape
-        small = fit_grid(h, w, self.keep)
-        return whole(grid) if small == (h, w) else self.cut(grid.detach(), small)
+        small = self.fit(h, w)
+        return whole(grid) if small == (h, w) else self.cut(grid, small)
+
+    def fit(self, h: int, w: int) -> tuple[int, int]:
+        """The grid (h', w') that has as many cells as tokens of a page of h x w shall stay."""
+        return fit_grid(h, w, self.keep)
 
     def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:
         """Leave h'·w' tokens of a grid [h, w, C], given (h', w'), of which at least one is less than h or w."""
@@ -76,11 +80,11 @@ class Selector(Cutter):
     def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:
         """Leave h'·w' of the cells."""
         h, w, channels = grid.shape
-        kept = torch.sort(self.select(grid, small)).values
+        kept = torch.sort(self.select(grid.detach(), small)).values
         return CompressedGrid(grid.reshape(h * w, channels)[kept], (h, w), kept=kept)
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
-        """Raster indices of h'·w' different cells of a grid [h, w, C], int64 in any order."""
+        """Raster indices of h'·w' different cells of a grid [h, w, C] without gradient, int64 in any order."""
         raise NotImplementedError
 
 

@@ -19,19 +19,20 @@ class Combination(TokenCompressor):
     QUANTIZER: ClassVar[type[Quantizer]]
 
     def __post_init__(self) -> None:
-        self._parts()  # whose own checks refuse bad values
+        self.parts()  # whose own checks refuse bad values
 
     def compress(self, grid: Tensor) -> CompressedGrid:
         """Compress one page: cut it, then quantize the tokens that are left. The payload is theirs alone."""
-        cutter, quantizer = self._parts()
+        cutter, quantizer = self.parts()
         return quantizer.quantize(cutter.compress(grid))
 
     @property
     def resources(self) -> tuple[str, ...]:
         """Those of both parts."""
-        return tuple(name for part in self._parts() for name in part.resources)
+        return tuple(name for part in self.parts() for name in part.resources)
 
-    def _parts(self) -> tuple[Cutter, Quantizer]:
+    def parts(self) -> tuple[Cutter, Quantizer]:
+        """The two methods, each with its own parameters."""
         cutter, quantizer = (
             part(**{f.name: getattr(self, f.name) for f in fields(part)}) for part in (self.CUTTER, self.QUANTIZER)
         )

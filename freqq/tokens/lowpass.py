@@ -9,6 +9,7 @@ from freqq.tokens.base import Cutter
 from freqq.tokens.grid import CompressedGrid, resample
 
 POSITIONS = ("scaled", "compact")
+AXES = ("both", "columns")
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,24 @@ class SmallerGrid(Cutter):
         Where the language model sees the new tokens. Scaled: at the centres of the areas that they stand for, between
         the positions of whole tokens, so that the page spans what it did; rotary embeddings take fractions. Compact: as
         a page that was rendered smaller, which is also what a serving engine can take.
+    axis : ``both`` or ``columns``
+        Along which sides the grid gets smaller. Columns: each row of tokens by itself, so that lines of text do not mix
+        where a row of tokens is one; a page then keeps round(keep·w) columns, for the budget only nearly.
     """
 
     positions: str = "scaled"
+    axis: str = "both"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.positions not in POSITIONS:
             raise unknown("positions", self.positions, POSITIONS)
+        if self.axis not in AXES:
+            raise unknown("axis", self.axis, AXES)
+
+    def fit(self, h: int, w: int) -> tuple[int, int]:
+        """The smaller grid (h', w')."""
+        return (h, max(1, round(self.keep * w))) if self.axis == "columns" else super().fit(h, w)
 
     def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:
         """The features of `shrink`, spread over the page or as a smaller page."""

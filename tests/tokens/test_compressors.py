@@ -21,6 +21,7 @@ from freqq.tokens.pool import Pool
 from freqq.tokens.prune import Prune
 from freqq.tokens.random import Random
 from freqq.tokens.stratified import Stratified
+from freqq.tokens.stride import Stride
 
 CUTTERS = [name for name, cls in COMPRESSORS.items() if issubclass(cls, Cutter)]
 QUANTIZERS = [name for name, cls in COMPRESSORS.items() if issubclass(cls, Quantizer)]
@@ -283,3 +284,14 @@ def test_names_that_mean_nothing_are_refused(name, message):
 
 def test_the_study_and_the_mended_method_have_one_name_each():
     assert compressor("token-quantize") is compressor("token")
+
+
+@given(h=st.integers(1, 12), w=st.integers(1, 12), keep=st.floats(0.05, 1))
+def test_a_stride_keeps_tokens_at_equal_distances(h: int, w: int, keep: float) -> None:
+    small = fit_grid(h, w, keep)
+    kept = Stride(keep=keep).select(torch.zeros(h, w, 1), small)
+    apart = h * w / prod(small)
+    assert len(kept) == prod(small)
+    assert all(int(apart) <= gap <= int(apart) + 1 for gap in kept.diff().tolist())
+    assert 0 <= int(kept[0]) <= apart / 2
+    assert h * w - 1 - int(kept[-1]) <= apart / 2

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from freqq.glm.train import checkpoint
+
 Losses = dict[str, Tensor]
-STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
-"""What AdamW and Muon know of a parameter. AdamW counts only the steps in which it had a gradient."""
 
 
 @dataclass(frozen=True)
@@ -143,34 +140,15 @@ def run(
 
 
 def store(path: Path, step: int, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:
-    """Write a checkpoint: a temporary name, then a rename, so that a killed run keeps the last whole one."""
-    tensors = {f"model/{n}": t for n, t in model.state_dict().items()}
-    for name, parameter in model.named_parameters():
-        for optimizer in optimizers:
-            for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"{key}/{name}"] = value
-    shared: dict[int, str] = {}
-    tensors = {
-        n: t.detach().clone().contiguous() for n, t in tensors.items() if shared.setdefault(t.data_ptr(), n) == n
-    }
-    temporary = path.with_suffix(".part")
-    save_file(tensors, temporary, metadata={"step": str(step)})
-    os.replace(temporary, path)
+    """Write a checkpoint of the whole network."""
+    named = dict(model.named_parameters())
+    checkpoint.store(path, {"step": str(step)}, model.state_dict(), named, optimizers)
 
 
 def restore(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()) -> int:
     """Read a checkpoint if it is there; returns its step, or 0."""
     if not path.is_file():
         return 0
-    with safe_open(path, framework="pt") as file:
-        step = int(file.metadata()["step"])
-        names = set(file.keys())
-        weights = {n.removeprefix("model/"): file.get_tensor(n) for n in names if n.startswith("model/")}
-        model.load_state_dict(weights, strict=False)
-        name_of = {parameter: name for name, parameter in model.named_parameters()}
-        for optimizer in optimizers:
-            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-                state = {key: f"{key}/{name_of[parameter]}" for key in STATE if f"{key}/{name_of[parameter]}" in names}
-                if state:
-                    optimizer.state[parameter] = {key: file.get_tensor(name) for key, name in state.items()}
-    return step
+    facts, weights = checkpoint.restore(path, dict(model.named_parameters()), optimizers)
+    model.load_state_dict(weights, strict=False)
+    return int(facts["step"])

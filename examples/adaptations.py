@@ -1,0 +1,129 @@
+"""What a training phase buys: adapters for several ways to leave fewer tokens, all trained with the same budget.
+
+Usage: python examples/adaptations.py [--minutes 60] [--limit 300] [--seed 1 --seed 2] [--only NAME ...] [--out DIR]
+
+For each way it trains an adapter, evaluates the model with and without it on the same samples, and prints how much of
+the way back to the uncompressed model the adapter goes. A stopped run goes on where it was.
+"""
+
+import argparse
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from freqq.runs.directory import RunDirectory
+from freqq.runs.schema import Row
+
+RESAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is trained, and at what it is evaluated."""
+
+    method: str
+    levels: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    evaluated: str = "mild"
+
+
+COLUMNS = ("--set", "axis=columns")
+WAYS = {
+    "lowpass": Way("token-lowpass", ("mild",), COLUMNS),
+    "lowpass both sides": Way("token-lowpass", ("mild",)),
+    "lowpass 3/4": Way("token-lowpass", ("ultra_mild",), COLUMNS, "ultra_mild"),
+    "pool": Way("token-pool", ("mild",), COLUMNS),
+    "prune": Way("token-prune", ("mild",)),
+    "highpass": Way("token-highpass", ("mild",)),
+    "stride": Way("token-stride", ("mild",)),
+    "random": Way("token-random", ("mild",)),
+    "nothing": Way("token-lowpass", ("baseline",), COLUMNS),
+    "several": Way("token-lowpass", ("baseline", "ultra_mild", "mild"), COLUMNS),
+    "merger alone": Way("token-lowpass", ("mild",), (*COLUMNS, "--train", "merger")),
+    "LoRA alone": Way("token-lowpass", ("mild",), (*COLUMNS, "--train", "lora")),
+    "distilled": Way("token-lowpass", ("mild",), (*COLUMNS, "--distill", "0.5")),
+    "clean batches": Way("token-lowpass", ("baseline", "mild"), COLUMNS),
+}
+
+
+def run(*arguments: object) -> None:
+    """One command of freqq, its tables left out."""
+    subprocess.run([sys.executable, "-m", "freqq", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
+
+
+def evaluated(way: Way, adapter: Path | None, out: Path, given: argparse.Namespace) -> dict[str, dict[str, Row]]:
+    """Rows by level and sample, of all seeds; ``none`` is the plain arm."""
+    levels = [way.evaluated] if adapter is None else ["baseline", way.evaluated]
+    options = [o for o in way.options if o in COLUMNS] if adapter is None else ["--adapter", adapter]
+    found: dict[str, dict[str, Row]] = {}
+    for seed in given.seed:
+        folder = out.with_name(f"{out.name}-seed{seed}")
+        asked = [part for level in levels for part in ("--level", level)]
+        run("eval", "--method", way.method, *asked, "--limit", given.limit, "--seed", seed, *options, "--out", folder)
+        for row in RunDirectory(folder).read():
+            found.setdefault("none" if row.method == "none" else row.level, {})[row.sample_id] = row
+    return found
+
+
+def closed(plain: list[float], free: list[float], adapted: list[float]) -> str:
+    """The share of the gap between training-free and plain that is closed, with its 95 % bootstrap interval."""
+    scores = np.array([plain, free, adapted])
+    draws = np.random.default_rng(0).integers(scores.shape[1], size=(RESAMPLES, scores.shape[1]))
+    means = scores[:, draws].mean(2)
+    share = (means[2] - means[1]) / (means[0] - means[1])
+    whole = (scores[2] - scores[1]).mean() / (scores[0] - scores[1]).mean()
+    low, high = np.quantile(share, [0.025, 0.975])
+    return f"{whole:.0%} [{low:.0%}, {high:.0%}]"
+
+
+def marks(rows: list[Row]) -> str:
+    """Score, exact answers, right first characters."""
+    return " / ".join(f"{np.mean([getattr(r, n) for r in rows]):.3f}" for n in ("score", "exact", "first_char_ok"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=0, help="in place of --minutes")
+    parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--seed", type=int, action="append")
+    parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--out", type=Path, default=Path("runs/adaptations"))
+    given = parser.parse_args()
+    given.seed = given.seed or [1, 2]
+    budget = ("--steps", given.steps) if given.steps else ("--minutes", given.minutes)
+    print("Score / exact / first character right.")
+    print(
+        "| trained | tokens | training-free | adapted | gap closed | on sparse pages | on dense | adapted, all tokens |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for name in given.only:
+        way, folder = WAYS[name], given.out / name.replace(" ", "-").replace("/", "-")
+        levels = [part for level in way.levels for part in ("--level", level)]
+        run("adapt", "--method", way.method, *levels, *way.options, *budget, "--out", folder)
+        free = evaluated(way, None, folder.with_name(f"{folder.name}-free"), given)
+        adapted = evaluated(way, folder, folder.with_name(f"{folder.name}-run"), given)
+        ids = sorted(adapted["none"])
+        plain, before, after = (
+            [of[level][i] for i in ids]
+            for of, level in ((adapted, "none"), (free, way.evaluated), (adapted, way.evaluated))
+        )
+        density = float(np.median([row.density or 0.0 for row in plain]))
+        parts = [
+            closed(*([r.score for r, p in zip(rows, plain, strict=True) if keep(p)] for rows in (plain, before, after)))
+            for keep in (
+                lambda row: True,
+                lambda row, d=density: (row.density or 0.0) < d,
+                lambda row, d=density: (row.density or 0.0) >= d,
+            )
+        ]
+        tokens = np.mean([r.vision_tokens / r.vision_tokens_full for r in after])
+        cells = [name, f"{tokens:.2f}", marks(before), marks(after), *parts, marks(list(adapted["baseline"].values()))]
+        print("| " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The training phase: adapt a model to the tokens that a compressor leaves."""

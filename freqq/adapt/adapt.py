@@ -1,0 +1,101 @@
+"""From what is asked to an adapter in a folder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from freqq.adapt.lessons import Courses, data_courses, mini_courses
+from freqq.adapt.loop import Habits, Report, Training
+from freqq.adapt.memory import check_memory
+from freqq.adapt.settings import Adaptation, claim
+from freqq.files import check_writable
+from freqq.glm.adapter import Adapter
+from freqq.glm.adapter_card import AdapterCard
+from freqq.glm.load import load_reader
+from freqq.runs.rendering import Rendering
+from freqq.runs.sources import check_needles, source
+
+HABITS = Habits()
+
+
+def adapt(
+    adaptation: Adaptation,
+    folder: Path,
+    habits: Habits = HABITS,
+    report: Report = lambda step, steps, values: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Path:
+    """Train an adapter, with checkpoints in `folder`; the same call goes on after a stop.
+
+    Equal settings give equal weights on the same kind of machine with the same number of threads and processes. Under
+    ``accelerate launch`` each process takes other lessons, and a step is all of theirs.
+
+    Parameters
+    ----------
+    report : callable
+        Gets the step, the number of steps (0: not known yet), and the values of the step or of a look at held-out
+        lessons.
+    note : callable
+        Told how much memory is needed.
+
+    Returns
+    -------
+    Path
+        The adapter's folder: `folder` itself, which holds the weights with the lowest held-out loss.
+
+    Raises
+    ------
+    UserError
+        If no data are left to learn from, the folder holds another training, or an option makes no sense.
+    Interrupted, FreqqError
+        See `Training.run`.
+    """
+    training = prepare(adaptation, folder, habits)
+    note(check_memory(training))
+    training.run(report)
+    return folder
+
+
+def prepare(adaptation: Adaptation, folder: Path, habits: Habits = HABITS) -> Training:
+    """All that is needed before the first step, or the next one."""
+    check_writable(folder)
+    lessons = courses(adaptation, habits.held_out)
+    accelerator = Accelerator(mixed_precision="bf16")
+    reader = load_reader(adaptation.model, adaptation.revision, adaptation.dtype, str(accelerator.device))
+    claim(folder, adaptation, reader.revision)
+    card = AdapterCard(
+        method=adaptation.name,
+        levels=adaptation.levels,
+        overrides=adaptation.overrides,
+        base=reader.model_name,
+        base_revision=reader.revision,
+        train=adaptation.train,
+        rank=adaptation.rank,
+        data=lessons.data,
+        data_revision=lessons.data_revision,
+        seed=adaptation.seed,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(adaptation.seed)  # of the first factors of LoRA
+        adapter = Adapter(reader, card)
+    return Training(adaptation, habits, adapter, lessons, accelerator, folder)
+
+
+def courses(adaptation: Adaptation, held_out: int) -> Courses:
+    """The lessons that are asked for.
+
+    Raises
+    ------
+    UserError
+        If there are none.
+    """
+    data = source(adaptation.data)
+    if data.format == "mini":
+        return mini_courses(adaptation.seed, adaptation.questions, held_out)
+    needles = adaptation.needles or data.needles
+    check_needles(data, needles)
+    found = data_courses(data, needles, adaptation.bins, Rendering.read(None), adaptation.seed)
+    return replace(found, held_out_size=min(found.held_out_size, held_out))

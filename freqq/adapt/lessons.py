@@ -1,0 +1,117 @@
+"""What an adapter is trained on: pages, and questions about them with their answers."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from zlib import crc32
+
+from freqq.data.dataset import DataSet
+from freqq.data.mini import MOST_TOKENS, question, random_prefix
+from freqq.data.mini import REVISION as MINI_REVISION
+from freqq.data.sample import Sample
+from freqq.errors import UserError
+from freqq.glm.train.corpus import MAX_EXCHANGES, REPEATS, random_shape, some_sheet
+from freqq.pages.draw import draw
+from freqq.pages.page import Page
+from freqq.runs.rendering import Rendering
+
+HELD_OUT = 10
+"""Of the samples of a file, one in so many is for the held-out loss, by a hash of its id."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question, its answer, and the random string that the answer starts with."""
+
+    text: str
+    answer: str
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Pages, and one or more questions about them."""
+
+    pages: tuple[Page, ...]
+    questions: tuple[Question, ...]
+
+
+Course: TypeAlias = Callable[[int], Lesson]
+"""The i-th lesson, the same at each call."""
+
+
+@dataclass(frozen=True)
+class Courses:
+    """Lessons to learn from and others, which are as many as `held_out_size`, to judge by.
+
+    Neither is one that `freqq eval` asks of `mini`; of a file, those that were learned from are known by `taught`.
+    """
+
+    train: Course
+    held_out: Course
+    held_out_size: int
+    data: str
+    data_revision: str
+
+
+def mini_courses(seed: int, questions: int, held_out_size: int) -> Courses:
+    """Endless lessons of `mini`'s training split, `questions` to a chat.
+
+    Training and evaluation share no random stream, no asked (format, topic) pair and no answer; see `freqq.data.mini`.
+    """
+
+    def course(kind: str) -> Course:
+        return lambda i: _mini_lesson(random.Random(f"adapt/{kind}/{seed}/{i}"), questions)
+
+    return Courses(course("train"), course("held out"), held_out_size, "mini", MINI_REVISION)
+
+
+def _mini_lesson(rng: random.Random, questions: int) -> Lesson:
+    sheet, style = some_sheet(rng, random_shape(rng, MOST_TOKENS, 1.0), MAX_EXCHANGES, REPEATS)
+    pages = tuple(draw(tuple(lines), style) for lines in sheet.pages)
+    asked = [rng.choice(sheet.chat) for _ in range(questions)]
+    prefixes = [random_prefix(rng) for _ in asked]
+    return Lesson(
+        pages,
+        tuple(
+            Question(question(prefix, one.ordinal, one.pair), prefix + one.answer, prefix)
+            for one, prefix in zip(asked, prefixes, strict=True)
+        ),
+    )
+
+
+def data_courses(
+    data: DataSet, needles: Sequence[int], bins: Sequence[str], rendering: Rendering, seed: int
+) -> Courses:
+    """Lessons of a data set that was read from files, one question each, in a new random order each time around.
+
+    Raises
+    ------
+    UserError
+        If too few samples are left to learn from and to judge by.
+    """
+    samples = [s for count in needles for s in data.samples(count, bins=bins)]
+    held_out = [s for s in samples if is_held_out(s.id)]
+    train = [s for s in samples if not is_held_out(s.id)]
+    if not train or not held_out:
+        raise UserError(
+            f"{data.name} has {len(train)} samples to learn from and {len(held_out)} to judge by, and both must be "
+            "some: give more data, or other --needle and --bin"
+        )
+
+    def lesson(sample: Sample) -> Lesson:
+        asked = Question(sample.question, sample.answer, sample.prefix)
+        return Lesson(tuple(rendering.pages(sample)), (asked,))
+
+    def shuffled(i: int) -> Lesson:
+        turn, place = divmod(i, len(train))
+        order = random.Random(f"adapt/{seed}/{turn}").sample(range(len(train)), len(train))
+        return lesson(train[order[place]])
+
+    return Courses(shuffled, lambda i: lesson(held_out[i]), len(held_out), data.name, data.revision)
+
+
+def is_held_out(sample_id: str) -> bool:
+    """Whether a sample of a file is kept from training."""
+    return crc32(sample_id.encode()) % HELD_OUT == 0

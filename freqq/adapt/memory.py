@@ -1,0 +1,63 @@
+"""How much memory a training takes, told before it starts."""
+
+from typing import Any
+
+from freqq.adapt.loop import Training
+from freqq.errors import FreqqError
+from freqq.glm.memory import memories
+
+LOOKED_AT = 4
+"""Lessons whose longest sequence the estimate is made for."""
+
+STATE_BYTES = 16
+"""Of a trained number: itself, its gradient and AdamW's two means, in float32."""
+
+
+def estimate(training: Training) -> dict[str, int]:
+    """Bytes of the weights, of what is trained, and of the activations of one pass.
+
+    A transformer layer keeps about 34·s·b·h bytes for its backward pass in half precision if attention
+    does not keep its square (Korthikanti et al., arXiv:2205.05198, section 4.1). With gradient checkpointing a layer
+    keeps its input alone, one layer at a time all of it, and each question has its pages to itself.
+    """
+    model: Any = training.adapter.reader.model
+    config = model.config.text_config
+    trained = sum(p.numel() for p in training.parameters.values())
+    own = set(training.parameters.values())
+    weights = sum(p.numel() * p.element_size() for p in model.parameters() if p not in own)
+    tokens = _columns(training)
+    layer = 34 * tokens * config.hidden_size
+    kept = 2 * tokens * config.hidden_size * config.num_hidden_layers + layer
+    activations = kept if training.habits.recompute else layer * config.num_hidden_layers
+    return {"weights": weights, "trained": trained * STATE_BYTES, "activations": activations}
+
+
+def _columns(training: Training) -> int:
+    """Columns of a pass at the level that leaves the most tokens, if each lesson were as long as the longest."""
+    student, lessons = training.student, [training.courses.train(i) for i in range(LOOKED_AT)]
+    reader = training.adapter.reader
+    asked = max(
+        sum(len(student.ids(q.text)) + len(student.ids(q.answer)) + 2 for q in one.questions) for one in lessons
+    )
+    pages = max(sum(reader.token_count(page) for page in one.pages) for one in lessons)
+    kept = max(1.0 if c is None else getattr(c, "keep", 1.0) for c in training.compressors)
+    repeats = max(len(one.questions) for one in lessons) if training.habits.recompute else 1
+    return (asked + repeats * int(kept * pages)) * training.adaptation.batch
+
+
+def check_memory(training: Training) -> str:
+    """One line that says what is needed.
+
+    Raises
+    ------
+    FreqqError
+        If that is more than there is.
+    """
+    parts = estimate(training)
+    needed = sum(parts.values())
+    there = memories(training.adapter.reader.device, False)[0]
+    shown = ", ".join(f"{name} {size / 1e9:.2g} GB" for name, size in parts.items())
+    line = f"about {needed / 1e9:.2g} GB are needed ({shown}); {there / 1e9:.0f} GB are there"
+    if needed > there:
+        raise FreqqError(f"{line}: use a smaller --batch-size, --gradient-checkpointing, or a lower --rank")
+    return line

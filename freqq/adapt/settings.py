@@ -1,0 +1,131 @@
+"""What a training of an adapter is asked to do."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from freqq.errors import UserError
+from freqq.files import write_whole
+from freqq.glm.adapter_card import PARTS
+from freqq.levels import LEVELS
+from freqq.names import unknown
+from freqq.runs.methods import canonical, check_overrides, method_at
+from freqq.tokens.base import TokenCompressor
+
+NAME = "adapt.json"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What decides an adapter's weights; a run that goes on must have the same.
+
+    Parameters
+    ----------
+    method : str
+        A token method, as a user types it.
+    levels : tuple of str
+        One is drawn for each batch; ``baseline`` is the whole grid.
+    overrides : tuple of (parameter, value) as text
+    train : ``merger``, ``lora`` or ``both``
+    rank : int
+        Of LoRA.
+    steps : int
+        Optimizer steps; 0: as many as fit into the minutes.
+    minutes : float
+        Of the training alone: the number of steps is set by the time that the first ones take.
+    batch, questions, accumulate : int
+        Lessons of a pass, questions of a lesson where the data have many, and passes of a step.
+    rate, merger_rate : float
+        Peak learning rates of LoRA (AdamW) and of the merger's matrices (Muon).
+    distill : float in [0, 1]
+        Share of the loss that is the divergence from the uncompressed base model.
+    first_weight : float
+        How much the first token behind an answer's random string counts; the others count 1.
+    """
+
+    model: str
+    revision: str | None
+    method: str
+    levels: tuple[str, ...]
+    overrides: tuple[tuple[str, str], ...] = ()
+    train: str = "both"
+    rank: int = 16
+    steps: int = 0
+    minutes: float = 0.0
+    data: str = "mini"
+    needles: tuple[int, ...] = ()
+    bins: tuple[str, ...] = ()
+    batch: int = 4
+    questions: int = 6
+    accumulate: int = 1
+    rate: float = 2e-3
+    merger_rate: float = 2e-3
+    distill: float = 0.0
+    first_weight: float = 3.0
+    seed: int = 0
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.train not in PARTS:
+            raise unknown("part to train", self.train, PARTS)
+        if not self.levels:
+            raise UserError("no level to train at: give --level")
+        for level in self.levels:
+            if level not in LEVELS:
+                raise unknown("level", level, LEVELS)
+        if (self.steps > 0) == (self.minutes > 0):
+            raise UserError("give either --steps or --minutes, above 0")
+        for name in ("batch", "questions", "accumulate", "rank"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: at least 1 is needed")
+        for name in ("rate", "merger_rate", "first_weight"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"--{name.replace('_', '-')} {getattr(self, name):g}: it must be above 0")
+        if not 0 <= self.distill <= 1:
+            raise UserError(f"--distill {self.distill:g}: a share from 0 to 1")
+        self.compressors()
+
+    def compressors(self) -> list[TokenCompressor | None]:
+        """The compressor at each level; None at ``baseline``.
+
+        Raises
+        ------
+        UserError
+            If the method is none that acts on tokens, or does not know a parameter.
+        """
+        check_overrides((self.method,), dict(self.overrides))
+        found: list[TokenCompressor | None] = []
+        for level in self.levels:
+            method = method_at(self.method, "mild" if level == "baseline" else level, dict(self.overrides))
+            if not isinstance(method, TokenCompressor):
+                raise UserError(f"--method {self.method} acts on images: an adapter is for a token method")
+            found.append(None if level == "baseline" else method)
+        return found
+
+    @property
+    def name(self) -> str:
+        """The method's one name."""
+        return canonical(self.method)
+
+
+def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
+    """Write what is asked into a training's folder, or compare it with what was asked there before.
+
+    Raises
+    ------
+    UserError
+        If something else was.
+    """
+    asked = json.loads(json.dumps({**asdict(adaptation), "base_revision": base_revision}))
+    file = folder / NAME
+    if file.is_file():
+        try:
+            before = dict(json.loads(file.read_text()))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise UserError(f"{file} is damaged: choose another --out") from error
+        other = [f"{k} {before.get(k)!r} there, {v!r} here" for k, v in asked.items() if before.get(k) != v]
+        if other:
+            raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(file, lambda path: path.write_text(json.dumps(asked, indent=2) + "\n"))

@@ -1,0 +1,178 @@
+"""The model in training: pages through the frozen tower, the merger, the compressor, the language model, to a loss."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from freqq.adapt.lessons import Lesson
+from freqq.adapt.packing import IGNORED, Packed, Packer
+from freqq.glm.adapter import Adapter
+from freqq.glm.processor import patches
+from freqq.glm.reader import as_grid
+from freqq.tokens.base import TokenCompressor
+from freqq.tokens.grid import CompressedGrid, whole
+from freqq.tokens.learnable import learnable
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Pages of a batch of lessons behind the frozen part of the vision tower.
+
+    Parameters
+    ----------
+    states : [n, C], all pages' states before the merger
+    shapes : (h, w) in merged tokens of each page
+    """
+
+    states: Tensor
+    shapes: tuple[tuple[int, int], ...]
+
+
+class Student(nn.Module):
+    """Turns lessons into a loss.
+
+    Parameters
+    ----------
+    adapter : Adapter
+        Its reader's model is what learns.
+    distill : float in [0, 1]
+        Share of the loss that is the divergence from the base model's own predictions on the uncompressed pages
+        (Hinton, Vinyals, Dean, arXiv:1503.02531, at temperature 1); the rest is the cross entropy of the answers.
+    first_weight : float
+        See `Packer`.
+    recompute : bool
+        Keep only what goes into each layer and compute it twice (gradient checkpointing).
+    """
+
+    def __init__(
+        self, adapter: Adapter, distill: float = 0.0, first_weight: float = 1.0, recompute: bool = False
+    ) -> None:
+        super().__init__()
+        self.net = adapter.peft
+        self.adapter, self.distill, self.recompute = adapter, distill, recompute
+        reader = adapter.reader
+        self._model: Any = reader.model
+        self._processor = reader.image_processor
+        self._packer = Packer(reader.model, reader.tokenizer, first_weight)
+        if self._model.device.type == "cpu":
+            # A step takes three quarters of the time that it takes through torch's fused attention.
+            self._model.set_attn_implementation("eager")
+        if recompute:
+            self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            self._train(True)
+
+    def forward(self, lessons: Sequence[Lesson], compressor: TokenCompressor | None) -> dict[str, Tensor]:
+        """The loss and what it is made of; each a scalar, those but ``loss`` without gradient.
+
+        ``answer`` and ``distill`` are losses a token; ``token`` and ``first`` the shares of right tokens, and of right
+        ones behind the answer's random string; ``whole`` that of answers without an error. All of them are those of
+        tokens whose predecessors are given, which a generated answer's are not.
+
+        Raises
+        ------
+        FloatingPointError
+            If the merger makes something else than numbers.
+        """
+        seen = self.see(lessons)
+        grids = self.merged(seen)
+        if not all(bool(torch.isfinite(grid.detach()).all()) for grid in grids):
+            raise FloatingPointError("the merger's tokens are not finite")
+        pages = by_lesson(lessons, [learnable(compressor, g) if compressor else whole(g) for g in grids])
+        packed = self._packer.pack(lessons, pages)
+        logits = self.logits(packed, pages)
+        told = packed.labels != IGNORED
+        labels, weights = packed.labels[told].to(logits.device), packed.weights[told].to(logits.device)
+        answer = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum()
+        values = {"answer": answer.detach()}
+        loss = answer
+        if self.distill:
+            divergence = (self._away(lessons, seen, logits) * weights).sum() / weights.sum()
+            loss = (1 - self.distill) * answer + self.distill * divergence
+            values["distill"] = divergence.detach()
+        right = logits.detach().argmax(-1) == labels
+        question = torch.nonzero(told)[:, 0].to(logits.device)
+        wrong = torch.zeros(len(told), device=logits.device).index_add(0, question, (~right).float())
+        return {"loss": loss, **values, "token": right.float().mean(), "whole": (wrong == 0).float().mean()}
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """While it is entered, layers keep a cache again, as generating needs it."""
+        self._train(False)
+        try:
+            yield
+        finally:
+            self._train(self.recompute)
+
+    def _train(self, training: bool) -> None:
+        """Tell the layers, which only then compute twice; else these models do not care, as they have no dropout."""
+        self._model.model.language_model.train(training)
+
+    def ids(self, text: str) -> list[int]:
+        """The tokens of a text."""
+        return self._packer.tokens(text)
+
+    def see(self, lessons: Sequence[Lesson]) -> Seen:
+        """The frozen tower; no gradient."""
+        pages = [page for lesson in lessons for page in lesson.pages]
+        pixels, grid = patches(pages, self._processor)
+        visual = self._model.model.visual
+        with torch.no_grad():
+            states = visual(pixels.to(visual.device, visual.dtype), grid_thw=grid.to(visual.device)).last_hidden_state
+        size = self._processor.merge_size
+        return Seen(states, tuple((h // size, w // size) for _, h, w in grid.tolist()))
+
+    def merged(self, seen: Seen) -> list[Tensor]:
+        """A grid [h, w, C] for each page."""
+        tokens = self._model.model.visual.merger(seen.states)
+        sizes = [h * w for h, w in seen.shapes]
+        return [as_grid(part, *shape) for part, shape in zip(tokens.split(sizes), seen.shapes, strict=True)]
+
+    def logits(self, packed: Packed, pages: Sequence[Sequence[CompressedGrid]]) -> Tensor:
+        """Float32 logits [t, vocabulary] of the columns that have labels, question after question."""
+        mask = torch.cat([packed.pages.mask[packed.about], packed.questions.mask], 1)
+        if self.recompute:
+            # Layers that are computed twice keep no cache: each question is a sequence of its own.
+            repeated = [pages[i] for i in packed.about.tolist()]
+            ids = torch.cat([packed.pages.input_ids[packed.about], packed.questions.input_ids], 1)
+            where = torch.cat([packed.pages.position_ids[:, packed.about], packed.questions.position_ids], 2)
+            hidden = self._read(ids, mask, where, repeated, use_cache=False).last_hidden_state
+            hidden = hidden[:, packed.pages.mask.shape[1] :]
+        else:
+            ahead, behind = packed.pages, packed.questions
+            cache = self._read(ahead.input_ids, ahead.mask, ahead.position_ids, pages).past_key_values
+            cache.batch_select_indices(packed.about.to(self._model.device))
+            read = self._read(behind.input_ids, mask, behind.position_ids, [], past_key_values=cache)
+            hidden = read.last_hidden_state
+        logits: Tensor = self._model.lm_head(hidden[(packed.labels != IGNORED).to(hidden.device)])
+        return logits.float()
+
+    def _read(
+        self, ids: Tensor, mask: Tensor, where: Tensor, pages: Sequence[Sequence[CompressedGrid]], **more: Any
+    ) -> Any:
+        features = tuple(page.features.to(self._model.device) for own in pages for page in own)
+        return self._model.model(
+            input_ids=ids.to(self._model.device),
+            attention_mask=mask.to(self._model.device),
+            position_ids=where.to(self._model.device),
+            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=features)} if features else None,  # type: ignore[arg-type]
+            **{"use_cache": True, **more},
+        )
+
+    def _away(self, lessons: Sequence[Lesson], seen: Seen, logits: Tensor) -> Tensor:
+        """For each token the divergence from what the base model says of it with all pages whole."""
+        with torch.no_grad(), self.adapter.off():
+            pages = by_lesson(lessons, [whole(grid) for grid in self.merged(seen)])
+            truth = self.logits(self._packer.pack(lessons, pages), pages).log_softmax(-1)
+        return F.kl_div(logits.log_softmax(-1), truth, reduction="none", log_target=True).sum(-1)
+
+
+def by_lesson(lessons: Sequence[Lesson], pages: Sequence[CompressedGrid]) -> list[list[CompressedGrid]]:
+    """The pages of each lesson."""
+    following = iter(pages)
+    return [[next(following) for _ in lesson.pages] for lesson in lessons]

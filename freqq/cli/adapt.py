@@ -1,0 +1,136 @@
+"""``freqq adapt``: let a model learn to read compressed tokens."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freqq.cli import options as o
+
+if TYPE_CHECKING:
+    from freqq.adapt.loop import Report
+
+Train = Annotated[
+    str,
+    typer.Option(
+        "--train", metavar="PART", help="merger, lora or both.", autocompletion=o.completing("merger", "lora", "both")
+    ),
+]
+
+
+def adapt(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the adapter, its checkpoint and log.")],
+    method: Annotated[
+        str,
+        typer.Option("--method", metavar="NAME", help="A token method.", autocompletion=o.completing(*o.TOKEN_METHODS)),
+    ] = "token-lowpass",
+    level: o.Level = ["mild"],  # noqa: B006
+    model: o.Model = "tiny",
+    revision: o.Revision = None,
+    train: Train = "both",
+    rank: Annotated[int, typer.Option("--rank", metavar="R", help="Of LoRA.")] = 16,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimizer steps.")] = 0,
+    minutes: Annotated[
+        float, typer.Option("--minutes", metavar="M", help="In place of --steps: as many as fit into so many minutes.")
+    ] = 0.0,
+    data: o.Data = "mini",
+    needle: o.Needle = None,
+    bin: o.Bin = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="B", help="Chats of a pass.")] = 4,
+    questions: Annotated[int, typer.Option("--questions", metavar="Q", help="Questions about each chat of mini.")] = 6,
+    accumulate: Annotated[int, typer.Option("--accumulate", metavar="K", help="Passes of a step.")] = 1,
+    rate: Annotated[float, typer.Option("--rate", metavar="R", help="Peak learning rate of LoRA.")] = 2e-3,
+    merger_rate: Annotated[
+        float, typer.Option("--merger-rate", metavar="R", help="Peak learning rate of the merger's matrices.")
+    ] = 2e-3,
+    distill: Annotated[
+        float,
+        typer.Option(
+            "--distill", metavar="W", help="Share of the loss that compares with the base model, uncompressed."
+        ),
+    ] = 0.0,
+    first_weight: Annotated[
+        float,
+        typer.Option("--first-weight", metavar="W", help="How much an answer's first character counts; others 1."),
+    ] = 3.0,
+    keep: o.Keep = None,
+    bits: o.Bits = None,
+    assignments: o.Set = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of the adapter's weights and every batch.")] = 0,
+    dtype: o.Dtype = "auto",
+    gradient_checkpointing: Annotated[
+        bool, typer.Option("--gradient-checkpointing", help="Keep fewer activations and compute them twice.")
+    ] = False,
+    judge_every: Annotated[
+        int, typer.Option("--judge-every", metavar="N", help="Steps between two looks at held-out chats.", min=1)
+    ] = 250,
+    patience: Annotated[
+        int, typer.Option("--patience", metavar="N", help="End after so many looks without a lower loss; 0: never.")
+    ] = 0,
+) -> None:
+    """Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model itself stays.
+
+    With several --level, one is drawn for each batch; baseline among them keeps the model good at whole pages. Running
+    the same command again goes on where it stopped. Several GPUs: accelerate launch -m freqq adapt ...
+
+    Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter, then
+    freqq eval --method token-lowpass --level mild --adapter adapter
+    """
+    from freqq.adapt.adapt import adapt
+    from freqq.adapt.loop import Habits
+    from freqq.adapt.settings import Adaptation
+    from freqq.levels import LEVELS
+
+    adaptation = Adaptation(
+        model=model,
+        revision=revision,
+        method=method,
+        levels=LEVELS if "all" in level else tuple(level),
+        overrides=tuple(sorted(o.overrides(keep, bits, None, assignments).items())),
+        train=train,
+        rank=rank,
+        steps=steps,
+        minutes=minutes,
+        data=data,
+        needles=tuple(needle or ()),
+        bins=tuple(bin or ()),
+        batch=batch_size,
+        questions=questions,
+        accumulate=accumulate,
+        rate=rate,
+        merger_rate=merger_rate,
+        distill=distill,
+        first_weight=first_weight,
+        seed=seed,
+        dtype=dtype,
+    )
+    habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
+    with _progress() as report:
+        folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True))
+    typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} --adapter {folder}")
+
+
+@contextmanager
+def _progress() -> "Iterator[Report]":
+    """A progress bar on standard error if that is a terminal; a line for each look at held-out chats in any case."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, TextColumn("{task.fields[shown]}"), console=console, disable=not console.is_terminal, transient=True
+    ) as bar:
+        task = bar.add_task("steps", total=None, shown="")
+
+        def report(step: int, steps: int, values: dict[str, float]) -> None:
+            if "held_loss" in values:
+                shown = "  ".join(f"{name.removeprefix('held_')} {value:.3f}" for name, value in values.items())
+                console.print(f"step {step} of {steps}, held out: {shown}", highlight=False)
+            else:
+                shown = f"loss {values['loss']:.3f}  right tokens {values['token']:.3f}"
+                bar.update(task, completed=step, total=steps or None, shown=shown)
+
+        yield report

@@ -1,0 +1,126 @@
+"""An adapter of a GLM-4V model: LoRA on its language model, a vision merger of its own, or both."""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils.constants import DUMMY_TARGET_MODULES
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from freqq.errors import UserError
+from freqq.files import write_whole
+from freqq.glm.adapter_card import CARD, CONFIG, MOST_BYTES, WEIGHTS, AdapterCard, check_base
+from freqq.glm.reader import Reader
+
+LAYERS = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|gate_up|down)_proj"
+"""The matrices of the language model that get low-rank additions: all of its layers' but those of experts."""
+
+
+class Adapter:
+    """An adapter inside a reader's model: on unless it is switched off.
+
+    Parameters
+    ----------
+    reader : Reader
+        Its model is changed in place: it must have no other adapter.
+    card : AdapterCard
+    """
+
+    def __init__(self, reader: Reader, card: AdapterCard) -> None:
+        self.reader, self.card = reader, card
+        config = LoraConfig(
+            r=card.rank,
+            lora_alpha=2 * card.rank,
+            target_modules=DUMMY_TARGET_MODULES if card.train == "merger" else LAYERS,
+            modules_to_save=None if card.train == "lora" else ["merger"],
+            inference_mode=True,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what peft and transformers deprecate between themselves
+            self.peft: PeftModel = get_peft_model(reader.model, config)
+        self.peft.eval()
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """The base model, bit for bit."""
+        with self.peft.disable_adapter():
+            yield
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is trained, by name; made trainable by this."""
+        wanted = {name for name in self.peft.state_dict() if ".lora_" in name or ".modules_to_save." in name}
+        found = {}
+        for name, parameter in self.peft.named_parameters():
+            parameter.requires_grad_(name in wanted)
+            if name in wanted:
+                found[name] = parameter
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The adapter's weights, by the names that `peft` gives them in a file."""
+        return {
+            name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(self.peft).items()
+        }
+
+    def save(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write the folder; each file is there whole or not at all, the card last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: tensor.to(dtype) for name, tensor in self.tensors().items()}
+        write_whole(folder / WEIGHTS, lambda file: save_file(weights, file))
+        config: Any = self.peft.peft_config["default"]
+        plain = {key: sorted(v) if isinstance(v, set) else v for key, v in config.to_dict().items()}
+        plain |= {"base_model_name_or_path": self.card.base, "revision": self.card.base_revision}
+        text = json.dumps(plain, indent=2, sort_keys=True, default=str) + "\n"
+        write_whole(folder / CONFIG, lambda file: file.write_text(text))
+        card = json.dumps(asdict(self.card), indent=2) + "\n"
+        write_whole(folder / CARD, lambda file: file.write_text(card))
+
+    def load(self, tensors: Mapping[str, Tensor], where: object) -> None:
+        """Take weights that `tensors` gave.
+
+        Raises
+        ------
+        UserError
+            If they are not exactly those of this adapter.
+        """
+        own = {name: tuple(tensor.shape) for name, tensor in self.tensors().items()}
+        given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        if own != given:
+            name = sorted(n for n in own.keys() | given.keys() if own.get(n) != given.get(n))[0]
+            raise UserError(
+                f"{where} does not fit its card or the model: {name} is {given.get(name)}, not {own.get(name)}"
+            )
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+            raise UserError(f"{where} holds NaN or infinity")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            set_peft_model_state_dict(self.peft, dict(tensors))
+
+
+def attach(reader: Reader, folder: Path) -> Adapter:
+    """Put a stored adapter into a reader's model.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or belongs to another model.
+    """
+    card = check_base(folder, reader.model_name, reader.revision)
+    file = folder / WEIGHTS
+    if not file.is_file() or file.stat().st_size > MOST_BYTES:
+        raise UserError(f"{folder} has no {WEIGHTS}, the only form of weights that is read, or one that is too large")
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"cannot read {file}: {error}") from error
+    adapter = Adapter(reader, card)
+    adapter.load({name: tensor.to(reader.model.dtype) for name, tensor in tensors.items()}, file)
+    return adapter

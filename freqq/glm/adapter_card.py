@@ -1,0 +1,120 @@
+"""What is said of an adapter without loading it: what it was trained for, and whether it is another model's.
+
+On disk an adapter is a folder as `peft` writes it (``adapter_config.json``, ``adapter_model.safetensors``) and
+``freqq.json``. Card and weights alone are read, and nothing in them is code or is unpickled.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from freqq.errors import UserError
+from freqq.names import unknown
+
+CARD, CONFIG, WEIGHTS = "freqq.json", "adapter_config.json", "adapter_model.safetensors"
+PARTS = ("merger", "lora", "both")
+"""What can be trained."""
+
+MOST_RANK, MOST_BYTES = 1024, 1 << 33
+"""Bounds on what a file may ask for."""
+
+
+@dataclass(frozen=True)
+class AdapterCard:
+    """What an adapter was trained for.
+
+    Parameters
+    ----------
+    method : str
+        The token method, as a user types it.
+    levels : tuple of str
+        At which it was trained; ``baseline`` among them if it also saw whole grids.
+    overrides : tuple of (parameter, value) as text
+    base, base_revision : str
+        The model that it belongs to; it is refused on any other revision.
+    train : ``merger``, ``lora`` or ``both``
+    rank : int
+        Of LoRA (arXiv:2106.09685); its alpha is twice that.
+    data, data_revision : str
+        What it was trained on.
+    seed : int
+    """
+
+    method: str
+    levels: tuple[str, ...]
+    overrides: tuple[tuple[str, str], ...]
+    base: str
+    base_revision: str
+    train: str
+    rank: int
+    data: str
+    data_revision: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.train not in PARTS:
+            raise unknown("part to train", self.train, PARTS)
+        if not 1 <= self.rank <= MOST_RANK:
+            raise UserError(f"rank {self.rank}: use 1 to {MOST_RANK}")
+
+    @classmethod
+    def read(cls, folder: Path) -> "AdapterCard":
+        """The card of an adapter's folder.
+
+        Raises
+        ------
+        UserError
+            If it is no adapter of this kind.
+        """
+        file = folder / CARD
+        if not file.is_file():
+            raise UserError(f"{folder} is no adapter: it has no {CARD}; freqq adapt makes one")
+        try:
+            values = json.loads(file.read_text())
+            values["levels"] = tuple(map(str, values["levels"]))
+            values["overrides"] = tuple((str(name), str(value)) for name, value in values["overrides"])
+            return cls(**{field.name: _of_type(values[field.name], field.type) for field in fields(cls)})
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UserError(f"{file} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _of_type(value: Any, wanted: Any) -> Any:
+    if wanted in (str, int) and type(value) is not wanted:
+        raise ValueError(f"{value!r} is not of the type {wanted.__name__}")
+    return value
+
+
+def check_base(folder: Path, model: str, revision: str) -> AdapterCard:
+    """The card of an adapter that belongs to a model.
+
+    Raises
+    ------
+    UserError
+        If it is no adapter, or another model's.
+    """
+    card = AdapterCard.read(folder)
+    if card.base_revision != revision:
+        raise UserError(
+            f"{folder} adapts {card.base} at revision {card.base_revision}, and this is {model} at {revision}: use its "
+            "own base or another adapter"
+        )
+    return card
+
+
+def digest(folder: Path) -> str:
+    """16 hex digits that change with an adapter's card or weights.
+
+    Raises
+    ------
+    UserError
+        If one of the two is missing.
+    """
+    total = hashlib.sha256()
+    for name in (CARD, WEIGHTS):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} is no adapter: it has no {name}; freqq adapt makes one")
+        with (folder / name).open("rb") as stream:
+            total.update(f"{name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()[:16]
