@@ -3,13 +3,11 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
-from math import isnan
 from pathlib import Path
 from typing import Any
 
 from freqq.data.bins import BINS
-from freqq.report.statistics import Estimate, mean_estimate, paired_difference
+from freqq.report.statistics import mean_estimate, paired_difference
 from freqq.runs.directory import SUMMARY, write_json
 from freqq.runs.schema import Row
 
@@ -91,11 +89,7 @@ def _scores(rows: list[Row], baseline: list[Row]) -> Group:
     return {
         "n": len(rows),
         "n_failed": sum(row.error is not None for row in rows),
-        "score": _as_json(mean_estimate([row.score for row in rows])),
+        "score": mean_estimate([row.score for row in rows]).as_json(),
         "exact": statistics.fmean(row.exact for row in rows) if rows else None,
-        "difference": _as_json(paired_difference([a for a, _ in paired], [b for _, b in paired])) if paired else None,
+        "difference": paired_difference([a for a, _ in paired], [b for _, b in paired]).as_json() if paired else None,
     }
-
-
-def _as_json(estimate: Estimate) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(estimate).items()}
