@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from freqq.levels import LEVELS
 from freqq.runs.directory import RESULTS
 
 KINDS = {"loss": 3, "gain": 2, "tie": 1}
@@ -20,26 +21,38 @@ COLUMNS = ("sample_id", "method", "level", "score", "error")
 
 @dataclass(frozen=True)
 class Chosen:
-    """One answer that is worth a look, and by how much its score differs from that without compression."""
+    """One answer that is worth a look, and by how much its score differs from that without compression.
+
+    Parameters
+    ----------
+    plain : Path
+        The run whose answer without compression it is compared with; in most cases `run` itself.
+    """
 
     kind: str
     run: Path
+    plain: Path
     sample: str
     method: str
     level: str
     difference: float
 
 
-def choose(runs: Sequence[Path]) -> list[Chosen]:
+def choose(pairs: Sequence[tuple[Path, Path]]) -> list[Chosen]:
     """A handful of answers, each of another method and another sample as long as there are such.
 
     Failures are left out. Equal runs give an equal choice: what is otherwise alike goes by the order of the runs, of
-    their methods and levels, and of the sample's names. Of ties the one with the best score is taken.
+    their methods and levels, and of the sample's names. Ties are taken from the strongest level that has one, and
+    there from the best answers.
+
+    Parameters
+    ----------
+    pairs : sequence of (run, run with its plain arm)
     """
-    candidates = [one for run in runs for one in _candidates(run)]
+    candidates = [one for run, plain in pairs for one in _candidates(run, plain)]
     found: list[Chosen] = []
     for kind, count in KINDS.items():
-        own = sorted((c for c in candidates if c.kind == kind), key=lambda c: -abs(c.difference))
+        own = sorted((c for c in candidates if c.kind == kind), key=lambda c: (-abs(c.difference), -_strength(c.level)))
         for _ in range(count):
             left = [c for c in own if c not in found]
             if not left:
@@ -49,12 +62,21 @@ def choose(runs: Sequence[Path]) -> list[Chosen]:
     return found
 
 
-def _candidates(run: Path) -> Iterator[Chosen]:
-    """Of each arm the largest loss, the largest gain and the best tie."""
+def _strength(level: str) -> int:
+    return LEVELS.index(level) if level in LEVELS else 0
+
+
+def _read(run: Path) -> pa.Table:
     table = pq.read_table(run / RESULTS, columns=list(COLUMNS))
-    table = table.filter(pc.is_null(table["error"]))
-    plain = pc.equal(table["method"], "none")
-    baseline, others = table.filter(plain), table.filter(pc.invert(plain))
+    return table.filter(pc.is_null(table["error"]))
+
+
+def _candidates(run: Path, plain: Path) -> Iterator[Chosen]:
+    """Of each arm the largest loss, the largest gain and the best tie."""
+    table = _read(run)
+    reference = table if plain == run else _read(plain)
+    baseline = reference.filter(pc.equal(reference["method"], "none"))
+    others = table.filter(pc.not_equal(table["method"], "none"))
     at = pc.index_in(others["sample_id"], baseline["sample_id"].combine_chunks())
     others = others.append_column("plain", baseline["score"].take(at)).filter(pc.is_valid(at))
     for (method, level), rows in _arms(others):
@@ -65,8 +87,8 @@ def _candidates(run: Path) -> Iterator[Chosen]:
         if len(ties := np.flatnonzero(change == 0)):
             places["tie"] = int(ties[score[ties].argmax()])
         for kind, place in places.items():
-            if kind == "tie" or (change[place] < 0) == (kind == "loss") and change[place] != 0:
-                yield Chosen(kind, run, rows["sample_id"][place].as_py(), method, level, float(change[place]))
+            if kind == "tie" or (change[place] < 0 if kind == "loss" else change[place] > 0):
+                yield Chosen(kind, run, plain, rows["sample_id"][place].as_py(), method, level, float(change[place]))
 
 
 def _arms(table: pa.Table) -> Iterator[tuple[tuple[Any, Any], pa.Table]]:

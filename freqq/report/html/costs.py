@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pyarrow.parquet as pq
 
 from freqq.report.html.svg import INK, SERIES, SETTINGS, inline, new_figure
 from freqq.report.tables import size
+from freqq.runs.directory import RESULTS
 
 MOST_BARS = 24
 
@@ -58,7 +61,9 @@ def latency(bars: Sequence[Costs], name: str) -> str:
             axes.annotate(f"{total:,.0f}", (total, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
         _rows(axes, bars, "ms a sample", left.max(initial=0))
         if left.any():
-            figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, handlelength=1.4, columnspacing=1)
+            figure.legend(
+                loc="outside upper left", ncols=3, frameon=False, fontsize=8, handlelength=1.4, columnspacing=1
+            )
         totals = "; ".join(f"{bar.label} {total:.0f}" for bar, total in zip(bars, left, strict=True))
         return inline(figure, name, f"Mean time of a sample in milliseconds. {totals}.")
 
@@ -86,3 +91,11 @@ def _rows(axes: mpl.axes.Axes, bars: Sequence[Costs], label: str, most: float) -
     # Room for the number behind the longest bar.
     axes.set_xlim(0, most * 1.18 or 1)
     axes.set_xlabel(label)
+
+
+def peaks(run: Path) -> dict[str, int]:
+    """The highest use of memory in bytes while an arm, known by its config hash, answered."""
+    table = pq.read_table(run / RESULTS, columns=["config_hash", "peak_memory_bytes"])
+    found = table.group_by("config_hash", use_threads=False).aggregate([("peak_memory_bytes", "max")])
+    names, values = found["config_hash"].to_pylist(), found["peak_memory_bytes_max"].to_pylist()
+    return {name: value for name, value in zip(names, values, strict=True) if value is not None}

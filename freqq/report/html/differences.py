@@ -29,10 +29,16 @@ class Piece:
 
     @property
     def shown(self) -> str:
-        """The text; in a difference, white space is made visible."""
+        """The text; in a difference, line breaks and the white space at its ends are made visible."""
         if self.kind == "equal":
             return self.text
-        return self.text.replace(" ", "␣").replace("\n", "↵\n").replace("\t", "⇥\t")
+        inner = self.text.strip()
+        before, found, after = self.text.partition(inner) if inner else (self.text, "", "")
+        return _visible(before) + found.replace("\n", "↵\n") + _visible(after)
+
+
+def _visible(white: str) -> str:
+    return white.replace(" ", "␣").replace("\n", "↵\n").replace("\t", "⇥\t")
 
 
 def differences(expected: str, given: str) -> list[Piece]:

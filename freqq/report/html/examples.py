@@ -22,10 +22,23 @@ from freqq.report.html.differences import Piece, compared
 from freqq.report.html.pictures import Picture, picture, token_pixels
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.grading import after_thinking
+from freqq.runs.measure import hash_of
 from freqq.runs.methods import Method, method_at, params_json
 from freqq.runs.settings import Settings
 
-COLUMNS = ("sample_id", "method", "level", "needles", "bin", "score", "answer", "response", "pages", "page_hash", "params")
+COLUMNS = (
+    "sample_id",
+    "method",
+    "level",
+    "needles",
+    "bin",
+    "score",
+    "answer",
+    "response",
+    "pages",
+    "page_hash",
+    "params",
+)
 MOST_PAGES = 40
 """Of a sample; the page that is shown is looked for among so many."""
 
@@ -68,7 +81,7 @@ class Example:
     bin: str
     pages: int | None
     question: str | None
-    expected: str
+    expected: tuple[Piece, ...]
     answers: tuple[Answered, ...]
     before: Picture | None
     after: Picture | None
@@ -81,9 +94,8 @@ def examples(chosen: Sequence[Chosen]) -> list[Example]:
 
 
 def _example(chosen: Chosen) -> Example:
-    rows = pq.read_table(chosen.run / RESULTS, columns=list(COLUMNS), filters=[("sample_id", "=", chosen.sample)])
-    arms = {(row["method"], row["level"]): row for row in rows.to_pylist()}
-    plain, own = arms["none", "baseline"], arms[chosen.method, chosen.level]
+    plain = _row(chosen.plain, chosen.sample, "none", "baseline")
+    own = _row(chosen.run, chosen.sample, chosen.method, chosen.level)
     note, question, before, after = "", None, None, None
     try:
         settings, sample = _sample(chosen.run, own["needles"], chosen.sample)
@@ -100,12 +112,17 @@ def _example(chosen: Chosen) -> Example:
         own["bin"],
         own["pages"],
         question,
-        own["answer"],
+        tuple(compared(own["answer"], own["answer"])),
         (_answered("without compression", plain), _answered(f"{chosen.method} at {chosen.level}", own)),
         before,
         after,
         note,
     )
+
+
+def _row(run: Path, sample: str, method: str, level: str) -> dict[str, Any]:
+    wanted = [("sample_id", "=", sample), ("method", "=", method), ("level", "=", level)]
+    return pq.read_table(run / RESULTS, columns=list(COLUMNS), filters=wanted).to_pylist()[0]
 
 
 def _answered(label: str, row: dict[str, Any]) -> Answered:
@@ -148,7 +165,7 @@ def _sample(run: Path, needles: int, id: str) -> tuple[Settings, Sample]:
 def _page(settings: Settings, sample: Sample, row: dict[str, Any]) -> tuple[Page, int]:
     """The page on which the expected answer stands, or else the first, and its number."""
     pages = list(islice(settings.rendering.pages(sample), MOST_PAGES))
-    if len(pages) == row["pages"] and _hash(pages) != row["page_hash"]:
+    if len(pages) == row["pages"] and hash_of(pages) != row["page_hash"]:
         raise UserError("the page is not shown: it is rendered otherwise here than in the run")
     sought = row["answer"].removeprefix(sample.prefix)[:SOUGHT].strip()
     # A long answer is broken into lines.
@@ -157,12 +174,6 @@ def _page(settings: Settings, sample: Sample, row: dict[str, Any]) -> tuple[Page
     if height * width > MOST_PIXELS:
         raise UserError(f"the page is not shown: it has {height} × {width} pixels")
     return pages[number], number + 1
-
-
-def _hash(pages: Sequence[Page]) -> str:
-    from freqq.runs.measure import hash_of
-
-    return hash_of(pages)
 
 
 def _after(chosen: Chosen, settings: Settings, page: Page, params: str) -> Picture:

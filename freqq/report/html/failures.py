@@ -35,11 +35,11 @@ class Cut:
     count: int
 
 
-def failures(runs: Sequence[Path]) -> tuple[list[Failure], list[Cut]]:
-    """All failures, the commonest first, and the answers that were cut inside the model's thoughts."""
+def failures(runs: Sequence[tuple[str, Path]]) -> tuple[list[Failure], list[Cut]]:
+    """All failures of runs with their names, the commonest first, and the answers that were cut inside thoughts."""
     found: list[Failure] = []
     cuts: list[Cut] = []
-    for run in runs:
+    for name, run in runs:
         file = run / RESULTS
         there = set(pq.read_schema(file).names)
         table = pq.read_table(file, columns=[name for name in COLUMNS if name in there])
@@ -48,8 +48,8 @@ def failures(runs: Sequence[Path]) -> tuple[list[Failure], list[Cut]]:
         first: dict[tuple[str, str, str], str] = {}
         for r in failed:
             first.setdefault((r["method"], r["level"], r["error"]), r["sample_id"])
-        found += [Failure(str(run), *key, count, first[key]) for key, count in counts.items()]
+        found += [Failure(name, *key, count, first[key]) for key, count in counts.items()]
         if "truncated" in there:
             cut = table.filter(pc.fill_null(table["truncated"], False)).to_pylist()
-            cuts += [Cut(str(run), *key, n) for key, n in Counter((r["method"], r["level"]) for r in cut).items()]
+            cuts += [Cut(name, *key, n) for key, n in Counter((r["method"], r["level"]) for r in cut).items()]
     return sorted(found, key=lambda f: -f.count), cuts

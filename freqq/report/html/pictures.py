@@ -51,7 +51,7 @@ def token_pixels(page: Page, grid: Tensor, compressed: CompressedGrid) -> tuple[
     """A page as a token compressor leaves it, RGB, and that in words.
 
     Dropped cells are pale and striped; a smaller grid is drawn as the outlines of its tokens; where every token is
-    kept, each is the redder the more it changed.
+    kept, each is the more orange the more it changed.
 
     Parameters
     ----------
@@ -64,7 +64,9 @@ def token_pixels(page: Page, grid: Tensor, compressed: CompressedGrid) -> tuple[
     if compressed.kept is not None and count < h * w:
         dropped = np.ones(h * w, bool)
         dropped[compressed.kept.cpu().numpy()] = False
-        return _striped(rgb, _over(dropped.reshape(h, w), rgb)), f"{count} of {h * w} tokens kept; the others are striped"
+        return _striped(
+            rgb, _over(dropped.reshape(h, w), rgb)
+        ), f"{count} of {h * w} tokens kept; the others are striped"
     rows, columns = compressed.arranged.shape[:2] if compressed.kept is None else (h, w)
     if (rows, columns) != (h, w):
         return _outlined(rgb, rows, columns), f"{h} × {w} tokens became {rows} × {columns}, whose outlines are drawn"
@@ -74,7 +76,7 @@ def token_pixels(page: Page, grid: Tensor, compressed: CompressedGrid) -> tuple[
         return rgb, f"all {h * w} tokens kept, and none changed"
     share = (DARKEST * _over(errors / worst, rgb))[..., None]
     tinted = (rgb * (1 - share) + np.array(MARK) * share).round().astype(np.uint8)
-    words = f"all {h * w} tokens kept; the redder, the more a token changed: {errors.mean():.2g} standard deviations"
+    words = f"all {h * w} tokens kept; the stronger the orange, the more a token changed: {errors.mean():.2g} standard deviations"
     return tinted, f"{words} on average, {worst:.2g} at most"
 
 

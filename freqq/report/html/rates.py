@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from freqq.report.html.svg import INK, RULE, SERIES, SETTINGS, inline, new_figure
+from freqq.report.html.svg import INK, SERIES, SETTINGS, inline, new_figure
 from freqq.report.statistics import Estimate
 
 RATES = (
@@ -88,9 +88,7 @@ def panels(lines: Sequence[Line], name: str, what: str) -> Panels:
     return Panels(tuple(charts), legend, tuple(notes))
 
 
-def _panel(
-    lines: Sequence[Line], own: dict[int, list[Point]], place: int, name: str, words: str, what: str
-) -> str:
+def _panel(lines: Sequence[Line], own: dict[int, list[Point]], place: int, name: str, words: str, what: str) -> str:
     with mpl.rc_context(SETTINGS):
         figure, axes = new_figure(3.7, 2.9)
         if what == "retention":
@@ -101,8 +99,14 @@ def _panel(
             rate = [p.rates[place] or math.nan for p in points]
             value = [100 * p.value.mean for p in points]
             # An interval that is not known has no whiskers.
-            below = [max(0.0, v - 100 * p.value.low) if p.value.low == p.value.low else 0 for v, p in zip(value, points, strict=True)]
-            above = [max(0.0, 100 * p.value.high - v) if p.value.high == p.value.high else 0 for v, p in zip(value, points, strict=True)]
+            below = [
+                max(0.0, v - 100 * p.value.low) if p.value.low == p.value.low else 0
+                for v, p in zip(value, points, strict=True)
+            ]
+            above = [
+                max(0.0, 100 * p.value.high - v) if p.value.high == p.value.high else 0
+                for v, p in zip(value, points, strict=True)
+            ]
             axes.errorbar(
                 rate, value, yerr=(below, above), color=SERIES[_colour(number)], marker=_marker(number), markersize=6,
                 linestyle=STYLES[number // len(SERIES) % len(STYLES)], linewidth=1.3, elinewidth=1, capsize=2.5,
@@ -125,9 +129,7 @@ def _described(lines: Sequence[Line], own: dict[int, list[Point]], place: int, w
     """The figure's points in words."""
     said = []
     for number, points in own.items():
-        shown = ", ".join(
-            f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[place] or 0):.3g} %" for p in points
-        )
+        shown = ", ".join(f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[place] or 0):.3g} %" for p in points)
         said.append(f"{lines[number].name}: {shown}")
     kind = "Score in percent of that without compression" if what == "retention" else "Score in points"
     return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(said) + "."
