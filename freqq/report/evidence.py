@@ -3,117 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isnan
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from freqq.errors import UserError
+from freqq.report.comparison import RATES, Arm, BinScore, Comparison, compare
 from freqq.report.context import command, differing, labels
-from freqq.report.results import ArmResults, Results, Samples, bin_order, read_results
-from freqq.report.significance import detectable, holm, sign_flip_p
-from freqq.report.statistics import Estimate, macro_estimate, mean_estimates, ratio_estimate
-from freqq.report.summary import COSTS
-from freqq.report.wording import words
+from freqq.report.results import Results, read_results
+from freqq.report.scored import scored
+from freqq.report.significance import holm
 
-RATES = {
-    "image_bytes": ("image_bytes", "image_bytes_raw"),
-    "token_bytes": ("token_bytes", "token_bytes_raw"),
-    "tokens": ("vision_tokens", "vision_tokens_full"),
-}
-"""The three rates, each a column over a column. They stay apart."""
-
-
-@dataclass(frozen=True)
-class BinScore:
-    """One bin of context length: `n` samples, their mean score, and the paired difference if there is a plain arm."""
-
-    bin: str
-    n: int
-    score: Estimate
-    difference: Estimate | None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One arm at one needle count (None: all together), and what it loses to the plain arm on the same samples.
-
-    What needs the plain arm is None without one, and for the plain arm itself. Scores are fractions of 1; failed
-    samples count as 0.
-
-    Parameters
-    ----------
-    run, plain_run : str
-        Labels of the runs that the arm and its plain arm are of.
-    context : int
-        Arms of one context may be compared: the same model, data, rendering and generation.
-    n, n_paired, n_failed : int
-        Samples, those of them that the plain arm has, too, and those that failed.
-    score, macro : Estimate
-        The mean over samples, and the mean over bins of context length of the bins' means.
-    exact, baseline_exact, difference_exact : float
-        Fraction of exact answers, the plain arm's on the paired samples, and the difference there.
-    baseline, difference, macro_difference, retention : Estimate
-        Over the paired samples: the plain arm's score, the mean difference and that of the bins' means, and the ratio
-        of the two means.
-    p_value, p_holm : float
-        Of the difference (`freqq.report.significance`), and corrected for all comparisons of the `Evidence`.
-    wins, ties, losses : int
-        Paired samples with a higher, equal and lower score.
-    detectable : float
-        The smallest difference that so many samples could have shown.
-    rates : mapping
-        `RATES`: total bytes or tokens over the total of the raw, of the samples where they were measured.
-    costs : mapping
-        Means of `COSTS` over the samples that did not fail.
-    words : str
-        Sign and size of the difference.
-    """
-
-    run: str
-    plain_run: str | None
-    context: int
-    model: str
-    task: str
-    needles: int | None
-    method: str
-    level: str
-    params: str
-    config_hash: str
-    n: int
-    n_paired: int
-    n_failed: int
-    score: Estimate
-    macro: Estimate
-    exact: float
-    baseline: Estimate | None
-    baseline_exact: float | None
-    difference: Estimate | None
-    macro_difference: Estimate | None
-    difference_exact: float | None
-    retention: Estimate | None
-    p_value: float | None
-    p_holm: float | None
-    wins: int | None
-    ties: int | None
-    losses: int | None
-    detectable: float | None
-    rates: Mapping[str, float | None]
-    costs: Mapping[str, float | None]
-    bins: tuple[BinScore, ...]
-    words: str
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether nothing was compressed."""
-        return self.method == "none"
-
-    @property
-    def arm(self) -> str:
-        """Method and level in one."""
-        return "no compression" if self.is_plain else f"{self.method} {self.level}"
+__all__ = ["RATES", "BinScore", "Comparison", "Evidence", "RunFacts", "gather"]
 
 
 @dataclass(frozen=True)
@@ -205,104 +105,28 @@ def weigh(results: Sequence[Results]) -> Evidence:
     for i, run in enumerate(results):
         partners = [j for j in (i, *range(len(results))) if contexts[j] == contexts[i] and results[j].plain is not None]
         donor = partners[0] if partners else None
-        plain = None if donor is None else results[donor].plain
-        if plain is None:
+        if donor is None:
             warnings.append(f"{names[i]} has no plain arm, nor has another run with its settings: nothing is paired")
         elif donor != i:
-            warnings.append(f"{names[i]} has no plain arm: it is paired with that of {names[donor or 0]}")
-        needles = run.needles
-        comparisons += [
-            compare_arm(
-                arm, plain, count, run=names[i], plain_run=None if donor is None else names[donor],
-                context=contexts[i], model=str(run.description["settings"].get("model")), task=run.task,
-            )
-            for count in (*needles, *([None] if len(needles) > 1 else []))
-            for arm in run.arms
-            if len(arm.samples.of(count))
-        ]  # fmt: skip
+            warnings.append(f"{names[i]} has no plain arm: it is paired with that of {names[donor]}")
+        own = arms(run, names[i], contexts[i])
+        theirs = own if donor in (i, None) else arms(results[donor], names[donor], contexts[i])
+        plain = {arm.needles: arm for arm in theirs if arm.results.is_plain}
+        comparisons += [compare(arm, None if arm.results.is_plain else plain.get(arm.needles)) for arm in own]
     corrected = with_holm(comparisons)
     facts = tuple(_facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
     return Evidence(facts, tuple(corrected), tuple(warnings), headline(corrected))
 
 
-def compare_arm(
-    arm: ArmResults,
-    plain: ArmResults | None,
-    needles: int | None,
-    *,
-    run: str,
-    plain_run: str | None,
-    context: int,
-    model: str,
-    task: str,
-) -> Comparison:
-    """An arm beside a reference on the samples that both have. An arm is not compared with itself."""
-    own = arm.samples.of(needles)
-    theirs = None if plain is None or plain is arm or arm.is_plain else plain.samples.of(needles)
-    mine, other = (None, None) if theirs is None else paired(own, theirs)
-    difference = None if mine is None or other is None else mine.score - other.score
-    bins = bin_order(own.bins)
-    comparison = Comparison(
-        run=run,
-        plain_run=None if theirs is None else plain_run,
-        context=context,
-        model=model,
-        task=task,
-        needles=needles,
-        method=arm.method,
-        level=arm.level,
-        params=arm.params,
-        config_hash=arm.config_hash,
-        n=len(own),
-        n_paired=0 if mine is None else len(mine),
-        n_failed=sum(error is not None for error in own.errors),
-        score=mean_estimates(own.score[:, None])[0],
-        macro=macro_estimate(_by_bin(own, own.score)),
-        exact=float(own.values["exact"].mean()),
-        baseline=None,
-        baseline_exact=None,
-        difference=None,
-        macro_difference=None,
-        difference_exact=None,
-        retention=None,
-        p_value=None,
-        p_holm=None,
-        wins=None,
-        ties=None,
-        losses=None,
-        detectable=None,
-        rates={name: _rate(own, *columns) for name, columns in RATES.items()},
-        costs=_costs(own),
-        bins=tuple(_bin_score(bin, own, mine, difference) for bin in bins),
-        words=words(None),
-    )
-    if mine is None or other is None or difference is None or not len(mine):
-        return comparison if not arm.is_plain else replace(comparison, words="no compression")
-    estimate, baseline = mean_estimates(np.column_stack([difference, other.score]))
-    retention = ratio_estimate(mine.score.tolist(), other.score.tolist())
-    wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
-    return replace(
-        comparison,
-        baseline=baseline,
-        baseline_exact=float(other.values["exact"].mean()),
-        difference=estimate,
-        macro_difference=macro_estimate(_by_bin(mine, difference)),
-        difference_exact=float((mine.values["exact"] - other.values["exact"]).mean()),
-        retention=None if isnan(retention.mean) else retention,
-        p_value=sign_flip_p(difference),
-        wins=wins,
-        ties=len(difference) - wins - losses,
-        losses=losses,
-        detectable=detectable(difference),
-        words=words(estimate, wins + losses),
-    )
-
-
-def paired(own: Samples, theirs: Samples) -> tuple[Samples, Samples]:
-    """The samples that both have, in the same order."""
-    places = {id: i for i, id in enumerate(theirs.ids)}
-    at = [i for i, id in enumerate(own.ids) if id in places]
-    return own.take(at), theirs.take([places[own.ids[i]] for i in at])
+def arms(run: Results, name: str, context: int) -> list[Arm]:
+    """A run's arms at each of its needle counts, then over all of them if there are several (None)."""
+    counts = [*run.needles, None] if len(run.needles) > 1 else [*run.needles]
+    model = str(run.description.get("settings", {}).get("model"))
+    found = [(count, arm, own) for count in counts for arm in run.arms if len(own := arm.samples.of(count))]
+    return [
+        Arm(name, context, model, run.task, count, arm, scores)
+        for (count, arm, _), scores in zip(found, scored([own for _, _, own in found]), strict=True)
+    ]
 
 
 def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -361,37 +185,7 @@ def _facts(run: Results, label: str, context: int) -> RunFacts:
         hardware=run.hardware,
         n_samples=len({id for arm in run.arms for id in arm.samples.ids}),
         n_rows=sum(len(arm.samples) for arm in run.arms),
-        n_failed=sum(error is not None for arm in run.arms for error in arm.samples.errors),
+        n_failed=sum(int(arm.samples.failed.sum()) for arm in run.arms),
         started_at=run.started_at,
         ended_at=run.ended_at,
     )
-
-
-def _bin_score(bin: str, own: Samples, mine: Samples | None, difference: NDArray[np.float64] | None) -> BinScore:
-    inside = np.array([b == bin for b in own.bins])
-    change = None
-    if mine is not None and difference is not None:
-        change = mean_estimates(difference[np.array([b == bin for b in mine.bins], bool), None])[0]
-    return BinScore(bin, int(inside.sum()), mean_estimates(own.score[inside, None])[0], change)
-
-
-def _by_bin(samples: Samples, values: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    bins = np.array(samples.bins, object)
-    return [values[bins == bin] for bin in bin_order(samples.bins)]
-
-
-def _rate(samples: Samples, column: str, raw: str) -> float | None:
-    part, whole = samples.values[column], samples.values[raw]
-    known = np.isfinite(part) & np.isfinite(whole)
-    total = float(whole[known].sum())
-    return float(part[known].sum()) / total if total else None
-
-
-def _costs(samples: Samples) -> dict[str, float | None]:
-    good = np.array([error is None for error in samples.errors])
-    found: dict[str, float | None] = {}
-    for name in COSTS:
-        column = samples.values[name][good]
-        known = column[np.isfinite(column)]
-        found[name] = float(known.mean()) if known.size else None
-    return found

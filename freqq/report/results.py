@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ PLAIN = "none"
 """The method of the plain arm."""
 
 Floats = NDArray[np.float64]
+Texts = NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -35,15 +36,15 @@ class Samples:
 
     Parameters
     ----------
-    ids, bins, errors, page_hashes : [n] text; errors and hashes may be None
+    ids, bins, errors, page_hashes : object [n], text; errors and hashes may be None
     values : mapping of a column's name to float64 [n], nan where it was not measured
     """
 
-    ids: tuple[str, ...]
+    ids: Texts
     needles: NDArray[np.int64]
-    bins: tuple[str, ...]
-    errors: tuple[str | None, ...]
-    page_hashes: tuple[str | None, ...]
+    bins: Texts
+    errors: Texts
+    page_hashes: Texts
     values: Mapping[str, Floats]
 
     def __len__(self) -> int:
@@ -54,16 +55,25 @@ class Samples:
         """Scores; 0 where the sample failed."""
         return self.values["score"]
 
-    def take(self, at: Sequence[int] | NDArray[np.int64]) -> "Samples":
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Which have an error."""
+        return np.array([error is not None for error in self.errors], bool)
+
+    def take(self, at: NDArray[np.int64]) -> "Samples":
         """Some of the samples, by place."""
         return Samples(
-            tuple(self.ids[i] for i in at),
+            self.ids[at],
             self.needles[at],
-            tuple(self.bins[i] for i in at),
-            tuple(self.errors[i] for i in at),
-            tuple(self.page_hashes[i] for i in at),
+            self.bins[at],
+            self.errors[at],
+            self.page_hashes[at],
             {name: column[at] for name, column in self.values.items()},
         )
+
+    def in_bins(self, bins: Texts) -> "Samples":
+        """The same with other bins."""
+        return replace(self, bins=bins)
 
     def of(self, needles: int | None) -> "Samples":
         """Those of a needle count; None: all."""
@@ -163,7 +173,7 @@ def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:
         if name not in table.column_names:
             found[name] = np.full(len(table), None if name in TEXT else np.nan, object if name in TEXT else np.float64)
         elif name in TEXT:
-            found[name] = np.array(table[name].to_pylist(), object)
+            found[name] = _texts(table[name])
         elif name == "needles":
             found[name] = table[name].to_numpy()
         elif name == "started_at":
@@ -171,6 +181,13 @@ def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:
         else:
             found[name] = table[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
     return found
+
+
+def _texts(column: pa.ChunkedArray) -> Texts:
+    """A column of text, in which every distinct text is made only once."""
+    coded = column.combine_chunks().dictionary_encode()
+    known = np.array([*coded.dictionary.to_pylist(), None], object)
+    return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:
@@ -198,17 +215,17 @@ def _arms(plan: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> list[
             continue
         first = {name: columns[name][at[0]] for name in ("method", "level", "params")}
         samples = Samples(
-            tuple(columns["sample_id"][at]),
+            columns["sample_id"][at],
             columns["needles"][at].astype(np.int64),
-            tuple(columns["bin"][at]),
-            tuple(columns["error"][at]),
-            tuple(columns["page_hash"][at]),
+            columns["bin"][at],
+            columns["error"][at],
+            columns["page_hash"][at],
             {name: columns[name][at] for name in NUMBERS if name != "needles"},
         )
         found.append(ArmResults(**first, config_hash=own, samples=samples))
     return found
 
 
-def bin_order(bins: Sequence[str]) -> list[str]:
+def bin_order(bins: Iterable[str]) -> list[str]:
     """The bins that occur, by length of context."""
     return sorted(set(bins), key=lambda b: (BINS.index(b) if b in BINS else len(BINS), natural(b)))

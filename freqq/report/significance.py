@@ -1,6 +1,7 @@
 """Whether paired differences could be chance, how many of them to believe, and what n samples could have shown."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, log, pi, sqrt
 
 import numpy as np
@@ -22,6 +23,7 @@ FEW = 10
 POWER, ERROR = 0.8, 0.05
 TIE = 1e-12
 SEED = 0
+CHUNK = 128
 
 
 def sign_flip_p(differences: ArrayLike) -> float:
@@ -64,9 +66,17 @@ def _all_sums(values: Floats) -> Floats:
 
 
 def _random_sums(values: Floats) -> Floats:
+    """Sums under `FLIPS` random choices of signs."""
+    chosen = _choices(-(-values.size // CHUNK) * CHUNK)[:, : values.size]
+    parts = (chosen[i : i + CHUNK].astype(np.float64) @ values for i in range(0, FLIPS, CHUNK))
+    return 2 * np.concatenate(list(parts)) - values.sum()
+
+
+@lru_cache(maxsize=8)
+def _choices(size: int) -> NDArray[np.uint8]:
+    """Random bits [FLIPS, size]; size is a multiple of 8."""
     rng = np.random.default_rng(SEED)
-    bits = np.unpackbits(rng.integers(0, 256, (FLIPS, -(-values.size // 8)), np.uint8), axis=1, count=values.size)
-    return 2 * (bits.astype(np.float64) @ values) - values.sum()
+    return np.unpackbits(rng.integers(0, 256, (FLIPS, size // 8), np.uint8), axis=1)
 
 
 def _saddlepoint_p(values: Floats, observed: float) -> float:

@@ -1,4 +1,4 @@
-"""Means with confidence intervals, paired differences, ratios. Pure functions of numbers.
+"""Means with confidence intervals, paired differences, ratios, means of strata.
 
 Every interval is a bootstrap interval of 95 %, bias-corrected and accelerated (`freqq.report.bootstrap`), which keeps
 its coverage for the skewed scores near 0 and 1 that a symmetric interval would push out of range. The same values in
@@ -7,13 +7,16 @@ the same order always give the same interval.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import isnan, nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from freqq.report.bootstrap import bca, left_out_means, resampled_means
+from freqq.report.bootstrap import SEED, TIE, bca, resampled_means
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,83 @@ class Estimate:
         return {k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(self).items()}
 
 
-def mean_estimate(values: ArrayLike, seed: int = 0) -> Estimate:
+@dataclass(frozen=True)
+class Resampled:
+    """A statistic of n samples, of each resample of them, and without each sample in turn.
+
+    Those of the same samples, resampled by one call of `resample`, are paired: they can be subtracted and divided.
+
+    Parameters
+    ----------
+    resamples : float64 [RESAMPLES]
+    left_out : float64 [n_j], for each independent sample of two values or more
+    """
+
+    value: float
+    resamples: Floats
+    left_out: tuple[Floats, ...]
+    n: int
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        """With its interval: of no width if all resamples are equal, open if there are none or some are undefined."""
+        if not self.left_out or not np.isfinite(self.resamples).all():
+            return Estimate(self.value, nan, nan, self.n)
+        if np.ptp(self.resamples) <= TIE * max(1.0, abs(self.value)):
+            return Estimate(self.value, self.value, self.value, self.n)
+        return Estimate(self.value, *bca(self.value, self.resamples, *self.left_out), self.n)
+
+    def __sub__(self, other: "Resampled") -> "Resampled":
+        left_out = tuple(a - b for a, b in zip(self.left_out, other.left_out, strict=True))
+        return Resampled(self.value - other.value, self.resamples - other.resamples, left_out, self.n)
+
+    def __truediv__(self, other: "Resampled") -> "Resampled":
+        """The ratio; nan or infinite where the other is 0."""
+        with np.errstate(all="ignore"):
+            left_out = tuple(a / b for a, b in zip(self.left_out, other.left_out, strict=True))
+            value = float(np.divide(self.value, other.value))
+            return Resampled(value, self.resamples / other.resamples, left_out, self.n)
+
+
+def resample_all(samples: Sequence[Floats]) -> list[Resampled]:
+    """The mean of each of some samples. Those of the same number of values share their resamples, and one product."""
+    found: dict[int, Resampled] = {}
+    for size in {len(values) for values in samples}:
+        alike = [i for i, values in enumerate(samples) if len(values) == size]
+        found |= zip(alike, resample(np.column_stack([samples[i] for i in alike])), strict=True)
+    return [found[i] for i in range(len(samples))]
+
+
+def resample(columns: Floats, seed: int = SEED) -> list[Resampled]:
+    """The mean of each column of [n, k], all by the same resamples."""
+    n = len(columns)
+    if n < 2:
+        means = [float(v) for v in columns[0]] if n else [nan] * columns.shape[1]
+        return [Resampled(mean, np.array([mean]), (), n) for mean in means]
+    means = columns.mean(axis=0).tolist()
+    left_out = ((columns.sum(axis=0) - columns) / (n - 1)).T
+    found = zip(means, resampled_means(columns, seed), left_out, strict=True)
+    return [Resampled(mean, resamples, (without,), n) for mean, resamples, without in found]
+
+
+def macro(strata: Sequence[Resampled]) -> Resampled:
+    """The mean of the means of strata, such as bins of context length: each counts the same however many values it has.
+
+    Strata are resampled independently of each other: as all use the same draws, the resamples of the second are taken
+    from the next place on, those of the third from the one after. A stratum with a single value adds nothing to the
+    interval's width; empty ones are left out.
+    """
+    filled = [s for s in strata if s.n]
+    count, n = len(filled), sum(s.n for s in filled)
+    if count < 2:
+        return filled[0] if filled else Resampled(nan, np.array([nan]), (), 0)
+    value = sum(s.value for s in filled) / count
+    resamples = np.mean(np.broadcast_arrays(*(np.roll(s.resamples, -i) for i, s in enumerate(filled))), axis=0)
+    left_out = tuple(value + (without - s.value) / count for s in filled for without in s.left_out)
+    return Resampled(value, resamples, left_out, n)
+
+
+def mean_estimate(values: ArrayLike, seed: int = SEED) -> Estimate:
     """The mean of independent values with its interval. Values that are all equal give an interval of no width.
 
     Parameters
@@ -39,31 +118,10 @@ def mean_estimate(values: ArrayLike, seed: int = 0) -> Estimate:
     seed : int
         Of the resampling.
     """
-    return mean_estimates(np.asarray(values, np.float64).reshape(-1, 1), seed)[0]
+    return resample(np.asarray(values, np.float64).reshape(-1, 1), seed)[0].estimate
 
 
-def mean_estimates(columns: NDArray[np.float64], seed: int = 0) -> list[Estimate]:
-    """`mean_estimate` of each column of [n, k], by the same resamples."""
-    n = len(columns)
-    if n == 0:
-        return [Estimate(nan, nan, nan, 0)] * columns.shape[1]
-    means = columns.mean(axis=0)
-    if n == 1:
-        return [Estimate(float(mean), nan, nan, 1) for mean in means]
-    resampled, left_out = resampled_means(columns, seed), left_out_means(columns)
-    return [
-        Estimate(float(means[i]), *_interval(columns[:, i], float(means[i]), resampled[:, i], left_out[:, i]), n)
-        for i in range(columns.shape[1])
-    ]
-
-
-def _interval(
-    values: NDArray[np.float64], mean: float, resampled: NDArray[np.float64], left_out: NDArray[np.float64]
-) -> tuple[float, float]:
-    return (mean, mean) if np.ptp(values) == 0 else bca(mean, resampled, left_out)
-
-
-def paired_difference(values: Sequence[float], baseline: Sequence[float], seed: int = 0) -> Estimate:
+def paired_difference(values: Sequence[float], baseline: Sequence[float], seed: int = SEED) -> Estimate:
     """The mean of ``values[i] - baseline[i]`` with its interval.
 
     Both were measured on the same samples, so what makes a sample hard cancels; the interval is far narrower than that
@@ -74,69 +132,6 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float], seed: 
     ValueError
         If the lengths differ.
     """
-    _check_paired(values, baseline)
-    return mean_estimate(np.asarray(values, np.float64) - np.asarray(baseline, np.float64), seed)
-
-
-def ratio_estimate(values: Sequence[float], baseline: Sequence[float], seed: int = 0) -> Estimate:
-    """The ratio of the means, ``mean(values) / mean(baseline)``, with its interval; pairs are resampled together.
-
-    It is nan where the baseline's mean is 0, and its interval is open where that of some resample is.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ.
-    """
-    _check_paired(values, baseline)
-    pairs = np.array([values, baseline], np.float64).T
-    n = len(pairs)
-    if n == 0 or pairs[:, 1].sum() == 0:
-        return Estimate(nan, nan, nan, n)
-    above, below = pairs.mean(axis=0)
-    ratio = float(above / below)
-    if n == 1:
-        return Estimate(ratio, nan, nan, 1)
-    if np.array_equal(pairs[:, 0], pairs[:, 1]):
-        return Estimate(1.0, 1.0, 1.0, n)
-    with np.errstate(all="ignore"):
-        resampled, left_out = (m[:, 0] / m[:, 1] for m in (resampled_means(pairs, seed), left_out_means(pairs)))
-    if not np.isfinite(resampled).all():
-        return Estimate(ratio, nan, nan, n)
-    if np.ptp(resampled) <= 1e-12 * abs(ratio):
-        return Estimate(ratio, ratio, ratio, n)
-    return Estimate(ratio, *bca(ratio, resampled, left_out), n)
-
-
-def macro_estimate(strata: Sequence[ArrayLike], seed: int = 0) -> Estimate:
-    """The mean of the means of strata, such as bins of context length, each resampled by itself.
-
-    Every stratum counts the same however many values it has. An empty one is left out; one with a single value adds
-    nothing to the interval's width; where all are single, the interval is open.
-
-    Parameters
-    ----------
-    strata : sequence of [n_j] numbers
-    seed : int
-        Of the first stratum's resampling; the next has the next.
-    """
-    filled = [v for values in strata if (v := np.asarray(values, np.float64)).size]
-    n = sum(v.size for v in filled)
-    if not filled:
-        return Estimate(nan, nan, nan, 0)
-    means = [float(v.mean()) for v in filled]
-    mean = sum(means) / len(filled)
-    if all(v.size == 1 for v in filled):
-        return Estimate(mean, nan, nan, n)
-    if all(np.ptp(v) == 0 for v in filled):
-        return Estimate(mean, mean, mean, n)
-    resampled = np.mean([resampled_means(v[:, None], seed + i)[:, 0] for i, v in enumerate(filled)], axis=0)
-    left_out = [
-        mean + (left_out_means(v) - own) / len(filled) for v, own in zip(filled, means, strict=True) if v.size > 1
-    ]
-    return Estimate(mean, *bca(mean, resampled, *left_out), n)
-
-
-def _check_paired(values: Sequence[float], baseline: Sequence[float]) -> None:
     if len(values) != len(baseline):
         raise ValueError(f"{len(values)} values cannot be paired with {len(baseline)}")
+    return mean_estimate(np.asarray(values, np.float64) - np.asarray(baseline, np.float64), seed)
