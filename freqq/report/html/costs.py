@@ -46,7 +46,7 @@ def latency(bars: Sequence[Costs], name: str) -> str:
     """Stacked bars of the times of a sample, as SVG."""
     bars = bars[:MOST_BARS]
     with mpl.rc_context(SETTINGS):
-        figure, axes = new_figure(4.6, 1.0 + 0.21 * len(bars))
+        figure, axes = new_figure(3.9, 1.2 + 0.2 * len(bars))
         places, left = np.arange(len(bars)), np.zeros(len(bars))
         for stage, cost, colour, hatch in STAGES:
             width = np.array([bar.values.get(cost) or 0.0 for bar in bars])
@@ -62,7 +62,7 @@ def latency(bars: Sequence[Costs], name: str) -> str:
         _rows(axes, bars, "ms a sample", left.max(initial=0))
         if left.any():
             figure.legend(
-                loc="outside upper left", ncols=3, frameon=False, fontsize=8, handlelength=1.4, columnspacing=1
+                loc="outside upper left", ncols=2, frameon=False, fontsize=8, handlelength=1.4, columnspacing=1
             )
         totals = "; ".join(f"{bar.label} {total:.0f}" for bar, total in zip(bars, left, strict=True))
         return inline(figure, name, f"Mean time of a sample in milliseconds. {totals}.")
@@ -72,7 +72,7 @@ def memory(bars: Sequence[Costs], name: str) -> str:
     """Bars of the size of the KV cache behind the prompt, as SVG."""
     bars = bars[:MOST_BARS]
     with mpl.rc_context(SETTINGS):
-        figure, axes = new_figure(4.6, 0.75 + 0.21 * len(bars))
+        figure, axes = new_figure(3.9, 0.75 + 0.2 * len(bars))
         width = np.array([(bar.values.get("kv_bytes") or 0.0) / 1e6 for bar in bars])
         axes.barh(np.arange(len(bars)), width, 0.72, color=SERIES[0], edgecolor=INK, linewidth=0.4)
         for place, bar in enumerate(bars):
@@ -89,7 +89,7 @@ def _rows(axes: mpl.axes.Axes, bars: Sequence[Costs], label: str, most: float) -
     axes.invert_yaxis()
     axes.margins(y=0.01)
     # Room for the number behind the longest bar.
-    axes.set_xlim(0, most * 1.18 or 1)
+    axes.set_xlim(0, most * 1.3 or 1)
     axes.set_xlabel(label)
 
 

@@ -3,27 +3,25 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib as mpl
-from matplotlib.colors import Colormap, to_hex
-
 from freqq.report.evidence import BinScore, Comparison
 from freqq.report.html.values import points
 from freqq.report.results import bin_order
 
-DIVERGING, SEQUENTIAL = "RdBu", "cividis"
-"""Told apart by people who confuse red and green; losses are red."""
+LOSS, GAIN = "#b2182b", "#2166ac"
+"""The ends of matplotlib's map RdBu, which people who confuse red and green can tell apart."""
 
 LEAST_REACH = 0.1
 """The strongest colour stands for at least so large a difference, lest noise look like an effect."""
 
-STEPS = 9
-DARK = 0.179
-"""Luminance at which white and black text have the same contrast (WCAG 2.2, contrast ratio)."""
+STEPS: tuple[float, ...] = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+
+STRONG = 0.8
+"""From here on white text is read better on the colour than black: both have a contrast of at least 4.2 to 1."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, the colours of its cell, and the rest of what is known about it."""
+    """A number, the colours of its cell in CSS, and the rest of what is known about it."""
 
     text: str
     paper: str
@@ -33,7 +31,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatRow:
-    """A method at a level; None where it has no samples."""
+    """A method at a level; a cell is None where there are no samples."""
 
     method: str
     level: str
@@ -60,21 +58,18 @@ def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
     counts = sorted({c.needles or 0 for c in own})
     bins = {n: bin_order([b.bin for c in own if c.needles == n for b in c.bins]) for n in counts}
     at = {(c.method, c.level, c.needles, b.bin): b for c in own for b in c.bins}
-    differences = [abs(b.difference.mean) for b in at.values() if b.difference is not None and b.difference.n]
-    reach = max([LEAST_REACH, *differences])
-    colours = mpl.colormaps[DIVERGING if differences else SEQUENTIAL]
+    sizes = [abs(b.difference.mean) for b in at.values() if b.difference is not None and b.difference.n]
+    reach = max([LEAST_REACH, *sizes]) if sizes else None
     rows = []
     for method, level in dict.fromkeys((c.method, c.level) for c in own):
         found = [at.get((method, level, n, b)) for n in counts for b in bins[n]]
         name = ("no compression", "") if method == "none" else (method, level)
-        rows.append(
-            HeatRow(*name, tuple(None if b is None else _cell(b, colours, reach, bool(differences)) for b in found))
-        )
-    if differences:
-        caption = "Difference to no compression in points; its own row has the scores"
-        ends = f"−{points(reach)}", f"+{points(reach)}"
+        rows.append(HeatRow(*name, tuple(None if b is None else _cell(b, reach) for b in found)))
+    if reach is not None:
+        caption = "Difference to no compression in points; its own row has the scores."
+        ends, steps = (f"−{points(reach)}", f"+{points(reach)}"), STEPS
     else:
-        caption, ends = "Score in points", ("0", "100")
+        caption, ends, steps = "Score in points.", ("0", "100"), STEPS[4:]
     return HeatMap(
         title,
         caption,
@@ -82,27 +77,28 @@ def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
         tuple(_bin_name(b) for n in counts for b in bins[n]),
         tuple(rows),
         *ends,
-        tuple(to_hex(colours(i / (STEPS - 1))) for i in range(STEPS)),
+        tuple(colours(step)[0] for step in steps),
     )
 
 
-def _cell(found: BinScore, colours: Colormap, reach: float, paired: bool) -> Cell:
-    change = found.difference
-    said = f"score {points(found.score.mean)}, {found.n} samples"
-    if not paired:
-        return _coloured(points(found.score.mean), colours, found.score.mean, said)
+def colours(value: float) -> tuple[str, str]:
+    """Colours in CSS of a cell and its text, for a value from -1 to 1; 0 is the page's own paper, light or dark."""
+    share = min(abs(value), 1.0)
+    paper = f"color-mix(in srgb, {LOSS if value < 0 else GAIN} {100 * share:.0f}%, var(--paper))"
+    return paper, "#fff" if share >= STRONG else "var(--contrast)"
+
+
+def _cell(found: BinScore, reach: float | None) -> Cell:
+    """A bin's difference, or its score if `reach` is None or there is no difference."""
+    score, change = found.score.mean, found.difference
+    said = f"score {points(score)}, {found.n} samples"
+    if reach is None:
+        return Cell(points(score), *colours(score), said)
     if change is None or not change.n:
-        return Cell(points(found.score.mean), "var(--panel)", "var(--ink)", said)
+        return Cell(points(score), "var(--panel)", "var(--ink)", said)
     if change.low == change.low:
         said += f", difference {points(change.low, True)} to {points(change.high, True)}"
-    return _coloured(points(change.mean, True), colours, 0.5 + change.mean / reach / 2, said)
-
-
-def _coloured(text: str, colours: Colormap, value: float, title: str) -> Cell:
-    colour = colours(min(max(value, 0.0), 1.0))[:3]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
-    dark = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < DARK
-    return Cell(text, to_hex(colour), "#ffffff" if dark else "#000000", title)
+    return Cell(points(change.mean, True), *colours(change.mean / reach), said)
 
 
 def _bin_name(name: str) -> str:

@@ -160,7 +160,7 @@ def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[s
         value = c.retention if what == "retention" else c.score
         if value is not None and value.mean == value.mean:
             name = c.method if len(runs_of[c.method]) == 1 else f"{c.method}, {c.run}"
-            lines.setdefault(name, []).append(rates.Point(c.level, tuple(c.rates[r] for r, _ in rates.RATES), value))
+            lines.setdefault(name, []).append(rates.Point(c.level, c.rates, value))
     found = rates.panels([rates.Line(name, tuple(own)) for name, own in lines.items()], f"rates{number}", what)
     return {"title": title, "what": what, "panels": _marked(found)}
 

@@ -3,6 +3,7 @@
 import base64
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,8 +77,8 @@ def token_pixels(page: Page, grid: Tensor, compressed: CompressedGrid) -> tuple[
         return rgb, f"all {h * w} tokens kept, and none changed"
     share = (DARKEST * _over(errors / worst, rgb))[..., None]
     tinted = (rgb * (1 - share) + np.array(MARK) * share).round().astype(np.uint8)
-    words = f"all {h * w} tokens kept; the stronger the orange, the more a token changed: {errors.mean():.2g} standard deviations"
-    return tinted, f"{words} on average, {worst:.2g} at most"
+    how = f"{errors.mean():.2g} standard deviations on average, {worst:.2g} at most"
+    return tinted, f"all {h * w} tokens kept; the stronger the orange, the more a token changed: {how}"
 
 
 def _enlarged(page: Page) -> Pixels:
@@ -86,7 +87,7 @@ def _enlarged(page: Page) -> Pixels:
     return np.ascontiguousarray(pixels.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
-def _over(cells: NDArray[np.generic], rgb: Pixels) -> NDArray[np.generic]:
+def _over(cells: NDArray[Any], rgb: Pixels) -> NDArray[Any]:
     """Values [h, w] of cells for each pixel: the grid covers the page evenly, as the model's own resizing has it."""
     rows, columns = (
         np.minimum(np.arange(size) * n // size, n - 1) for size, n in zip(rgb.shape[:2], cells.shape, strict=True)
@@ -94,11 +95,11 @@ def _over(cells: NDArray[np.generic], rgb: Pixels) -> NDArray[np.generic]:
     return cells[rows][:, columns]
 
 
-def _striped(rgb: Pixels, dropped: NDArray[np.generic]) -> Pixels:
+def _striped(rgb: Pixels, dropped: NDArray[np.bool_]) -> Pixels:
     pale = INK + rgb.astype(np.float64) * (PAPER - INK) / 255
     rows, columns = np.indices(dropped.shape)
     pale[(rows + columns) % 9 < 1] = INK
-    return np.where(dropped[..., None].astype(bool), pale.round().astype(np.uint8), rgb)
+    return np.where(dropped[..., None], pale.round().astype(np.uint8), rgb)
 
 
 def _outlined(rgb: Pixels, rows: int, columns: int) -> Pixels:

@@ -1,10 +1,12 @@
 """What accuracy is left at each rate: one figure for each of the three rates, which stay apart."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from freqq.report.html.svg import INK, SERIES, SETTINGS, inline, new_figure
@@ -32,7 +34,7 @@ class Point:
     """A level: its rates (None where unknown) and what is left of the score there."""
 
     level: str
-    rates: tuple[float | None, float | None, float | None]
+    rates: Mapping[str, float | None]
     value: Estimate
 
 
@@ -75,11 +77,11 @@ def panels(lines: Sequence[Line], name: str, what: str) -> Panels:
     drawn = lines[:MOST_LINES]
     notes = [f"only the first {MOST_LINES} of {len(lines)} lines are drawn"] if len(lines) > MOST_LINES else []
     charts = []
-    for place, (rate, words) in enumerate(RATES):
-        known = {i: [p for p in line.points if p.rates[place] is not None] for i, line in enumerate(drawn)}
-        own = {i: points for i, points in known.items() if not all(_is_one(p.rates[place]) for p in points)}
+    for rate, words in RATES:
+        known = {i: [p for p in line.points if p.rates[rate] is not None] for i, line in enumerate(drawn)}
+        own = {i: points for i, points in known.items() if not all(_is_one(p.rates[rate]) for p in points)}
         if own:
-            charts.append(_panel(drawn, own, place, f"{name}-{rate}", words, what))
+            charts.append(_panel(drawn, own, rate, f"{name}-{rate}", words, what))
             if still := [line.name for i, line in enumerate(drawn) if i not in own]:
                 notes.append(f"{', '.join(still)} {'do' if len(still) > 1 else 'does'} not change the {words}")
         else:
@@ -88,48 +90,44 @@ def panels(lines: Sequence[Line], name: str, what: str) -> Panels:
     return Panels(tuple(charts), legend, tuple(notes))
 
 
-def _panel(lines: Sequence[Line], own: dict[int, list[Point]], place: int, name: str, words: str, what: str) -> str:
+def _panel(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, name: str, words: str, what: str) -> str:
     with mpl.rc_context(SETTINGS):
         figure, axes = new_figure(3.7, 2.9)
         if what == "retention":
             axes.axhline(100, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.axvline(1, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         for number, points in own.items():
-            points = sorted(points, key=lambda p: p.rates[place] or 0)
-            rate = [p.rates[place] or math.nan for p in points]
-            value = [100 * p.value.mean for p in points]
-            # An interval that is not known has no whiskers.
-            below = [
-                max(0.0, v - 100 * p.value.low) if p.value.low == p.value.low else 0
-                for v, p in zip(value, points, strict=True)
-            ]
-            above = [
-                max(0.0, 100 * p.value.high - v) if p.value.high == p.value.high else 0
-                for v, p in zip(value, points, strict=True)
-            ]
-            axes.errorbar(
-                rate, value, yerr=(below, above), color=SERIES[_colour(number)], marker=_marker(number), markersize=6,
-                linestyle=STYLES[number // len(SERIES) % len(STYLES)], linewidth=1.3, elinewidth=1, capsize=2.5,
-            )  # fmt: skip
-        rates = [r for points in own.values() for p in points if (r := p.rates[place])]
+            _draw(axes, number, sorted(points, key=lambda p: p.rates[rate] or 0), rate)
+        rates = [r for points in own.values() for p in points if (r := p.rates[rate])]
         low, high = min([*rates, 0.8]) / 1.25, max([*rates, 1.0]) * 1.25
         axes.set_xscale("log")
         axes.set_xlim(low, high)
         axes.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda rate, at: f"{100 * rate:g} %"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, at: f"{100 * tick:g} %"))
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", alpha=0.5)
         axes.set_xlabel(f"{words}, % of the uncompressed")
         axes.set_ylabel("score, % of no compression" if what == "retention" else "score, points")
-        return inline(figure, name, _described(lines, own, place, words, what))
+        return inline(figure, name, _described(lines, own, rate, words, what))
 
 
-def _described(lines: Sequence[Line], own: dict[int, list[Point]], place: int, words: str, what: str) -> str:
+def _draw(axes: Axes, number: int, points: Sequence[Point], rate: str) -> None:
+    middle, low, high = (np.array([100 * getattr(p.value, end) for p in points]) for end in ("mean", "low", "high"))
+    # An interval that is not known has no whiskers.
+    whiskers = np.nan_to_num([middle - low, high - middle]).clip(min=0)
+    axes.errorbar(
+        [p.rates[rate] or math.nan for p in points], middle, yerr=whiskers, color=SERIES[_colour(number)],
+        marker=_marker(number), markersize=6, linestyle=STYLES[number // len(SERIES) % len(STYLES)], linewidth=1.3,
+        elinewidth=1, capsize=2.5,
+    )  # fmt: skip
+
+
+def _described(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, words: str, what: str) -> str:
     """The figure's points in words."""
     said = []
     for number, points in own.items():
-        shown = ", ".join(f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[place] or 0):.3g} %" for p in points)
+        shown = ", ".join(f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[rate] or 0):.3g} %" for p in points)
         said.append(f"{lines[number].name}: {shown}")
     kind = "Score in percent of that without compression" if what == "retention" else "Score in points"
     return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(said) + "."

@@ -3,6 +3,8 @@
 import io
 import re
 from collections.abc import Mapping
+from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -20,7 +22,7 @@ VARIABLES: Mapping[str, str] = {
     **{c: f"var(--series-{i})" for i, c in enumerate(SERIES)},
 }
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "freqq",
     "font.family": "sans-serif",
@@ -74,14 +76,9 @@ def inline(figure: Figure, name: str, label: str) -> str:
     text = re.sub(r'(url\(|href=")#([^)"]+)', rf"\1#{name}-\2", text)
     text = re.sub(r"#[0-9a-f]{6}", lambda found: VARIABLES.get(found[0], found[0]), text)
     size = re.search(r'<svg[^>]*? width="([0-9.]+)pt" height="([0-9.]+)pt"', text)
-    assert size is not None, "matplotlib writes the size of its figures"
-    width, height = (float(side) for side in size.groups())
+    width, height = (float(side) for side in size.groups()) if size else (1.0, 1.0)
     opening = (
-        f'<svg class="chart" role="img" aria-label="{_attribute(label)}" viewBox="0 0 {width:g} {height:g}" '
+        f'<svg class="chart" role="img" aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}" '
         f'width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}" xmlns:xlink="http://www.w3.org/1999/xlink">'
     )
     return re.sub(r"<svg[^>]*>", lambda found: opening, text, count=1).strip()
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
