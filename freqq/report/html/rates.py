@@ -105,7 +105,7 @@ def _panel(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, name: 
         axes.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, at: f"{100 * tick:g} %"))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(105, axes.get_ylim()[1]))
         axes.grid(axis="y", alpha=0.5)
         axes.set_xlabel(f"{words}, % of the uncompressed")
         axes.set_ylabel("score, % of no compression" if what == "retention" else "score, points")
