@@ -236,7 +236,9 @@ def test_nothing_but_the_plain_arm_makes_a_page(tmp_path):
 
 def test_all_failed_makes_a_page(tmp_path):
     rows = [
-        replace(row, error="UserError: no", score=0.0, response=None, prompt_tokens=None, kv_bytes=None, prefill_ms=None)
+        replace(
+            row, error="UserError: no", score=0.0, response=None, prompt_tokens=None, kv_bytes=None, prefill_ms=None
+        )
         for row in made_rows(3, needles=(2,))
     ]
     tree = parse(html(gather([write_run(tmp_path / "run", rows)])))

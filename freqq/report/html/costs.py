@@ -13,6 +13,8 @@ from freqq.report.tables import size
 from freqq.runs.directory import RESULTS
 
 MOST_BARS = 24
+LONGEST = 34
+"""Characters of a bar's name; of a longer one the middle is left out."""
 
 STAGES = (
     ("vision tower", "vision_ms", 0, ""),
@@ -84,13 +86,18 @@ def memory(bars: Sequence[Costs], name: str) -> str:
 
 
 def _rows(axes: mpl.axes.Axes, bars: Sequence[Costs], label: str, most: float) -> None:
-    axes.set_yticks(np.arange(len(bars)), [bar.label for bar in bars], fontsize=8)
+    axes.set_yticks(np.arange(len(bars)), [_short(bar.label) for bar in bars], fontsize=8)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
     axes.margins(y=0.01)
     # Room for the number behind the longest bar.
     axes.set_xlim(0, most * 1.3 or 1)
     axes.set_xlabel(label)
+
+
+def _short(name: str) -> str:
+    end = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - end - 1]}…{name[-end:]}"
 
 
 def peaks(run: Path) -> dict[str, int]:

@@ -14,7 +14,8 @@ INK, RULE = "#010101", "#020202"
 """Stand for the page's colours of text and of thin lines, which differ in light and dark."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
-"""Okabe and Ito's, as in `freqq.report.pareto`; the page makes some of them brighter in the dark."""
+"""Okabe and Ito's, as in `freqq.report.pareto`. They stand for the page's, which are a little darker on white paper,
+where thin lines of the brightest two would vanish, and brighter in the dark."""
 
 VARIABLES: Mapping[str, str] = {
     INK: "var(--ink)",
