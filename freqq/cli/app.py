@@ -14,6 +14,7 @@ from freqq.cli.errors import Commands
 from freqq.cli.eval import evaluate
 from freqq.cli.info import info
 from freqq.cli.render import render
+from freqq.cli.report import report
 from freqq.cli.runs import app as runs
 from freqq.cli.slurm_status import slurm_status
 from freqq.cli.slurm_submit import slurm_submit
@@ -41,6 +42,7 @@ app.command("slurm-status")(slurm_status)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command("train")(train)
+app.command("report")(report)
 
 
 def _version(wanted: bool) -> None:
