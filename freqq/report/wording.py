@@ -23,8 +23,8 @@ def words(difference: Estimate | None, changed: int) -> str:
         return "too few samples to say"
     if changed == 0:
         most = 100 * (1 - (1 - CONFIDENCE) ** (1 / difference.n))
-        return f"changes none of {difference.n} scores (so at most {most:.1f} % of all)"
-    few = f" (only {changed} of {difference.n} scores changed)" if changed < FEW else ""
+        return f"no score of {difference.n} changes (so {most:.1f} % of all at most)"
+    few = f" ({changed} of {difference.n} changed)" if changed < FEW else ""
     return _sign_and_size(difference) + few
 
 
