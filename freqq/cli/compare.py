@@ -29,7 +29,8 @@ def compare(
     """
     from rich.console import Console
 
-    from freqq.report.comparison_tables import comparison_tables
+    from freqq.report.comparison_tables import area_table, comparison_tables
+    from freqq.report.curves import areas
     from freqq.report.formats import as_json as json_of
     from freqq.report.join import join
 
@@ -42,6 +43,8 @@ def compare(
         console.width = 100  # a file or a pipe has no width of its own
     for table in comparison_tables(found.comparisons):
         console.print(table)
+    if between := areas(found.comparisons):
+        console.print(area_table(between))
     console.print(found.headline, markup=False)
     for warning in found.warnings:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {warning}", markup=False)

@@ -7,7 +7,8 @@ from rich import box
 from rich.table import Table
 
 from freqq.report.comparison import Comparison
-from freqq.report.formats import estimate, p_value
+from freqq.report.curves import Area
+from freqq.report.formats import estimate, p_value, percent
 from freqq.report.tables import interval
 
 
@@ -57,3 +58,18 @@ def _table(title: str) -> Table:
 
 def _names(c: Comparison) -> tuple[str, str, str]:
     return c.run.replace("[", r"\["), "all" if c.needles is None else str(c.needles), c.arm
+
+
+def area_table(areas: Sequence[Area]) -> Table:
+    """Methods beside each other at the same rate."""
+    table = Table(
+        title="Retention at the same rate: how much more the first method retains, on average over the range of both",
+        title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD,
+    )  # fmt: skip
+    for name in ("needles", "rate", "method", "other", "from", "to", "points"):
+        table.add_column(name, justify="left" if name in ("rate", "method", "other") else "right")
+    for a in areas:
+        needles = "all" if a.needles is None else str(a.needles)
+        rate = a.rate.replace("_", " ")
+        table.add_row(needles, rate, a.method, a.other, percent(a.low), percent(a.high), f"{100 * a.difference:+.1f}")
+    return table

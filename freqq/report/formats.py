@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.report.comparison import RATES, Comparison
+from freqq.report.curves import areas
 from freqq.report.evidence import Evidence, RunFacts
 from freqq.report.statistics import Estimate
 from freqq.report.tables import fraction, interval
@@ -46,7 +47,7 @@ def _record(comparison: Comparison) -> dict[str, Value]:
 
 
 def as_json(evidence: Evidence) -> str:
-    """Everything: runs, warnings, headline, and a record with its bins for each comparison."""
+    """Everything: headline, warnings, a record with its bins for each comparison, areas between curves, and runs."""
     value = {
         "headline": evidence.headline,
         "warnings": list(evidence.warnings),
@@ -54,6 +55,7 @@ def as_json(evidence: Evidence) -> str:
             record | {"bins": [_bin(b) for b in c.bins]}
             for c, record in zip(evidence.comparisons, records(evidence.comparisons), strict=True)
         ],
+        "areas": [asdict(a) for a in areas(evidence.comparisons)],
         "runs": [_run(run) for run in evidence.runs],
     }
     return json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf, isnan
 from pathlib import Path
 
 from freqq.errors import FreqqError, UserError
@@ -12,8 +13,6 @@ from freqq.report.evidence import weigh
 from freqq.report.results import read_results
 from freqq.report.statistics import Estimate
 from freqq.runs.directory import RESULTS, RUN
-
-Key = Callable[[Comparison], float | None]
 
 ESTIMATED: dict[str, Callable[[Comparison], Estimate | None]] = {
     "score": lambda c: c.score,
@@ -98,11 +97,13 @@ def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:
         same.setdefault((c.config_hash, c.n, c.score.mean, c.difference), []).append(c)
     order = sorted(same.values(), key=lambda group: (_key(group[0], sort), group[0].arm, group[0].params))
     places: list[Place] = []
-    leader, number = None, 0
+    reach, number = inf, 0
     for i, group in enumerate(order):
+        key = _key(group[0], sort)
         found = ESTIMATED[sort](group[0]) if sort in ESTIMATED else None
-        if leader is None or found is None or not found.high >= leader.mean:
-            leader, number = found, i + 1
+        nearest = -found.high if found is not None and not isnan(found.high) else key
+        if i == 0 or nearest > reach:
+            reach, number = key, i + 1
         places.append(Place(number, False, tuple(c.run for c in group), group[0]))
     ranks = [p.rank for p in places]
     return tuple(Place(p.rank, ranks.count(p.rank) > 1, p.runs, p.comparison) for p in places)
@@ -111,8 +112,8 @@ def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:
 def _key(comparison: Comparison, sort: str) -> float:
     if sort in RATED:
         rate = comparison.rates[RATED[sort]]
-        return float("inf") if rate is None else rate
+        return inf if rate is None else rate
     if sort == "exact":
         return -comparison.exact
     found = ESTIMATED[sort](comparison)
-    return float("inf") if found is None else -found.mean
+    return inf if found is None else -found.mean

@@ -23,7 +23,7 @@ def words(difference: Estimate | None, changed: int) -> str:
         return "too few samples to say"
     if changed == 0:
         most = 100 * (1 - (1 - CONFIDENCE) ** (1 / difference.n))
-        return f"no score of {difference.n} changes (so {most:.1f} % of all at most)"
+        return f"no score of {difference.n} changes (at most {most:.1f} % do)"
     few = f" ({changed} of {difference.n} changed)" if changed < FEW else ""
     return _sign_and_size(difference) + few
 
