@@ -6,6 +6,7 @@ import typer
 
 from freqq import __version__
 from freqq.cli.codebook import app as codebook
+from freqq.cli.compare import compare
 from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
 from freqq.cli.data import app as data
@@ -13,7 +14,9 @@ from freqq.cli.decompress import decompress
 from freqq.cli.errors import Commands
 from freqq.cli.eval import evaluate
 from freqq.cli.info import info
+from freqq.cli.leaderboard import leaderboard
 from freqq.cli.render import render
+from freqq.cli.report import report
 from freqq.cli.runs import app as runs
 from freqq.cli.slurm_status import slurm_status
 from freqq.cli.slurm_submit import slurm_submit
@@ -41,6 +44,9 @@ app.command("slurm-status")(slurm_status)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command("train")(train)
+app.command("report")(report)
+app.command("compare")(compare)
+app.command("leaderboard")(leaderboard)
 
 
 def _version(wanted: bool) -> None:

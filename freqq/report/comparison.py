@@ -9,7 +9,7 @@ import numpy as np
 from freqq.report.results import PLAIN, ArmResults, Samples
 from freqq.report.scored import Scored, pair
 from freqq.report.significance import detectable, sign_flip_p
-from freqq.report.statistics import Estimate, macro
+from freqq.report.statistics import FEW, Estimate, cautious_difference, macro
 from freqq.report.summary import COSTS
 from freqq.report.wording import words
 
@@ -55,6 +55,9 @@ class Comparison:
     baseline, difference, macro_difference, retention : Estimate
         Over the paired samples: the plain arm's score, the mean difference and that of the bins' means, and the ratio
         of the two means.
+    cautious : Estimate
+        The difference with an interval that holds also where few samples changed (`cautious_difference`); `difference`
+        itself where many did. `words` are of this one.
     p_value, p_holm : float
         Of the difference (`freqq.report.significance`), and corrected for all comparisons of the `Evidence`.
     wins, ties, losses : int
@@ -89,6 +92,7 @@ class Comparison:
     baseline: Estimate | None
     baseline_exact: float | None
     difference: Estimate | None
+    cautious: Estimate | None
     macro_difference: Estimate | None
     difference_exact: float | None
     retention: Estimate | None
@@ -161,6 +165,7 @@ def compare(arm: Arm, reference: Arm | None) -> Comparison:
         baseline=None,
         baseline_exact=None,
         difference=None,
+        cautious=None,
         macro_difference=None,
         difference_exact=None,
         retention=None,
@@ -173,7 +178,7 @@ def compare(arm: Arm, reference: Arm | None) -> Comparison:
         rates={name: _rate(samples, *columns) for name, columns in RATES.items()},
         costs=_costs(samples),
         bins=tuple(BinScore(bin, own.n, own.estimate, None) for bin, own in arm.scored.bins.items()),
-        words="no compression" if arm.results.is_plain else words(None),
+        words="no compression" if arm.results.is_plain else words(None, 0),
     )
     if reference is None or reference.results is arm.results:
         return alone
@@ -186,6 +191,7 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
     change = {bin: mine.bins[bin] - other.bins[bin] for bin in mine.bins}
     values = mine.samples.score - other.samples.score
     wins, losses = int((values > 0).sum()), int((values < 0).sum())
+    cautious = difference.estimate if wins + losses >= FEW else cautious_difference(values)
     retention = (mine.score / other.score).estimate
     exact, before = (float(side.samples.values["exact"].mean()) for side in (mine, other))
     return replace(
@@ -196,6 +202,7 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
         baseline=other.score.estimate,
         baseline_exact=before,
         difference=difference.estimate,
+        cautious=cautious,
         macro_difference=macro(list(change.values())).estimate,
         difference_exact=exact - before,
         retention=retention if isfinite(retention.mean) else None,
@@ -207,7 +214,7 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
         bins=tuple(
             replace(bin, difference=change[bin.bin].estimate if bin.bin in change else None) for bin in alone.bins
         ),
-        words=words(difference.estimate, wins + losses),
+        words=words(cautious, wins + losses),
     )
 
 

@@ -3,11 +3,51 @@
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from freqq.report.results import Results
 from freqq.runs.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What it takes to reproduce a run.
+
+    Parameters
+    ----------
+    label : str
+        Its directory's name, with as much of the path as tells it from the other runs.
+    command : str
+        The command that repeats it.
+    arms : tuple of mappings
+        ``method level params config_hash`` of each.
+    hardware, versions : tuples
+        All that its rows were made with.
+    """
+
+    label: str
+    path: Path
+    command: str
+    context: int
+    task: str
+    model: str
+    model_revision: str
+    dtype: str
+    data: str
+    data_revision: str
+    generation: str
+    settings: Mapping[str, Any]
+    arms: tuple[Mapping[str, str], ...]
+    versions: tuple[Mapping[str, Any], ...]
+    hardware: tuple[Mapping[str, Any], ...]
+    n_samples: int
+    n_rows: int
+    n_failed: int
+    started_at: str
+    ended_at: str
+
 
 DESCRIBED = ("model_revision", "dtype", "data_revision")
 SET = ("generation", "max_new_tokens", "config", "font", "dpi", "tokens_from")
@@ -35,6 +75,49 @@ def _pages_differ(a: Results, b: Results) -> int:
         for r in (a, b)
     )
     return sum(known.get(id, page) != page for id, page in other.items())
+
+
+def find_contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The number of each run's context, in which runs may be paired, and in words what keeps runs apart."""
+    firsts: list[int] = []
+    contexts, warnings = [], []
+    for i, run in enumerate(results):
+        own = next((c for c, first in enumerate(firsts) if not differing(results[first], run)), None)
+        if own is None:
+            if firsts:
+                reasons = "; ".join(differing(results[firsts[0]], run))
+                warnings.append(f"{names[i]} is shown apart from {names[firsts[0]]}: {reasons}")
+            firsts.append(i)
+            own = len(firsts) - 1
+        contexts.append(own)
+    return contexts, warnings
+
+
+def facts(run: Results, label: str, context: int) -> RunFacts:
+    """What to say of a run."""
+    description, settings = run.description, run.description.get("settings", {})
+    return RunFacts(
+        label=label,
+        path=run.path,
+        command=command(settings, run.path),
+        context=context,
+        task=run.task,
+        model=str(settings.get("model")),
+        model_revision=str(description.get("model_revision")),
+        dtype=str(description.get("dtype")),
+        data=str(settings.get("data")),
+        data_revision=str(description.get("data_revision")),
+        generation=str(settings.get("generation", "greedy")),
+        settings=settings,
+        arms=tuple(description["arms"]),
+        versions=run.versions,
+        hardware=run.hardware,
+        n_samples=len({id for arm in run.arms for id in arm.samples.ids}),
+        n_rows=sum(len(arm.samples) for arm in run.arms),
+        n_failed=sum(int(arm.samples.failed.sum()) for arm in run.arms),
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+    )
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
@@ -68,4 +151,4 @@ def command(settings: Mapping[str, Any], path: Path) -> str:
 
 
 def _shown(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else "unset" if value is None else json.dumps(value)

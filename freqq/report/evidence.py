@@ -1,57 +1,18 @@
 """What runs show and what they do not: every arm against the plain arm on the same samples, with its uncertainty."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from freqq.errors import UserError
 from freqq.report.comparison import RATES, Arm, BinScore, Comparison, compare
-from freqq.report.context import command, differing, labels
+from freqq.report.context import RunFacts, facts, find_contexts, labels
 from freqq.report.results import Results, read_results
 from freqq.report.scored import scored
 from freqq.report.significance import holm
 
 __all__ = ["RATES", "BinScore", "Comparison", "Evidence", "RunFacts", "gather"]
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """What it takes to reproduce a run.
-
-    Parameters
-    ----------
-    label : str
-        Its directory's name, with as much of the path as tells it from the other runs.
-    command : str
-        The command that repeats it.
-    arms : tuple of mappings
-        ``method level params config_hash`` of each.
-    hardware, versions : tuples
-        All that its rows were made with.
-    """
-
-    label: str
-    path: Path
-    command: str
-    context: int
-    task: str
-    model: str
-    model_revision: str
-    dtype: str
-    data: str
-    data_revision: str
-    generation: str
-    settings: Mapping[str, Any]
-    arms: tuple[Mapping[str, str], ...]
-    versions: tuple[Mapping[str, Any], ...]
-    hardware: tuple[Mapping[str, Any], ...]
-    n_samples: int
-    n_rows: int
-    n_failed: int
-    started_at: str
-    ended_at: str
 
 
 @dataclass(frozen=True)
@@ -100,22 +61,26 @@ def unique(paths: Sequence[Path]) -> list[Path]:
 def weigh(results: Sequence[Results]) -> Evidence:
     """`gather` for results that are read already."""
     names = labels([r.path for r in results])
-    contexts, warnings = _contexts(results, names)
+    contexts, warnings = find_contexts(results, names)
     comparisons: list[Comparison] = []
     for i, run in enumerate(results):
         partners = [j for j in (i, *range(len(results))) if contexts[j] == contexts[i] and results[j].plain is not None]
         donor = partners[0] if partners else None
         if donor is None:
             warnings.append(f"{names[i]} has no plain arm, nor has another run with its settings: nothing is paired")
-        elif donor != i:
-            warnings.append(f"{names[i]} has no plain arm: it is paired with that of {names[donor]}")
         own = arms(run, names[i], contexts[i])
         theirs = own if donor in (i, None) else arms(results[donor], names[donor], contexts[i])
         plain = {arm.needles: arm for arm in theirs if arm.results.is_plain}
-        comparisons += [compare(arm, None if arm.results.is_plain else plain.get(arm.needles)) for arm in own]
+        found = [compare(arm, None if arm.results.is_plain else plain.get(arm.needles)) for arm in own]
+        if donor not in (i, None):
+            warnings.append(
+                f"{names[i]} has no plain arm: it is paired with that of {names[donor]}, "
+                f"on {max(c.n_paired for c in found)} of its {max(c.n for c in found)} samples"
+            )
+        comparisons += found
     corrected = with_holm(comparisons)
-    facts = tuple(_facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
-    return Evidence(facts, tuple(corrected), tuple(warnings), headline(corrected))
+    runs = tuple(facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
+    return Evidence(runs, tuple(corrected), tuple(warnings), headline(corrected))
 
 
 def arms(run: Results, name: str, context: int) -> list[Arm]:
@@ -137,55 +102,39 @@ def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def headline(comparisons: Sequence[Comparison]) -> str:
-    """The most that the comparisons say, in one sentence."""
-    found = [c for c in comparisons if c.difference is not None]
+    """The most that the comparisons say, in one sentence.
+
+    How far each rate goes down without a loss that the samples show, over all needle counts of a run, and how many
+    comparisons do show one. The rates stay apart.
+    """
+    found = [c for c in comparisons if c.cautious is not None]
     if not found:
-        return "Nothing is compared: no run has both a method and no compression."
-    worst = min(found, key=lambda c: c.difference.mean if c.difference else 0.0)
-    changed = [c for c in found if c.p_holm is not None and c.p_holm < 0.05]
-    return (
-        f"{len(changed)} of {len(found)} comparisons differ from no compression (Holm-corrected, 5 %); "
-        f"{worst.arm} {worst.words}."
-    )
+        return "Nothing is compared: there is no method beside no compression on the same samples."
+    several = {c.run for c in found if c.needles is None}
+    whole = [c for c in found if c.needles is None or c.run not in several]
+    kept = [text for name, what in RATES_IN_WORDS.items() if (text := _furthest(whole, name, what))]
+    losing = sum(c.cautious is not None and c.cautious.high < 0 for c in found)
+    first = f"No loss is shown at {', '.join(kept)}" if kept else "Nothing is smaller without a loss"
+    return f"{first}; {losing} of {len(found)} comparisons lose."
 
 
-def _contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[list[int], list[str]]:
-    """The number of each run's context, and what keeps runs apart."""
-    firsts: list[int] = []
-    contexts, warnings = [], []
-    for i, run in enumerate(results):
-        own = next((c for c, first in enumerate(firsts) if not differing(results[first], run)), None)
-        if own is None:
-            if firsts:
-                reasons = "; ".join(differing(results[firsts[0]], run))
-                warnings.append(f"{names[i]} is shown apart from {names[firsts[0]]}: {reasons}")
-            firsts.append(i)
-            own = len(firsts) - 1
-        contexts.append(own)
-    return contexts, warnings
+RATES_IN_WORDS = {
+    "tokens": "tokens in the sequence",
+    "token_bytes": "bytes of stored tokens",
+    "image_bytes": "bytes of images",
+}
 
 
-def _facts(run: Results, label: str, context: int) -> RunFacts:
-    description, settings = run.description, run.description.get("settings", {})
-    return RunFacts(
-        label=label,
-        path=run.path,
-        command=command(settings, run.path),
-        context=context,
-        task=run.task,
-        model=str(settings.get("model")),
-        model_revision=str(description.get("model_revision")),
-        dtype=str(description.get("dtype")),
-        data=str(settings.get("data")),
-        data_revision=str(description.get("data_revision")),
-        generation=str(settings.get("generation", "greedy")),
-        settings=settings,
-        arms=tuple(description["arms"]),
-        versions=run.versions,
-        hardware=run.hardware,
-        n_samples=len({id for arm in run.arms for id in arm.samples.ids}),
-        n_rows=sum(len(arm.samples) for arm in run.arms),
-        n_failed=sum(int(arm.samples.failed.sum()) for arm in run.arms),
-        started_at=run.started_at,
-        ended_at=run.ended_at,
-    )
+def _furthest(comparisons: Sequence[Comparison], rate: str, what: str) -> str:
+    """The lowest rate at which no loss is shown, and how large a loss could be there; empty if none is below 1."""
+    kept = [
+        (value, c.cautious.low, c)
+        for c in comparisons
+        if c.cautious is not None and c.cautious.high >= 0 and (value := c.rates[rate]) is not None and value < 0.995
+    ]
+    if not kept:
+        return ""
+    value, low, best = min(kept, key=lambda k: k[0])
+    changed = (best.wins or 0) + (best.losses or 0)
+    sure = f"a loss of more than {max(0.0, -100 * low):.1f} points can be excluded" if changed else "no score changed"
+    return f"{100 * value:.0f} % of the {what} ({best.arm}: {sure})"

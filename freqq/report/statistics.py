@@ -135,3 +135,27 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float], seed: 
     if len(values) != len(baseline):
         raise ValueError(f"{len(values)} values cannot be paired with {len(baseline)}")
     return mean_estimate(np.asarray(values, np.float64) - np.asarray(baseline, np.float64), seed)
+
+
+FEW = 40
+"""Changed samples below which BCa is too narrow: with 4 of 100 it holds the true mean in 73 % of cases, not in 95 %."""
+
+
+def cautious_difference(differences: Floats, seed: int = SEED) -> Estimate:
+    """The mean of paired differences with an interval that holds where few of them are not 0.
+
+    Compression that is mild changes few answers, and no resample of these can show what others would have done. So one
+    gain and one loss, each of the size of the largest change, are added before resampling, as is usual for paired
+    proportions (Agresti and Min, Stat. Med. 24:729-740, 2005, add half of each). `tests/report/test_coverage.py` shows
+    what it mends. Differences that are all 0 leave an interval of no width: no size is known.
+
+    Parameters
+    ----------
+    differences : float64 [n]
+    """
+    n = len(differences)
+    largest = float(np.abs(differences).max()) if n else 0.0
+    if n < 2 or largest == 0:
+        return mean_estimate(differences, seed)
+    found = resample(np.append(differences, [largest, -largest])[:, None], seed)[0].estimate
+    return Estimate(float(differences.mean()), found.low, found.high, n)

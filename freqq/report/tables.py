@@ -29,9 +29,9 @@ def score_table(summary: dict[str, Any]) -> Table:
             f"[red]{failed}[/red]" if group["n_failed"] else failed,
             interval(group["score"]),
             *(
-                [_fraction(group["cer"]), _fraction(group["wer"])]
+                [fraction(group["cer"]), fraction(group["wer"])]
                 if transcripts
-                else ["-" if group["exact"] is None else _fraction(group["exact"])]
+                else ["-" if group["exact"] is None else fraction(group["exact"])]
             ),
             interval(group["difference"], signed=True),
         )
@@ -82,7 +82,7 @@ def _names(group: Group) -> tuple[str, str, str]:
     return str(group["needles"]), group["method"], group["level"]
 
 
-def _fraction(value: float, signed: bool = False) -> str:
+def fraction(value: float, signed: bool = False) -> str:
     """Three decimals without the leading zero, as tables of scores are set: ``.936``, ``+.012``, ``1.000``."""
     text = f"{value:+.3f}" if signed else f"{value:.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text
@@ -92,10 +92,10 @@ def interval(estimate: dict[str, Any] | None, signed: bool = False) -> str:
     r"""``.936 \[.901, .962]`` (escaped for rich); a dash where nothing was estimated."""
     if estimate is None or estimate["mean"] is None:
         return "-"
-    mean = _fraction(estimate["mean"], signed)
+    mean = fraction(estimate["mean"], signed)
     if estimate["low"] is None:
         return mean
-    return rf"{mean} \[{_fraction(estimate['low'], signed)}, {_fraction(estimate['high'], signed)}]"
+    return rf"{mean} \[{fraction(estimate['low'], signed)}, {fraction(estimate['high'], signed)}]"
 
 
 def size(count: float | None) -> str:
