@@ -1,40 +1,67 @@
 """``freqq report``: what runs show, as a page or a table."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
-FORMATS = ("md", "csv", "json", "latex")
-SUFFIXES = {".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
+FORMATS = ("html", "md", "csv", "json", "latex")
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
 
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="F", help=f"{', '.join(FORMATS)}; by default what --out ends in, or md."),
+        typer.Option("--format", metavar="F", help=f"{', '.join(FORMATS)}; by default what --out ends in, or html."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="The file to write; standard output by default.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file to write; by default report.html, or standard output for another format.",
+        ),
     ] = None,
 ) -> None:
     """Report what runs show: each method against no compression on the same samples.
 
-    Example: freqq report runs/a runs/b --format latex --out table.tex
+    The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
     """
-    from freqq.names import unknown
+    chosen, target = _chosen(format, out)
+
     from freqq.report.evidence import gather
     from freqq.report.formats import FORMATS as WRITERS
+    from freqq.report.html.page import html
 
-    chosen = format or ("md" if out is None else SUFFIXES.get(out.suffix.lower(), "md"))
-    if chosen not in FORMATS:
-        raise unknown("format", chosen, FORMATS)
-    text = WRITERS[chosen](gather(runs))
-    if out is None:
+    console = Console(stderr=True)
+    with console.status("weighing what the runs show") if console.is_terminal else nullcontext():
+        text = (WRITERS | {"html": html})[chosen](gather(runs))
+    if target is None:
         typer.echo(text, nl=False)
     else:
-        write(out, text)
+        write(target, text)
+
+
+def _chosen(format: str | None, out: Path | None) -> tuple[str, Path | None]:
+    """The format and the file, known to be writable, or None for standard output."""
+    from freqq.errors import UserError
+    from freqq.files import check_writable
+    from freqq.names import unknown
+
+    if format is not None and format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    if format is None and out is not None and out.suffix.lower() not in SUFFIXES:
+        raise UserError(f"--out {out}: its name does not tell the format; give --format {', '.join(FORMATS)}")
+    chosen = format or ("html" if out is None else SUFFIXES[out.suffix.lower()])
+    target = Path("report.html") if out is None and chosen == "html" else out
+    if target is not None:
+        if target.is_dir():
+            raise UserError(f"--out {target} is a folder: give a file name")
+        check_writable(target.parent)
+    return chosen, target
 
 
 def write(path: Path, text: str) -> None:

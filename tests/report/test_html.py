@@ -1,18 +1,19 @@
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from freqq.errors import FreqqError, UserError
 from freqq.report.evidence import gather
 from freqq.report.html.choose import KINDS, choose
-from freqq.report.html.page import html, write_html
+from freqq.report.html.page import html
 from freqq.report.html.values import p_value, percent, points
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.settings import Settings
+from tests.cli.test_app import freqq
 from tests.report.made_runs import made_rows, write_run
 from tests.report.markup import Element, parse
 
@@ -32,7 +33,7 @@ def hostile_page(tmp_path_factory) -> str:
     rows = [
         replace(
             row, sample_id=f"{row.sample_id}{HOSTILE}", answer=HOSTILE, response=HOSTILE[::-1] + HOSTILE, bin=HOSTILE,
-            error=HOSTILE if i in (4, 8) else None, score=row.score if i not in (4, 8) else 0.0, params=f'{{"{i // 3}": 1}}',
+            error=HOSTILE if i in (4, 8) else None, score=0.0 if i in (4, 8) else row.score, model=HOSTILE,
         )
         for i, row in enumerate(rows)
     ]  # fmt: skip
@@ -77,7 +78,7 @@ def test_nothing_is_loaded_from_elsewhere(tree):
 def test_what_stands_in_rows_is_text_and_never_markup(hostile_page):
     tree = parse(hostile_page)
     assert loaded(tree) == []
-    assert not tree.all("script") and not tree.all("b") and not tree.all("img")
+    assert not [e for e in tree.all() if e.name in ("script", "b", "img")]
     shown = [section(tree, name).text for name in ("examples", "failures", "reproduce", "heat")]
     assert all("<script>window.owned = 1</script>" in text for text in shown)
 
@@ -87,7 +88,8 @@ def test_a_page_is_the_same_each_time_and_no_id_is_there_twice(small_page, small
     ids = Counter(e.attributes["id"] for e in tree.all() if "id" in e.attributes)
     assert max(ids.values()) == 1
     aimed = re.findall(r'(?:url\(|href=")#([^)"]+)', small_page)
-    assert aimed and set(aimed) <= set(ids)
+    assert aimed
+    assert set(aimed) <= set(ids)
 
 
 def test_the_table_says_what_the_evidence_says(tree, small_run):
@@ -100,8 +102,8 @@ def test_the_table_says_what_the_evidence_says(tree, small_run):
         name = "no compression" if c.is_plain else f"{c.method} {c.level}"
         score = f"{points(c.score.mean)} [{points(c.score.low)}, {points(c.score.high)}]"
         assert cells[:2] == [name, score]
-        if c.difference is not None:
-            d = c.difference
+        if c.cautious is not None:
+            d = c.cautious
             assert cells[2] == f"{points(d.mean, True)} [{points(d.low, True)}, {points(d.high, True)}]"
             assert cells[3] == c.words
             assert cells[4:6] == [p_value(c.p_holm), f"{c.wins} / {c.ties} / {c.losses}"]
@@ -265,18 +267,48 @@ def test_many_runs_stay_one_page_of_bearable_size(tmp_path):
     assert len(text) < 1_000_000
 
 
-def test_the_file_appears_whole_or_not_at_all(small_run, small_page, tmp_path):
-    out = tmp_path / "deep" / "report.html"
-    write_html(gather([small_run]), out)
+def test_the_command_writes_the_page(small_run, small_page, tmp_path, monkeypatch):
+    out = tmp_path / "deep" / "page.html"
+    done = freqq("report", str(small_run), "--out", str(out))
+    assert done.exit_code == 0, done.output
     assert out.read_text(encoding="utf-8") == small_page
-    assert [p.name for p in out.parent.iterdir()] == ["report.html"]
-    with pytest.raises(UserError, match="cannot write"):
-        write_html(gather([small_run]), out / "below.html")
+    assert [p.name for p in out.parent.iterdir()] == ["page.html"]
+    monkeypatch.chdir(tmp_path)
+    assert freqq("report", str(small_run)).exit_code == 0
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == small_page
 
 
-def test_a_run_without_results_is_one_clear_error(tmp_path):
-    with pytest.raises(FreqqError, match="no run.json"):
-        html(gather([tmp_path]))
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out", "page.pdf"], "does not tell the format"),
+        (["--out", "."], "does not tell the format"),
+        (["--format", "html", "--out", "."], "is a folder"),
+        (["--format", "htlm"], "did you mean 'html'"),
+        (["--out", "file/page.html"], "cannot write"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_the_work(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    done = freqq("report", "no-such-run", *arguments)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("kind", ["empty", "missing", "unmerged"])
+def test_what_is_no_run_is_one_clear_error_and_no_page(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    if kind != "missing":
+        Path("run").mkdir()
+    if kind == "unmerged":
+        (write_run(Path("run"), made_rows(1)) / RESULTS).unlink()
+    done = freqq("report", "run", "--out", "page.html")
+    assert done.exit_code == 2
+    assert "freqq runs merge" in done.output if kind == "unmerged" else "run.json" in done.output
+    assert len(done.output.strip().splitlines()) <= 3
+    assert not Path("page.html").exists()
 
 
 @pytest.mark.parametrize(

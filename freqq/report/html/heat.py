@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from freqq.report.evidence import BinScore, Comparison
+from freqq.report.comparison import BinScore, Comparison
 from freqq.report.html.values import points
 from freqq.report.results import bin_order
 

@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from freqq import __version__
-from freqq.errors import UserError
-from freqq.files import write_whole
-from freqq.report.evidence import Comparison, Evidence, RunFacts
+from freqq.report.comparison import Comparison
+from freqq.report.context import RunFacts
+from freqq.report.curves import areas
+from freqq.report.evidence import Evidence
 from freqq.report.html import costs, rates
 from freqq.report.html.choose import choose
 from freqq.report.html.examples import examples
@@ -39,22 +40,6 @@ class Group:
     comparisons: tuple[Comparison, ...]
 
 
-def write_html(evidence: Evidence, out: Path) -> None:
-    """Write the page of some runs, whole or not at all.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be written.
-    """
-    text = html(evidence)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(out, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror or error}") from error
-
-
 def html(evidence: Evidence) -> str:
     """The page of some runs; equal runs give equal text. Rows are read again for the examples and failures."""
     environment = Environment(
@@ -76,6 +61,7 @@ def html(evidence: Evidence) -> str:
         rates=rates.RATES,
         groups=[{"title": g.title, "comparisons": [_with_verdict(c) for c in g.comparisons]} for g in groups],
         contexts=len(contexts),
+        areas=_areas(contexts[:MOST_FIGURES]),
         rate_figures=[f for i, (title, own) in enumerate(contexts[:MOST_FIGURES]) if (f := _rates(i, title, own))],
         heat_maps=[
             heat_map([c for c in evidence.comparisons if c.run == r.label], r.label) for r in evidence.runs[:MOST_MAPS]
@@ -163,6 +149,23 @@ def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[s
             lines.setdefault(name, []).append(rates.Point(c.level, c.rates, value))
     found = rates.panels([rates.Line(name, tuple(own)) for name, own in lines.items()], f"rates{number}", what)
     return {"title": title, "what": what, "panels": _marked(found)}
+
+
+def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[str, str]]:
+    """The areas between the curves that are drawn, in words and numbers."""
+    names = dict(rates.RATES)
+    return [
+        {
+            "method": a.method,
+            "other": a.other,
+            "rate": names[a.rate],
+            "range": f"{percent(a.low)} to {percent(a.high)}",
+            "difference": points(a.difference, signed=True),
+            "title": title if len(contexts) > 1 else "",
+        }
+        for title, own in contexts
+        for a in areas(own)
+    ]
 
 
 def _marked(found: rates.Panels) -> dict[str, Any]:
