@@ -184,12 +184,17 @@ def test_on_paper_nothing_is_cut_off(see, request, kind):
     headings = seen.page.locator("h2").all_inner_texts()
     rows = seen.page.locator("section[aria-labelledby=table] tbody tr").count()
     with pdfplumber.open(io.BytesIO(seen.page.pdf(prefer_css_page_size=True))) as paper:
-        assert paper.pages[0].width == pytest.approx(595, abs=1)  # A4
-        assert paper.pages[0].height == pytest.approx(842, abs=1)
+        first, last = paper.pages[0], paper.pages[-1]
+        # A4, its long side across under the wide table.
+        assert (first.width, first.height) == pytest.approx((842, 595), abs=1)
+        assert (last.width, last.height) == pytest.approx((595, 842), abs=1)
         text = "\n".join(page.extract_text() for page in paper.pages)
         for page in paper.pages:
             letters = [c for c in page.chars if c["text"].strip()]
             assert all(c["x0"] >= 20 and c["x1"] <= page.width - 20 for c in letters)
+            assert min(c["size"] for c in letters if c["upright"]) >= 5.5
+        # What is too wide makes Chromium shrink all of the page.
+        assert max(c["size"] for c in first.chars) == pytest.approx(1.8 * 9.5, abs=0.1)
         # Dark ink on white, whatever the screen had.
         ink = {tuple(c["non_stroking_color"]) for c in paper.pages[0].chars if c["text"].strip()}
         assert min(sum(colour) / len(colour) for colour in ink) == 0

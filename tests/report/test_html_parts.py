@@ -3,6 +3,7 @@
 import base64
 import io
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
@@ -32,7 +33,7 @@ def test_differences_are_of_the_two_texts_and_of_nothing_else(expected, given_):
     assert "".join(p.text for p in pieces if p.kind != "added") == expected
     assert "".join(p.text for p in pieces if p.kind != "missing") == given_
     assert all(p.text for p in pieces)
-    assert not any(a.kind == b.kind for a, b in zip(pieces, pieces[1:], strict=False))
+    assert not any(a.kind == b.kind for a, b in pairwise(pieces))
 
 
 @given(TEXTS)
@@ -140,7 +141,7 @@ def test_a_figure_takes_its_colours_from_the_page_and_its_ids_are_its_own():
 
     first = drawn("one")
     assert first == drawn("one")
-    [svg] = [e for e in parse(first).all("svg")]
+    [svg] = parse(first).all("svg")
     assert svg.attributes["aria-label"] == 'a "line" <of> two & more'
     assert "var(--ink)" in first
     assert INK not in first
@@ -149,8 +150,10 @@ def test_a_figure_takes_its_colours_from_the_page_and_its_ids_are_its_own():
 
 
 def line(name: str, *tokens: float) -> Line:
-    points = [Point(f"l{i}", {"image_bytes": 1.0, "token_bytes": None, "tokens": t}, Estimate(0.9 - t / 10, 0.5, 0.95, 9))
-              for i, t in enumerate(tokens)]  # fmt: skip
+    points = []
+    for number, rate in enumerate(tokens):
+        rates = {"image_bytes": 1.0, "token_bytes": None, "tokens": rate}
+        points.append(Point(f"l{number}", rates, Estimate(0.9 - rate / 10, 0.5, 0.95, 9)))
     return Line(name, tuple(points))
 
 
