@@ -57,8 +57,8 @@ class Comparison:
         Over the paired samples: the plain arm's score, the mean difference and that of the bins' means, and the ratio
         of the two means.
     cautious : Estimate
-        The difference with an interval that holds also where few samples changed (`cautious_difference`); `difference`
-        itself where many did. `words` are of this one.
+        The difference with an interval that holds also where few samples changed (`freqq.report.statistics.cautious`);
+        `difference` itself where many did. `words` are of this one.
     p_value, p_holm : float
         Of the difference (`freqq.report.significance`), and corrected for all comparisons of the `Evidence`.
     wins, ties, losses : int

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqq.report.significance import detectable, sign_flip_p
-from freqq.report.statistics import FEW, Estimate, cautious_difference
+from freqq.report.statistics import Estimate, cautious
 from freqq.report.wording import words
 
 
@@ -26,13 +26,13 @@ class Paired:
 def weigh(differences: NDArray[np.float64], estimate: Estimate) -> Paired:
     """Weigh differences, of which `estimate` is the mean with its interval."""
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
-    cautious = estimate if wins + losses >= FEW else cautious_difference(differences)
+    wary = cautious(estimate, differences)
     return Paired(
-        cautious=cautious,
+        cautious=wary,
         p_value=sign_flip_p(differences),
         wins=wins,
         ties=len(differences) - wins - losses,
         losses=losses,
         detectable=detectable(differences),
-        words=words(cautious, wins + losses),
+        words=words(wary, wins + losses),
     )
