@@ -6,10 +6,11 @@ from math import isfinite
 
 import numpy as np
 
+from freqq.report.paired import weigh
 from freqq.report.results import PLAIN, ArmResults, Samples
 from freqq.report.scored import Scored, pair
-from freqq.report.significance import detectable, sign_flip_p
-from freqq.report.statistics import FEW, Estimate, cautious_difference, macro
+from freqq.report.significance import ERROR
+from freqq.report.statistics import Estimate, macro
 from freqq.report.summary import COSTS
 from freqq.report.wording import words
 
@@ -56,8 +57,8 @@ class Comparison:
         Over the paired samples: the plain arm's score, the mean difference and that of the bins' means, and the ratio
         of the two means.
     cautious : Estimate
-        The difference with an interval that holds also where few samples changed (`cautious_difference`); `difference`
-        itself where many did. `words` are of this one.
+        The difference with an interval that holds also where few samples changed (`freqq.report.statistics.cautious`);
+        `difference` itself where many did. `words` are of this one.
     p_value, p_holm : float
         Of the difference (`freqq.report.significance`), and corrected for all comparisons of the `Evidence`.
     wins, ties, losses : int
@@ -116,6 +117,15 @@ class Comparison:
     def arm(self) -> str:
         """Method and level in one."""
         return arm_name(self.method, self.level)
+
+    @property
+    def verdict(self) -> str | None:
+        """``loses`` or ``gains`` if `cautious` excludes 0 and `p_holm` is below .05; else ``unclear``."""
+        if self.cautious is None or self.p_holm is None:
+            return None
+        if self.p_holm >= ERROR or self.cautious.low <= 0 <= self.cautious.high:
+            return "unclear"
+        return "loses" if self.cautious.high < 0 else "gains"
 
 
 @dataclass(frozen=True)
@@ -190,8 +200,6 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
     difference = mine.score - other.score
     change = {bin: mine.bins[bin] - other.bins[bin] for bin in mine.bins}
     values = mine.samples.score - other.samples.score
-    wins, losses = int((values > 0).sum()), int((values < 0).sum())
-    cautious = difference.estimate if wins + losses >= FEW else cautious_difference(values)
     retention = (mine.score / other.score).estimate
     exact, before = (float(side.samples.values["exact"].mean()) for side in (mine, other))
     return replace(
@@ -202,19 +210,13 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
         baseline=other.score.estimate,
         baseline_exact=before,
         difference=difference.estimate,
-        cautious=cautious,
         macro_difference=macro(list(change.values())).estimate,
         difference_exact=exact - before,
         retention=retention if isfinite(retention.mean) else None,
-        p_value=sign_flip_p(values),
-        wins=wins,
-        ties=len(values) - wins - losses,
-        losses=losses,
-        detectable=detectable(values),
         bins=tuple(
             replace(bin, difference=change[bin.bin].estimate if bin.bin in change else None) for bin in alone.bins
         ),
-        words=words(cautious, wins + losses),
+        **vars(weigh(values, difference.estimate)),
     )
 
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from freqq.report.comparison import Comparison
 from freqq.report.curves import Area
-from freqq.report.formats import estimate, p_value, percent
-from freqq.report.tables import interval
+from freqq.report.formats import estimate, percent
+from freqq.report.tables import interval, p_value
 
 
 def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:

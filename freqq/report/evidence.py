@@ -11,6 +11,7 @@ from freqq.report.context import RunFacts, facts, find_contexts, labels
 from freqq.report.results import Results, read_results
 from freqq.report.scored import scored
 from freqq.report.significance import holm
+from freqq.report.wording import hedged
 
 __all__ = ["RATES", "BinScore", "Comparison", "Evidence", "RunFacts", "gather"]
 
@@ -95,10 +96,16 @@ def arms(run: Results, name: str, context: int) -> list[Arm]:
 
 
 def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with their p-values corrected for there being so many."""
-    tested = [i for i, c in enumerate(comparisons) if c.p_value is not None]
-    corrected = dict(zip(tested, holm([comparisons[i].p_value or 0.0 for i in tested]), strict=True))
-    return [replace(c, p_holm=corrected.get(i)) for i, c in enumerate(comparisons)]
+    """The comparisons with p-values that are corrected for there being so many, and words that heed it."""
+    corrected = iter(holm([c.p_value for c in comparisons if c.p_value is not None]))
+    count = sum(c.p_value is not None for c in comparisons)
+    found = []
+    for c in comparisons:
+        if c.p_value is not None and c.cautious is not None:
+            p_holm = next(corrected)
+            c = replace(c, p_holm=p_holm, words=hedged(c.words, c.cautious, p_holm, count))
+        found.append(c)
+    return found
 
 
 def headline(comparisons: Sequence[Comparison]) -> str:
@@ -113,7 +120,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     several = {c.run for c in found if c.needles is None}
     whole = [c for c in found if c.needles is None or c.run not in several]
     kept = [text for name, what in RATES_IN_WORDS.items() if (text := _furthest(whole, name, what))]
-    losing = sum(c.cautious is not None and c.cautious.high < 0 for c in found)
+    losing = sum(c.verdict == "loses" for c in found)
     first = f"No loss is shown at {', '.join(kept)}" if kept else "Nothing is smaller without a loss"
     return f"{first}; {losing} of {len(found)} comparisons lose."
 

@@ -12,7 +12,7 @@ from freqq.report.comparison import RATES, Comparison
 from freqq.report.curves import areas
 from freqq.report.evidence import Evidence, RunFacts
 from freqq.report.statistics import Estimate
-from freqq.report.tables import fraction, interval
+from freqq.report.tables import fraction, interval, p_value
 
 Value = str | int | float | bool | None
 
@@ -153,11 +153,6 @@ FORMATS: dict[str, Callable[[Evidence], str]] = {
 def estimate(found: Estimate | None, signed: bool = False) -> str:
     """``.936 [.901, .962]``."""
     return "-" if found is None else interval(found.as_json(), signed).replace("\\", "")
-
-
-def p_value(value: float | None) -> str:
-    """Three decimals; ``<.001`` below."""
-    return "-" if value is None else "<.001" if value < 0.001 else fraction(value)
 
 
 def percent(value: float | None) -> str:

@@ -102,8 +102,7 @@ def _unshared(found: Sequence[Comparison], base: Arm | None) -> list[str]:
 
 def _headline(comparisons: Sequence[Comparison], reference: Arm) -> str:
     paired = [c for c in comparisons if c.cautious is not None and c.context == reference.context]
-    losing = sum(c.cautious is not None and c.cautious.high < 0 for c in paired)
-    gaining = sum(c.cautious is not None and c.cautious.low > 0 for c in paired)
+    losing, gaining = (sum(c.verdict == verdict for c in paired) for verdict in ("loses", "gains"))
     return (
         f"Against {reference.name} of {reference.run}, {losing} of {len(paired)} comparisons lose, {gaining} gain, "
         f"and {len(paired) - losing - gaining} show no difference."

@@ -1,8 +1,7 @@
 """A run's results as columns of numbers, one group of samples for each arm and needle count."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from freqq.data.bins import BINS
 from freqq.errors import FreqqError, UserError
+from freqq.report.order import natural_order
 from freqq.report.summary import COSTS
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.schema import SCHEMA
@@ -190,18 +189,10 @@ def _texts(column: pa.ChunkedArray) -> Texts:
     return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
 
 
-def natural(name: str) -> tuple[tuple[int, str], ...]:
-    """A key that sorts names as people do: ``s-2`` before ``s-10``."""
-    parts = enumerate(re.split(r"([0-9]+)", name))
-    return tuple((len(digits := part.lstrip("0")), digits) if i % 2 else (0, part) for i, part in parts)
-
-
-def _natural_order(ids: NDArray[Any]) -> NDArray[np.int64]:
+def _natural_order(ids: Texts) -> NDArray[np.int64]:
     """Places in the natural order of ids. Resampling draws places, so the same rows must always stand in the same."""
-    unique, inverse = np.unique(ids.astype(str), return_inverse=True)
-    ranks = np.empty(len(unique), np.int64)
-    ranks[sorted(range(len(unique)), key=lambda i: natural(str(unique[i])))] = np.arange(len(unique))
-    return np.argsort(ranks[inverse], kind="stable")
+    ranks = {id: rank for rank, id in enumerate(natural_order(set(ids)))}
+    return np.argsort([ranks[id] for id in ids], kind="stable")
 
 
 def _arms(plan: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> list[ArmResults]:
@@ -224,8 +215,3 @@ def _arms(plan: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> list[
         )
         found.append(ArmResults(**first, config_hash=own, samples=samples))
     return found
-
-
-def bin_order(bins: Iterable[str]) -> list[str]:
-    """The bins that occur, by length of context."""
-    return sorted(set(bins), key=lambda b: (BINS.index(b) if b in BINS else len(BINS), natural(b)))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from freqq.report.results import Samples, bin_order
+from freqq.report.order import bin_order
+from freqq.report.results import Samples
 from freqq.report.statistics import Resampled, macro, resample_all
 
 

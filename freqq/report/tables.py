@@ -9,8 +9,13 @@ Group = dict[str, Any]
 
 
 def tables(summary: dict[str, Any]) -> list[Table]:
-    """Scores, sizes and times, one line a group each."""
-    return [score_table(summary), size_table(summary), time_table(summary)]
+    """Scores, what their differences say, sizes and times, one line a group each."""
+    found = [score_table(summary)]
+    if any(len(group["bins"]) > 1 for group in summary["groups"]):
+        found.append(macro_table(summary))
+    if any("words" in group for group in summary["groups"]):
+        found.append(difference_table(summary))
+    return [*found, size_table(summary), time_table(summary)]
 
 
 def score_table(summary: dict[str, Any]) -> Table:
@@ -36,6 +41,35 @@ def score_table(summary: dict[str, Any]) -> Table:
             interval(group["difference"], signed=True),
         )
     return table
+
+
+def macro_table(summary: dict[str, Any]) -> Table:
+    """Means over the bins of context length, each of which counts the same."""
+    table = _table("The same as means over bins of context length, each counting the same (macro average)")
+    for name in ("bins", "score", "difference"):
+        table.add_column(name, justify="right")
+    for group in summary["groups"]:
+        macro = interval(group["macro"]), interval(group["macro_difference"], signed=True)
+        table.add_row(*_names(group), str(len(group["bins"])), *macro)
+    return table
+
+
+def difference_table(summary: dict[str, Any]) -> Table:
+    """Wins, ties and losses, p-values corrected for the table, and the differences in words."""
+    table = _table("Samples with a higher, equal and lower score; Holm-corrected p; the difference in words (points)")
+    table.add_column("+/=/-", justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("difference")
+    for group in summary["groups"]:
+        if "words" in group:
+            counts = "/".join(str(group[name]) for name in ("wins", "ties", "losses"))
+            table.add_row(*_names(group), counts, p_value(group["p_holm"]), group["words"])
+    return table
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals; ``<.001`` below."""
+    return "-" if value is None else "<.001" if value < 0.001 else fraction(value)
 
 
 def size_table(summary: dict[str, Any]) -> Table:

@@ -3,6 +3,7 @@
 from math import isnan
 
 from freqq.report.bootstrap import CONFIDENCE
+from freqq.report.significance import ERROR
 from freqq.report.statistics import FEW, Estimate
 
 
@@ -26,6 +27,13 @@ def words(difference: Estimate | None, changed: int) -> str:
         return f"no score of {difference.n} changes (at most {most:.1f} % do)"
     few = f" ({changed} of {difference.n} changed)" if changed < FEW else ""
     return _sign_and_size(difference) + few
+
+
+def hedged(text: str, difference: Estimate, p_holm: float, comparisons: int) -> str:
+    """`words`, with a warning where one interval excludes 0 but a correction for so many comparisons does not."""
+    if p_holm < ERROR or not (difference.high < 0 or difference.low > 0):
+        return text
+    return f"{text}; chance is not ruled out among {comparisons} comparisons"
 
 
 def _sign_and_size(difference: Estimate) -> str:

@@ -12,7 +12,7 @@ RUNS, SAMPLES = 50, 200
 
 @pytest.mark.slow
 def test_gathering(benchmark, tmp_path):
-    """50 runs of 2,400 rows: 3 needle counts of 200 samples, four arms, five bins. A report adds its figures to this."""
+    """50 runs of 2,400 rows: 3 needle counts of 200 samples, four arms, five bins. A page adds its figures to this."""
     count, samples = (RUNS, SAMPLES) if benchmark.enabled else (2, 20)
     runs = [write_run(tmp_path / str(i), made_rows(samples, seed=i)) for i in range(count)]
     start, used = perf_counter(), process_time()
