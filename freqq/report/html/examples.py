@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
-from freqq.glm.load import SHORT_NAMES, find, load_reader
-from freqq.glm.memory import weight_elements
-from freqq.glm.reader import Reader
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page
 from freqq.report.html.choose import Chosen
@@ -25,6 +22,9 @@ from freqq.runs.grading import after_thinking
 from freqq.runs.measure import hash_of
 from freqq.runs.methods import Method, method_at, params_json
 from freqq.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from freqq.glm.reader import Reader
 
 COLUMNS = (
     "sample_id",
@@ -202,7 +202,7 @@ def _compressed(method: Method, settings: Settings, page: Page, name: str) -> Pi
 
 
 @cache
-def _reader(model: str, revision: str | None) -> Reader:
+def _reader(model: str, revision: str | None) -> "Reader":
     """A small model that is on this machine.
 
     Raises
@@ -210,6 +210,9 @@ def _reader(model: str, revision: str | None) -> Reader:
     UserError
         If it is not, or not small.
     """
+    from freqq.glm.load import SHORT_NAMES, find, load_reader  # takes seconds to import, and most reports need none
+    from freqq.glm.memory import weight_elements
+
     if SHORT_NAMES.get(model, "") is not None and not Path(model).is_dir():
         raise UserError(f"which tokens were kept is not shown: the model {model} is not a folder on this machine")
     if weight_elements(find(model, revision).folder) > MOST_WEIGHTS:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from freqq.report.comparison import BinScore, Comparison
 from freqq.report.html.values import points
-from freqq.report.results import bin_order
+from freqq.report.order import bin_order
 
 LOSS, GAIN = "#b2182b", "#2166ac"
 """The ends of matplotlib's map RdBu, which people who confuse red and green can tell apart."""
@@ -63,8 +63,7 @@ def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
     rows = []
     for method, level in dict.fromkeys((c.method, c.level) for c in own):
         found = [at.get((method, level, n, b)) for n in counts for b in bins[n]]
-        name = ("no compression", "") if method == "none" else (method, level)
-        rows.append(HeatRow(*name, tuple(None if b is None else _cell(b, reach) for b in found)))
+        rows.append(HeatRow(method, level, tuple(None if b is None else _cell(b, reach) for b in found)))
     if reach is not None:
         caption = "Difference to no compression in points; its own row has the scores."
         ends, steps = (f"−{points(reach)}", f"+{points(reach)}"), STEPS

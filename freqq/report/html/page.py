@@ -198,8 +198,7 @@ def _cost_groups(evidence: Evidence) -> list[dict[str, Any]]:
             values = costs.stages(c.costs)
             cells = [_ms(values[cost]) for _, cost, *_ in costs.STAGES]
             cells += [size(values.get("kv_bytes")), size(peaks.get(c.config_hash))]
-            name = ("no compression", "") if c.is_plain else (c.method, c.level)
-            rows.append({"method": name[0], "level": name[1], "plain": c.is_plain, "cells": cells})
+            rows.append({"method": c.method, "level": c.level, "plain": c.is_plain, "cells": cells})
         found.append({"title": run.label, "rows": rows})
     return found
 
