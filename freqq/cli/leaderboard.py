@@ -28,7 +28,7 @@ def leaderboard(
     """Rank the arms of all runs in a folder, with the rates that each stands at.
 
     Arms are ranked among those of the same model, data, rendering, generation and needle count. Arms share a rank
-    (=) if the interval of each reaches the first of them.
+    (=) with the first of them if the interval of one holds the other.
 
     Example: freqq leaderboard runs --sort retention
     """

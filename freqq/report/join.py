@@ -40,7 +40,8 @@ def join(paths: Sequence[Path], reference: str | None = None) -> Evidence:
         inside = [arm for found in own.values() for arm in found if arm.context == context]
         base = chosen if context == chosen.context else _alike(inside, chosen)
         if base is None:
-            warnings.append(f"{inside[0].run} has no {chosen.name} to be compared with: its arms stand alone")
+            lacking = "plain arm" if chosen.results.is_plain else f"{chosen.name} as in {chosen.run}"
+            warnings.append(f"{inside[0].run} has no {lacking} to be compared with: its arms stand alone")
         against = {arm.needles: arm for arm in inside if base is not None and _is(arm, base) and arm.run == base.run}
         found = [compare(arm, against.get(arm.needles)) for arm in inside if arm not in against.values()]
         warnings += _unshared(found, base)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf, isnan
+from math import inf
 from pathlib import Path
 
 from freqq.errors import FreqqError, UserError
@@ -35,7 +35,7 @@ class Place:
     Parameters
     ----------
     rank : int
-        Its place; arms that share one are tied: the interval of each reaches the first of them.
+        Its place. Arms that share one are tied with the first of them: its interval holds them, or theirs holds it.
     tied : bool
         Whether it shares its rank.
     runs : tuple of str
@@ -94,19 +94,24 @@ def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:
     """Put comparisons in order. What cannot be ranked (nothing to compare it with) comes last."""
     same: dict[tuple[object, ...], list[Comparison]] = {}
     for c in comparisons:
-        same.setdefault((c.config_hash, c.n, c.score.mean, c.difference), []).append(c)
+        same.setdefault((c.config_hash, c.n, round(c.score.mean, 12), c.difference is None), []).append(c)
     order = sorted(same.values(), key=lambda group: (_key(group[0], sort), group[0].arm, group[0].params))
     places: list[Place] = []
-    reach, number = inf, 0
+    leader, number = None, 0
     for i, group in enumerate(order):
-        key = _key(group[0], sort)
-        found = ESTIMATED[sort](group[0]) if sort in ESTIMATED else None
-        nearest = -found.high if found is not None and not isnan(found.high) else key
-        if i == 0 or nearest > reach:
-            reach, number = key, i + 1
+        if leader is None or not _tied(leader, group[0], sort):
+            leader, number = group[0], i + 1
         places.append(Place(number, False, tuple(c.run for c in group), group[0]))
     ranks = [p.rank for p in places]
     return tuple(Place(p.rank, ranks.count(p.rank) > 1, p.runs, p.comparison) for p in places)
+
+
+def _tied(leader: Comparison, other: Comparison, sort: str) -> bool:
+    """Whether the interval of one of them holds the other; without intervals, whether both are equal."""
+    first, second = (ESTIMATED[sort](c) if sort in ESTIMATED else None for c in (leader, other))
+    if first is None or second is None:
+        return first is second and _key(leader, sort) == _key(other, sort)
+    return second.mean == first.mean or second.high >= first.mean or first.low <= second.mean
 
 
 def _key(comparison: Comparison, sort: str) -> float:
