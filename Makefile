@@ -49,7 +49,8 @@ slurm:
 			apt-get install -qq -y --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null; }
 
 browser:
-	@command -v chromium chromium-browser google-chrome > /dev/null || { \
+	@(for program in chromium chromium-browser google-chrome; do command -v $$program && exit 0; done; exit 1) \
+		> /dev/null || { \
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -qq -y --no-install-recommends chromium > /dev/null; }
