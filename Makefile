@@ -2,6 +2,7 @@
 # make test    install with what the tests need, then lint, types, floors and all tests
 # make bench   the benchmarks of tests/bench
 # make slurm   Debian's Slurm, for the tests that start one; they skip if it is missing, unless CI is set
+# make browser Debian's Chromium, for the tests that look at pages; they skip if it is missing, unless CI is set
 # Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval)
 
 PYTHON ?= python3
@@ -16,12 +17,12 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test lint types floors pytest bench slurm completions clean
+.PHONY: demo test lint types floors pytest bench slurm browser completions clean
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)
 
-test: $(if $(CI),slurm) lint types floors pytest
+test: $(if $(CI),slurm browser) lint types floors pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -46,6 +47,13 @@ slurm:
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -qq -y --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null; }
+
+browser:
+	@(for program in chromium chromium-browser google-chrome; do command -v $$program && exit 0; done; exit 1) \
+		> /dev/null || { \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends chromium > /dev/null; }
 
 completions: $(VENV)/.installed
 	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done

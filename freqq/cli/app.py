@@ -7,6 +7,7 @@ import typer
 from freqq import __version__
 from freqq.cli.adapt import adapt
 from freqq.cli.codebook import app as codebook
+from freqq.cli.compare import compare
 from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
 from freqq.cli.data import app as data
@@ -14,7 +15,9 @@ from freqq.cli.decompress import decompress
 from freqq.cli.errors import Commands
 from freqq.cli.eval import evaluate
 from freqq.cli.info import info
+from freqq.cli.leaderboard import leaderboard
 from freqq.cli.render import render
+from freqq.cli.report import report
 from freqq.cli.runs import app as runs
 from freqq.cli.serve import serve
 from freqq.cli.slurm_status import slurm_status
@@ -45,6 +48,9 @@ app.add_typer(runs, name="runs")
 app.command("train")(train)
 app.command("serve")(serve)
 app.command("adapt")(adapt)
+app.command("report")(report)
+app.command("compare")(compare)
+app.command("leaderboard")(leaderboard)
 
 
 def _version(wanted: bool) -> None:

@@ -1,15 +1,17 @@
 """What a run found: a group for each needle count, method and level; parts of its samples also apart."""
 
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
-from math import isnan
 from pathlib import Path
 from typing import Any
 
-from freqq.data.bins import BINS
-from freqq.report.statistics import Estimate, mean_estimate, paired_difference
+import numpy as np
+
+from freqq.report.order import bin_order, natural_order
+from freqq.report.paired import weigh
+from freqq.report.significance import holm
+from freqq.report.statistics import macro, mean_estimate, paired_difference, resample_all
+from freqq.report.wording import hedged
 from freqq.runs.directory import SUMMARY, write_json
 from freqq.runs.schema import Row
 
@@ -31,9 +33,17 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     Each group says ``task``, ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference``
     (paired, to the plain arm; None without one), the means of `COSTS` and of `ERRORS` where there are any. Under
     ``sparse`` and ``dense`` it has the same scores for the samples with density below the needle count's median, and
-    for the others, and under ``bins`` for each length of context.
+    for the others, and under ``bins`` for each length of context; ``macro`` and ``macro_difference`` are the means
+    over these. What the differences say stands under ``wins ties losses cautious p_value p_holm detectable words``
+    (`freqq.report.comparison`), corrected for all groups.
     """
-    return {"groups": [_group(*found) for found in _grouped(rows)]}
+    groups = [_group(*found) for found in _grouped(rows)]
+    tested = [group for group in groups if "p_value" in group]
+    for group, corrected in zip(tested, holm([group["p_value"] for group in tested]), strict=True):
+        group["p_holm"] = corrected
+        group["words"] = hedged(group["words"], group["cautious"], corrected, len(tested))
+        group["cautious"] = group["cautious"].as_json()
+    return {"groups": groups}
 
 
 def write_summary(run: Path, rows: Sequence[Row]) -> dict[str, Any]:
@@ -45,8 +55,10 @@ def write_summary(run: Path, rows: Sequence[Row]) -> dict[str, Any]:
 
 def _grouped(rows: Sequence[Row]) -> list[tuple[list[Row], list[Row], float]]:
     """Each group's rows, the plain rows of its needle count, and the median density there."""
-    groups: dict[tuple[int, str, str], list[Row]] = defaultdict(list)
-    for row in rows:
+    groups: dict[tuple[int, str, str], list[Row]] = {(row.needles, row.method, row.level): [] for row in rows}
+    # Resampling draws places, so samples stand in the same order wherever the same rows are weighed.
+    places = {id: place for place, id in enumerate(natural_order({row.sample_id for row in rows}))}
+    for row in sorted(rows, key=lambda row: places[row.sample_id]):
         groups[row.needles, row.method, row.level].append(row)
     medians = {}
     for needles in {row.needles for row in rows}:
@@ -79,9 +91,31 @@ def _group(rows: list[Row], baseline: list[Row], median: float) -> Group:
         group[part] = _scores([r for r in rows if r.sample_id in ids], [r for r in baseline if r.sample_id in ids])
     group["bins"] = {
         bin: _scores([r for r in rows if r.bin == bin], [r for r in baseline if r.bin == bin])
-        for bin in sorted({r.bin for r in rows}, key=lambda b: BINS.index(b) if b in BINS else len(BINS))
+        for bin in bin_order({r.bin for r in rows})
     }
+    group |= _weighed(rows, baseline)
     return group
+
+
+def _weighed(rows: list[Row], baseline: list[Row]) -> Group:
+    """Means over bins of context length, and what the differences to the plain arm say."""
+    plain = {row.sample_id: row.score for row in baseline}
+    is_plain = rows[0].method == "none"
+    paired = [row for row in rows if row.sample_id in plain and not is_plain]
+    found: Group = {"macro": _macro([(row.bin, row.score) for row in rows])}
+    if not paired:
+        return found | {"macro_difference": None}
+    differences = [row.score - plain[row.sample_id] for row in paired]
+    weighed = vars(weigh(np.array(differences), mean_estimate(differences)))
+    return found | {
+        "macro_difference": _macro([(r.bin, d) for r, d in zip(paired, differences, strict=True)]),
+        **weighed,
+    }
+
+
+def _macro(values: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    strata = [[v for own, v in values if own == bin] for bin in bin_order({bin for bin, _ in values})]
+    return macro(resample_all([np.array(v) for v in strata])).estimate.as_json()
 
 
 def _scores(rows: list[Row], baseline: list[Row]) -> Group:
@@ -91,11 +125,7 @@ def _scores(rows: list[Row], baseline: list[Row]) -> Group:
     return {
         "n": len(rows),
         "n_failed": sum(row.error is not None for row in rows),
-        "score": _as_json(mean_estimate([row.score for row in rows])),
+        "score": mean_estimate([row.score for row in rows]).as_json(),
         "exact": statistics.fmean(row.exact for row in rows) if rows else None,
-        "difference": _as_json(paired_difference([a for a, _ in paired], [b for _, b in paired])) if paired else None,
+        "difference": paired_difference([a for a, _ in paired], [b for _, b in paired]).as_json() if paired else None,
     }
-
-
-def _as_json(estimate: Estimate) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and isnan(v) else v for k, v in asdict(estimate).items()}

@@ -9,8 +9,13 @@ Group = dict[str, Any]
 
 
 def tables(summary: dict[str, Any]) -> list[Table]:
-    """Scores, sizes and times, one line a group each."""
-    return [score_table(summary), size_table(summary), time_table(summary)]
+    """Scores, what their differences say, sizes and times, one line a group each."""
+    found = [score_table(summary)]
+    if any(len(group["bins"]) > 1 for group in summary["groups"]):
+        found.append(macro_table(summary))
+    if any("words" in group for group in summary["groups"]):
+        found.append(difference_table(summary))
+    return [*found, size_table(summary), time_table(summary)]
 
 
 def score_table(summary: dict[str, Any]) -> Table:
@@ -29,13 +34,42 @@ def score_table(summary: dict[str, Any]) -> Table:
             f"[red]{failed}[/red]" if group["n_failed"] else failed,
             interval(group["score"]),
             *(
-                [_fraction(group["cer"]), _fraction(group["wer"])]
+                [fraction(group["cer"]), fraction(group["wer"])]
                 if transcripts
-                else ["-" if group["exact"] is None else _fraction(group["exact"])]
+                else ["-" if group["exact"] is None else fraction(group["exact"])]
             ),
             interval(group["difference"], signed=True),
         )
     return table
+
+
+def macro_table(summary: dict[str, Any]) -> Table:
+    """Means over the bins of context length, each of which counts the same."""
+    table = _table("The same as means over bins of context length, each counting the same (macro average)")
+    for name in ("bins", "score", "difference"):
+        table.add_column(name, justify="right")
+    for group in summary["groups"]:
+        macro = interval(group["macro"]), interval(group["macro_difference"], signed=True)
+        table.add_row(*_names(group), str(len(group["bins"])), *macro)
+    return table
+
+
+def difference_table(summary: dict[str, Any]) -> Table:
+    """Wins, ties and losses, p-values corrected for the table, and the differences in words."""
+    table = _table("Samples with a higher, equal and lower score; Holm-corrected p; the difference in words (points)")
+    table.add_column("+/=/-", justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("difference")
+    for group in summary["groups"]:
+        if "words" in group:
+            counts = "/".join(str(group[name]) for name in ("wins", "ties", "losses"))
+            table.add_row(*_names(group), counts, p_value(group["p_holm"]), group["words"])
+    return table
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals; ``<.001`` below."""
+    return "-" if value is None else "<.001" if value < 0.001 else fraction(value)
 
 
 def size_table(summary: dict[str, Any]) -> Table:
@@ -82,7 +116,7 @@ def _names(group: Group) -> tuple[str, str, str]:
     return str(group["needles"]), group["method"], group["level"]
 
 
-def _fraction(value: float, signed: bool = False) -> str:
+def fraction(value: float, signed: bool = False) -> str:
     """Three decimals without the leading zero, as tables of scores are set: ``.936``, ``+.012``, ``1.000``."""
     text = f"{value:+.3f}" if signed else f"{value:.3f}"
     return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text
@@ -92,10 +126,10 @@ def interval(estimate: dict[str, Any] | None, signed: bool = False) -> str:
     r"""``.936 \[.901, .962]`` (escaped for rich); a dash where nothing was estimated."""
     if estimate is None or estimate["mean"] is None:
         return "-"
-    mean = _fraction(estimate["mean"], signed)
+    mean = fraction(estimate["mean"], signed)
     if estimate["low"] is None:
         return mean
-    return rf"{mean} \[{_fraction(estimate['low'], signed)}, {_fraction(estimate['high'], signed)}]"
+    return rf"{mean} \[{fraction(estimate['low'], signed)}, {fraction(estimate['high'], signed)}]"
 
 
 def size(count: float | None) -> str:

@@ -1,0 +1,45 @@
+"""Mean scores from a run's results.parquet, loaded with datasets, with pandas and with DuckDB.
+
+Usage: python examples/load_results.py RUN_DIRECTORY
+"""
+
+import sys
+from statistics import fmean
+
+Means = dict[tuple[int, str, str], float]
+
+
+def with_datasets(file: str) -> Means:
+    from datasets import load_dataset
+
+    rows = load_dataset("parquet", data_files=file, split="train").select_columns(
+        ["needles", "method", "level", "score"]
+    )
+    scores: dict[tuple[int, str, str], list[float]] = {}
+    for row in rows:
+        scores.setdefault((row["needles"], row["method"], row["level"]), []).append(row["score"])
+    return {arm: fmean(values) for arm, values in scores.items()}
+
+
+def with_pandas(file: str) -> Means:
+    import pandas
+
+    rows = pandas.read_parquet(file, columns=["needles", "method", "level", "score"])
+    return rows.groupby(["needles", "method", "level"])["score"].mean().to_dict()
+
+
+def with_duckdb(file: str) -> Means:
+    import duckdb
+
+    query = "select needles, method, level, avg(score) from read_parquet(?) group by all"
+    return {
+        (needles, method, level): score for needles, method, level, score in duckdb.execute(query, [file]).fetchall()
+    }
+
+
+if __name__ == "__main__":
+    results = f"{sys.argv[1]}/results.parquet"
+    for load in (with_datasets, with_pandas, with_duckdb):
+        print(load.__name__)
+        for (needles, method, level), score in sorted(load(results).items()):
+            print(f"  {needles} needles, {method} {level}: {score:.3f}")

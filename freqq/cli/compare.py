@@ -1,0 +1,50 @@
+"""``freqq compare``: several runs beside each other, joined by sample."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from freqq.cli.options import Json
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories.", show_default=False)],
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            "--reference",
+            metavar="ARM",
+            help="What the others are compared with: METHOD/LEVEL of the first run, RUN:METHOD/LEVEL, or RUN for its "
+            "plain arm; by default the first plain arm.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the arms of several runs on the samples that they share.
+
+    Runs with another model, data revision, rendering or generation are named and shown apart, never paired.
+
+    Example: freqq compare runs/plain runs/tokens --reference token/mild
+    """
+    from rich.console import Console
+
+    from freqq.report.comparison_tables import area_table, comparison_tables
+    from freqq.report.curves import areas
+    from freqq.report.formats import as_json as json_of
+    from freqq.report.join import join
+
+    found = join(runs, reference)
+    if as_json:
+        typer.echo(json_of(found), nl=False)
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 100  # a file or a pipe has no width of its own
+    for table in comparison_tables(found.comparisons):
+        console.print(table)
+    if between := areas(found.comparisons):
+        console.print(area_table(between))
+    console.print(found.headline, markup=False)
+    for warning in found.warnings:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {warning}", markup=False)

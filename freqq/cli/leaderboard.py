@@ -1,0 +1,86 @@
+"""``freqq leaderboard``: all arms of all runs in a folder, best first."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from freqq.cli.options import Json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from freqq.report.leaderboard import Board
+
+SORTS = ("score", "macro", "retention", "difference", "tokens", "token-bytes", "image-bytes", "exact")
+
+
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the run directories are in.")] = Path(
+        "runs"
+    ),
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="BY", help=f"{', '.join(SORTS)}. Rates are sorted from the lowest.")
+    ] = "score",
+    as_json: Json = False,
+) -> None:
+    """Rank the arms of all runs in a folder, with the rates that each stands at.
+
+    Arms are ranked among those of the same model, data, rendering, generation and needle count. Arms share a rank
+    (=) with the first of them if the interval of one holds the other.
+
+    Example: freqq leaderboard runs --sort retention
+    """
+    from rich.console import Console
+
+    from freqq.report.leaderboard import boards
+
+    found, notes = boards(folder, sort)
+    if as_json:
+        typer.echo(json.dumps([_as_json(board) for board in found], indent=2, allow_nan=False))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 100  # a file or a pipe has no width of its own
+        for board in found:
+            console.print(_table(board))
+    for note in notes:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {note}", markup=False)
+
+
+def _as_json(board: "Board") -> dict[str, Any]:
+    from freqq.report.formats import records
+
+    facts = {name: getattr(board.run, name) for name in (
+        "task", "model", "model_revision", "dtype", "data", "data_revision", "generation",
+    )}  # fmt: skip
+    lines = records([place.comparison for place in board.places])
+    ranks = ({"rank": p.rank, "tied": p.tied, "runs": list(p.runs)} for p in board.places)
+    return facts | {"needles": board.needles, "places": [a | b for a, b in zip(ranks, lines, strict=True)]}
+
+
+def _table(board: "Board") -> "Table":
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    from freqq.report.formats import estimate, percent
+
+    run = board.run
+    title = f"{run.model} on {run.data} ({run.data_revision}), {board.needles} needles, {run.generation}"
+    table = Table(title=escape(title), title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("arm", overflow="fold", max_width=20)
+    table.add_column("run", overflow="fold", max_width=14)
+    for name in ("n", "score", "retained", "images", "stored", "tokens"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for place in board.places:
+        c = place.comparison
+        more = f" (+{len(place.runs) - 1})" if len(place.runs) > 1 else ""
+        table.add_row(
+            f"{place.rank}{'=' if place.tied else ' '}", c.arm, escape(place.runs[0] + more), str(c.n),
+            escape(estimate(c.score)), "-" if c.retention is None else percent(c.retention.mean),
+            *(percent(c.rates[name]) for name in ("image_bytes", "token_bytes", "tokens")),
+        )  # fmt: skip
+    return table

@@ -1,0 +1,77 @@
+"""``freqq report``: what runs show, as a page or a table."""
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+FORMATS = ("html", "md", "csv", "json", "latex")
+SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
+    format: Annotated[
+        str | None,
+        typer.Option("--format", metavar="F", help=f"{', '.join(FORMATS)}; by default what --out ends in, or html."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="The file to write; by default report.html, or standard output for another format.",
+        ),
+    ] = None,
+) -> None:
+    """Report what runs show: each method against no compression on the same samples.
+
+    The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
+    """
+    chosen, target = _chosen(format, out)
+
+    from freqq.report.evidence import gather
+    from freqq.report.formats import FORMATS as WRITERS
+    from freqq.report.html.page import html
+
+    console = Console(stderr=True)
+    with console.status("weighing what the runs show") if console.is_terminal else nullcontext():
+        text = (WRITERS | {"html": html})[chosen](gather(runs))
+    if target is None:
+        typer.echo(text, nl=False)
+    else:
+        write(target, text)
+
+
+def _chosen(format: str | None, out: Path | None) -> tuple[str, Path | None]:
+    """The format and the file, known to be writable, or None for standard output."""
+    from freqq.errors import UserError
+    from freqq.files import check_writable
+    from freqq.names import unknown
+
+    if format is not None and format not in FORMATS:
+        raise unknown("format", format, FORMATS)
+    if format is None and out is not None and out.suffix.lower() not in SUFFIXES:
+        raise UserError(f"--out {out}: its name does not tell the format; give --format {', '.join(FORMATS)}")
+    chosen = format or ("html" if out is None else SUFFIXES[out.suffix.lower()])
+    target = Path("report.html") if out is None and chosen == "html" else out
+    if target is not None:
+        if target.is_dir():
+            raise UserError(f"--out {target} is a folder: give a file name")
+        check_writable(target.parent)
+    return chosen, target
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text whole or not at all, and say where it is."""
+    from freqq.errors import UserError
+    from freqq.files import write_whole
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    typer.echo(f"wrote {path}", err=True)

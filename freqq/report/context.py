@@ -1,0 +1,154 @@
+"""What makes two runs comparable, and how a run is named and repeated."""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from freqq.report.results import Results
+from freqq.runs.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What it takes to reproduce a run.
+
+    Parameters
+    ----------
+    label : str
+        Its directory's name, with as much of the path as tells it from the other runs.
+    command : str
+        The command that repeats it.
+    arms : tuple of mappings
+        ``method level params config_hash`` of each.
+    hardware, versions : tuples
+        All that its rows were made with.
+    """
+
+    label: str
+    path: Path
+    command: str
+    context: int
+    task: str
+    model: str
+    model_revision: str
+    dtype: str
+    data: str
+    data_revision: str
+    generation: str
+    settings: Mapping[str, Any]
+    arms: tuple[Mapping[str, str], ...]
+    versions: tuple[Mapping[str, Any], ...]
+    hardware: tuple[Mapping[str, Any], ...]
+    n_samples: int
+    n_rows: int
+    n_failed: int
+    started_at: str
+    ended_at: str
+
+
+DESCRIBED = ("model_revision", "dtype", "data_revision")
+SET = ("generation", "max_new_tokens", "config", "font", "dpi", "tokens_from")
+"""Facts of ``run.json``, and of its settings, in which runs must agree to be paired. Names and paths of the same
+content may differ; samples, arms and the machine may, too."""
+
+
+def differing(a: Results, b: Results) -> list[str]:
+    """What keeps two runs from being paired, such as ``data_revision is mini-2, not mini-1``. Empty: nothing does."""
+    found = [(name, a.description.get(name), b.description.get(name)) for name in DESCRIBED]
+    found.append(("task", a.task, b.task))
+    usual = Settings().as_json()
+    before, after = ({**usual, **r.description.get("settings", {})} for r in (a, b))
+    found += [(name, before[name], after[name]) for name in SET]
+    reasons = [f"{name} is {_shown(y)}, not {_shown(x)}" for name, x, y in found if x != y]
+    if not reasons and (pages := _pages_differ(a, b)):
+        reasons.append(f"{pages} of the samples that both have were rendered to other pages")
+    return reasons
+
+
+def _pages_differ(a: Results, b: Results) -> int:
+    """How many samples have other pages in the two runs: a rendering's files can change under the same name."""
+    known, other = (
+        {id: page for arm in r.arms for id, page in zip(arm.samples.ids, arm.samples.page_hashes, strict=True) if page}
+        for r in (a, b)
+    )
+    return sum(known.get(id, page) != page for id, page in other.items())
+
+
+def find_contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The number of each run's context, in which runs may be paired, and in words what keeps runs apart."""
+    firsts: list[int] = []
+    contexts, warnings = [], []
+    for i, run in enumerate(results):
+        own = next((c for c, first in enumerate(firsts) if not differing(results[first], run)), None)
+        if own is None:
+            if firsts:
+                reasons = "; ".join(differing(results[firsts[0]], run))
+                warnings.append(f"{names[i]} is shown apart from {names[firsts[0]]}: {reasons}")
+            firsts.append(i)
+            own = len(firsts) - 1
+        contexts.append(own)
+    return contexts, warnings
+
+
+def facts(run: Results, label: str, context: int) -> RunFacts:
+    """What to say of a run."""
+    description, settings = run.description, run.description.get("settings", {})
+    return RunFacts(
+        label=label,
+        path=run.path,
+        command=command(settings, run.path),
+        context=context,
+        task=run.task,
+        model=str(settings.get("model")),
+        model_revision=str(description.get("model_revision")),
+        dtype=str(description.get("dtype")),
+        data=str(settings.get("data")),
+        data_revision=str(description.get("data_revision")),
+        generation=str(settings.get("generation", "greedy")),
+        settings=settings,
+        arms=tuple(description["arms"]),
+        versions=run.versions,
+        hardware=run.hardware,
+        n_samples=len({id for arm in run.arms for id in arm.samples.ids}),
+        n_rows=sum(len(arm.samples) for arm in run.arms),
+        n_failed=sum(int(arm.samples.failed.sum()) for arm in run.arms),
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+    )
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """Short names of run directories: the last parts of each path, as many as tell them all apart."""
+    parts = [p.resolve().parts for p in paths]
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(p[-count:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(p) for p in paths]
+
+
+def command(settings: Mapping[str, Any], path: Path) -> str:
+    """The ``freqq eval`` that repeats a run into a directory."""
+    usual = Settings().as_json()
+    words = ["freqq", "eval"]
+    for name, option in (("methods", "--method"), ("needles", "--needle"), ("levels", "--level"), ("bins", "--bin")):
+        for value in settings.get(name, ()):
+            words += [option, str(value)]
+    for name in (
+        "model", "revision", "dtype", "data", "task", "config", "font", "dpi", "limit", "seed", "max_new_tokens",
+        "tokens_from", "generation",
+    ):  # fmt: skip
+        if settings.get(name, usual[name]) != usual[name]:
+            words += [f"--{name.replace('_', '-')}", str(settings[name])]
+    for name, value in settings.get("overrides", ()):
+        words += ["--set", f"{name}={value}"]
+    if not settings.get("baseline", True):
+        words.append("--no-baseline")
+    return shlex.join([*words, "--out", str(path)])
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else "unset" if value is None else json.dumps(value)

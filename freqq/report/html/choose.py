@@ -1,0 +1,99 @@
+"""Which samples to show: the largest losses, the largest gains, a tie."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from freqq.levels import LEVELS
+from freqq.runs.directory import RESULTS
+
+KINDS = {"loss": 3, "gain": 2, "tie": 1}
+"""How many of each are shown."""
+
+COLUMNS = ("sample_id", "method", "level", "score", "error")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """One answer that is worth a look, and by how much its score differs from that without compression.
+
+    Parameters
+    ----------
+    plain : Path
+        The run whose answer without compression it is compared with; in most cases `run` itself.
+    """
+
+    kind: str
+    run: Path
+    plain: Path
+    sample: str
+    method: str
+    level: str
+    difference: float
+
+
+def choose(pairs: Sequence[tuple[Path, Path]]) -> list[Chosen]:
+    """A handful of answers, each of another method and another sample as long as there are such.
+
+    Failures are left out. Equal runs give an equal choice: what is otherwise alike goes by the order of the runs, of
+    their methods and levels, and of the sample's names. Ties are taken from the strongest level that has one, and
+    there from the best answers.
+
+    Parameters
+    ----------
+    pairs : sequence of (run, run with its plain arm)
+    """
+    candidates = [one for run, plain in pairs for one in _candidates(run, plain)]
+    found: list[Chosen] = []
+    for kind, count in KINDS.items():
+        own = sorted((c for c in candidates if c.kind == kind), key=lambda c: (-abs(c.difference), -_strength(c.level)))
+        for _ in range(count):
+            left = [c for c in own if c not in found]
+            if not left:
+                break
+            methods, samples = {c.method for c in found if c.kind == kind}, {c.sample for c in found}
+            found.append(min(left, key=lambda c: (c.method in methods) + (c.sample in samples)))
+    return found
+
+
+def _strength(level: str) -> int:
+    return LEVELS.index(level) if level in LEVELS else 0
+
+
+def _read(run: Path) -> pa.Table:
+    table = pq.read_table(run / RESULTS, columns=list(COLUMNS))
+    return table.filter(pc.is_null(table["error"]))
+
+
+def _candidates(run: Path, plain: Path) -> Iterator[Chosen]:
+    """Of each arm the largest loss, the largest gain and the best tie."""
+    table = _read(run)
+    reference = table if plain == run else _read(plain)
+    baseline = reference.filter(pc.equal(reference["method"], "none"))
+    others = table.filter(pc.not_equal(table["method"], "none"))
+    at = pc.index_in(others["sample_id"], baseline["sample_id"].combine_chunks())
+    others = others.append_column("plain", baseline["score"].take(at)).filter(pc.is_valid(at))
+    for (method, level), rows in _arms(others):
+        rows = rows.sort_by("sample_id")
+        score, before = (rows[name].to_numpy() for name in ("score", "plain"))
+        change = score - before
+        places = {"loss": int(change.argmin()), "gain": int(change.argmax())}
+        if len(ties := np.flatnonzero(change == 0)):
+            places["tie"] = int(ties[score[ties].argmax()])
+        for kind, place in places.items():
+            if kind == "tie" or (change[place] < 0 if kind == "loss" else change[place] > 0):
+                yield Chosen(kind, run, plain, rows["sample_id"][place].as_py(), method, level, float(change[place]))
+
+
+def _arms(table: pa.Table) -> Iterator[tuple[tuple[Any, Any], pa.Table]]:
+    """The rows of each method and level, in the order of the table."""
+    groups = table.group_by(["method", "level"], use_threads=False).aggregate([])
+    for method, level in zip(groups["method"].to_pylist(), groups["level"].to_pylist(), strict=True):
+        own = pc.and_(pc.equal(table["method"], method), pc.equal(table["level"], level))
+        yield (method, level), table.filter(own)

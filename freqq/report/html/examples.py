@@ -1,0 +1,224 @@
+"""Answers to look at: what was read, what was asked, and where the answer differs from the expected one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from freqq.data.sample import Sample
+from freqq.errors import FreqqError, UserError
+from freqq.image.base import ImageCodec
+from freqq.pages.page import Page
+from freqq.report.html.choose import Chosen
+from freqq.report.html.differences import Piece, compared
+from freqq.report.html.pictures import Picture, picture, token_pixels
+from freqq.runs.directory import RESULTS, RunDirectory
+from freqq.runs.grading import after_thinking
+from freqq.runs.measure import hash_of
+from freqq.runs.methods import Method, method_at, params_json
+from freqq.runs.settings import Settings
+
+if TYPE_CHECKING:
+    from freqq.glm.reader import Reader
+
+COLUMNS = (
+    "sample_id",
+    "method",
+    "level",
+    "needles",
+    "bin",
+    "score",
+    "answer",
+    "response",
+    "pages",
+    "page_hash",
+    "params",
+)
+MOST_PAGES = 40
+"""Of a sample; the page that is shown is looked for among so many."""
+
+MOST_PIXELS = 1_500_000
+"""Of a page that is shown."""
+
+MOST_WEIGHTS = 100_000_000
+"""Of a model that is loaded only to show which tokens it keeps."""
+
+SOUGHT = 24
+"""Characters of the expected answer by which its page is found."""
+
+MOST_QUESTION = 600
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer: its score and how it differs from the expected one."""
+
+    label: str
+    score: float
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A sample that is shown.
+
+    Parameters
+    ----------
+    chosen : what it was chosen for
+    needles, bin, pages : of the sample
+    question : None if it is not known without the data
+    answers : without compression, and by the method
+    before, after : one page of the sample; None where there is none to show, and `note` says why
+    """
+
+    chosen: Chosen
+    needles: int
+    bin: str
+    pages: int | None
+    question: str | None
+    expected: tuple[Piece, ...]
+    answers: tuple[Answered, ...]
+    before: Picture | None
+    after: Picture | None
+    note: str
+
+
+def examples(chosen: Sequence[Chosen]) -> list[Example]:
+    """The chosen answers, with pages where the data can be read here without a download."""
+    return [_example(one) for one in chosen]
+
+
+def _example(chosen: Chosen) -> Example:
+    plain = _row(chosen.plain, chosen.sample, "none", "baseline")
+    own = _row(chosen.run, chosen.sample, chosen.method, chosen.level)
+    note, question, before, after = "", None, None, None
+    try:
+        settings, sample = _sample(chosen.run, own["needles"], chosen.sample)
+        question = sample.question if len(sample.question) <= MOST_QUESTION else sample.question[:MOST_QUESTION] + " …"
+        page, number = _page(settings, sample, own)
+        where = f"page {number} of {own['pages']}"
+        before = picture(page.pixels, f"{where} as it was rendered", f"{where}, as rendered")
+        after = _after(chosen, settings, page, own["params"])
+    except (FreqqError, TypeError, KeyError) as error:
+        note = " ".join(str(error).split())[:300]
+    return Example(
+        chosen,
+        own["needles"],
+        own["bin"],
+        own["pages"],
+        question,
+        tuple(compared(own["answer"], own["answer"])),
+        (_answered("without compression", plain), _answered(f"{chosen.method} at {chosen.level}", own)),
+        before,
+        after,
+        note,
+    )
+
+
+def _row(run: Path, sample: str, method: str, level: str) -> dict[str, Any]:
+    wanted = [("sample_id", "=", sample), ("method", "=", method), ("level", "=", level)]
+    return pq.read_table(run / RESULTS, columns=list(COLUMNS), filters=wanted).to_pylist()[0]
+
+
+def _answered(label: str, row: dict[str, Any]) -> Answered:
+    response = row["response"] or ""
+    graded = after_thinking(response)
+    return Answered(label, row["score"], tuple(compared(row["answer"], response if graded is None else graded)))
+
+
+@cache
+def _settings(run: Path) -> Settings:
+    """A run's settings.
+
+    Raises
+    ------
+    UserError
+        If its data would have to be downloaded, or are no longer what they were.
+    """
+    plan = RunDirectory(run).plan()
+    values = {name: _tuples(value) for name, value in plan["settings"].items()}
+    data = values["data"]
+    if data != "mini" and not Path(data).exists():
+        raise UserError(f"the pages are not shown: the data {data} are not on this machine as a file or folder")
+    settings = Settings(**values)
+    if settings.source.revision != plan["data_revision"]:
+        raise UserError(f"the pages are not shown: the data {data} have changed since the run")
+    return settings
+
+
+def _sample(run: Path, needles: int, id: str) -> tuple[Settings, Sample]:
+    settings = _settings(run)
+    source = settings.source
+    # Bins are in the rows; counting them anew would take long.
+    drawn = source.draw(needles, None if settings.bins else settings.limit, settings.seed)
+    found = next((s for s in drawn if s.id == id), None)
+    if found is None:
+        raise UserError(f"the page is not shown: the data no longer have the sample {id}")
+    return settings, found
+
+
+def _page(settings: Settings, sample: Sample, row: dict[str, Any]) -> tuple[Page, int]:
+    """The page on which the expected answer stands, or else the first, and its number."""
+    pages = list(islice(settings.rendering.pages(sample), MOST_PAGES))
+    if len(pages) == row["pages"] and hash_of(pages) != row["page_hash"]:
+        raise UserError("the page is not shown: it is rendered otherwise here than in the run")
+    sought = row["answer"].removeprefix(sample.prefix)[:SOUGHT].strip()
+    # A long answer is broken into lines.
+    number = next((i for i, p in enumerate(pages) if sought and sought in " ".join(p.text.split())), 0)
+    height, width = pages[number].pixels.shape[:2]
+    if height * width > MOST_PIXELS:
+        raise UserError(f"the page is not shown: it has {height} × {width} pixels")
+    return pages[number], number + 1
+
+
+def _after(chosen: Chosen, settings: Settings, page: Page, params: str) -> Picture:
+    """The page as the method leaves it.
+
+    Raises
+    ------
+    UserError
+        If the method is another one by now, or the model cannot be asked here.
+    """
+    method = method_at(chosen.method, chosen.level, dict(settings.overrides))
+    if json.loads(params_json(method)) != json.loads(params):
+        raise UserError("the compressed page is not shown: this version of freqq has other parameters for it")
+    return _compressed(method, settings, page, f"{chosen.method} at {chosen.level}")
+
+
+def _compressed(method: Method, settings: Settings, page: Page, name: str) -> Picture:
+    if isinstance(method, ImageCodec):
+        stream = method.encode(page)
+        caption = f"after {name}: {len(stream):,} bytes"
+        return picture(method.decode(stream).pixels, f"the same page after {name}", caption)
+    reader = _reader(settings.model, settings.revision)
+    [grid] = reader.see([page])
+    pixels, words = token_pixels(page, grid, method.compress(grid))
+    return picture(pixels, f"the same page, marked: {words}", f"{name}: {words}")
+
+
+@cache
+def _reader(model: str, revision: str | None) -> "Reader":
+    """A small model that is on this machine.
+
+    Raises
+    ------
+    UserError
+        If it is not, or not small.
+    """
+    from freqq.glm.load import SHORT_NAMES, find, load_reader  # takes seconds to import, and most reports need none
+    from freqq.glm.memory import weight_elements
+
+    if SHORT_NAMES.get(model, "") is not None and not Path(model).is_dir():
+        raise UserError(f"which tokens were kept is not shown: the model {model} is not a folder on this machine")
+    if weight_elements(find(model, revision).folder) > MOST_WEIGHTS:
+        raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")
+    return load_reader(model, revision)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,0 +1,226 @@
+"""The page: what is shown of the evidence, in which order, as one file."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from freqq import __version__
+from freqq.report.comparison import Comparison
+from freqq.report.context import RunFacts
+from freqq.report.curves import areas
+from freqq.report.evidence import Evidence
+from freqq.report.html import costs, rates
+from freqq.report.html.choose import choose
+from freqq.report.html.examples import examples
+from freqq.report.html.failures import failures
+from freqq.report.html.heat import heat_map
+from freqq.report.html.values import p_value, percent, points
+from freqq.report.tables import size
+from freqq.runs.directory import RESULTS
+
+HERE = Path(__file__).parent
+MOST_FIGURES, MOST_MAPS, MOST_SHOWN = 4, 12, 50
+"""Groups of runs with figures of their own, runs with a heat map, and entries of a list."""
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Group:
+    """Comparisons that stand together: those of a run and a needle count."""
+
+    title: str
+    comparisons: tuple[Comparison, ...]
+
+
+def html(evidence: Evidence) -> str:
+    """The page of some runs; equal runs give equal text. Rows are read again for the examples and failures."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"points": points, "percent": percent, "p_value": p_value}
+    paths = {run.label: run.path for run in evidence.runs}
+    pairs = dict.fromkeys((paths[c.run], paths[c.plain_run]) for c in evidence.comparisons if c.plain_run is not None)
+    failed, cuts = failures(list(paths.items()))
+    groups = [Group(title, tuple(own)) for title, own in _grouped(evidence)]
+    contexts = _contexts(evidence)
+    return environment.get_template("report.html.jinja").render(
+        version=__version__,
+        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
+        evidence=evidence,
+        facts=_facts(evidence),
+        tested=sum(c.p_value is not None for c in evidence.comparisons),
+        several_bins=any(len(c.bins) > 1 for c in evidence.comparisons),
+        rates=rates.RATES,
+        groups=[{"title": g.title, "comparisons": [_with_verdict(c) for c in g.comparisons]} for g in groups],
+        contexts=len(contexts),
+        areas=_areas(contexts[:MOST_FIGURES]),
+        rate_figures=[f for i, (title, own) in enumerate(contexts[:MOST_FIGURES]) if (f := _rates(i, title, own))],
+        heat_maps=[
+            heat_map([c for c in evidence.comparisons if c.run == r.label], r.label) for r in evidence.runs[:MOST_MAPS]
+        ],
+        cost_figures=[_costs(i, title, own) for i, (title, own) in enumerate(contexts[:MOST_FIGURES])],
+        stages=[name for name, *_ in costs.STAGES],
+        cost_groups=_cost_groups(evidence),
+        examples=[{**vars(e), "run": _label(evidence.runs, e.chosen.run)} for e in examples(choose(list(pairs)))],
+        failures=failed,
+        cuts=cuts,
+        runs=[{"facts": run, "pairs": _pairs(run)} for run in evidence.runs],
+        most_shown=MOST_SHOWN,
+        most_figures=MOST_FIGURES,
+        most_maps=MOST_MAPS,
+    )
+
+
+def _facts(evidence: Evidence) -> list[tuple[str, str]]:
+    runs = evidence.runs
+    failed = sum(run.n_failed for run in runs)
+    return [
+        ("runs", f"{len(runs):,}"),
+        ("model", _listed(run.model for run in runs)),
+        ("data", _listed(run.data for run in runs)),
+        ("samples", f"{max((run.n_samples for run in runs), default=0):,}" + (" at most" if len(runs) > 1 else "")),
+        ("answers", f"{sum(run.n_rows for run in runs):,}"),
+        ("failed", f"{failed:,}"),
+    ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The last parts of distinct paths or names."""
+    distinct = list(dict.fromkeys(Path(name).name for name in names))
+    return ", ".join(distinct[:3]) + (f" and {len(distinct) - 3} more" if len(distinct) > 3 else "")
+
+
+def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
+    """Comparisons by run and needles, all needles together first."""
+    found = []
+    several = len(evidence.runs) > 1
+    for run in evidence.runs:
+        own = [c for c in evidence.comparisons if c.run == run.label]
+        own.sort(key=lambda c: -1 if c.needles is None else c.needles)
+        for needles, group in groupby(own, lambda c: c.needles):
+            words = "all needles together" if needles is None else f"{needles} needles" if needles else "no needles"
+            parts = [run.label] if several else []
+            found.append((" · ".join([*parts, words, run.task]), list(group)))
+    return found
+
+
+def _with_verdict(comparison: Comparison) -> dict[str, Any]:
+    """Whether it is shown to be better or worse; empty if neither."""
+    clear = comparison.p_holm is not None and comparison.p_holm < SIGNIFICANT and comparison.difference is not None
+    verdict = ("better" if comparison.difference.mean > 0 else "worse") if clear and comparison.difference else ""
+    return {**vars(comparison), "is_plain": comparison.is_plain, "verdict": verdict}
+
+
+def _contexts(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
+    """Comparisons that may share a figure, over all needle counts of their run, with what they have in common."""
+    overall = Counter(c.run for c in evidence.comparisons if c.needles is None)
+    shown = [c for c in evidence.comparisons if c.needles is None or c.run not in overall]
+    found = []
+    for context in dict.fromkeys(run.context for run in evidence.runs):
+        first = next(run for run in evidence.runs if run.context == context)
+        own = [c for c in shown if c.context == context]
+        if own:
+            found.append((f"{Path(first.model).name} on {Path(first.data).name}, {first.task}", own))
+    return found
+
+
+def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
+    """The figures of a context; None if there is nothing but no compression."""
+    arms = [c for c in comparisons if not c.is_plain]
+    if not arms:
+        return None
+    what = "retention" if any(c.retention is not None for c in arms) else "score"
+    runs_of: dict[str, set[str]] = {}
+    for c in arms:
+        runs_of.setdefault(c.method, set()).add(c.run)
+    lines: dict[str, list[rates.Point]] = {}
+    for c in arms:
+        value = c.retention if what == "retention" else c.score
+        if value is not None and value.mean == value.mean:
+            name = c.method if len(runs_of[c.method]) == 1 else f"{c.method}, {c.run}"
+            lines.setdefault(name, []).append(rates.Point(c.level, c.rates, value))
+    found = rates.panels([rates.Line(name, tuple(own)) for name, own in lines.items()], f"rates{number}", what)
+    return {"title": title, "what": what, "panels": _marked(found)}
+
+
+def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[str, str]]:
+    """The areas between the curves that are drawn, in words and numbers."""
+    names = dict(rates.RATES)
+    return [
+        {
+            "method": a.method,
+            "other": a.other,
+            "rate": names[a.rate],
+            "range": f"{percent(a.low)} to {percent(a.high)}",
+            "difference": points(a.difference, signed=True),
+            "title": title if len(contexts) > 1 else "",
+        }
+        for title, own in contexts
+        for a in areas(own)
+    ]
+
+
+def _marked(found: rates.Panels) -> dict[str, Any]:
+    return {**vars(found), "charts": [Markup(chart) for chart in found.charts]}
+
+
+def _costs(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    several = len({c.run for c in comparisons}) > 1
+    bars = [
+        costs.Costs(c.arm + (f", {c.run}" if several else ""), costs.stages(c.costs))
+        for c in comparisons[: costs.MOST_BARS]
+    ]
+    return {
+        "title": title
+        + (f" (the first {costs.MOST_BARS} of {len(comparisons)})" if len(comparisons) > costs.MOST_BARS else ""),
+        "latency": Markup(costs.latency(bars, f"latency{number}")),
+        "memory": Markup(costs.memory(bars, f"memory{number}")),
+    }
+
+
+def _cost_groups(evidence: Evidence) -> list[dict[str, Any]]:
+    overall = {c.run for c in evidence.comparisons if c.needles is None}
+    found = []
+    for run in evidence.runs:
+        peaks = costs.peaks(run.path)
+        rows = []
+        for c in evidence.comparisons:
+            if c.run != run.label or (c.needles is not None and c.run in overall):
+                continue
+            values = costs.stages(c.costs)
+            cells = [_ms(values[cost]) for _, cost, *_ in costs.STAGES]
+            cells += [size(values.get("kv_bytes")), size(peaks.get(c.config_hash))]
+            rows.append({"method": c.method, "level": c.level, "plain": c.is_plain, "cells": cells})
+        found.append({"title": run.label, "rows": rows})
+    return found
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.1f}"
+
+
+def _label(runs: Sequence[RunFacts], path: Path) -> str:
+    return next(run.label for run in runs if run.path == path)
+
+
+def _pairs(run: RunFacts) -> list[tuple[str, str]]:
+    """What else it takes to make a run again."""
+    digest = hashlib.sha256((run.path / RESULTS).read_bytes()).hexdigest()
+    return [
+        ("model", f"{run.model}, revision {run.model_revision}, {run.dtype}"),
+        ("data", f"{run.data}, revision {run.data_revision}"),
+        ("generation", run.generation),
+        ("rows", f"{run.n_rows:,} of {run.n_samples:,} samples, {run.n_failed:,} failed"),
+        ("made", f"{run.started_at} to {run.ended_at} UTC"),
+        *(("versions", ", ".join(f"{n} {v}" for n, v in found.items())) for found in run.versions),
+        *(("hardware", ", ".join(f"{n} {v}" for n, v in found.items() if v is not None)) for found in run.hardware),
+        ("results", f"SHA-256 {digest}"),
+    ]

@@ -1,0 +1,153 @@
+"""What accuracy is left at each rate: one figure for each of the three rates, which stay apart."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from freqq.report.html.svg import INK, SERIES, SETTINGS, inline, new_figure
+from freqq.report.statistics import Estimate
+
+RATES = (
+    ("image_bytes", "bytes of the page images"),
+    ("token_bytes", "bytes of the stored tokens"),
+    ("tokens", "tokens in the sequence"),
+)
+"""The rates by name, and what they are fractions of."""
+
+MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
+"""Of lines in the figures, and how they look in the legend."""
+
+STYLES = ("-", "--", ":", "-.")
+MOST_LINES = 12
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
+SAME = 1e-9
+"""A rate is 1 up to rounding."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A level: its rates (None where unknown) and what is left of the score there."""
+
+    level: str
+    rates: Mapping[str, float | None]
+    value: Estimate
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method's levels, from the mildest to the strongest."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of the legend."""
+
+    name: str
+    colour: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Figures as SVG, their legend, and what they leave out, in words."""
+
+    charts: tuple[str, ...]
+    legend: tuple[Key, ...]
+    notes: tuple[str, ...]
+
+
+def panels(lines: Sequence[Line], name: str, what: str) -> Panels:
+    """The three figures of some lines, of which the first `MOST_LINES` are drawn.
+
+    Parameters
+    ----------
+    name : str
+        What the ids begin with.
+    what : str
+        The values: ``retention`` (of the score without compression) or ``score``.
+    """
+    drawn = lines[:MOST_LINES]
+    notes = [f"only the first {MOST_LINES} of {len(lines)} lines are drawn"] if len(lines) > MOST_LINES else []
+    charts = []
+    for rate, words in RATES:
+        known = {i: [p for p in line.points if p.rates[rate] is not None] for i, line in enumerate(drawn)}
+        own = {i: points for i, points in known.items() if not all(_is_one(p.rates[rate]) for p in points)}
+        if own:
+            charts.append(_panel(drawn, own, rate, f"{name}-{rate}", words, what))
+            if still := [line.name for i, line in enumerate(drawn) if i not in own]:
+                notes.append(f"{', '.join(still)} {'do' if len(still) > 1 else 'does'} not change the {words}")
+        else:
+            notes.append(f"nothing changes the {words}, so there is no figure of it")
+    legend = tuple(Key(line.name, f"var(--series-{_colour(i)})", MARKERS[_marker(i)]) for i, line in enumerate(drawn))
+    return Panels(tuple(charts), legend, tuple(notes))
+
+
+def _panel(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, name: str, words: str, what: str) -> str:
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_figure(3.7, 2.9)
+        if what == "retention":
+            axes.axhline(100, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        axes.axvline(1, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        for number, points in own.items():
+            _draw(axes, number, sorted(points, key=lambda p: p.rates[rate] or 0), rate)
+        rates = [r for points in own.values() for p in points if (r := p.rates[rate])]
+        low, high = min([*rates, 0.8]) / 1.25, max([*rates, 1.0]) * 1.25
+        axes.set_xscale("log")
+        axes.set_xlim(low, high)
+        axes.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, at: f"{100 * tick:g} %"))
+        axes.set_ylim(0, max(105, axes.get_ylim()[1]))
+        axes.grid(axis="y", alpha=0.5)
+        axes.set_xlabel(f"{words}, % of the uncompressed")
+        axes.set_ylabel("score, % of no compression" if what == "retention" else "score, points")
+        return inline(figure, name, _described(lines, own, rate, words, what))
+
+
+def _draw(axes: Axes, number: int, points: Sequence[Point], rate: str) -> None:
+    middle, low, high = (np.array([100 * getattr(p.value, end) for p in points]) for end in ("mean", "low", "high"))
+    # An interval that is not known has no whiskers.
+    whiskers = np.nan_to_num([middle - low, high - middle]).clip(min=0)
+    axes.errorbar(
+        [p.rates[rate] or math.nan for p in points], middle, yerr=whiskers, color=SERIES[_colour(number)],
+        marker=_marker(number), markersize=6, linestyle=STYLES[number // len(SERIES) % len(STYLES)], linewidth=1.3,
+        elinewidth=1, capsize=2.5,
+    )  # fmt: skip
+
+
+def _described(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, words: str, what: str) -> str:
+    """The figure's points in words."""
+    said = []
+    for number, points in own.items():
+        shown = ", ".join(f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[rate] or 0):.3g} %" for p in points)
+        said.append(f"{lines[number].name}: {shown}")
+    kind = "Score in percent of that without compression" if what == "retention" else "Score in points"
+    return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(said) + "."
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """At most six of `TICKS` between two rates; 1 is always among them."""
+    inside = [tick for tick in TICKS if low <= tick <= high]
+    step = -(-len(inside) // 6)
+    at = inside.index(1)
+    return inside[at % step :: step]
+
+
+def _is_one(rate: float | None) -> bool:
+    return rate is not None and abs(rate - 1) < SAME
+
+
+def _colour(number: int) -> int:
+    return number % len(SERIES)
+
+
+def _marker(number: int) -> str:
+    return list(MARKERS)[number % len(MARKERS)]

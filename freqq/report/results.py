@@ -1,0 +1,217 @@
+"""A run's results as columns of numbers, one group of samples for each arm and needle count."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from freqq.errors import FreqqError, UserError
+from freqq.report.order import natural_order
+from freqq.report.summary import COSTS
+from freqq.runs.directory import RESULTS, RunDirectory
+from freqq.runs.schema import SCHEMA
+
+TEXT = ("sample_id", "task", "bin", "method", "level", "params", "config_hash", "error", "page_hash")
+NUMBERS = ("needles", "score", "exact", "cer", "wer", "density", *COSTS)
+COLUMNS = (*TEXT, *NUMBERS, "started_at")
+"""What statistics need of the results; texts of answers, which are most of a file, are not read."""
+
+PLAIN = "none"
+"""The method of the plain arm."""
+
+Floats = NDArray[np.float64]
+Texts = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One arm's answers to the samples of some needle counts, in the natural order of their ids.
+
+    Parameters
+    ----------
+    ids, bins, errors, page_hashes : object [n], text; errors and hashes may be None
+    values : mapping of a column's name to float64 [n], nan where it was not measured
+    """
+
+    ids: Texts
+    needles: NDArray[np.int64]
+    bins: Texts
+    errors: Texts
+    page_hashes: Texts
+    values: Mapping[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def score(self) -> Floats:
+        """Scores; 0 where the sample failed."""
+        return self.values["score"]
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Which have an error."""
+        return np.array([error is not None for error in self.errors], bool)
+
+    def take(self, at: NDArray[np.int64]) -> "Samples":
+        """Some of the samples, by place."""
+        return Samples(
+            self.ids[at],
+            self.needles[at],
+            self.bins[at],
+            self.errors[at],
+            self.page_hashes[at],
+            {name: column[at] for name, column in self.values.items()},
+        )
+
+    def in_bins(self, bins: Texts) -> "Samples":
+        """The same with other bins."""
+        return replace(self, bins=bins)
+
+    def of(self, needles: int | None) -> "Samples":
+        """Those of a needle count; None: all."""
+        return self if needles is None else self.take(np.flatnonzero(self.needles == needles))
+
+
+@dataclass(frozen=True)
+class ArmResults:
+    """A method at a level, with its parameters as JSON, and what it answered."""
+
+    method: str
+    level: str
+    params: str
+    config_hash: str
+    samples: Samples
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was compressed."""
+        return self.method == PLAIN
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run directory holds, arms in the order of its plan.
+
+    Parameters
+    ----------
+    description : mapping
+        ``run.json``.
+    versions, hardware : tuples
+        All that its rows were made with.
+    """
+
+    path: Path
+    description: Mapping[str, Any]
+    task: str
+    arms: tuple[ArmResults, ...]
+    versions: tuple[Mapping[str, Any], ...]
+    hardware: tuple[Mapping[str, Any], ...]
+    started_at: str
+    ended_at: str
+
+    @property
+    def needles(self) -> tuple[int, ...]:
+        """The needle counts that it has, in order."""
+        return tuple(sorted({int(n) for arm in self.arms for n in np.unique(arm.samples.needles)}))
+
+    @property
+    def plain(self) -> ArmResults | None:
+        """The arm in which nothing was compressed, if there is one."""
+        return next((arm for arm in self.arms if arm.is_plain), None)
+
+
+def read_results(path: Path) -> Results:
+    """The results of a run directory.
+
+    Raises
+    ------
+    UserError
+        If it is no run directory, or its parts are not merged yet.
+    FreqqError
+        If its results are damaged or lack columns.
+    """
+    plan = RunDirectory(path).plan()
+    file = path / RESULTS
+    if not file.is_file():
+        raise UserError(f"{file} is not there yet: put the parts together with freqq runs merge {path}")
+    try:
+        with pq.ParquetFile(file) as source:
+            names = source.schema_arrow.names
+            if lacking := [n for n in COLUMNS if n not in names and not SCHEMA.field(n).nullable]:
+                raise FreqqError(f"{file} lacks the columns {', '.join(lacking)}: it is not of freqq, or too old")
+            metadata = json.loads((source.schema_arrow.metadata or {}).get(b"freqq", b"{}"))
+            table = source.read(columns=[n for n in COLUMNS if n in names], use_threads=False)
+        columns = _columns(table)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise FreqqError(f"{file} is damaged ({' '.join(str(error).split())[:200]}): merge the run again") from error
+    order = _natural_order(columns["sample_id"])
+    columns = {name: column[order] for name, column in columns.items()}
+    stamps = columns["started_at"]
+    return Results(
+        path,
+        plan,
+        str(columns["task"][0]) if len(order) else "",
+        tuple(_arms(plan, columns)),
+        tuple(metadata.get("versions") or ()),
+        tuple(metadata.get("hardware") or ()),
+        str(stamps.min()) if len(order) else "",
+        str(stamps.max()) if len(order) else "",
+    )
+
+
+def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:
+    found: dict[str, NDArray[Any]] = {}
+    for name in COLUMNS:
+        if name not in table.column_names:
+            found[name] = np.full(len(table), None if name in TEXT else np.nan, object if name in TEXT else np.float64)
+        elif name in TEXT:
+            found[name] = _texts(table[name])
+        elif name == "needles":
+            found[name] = table[name].to_numpy()
+        elif name == "started_at":
+            found[name] = table[name].cast(pa.timestamp("us")).to_numpy().astype("datetime64[s]")
+        else:
+            found[name] = table[name].cast(pa.float64()).fill_null(np.nan).to_numpy()
+    return found
+
+
+def _texts(column: pa.ChunkedArray) -> Texts:
+    """A column of text, in which every distinct text is made only once."""
+    coded = column.combine_chunks().dictionary_encode()
+    known = np.array([*coded.dictionary.to_pylist(), None], object)
+    return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
+
+
+def _natural_order(ids: Texts) -> NDArray[np.int64]:
+    """Places in the natural order of ids. Resampling draws places, so the same rows must always stand in the same."""
+    ranks = {id: rank for rank, id in enumerate(natural_order(set(ids)))}
+    return np.argsort([ranks[id] for id in ids], kind="stable")
+
+
+def _arms(plan: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> list[ArmResults]:
+    """Arms in the plan's order, then any that it does not name."""
+    hashes = columns["config_hash"]
+    planned = [arm["config_hash"] for arm in plan["arms"]]
+    found = []
+    for own in dict.fromkeys([*planned, *sorted(set(hashes))]):
+        at = np.flatnonzero(hashes == own)
+        if not len(at):
+            continue
+        first = {name: columns[name][at[0]] for name in ("method", "level", "params")}
+        samples = Samples(
+            columns["sample_id"][at],
+            columns["needles"][at].astype(np.int64),
+            columns["bin"][at],
+            columns["error"][at],
+            columns["page_hash"][at],
+            {name: columns[name][at] for name in NUMBERS if name != "needles"},
+        )
+        found.append(ArmResults(**first, config_hash=own, samples=samples))
+    return found

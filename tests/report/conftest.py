@@ -1,0 +1,45 @@
+"""A run to report on, and a browser to look at the page."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from freqq.report.evidence import gather
+from freqq.report.html.page import html
+from freqq.runs.run import run
+from freqq.runs.settings import Settings
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run: one method that changes images, one that changes tokens, one that drops them."""
+    folder = tmp_path_factory.mktemp("report") / "run"
+    methods = ("image", "token", "token-prune")
+    return run(Settings(needles=(2, 4), methods=methods, levels=("mild", "extreme"), limit=4), folder)
+
+
+@pytest.fixture(scope="session")
+def small_page(small_run: Path) -> str:
+    """Its page."""
+    return html(gather([small_run]))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
+    if found is None and os.environ.get("CI"):
+        pytest.fail("Chromium is not installed, and this is CI: see 'make browser'")
+    if found is None:
+        pytest.skip("Chromium is not installed: see 'make browser'")
+    with sync_playwright() as driver:
+        # Its sandbox needs rights that containers do not give; it opens nothing but our own pages.
+        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

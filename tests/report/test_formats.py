@@ -1,0 +1,120 @@
+"""The same numbers in each format."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from freqq.report.evidence import Evidence, gather
+from freqq.report.formats import FORMATS, HEADERS, cells, estimate, latex, percent, records
+from freqq.report.statistics import Estimate
+from freqq.report.tables import p_value
+from tests.report.made_runs import made_rows, write_run
+
+NASTY = "a|b & 50%_of $x {y} \\cmd #1 ~^<>"
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    rows = made_rows(25, (2, 4))
+    rows[3] = replace(rows[3], score=0.0, error="OSError: no", image_bytes=None)
+    other = write_run(folder / NASTY, made_rows(10, (2,), seed=1), data_revision="mini-2")
+    return gather([write_run(folder / "one", rows), other])
+
+
+def parsed_markdown(text):
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    rows = [[c.strip().replace("\\|", "|") for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return rows[0], rows[2:]
+
+
+def parsed_latex(text):
+    body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
+    return [re.split(r"(?<!\\) & ", line.removesuffix(r" \\")) for line in body]
+
+
+def test_csv_parses_back_to_the_json(evidence):
+    theirs = json.loads(FORMATS["json"](evidence))["comparisons"]
+    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](evidence))))
+    assert len(lines) == len(theirs) == len(evidence.comparisons)
+    for line, record in zip(lines, theirs, strict=True):
+        assert set(line) == set(record) - {"bins"}
+        for name, text in line.items():
+            value = record[name]
+            if value is None:
+                assert text == ""
+            elif isinstance(value, str):
+                assert text == value
+            else:
+                assert float(text) == value
+
+
+def test_markdown_and_latex_round_the_very_numbers_of_the_json(evidence):
+    theirs = json.loads(FORMATS["json"](evidence))["comparisons"]
+    header, markdown = parsed_markdown(FORMATS["md"](evidence))
+    assert header == list(HEADERS)
+    set_by_latex = parsed_latex(FORMATS["latex"](evidence))
+    assert len(markdown) == len(set_by_latex) == len(theirs)
+    for line, other, record in zip(markdown, set_by_latex, theirs, strict=True):
+        shown = dict(zip(header, line, strict=True))
+        assert [latex(cell) for cell in line] == other
+        assert shown["run"] == record["run"]
+        assert shown["needles"] == ("all" if record["needles"] is None else str(record["needles"]))
+        assert shown["in words"] == record["words"]
+        assert shown["p (Holm)"] == p_value(record["p_holm"])
+        assert shown["token bytes"] == percent(record["rate_token_bytes"])
+        for name, signed in (("score", False), ("macro", False), ("difference", True), ("retention", False)):
+            values = [record[name], record[f"{name}_low"], record[f"{name}_high"]]
+            found = None if values[0] is None else Estimate(*values, record["n"])
+            assert shown[name] == estimate(found, signed)
+
+
+def test_json_holds_what_reproduces_the_runs(evidence):
+    value = json.loads(FORMATS["json"](evidence))
+    assert [run["label"] for run in value["runs"]] == ["one", NASTY]
+    assert value["runs"][0]["command"].startswith("freqq eval --method token")
+    assert value["warnings"] == list(evidence.warnings)
+    assert "data_revision is mini-2, not mini-1" in value["warnings"][0]
+    assert [b["n"] for b in value["comparisons"][0]["bins"]] == [5] * 5
+
+
+def test_records_are_all_alike(evidence):
+    names = [list(record) for record in records(evidence.comparisons)]
+    assert all(own == names[0] for own in names)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_nothing_to_show_is_a_table_without_lines(name):
+    text = FORMATS[name](Evidence((), (), (), "Nothing."))
+    assert text.endswith("\n")
+    assert "nan" not in text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_report_has_no_nan_and_one_line_a_row(name, evidence):
+    text = FORMATS[name](evidence)
+    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+    if name == "latex":
+        assert sum(line.endswith(" \\\\") for line in text.splitlines()) == len(evidence.comparisons) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("50 % & more_", r"50 \% \& more\_"),
+        ("a\\b", r"a\textbackslash{}b"),
+        ("[x]", "{[}x]"),
+        ("{~^#$}", r"\{\textasciitilde{}\textasciicircum{}\#\$\}"),
+        ("two\nlines", "two lines"),
+    ],
+)
+def test_latex_sets_any_text(text, escaped):
+    assert latex(text) == escaped
+
+
+def test_cells_fit_their_headers(evidence):
+    assert {len(cells(c)) for c in evidence.comparisons} == {len(HEADERS)}
