@@ -27,8 +27,8 @@ def leaderboard(
 ) -> None:
     """Rank the arms of all runs in a folder, with the rates that each stands at.
 
-    Arms are ranked among those of the same model, data, rendering, generation and needle count. Arms share a rank
-    (=) with the first of them if the interval of one holds the other.
+    Arms are ranked among those of the same model, data, rendering, generation and needle count. An arm shares the rank
+    of a better one, marked by =, if the interval of either holds the other.
 
     Example: freqq leaderboard runs --sort retention
     """

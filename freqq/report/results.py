@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from freqq.errors import FreqqError, UserError
 from freqq.report.order import natural_order
 from freqq.report.summary import COSTS
-from freqq.runs.directory import RESULTS, RunDirectory
+from freqq.runs.directory import RESULTS, RUN, RunDirectory
 from freqq.runs.schema import SCHEMA
 
 TEXT = ("sample_id", "task", "bin", "method", "level", "params", "config_hash", "error", "page_hash")
@@ -149,6 +149,7 @@ def read_results(path: Path) -> Results:
             metadata = json.loads((source.schema_arrow.metadata or {}).get(b"freqq", b"{}"))
             table = source.read(columns=[n for n in COLUMNS if n in names], use_threads=False)
         columns = _columns(table)
+        _check(plan, metadata, columns)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FreqqError(f"{file} is damaged ({' '.join(str(error).split())[:200]}): merge the run again") from error
     order = _natural_order(columns["sample_id"])
@@ -164,6 +165,28 @@ def read_results(path: Path) -> Results:
         str(stamps.min()) if len(order) else "",
         str(stamps.max()) if len(order) else "",
     )
+
+
+def _check(plan: Mapping[str, Any], metadata: object, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Refuse what no run of ours leaves, and what statistics would take for numbers.
+
+    Raises
+    ------
+    ValueError
+        With what is wrong.
+    """
+    if not (isinstance(metadata, dict) and isinstance(plan.get("settings", {}), dict)):
+        raise ValueError("it does not say how it was made")
+    if not all(isinstance(arm, dict) and isinstance(arm.get("config_hash"), str) for arm in plan["arms"]):
+        raise ValueError(f"an arm in {RUN} has no config_hash")
+    for name in ("sample_id", "task", "bin", "method", "level", "params", "config_hash"):
+        if any(value is None for value in columns[name]):
+            raise ValueError(f"{name} is missing in some rows")
+    if not (np.isfinite(columns["score"]).all() and np.isfinite(columns["exact"]).all()):
+        raise ValueError("some scores are no numbers")
+    keys = set(zip(columns["sample_id"], columns["config_hash"], strict=True))
+    if len(keys) < len(columns["sample_id"]):
+        raise ValueError("an answer is there more than once")
 
 
 def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:

@@ -5,6 +5,8 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from freqq.errors import FreqqError, UserError
@@ -257,3 +259,50 @@ def test_the_headline_names_the_lowest_rate_without_a_loss(evidence, tmp_path):
     )
     alone = gather([write_run(tmp_path / "alone", [r for r in ROWS if r.method != "none"])])
     assert alone.headline.startswith("Nothing is compared")
+
+
+def spoil(run, column, value):
+    table = pq.read_table(run / "results.parquet")
+    values = table[column].to_pylist()
+    values[1] = value if value != "first" else values[0]
+    at = table.column_names.index(column)
+    field = pa.field(column, table.schema.field(column).type)
+    pq.write_table(table.set_column(at, field, pa.array(values, field.type)), run / "results.parquet")
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("score", float("nan"), "no numbers"),
+        ("score", None, "no numbers"),
+        ("score", float("inf"), "no numbers"),
+        ("bin", None, "bin is missing"),
+        ("sample_id", "first", "more than once"),
+    ],
+)
+def test_rows_that_no_run_leaves_are_refused(column, value, reason, tmp_path):
+    run = write_run(tmp_path / "run", ROWS)
+    spoil(run, column, value)
+    with pytest.raises(FreqqError, match=reason):
+        gather([run])
+
+
+@pytest.mark.parametrize("change", [{"arms": [{}]}, {"arms": [3]}, {"settings": "none"}])
+def test_a_description_that_no_run_leaves_is_refused(change, tmp_path):
+    run = write_run(tmp_path / "run", ROWS[:4])
+    plan = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(plan | change))
+    with pytest.raises(FreqqError, match="damaged"):
+        gather([run])
+
+
+def test_a_run_of_an_older_version_lacks_what_was_not_measured_then(evidence, tmp_path):
+    run = write_run(tmp_path / "run", ROWS)
+    table = pq.read_table(run / "results.parquet")
+    pq.write_table(table.drop_columns(["page_hash", "kv_bytes", "image_bytes"]), run / "results.parquet")
+    found = of(gather([run]), "image", "mild")
+    assert found.difference == of(evidence, "image", "mild").difference
+    assert (found.rates["image_bytes"], found.costs["kv_bytes"]) == (None, None)
+    pq.write_table(table.drop_columns(["score"]), run / "results.parquet")
+    with pytest.raises(FreqqError, match="lacks the columns score"):
+        gather([run])
