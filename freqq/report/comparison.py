@@ -10,7 +10,7 @@ from freqq.report.paired import weigh
 from freqq.report.results import PLAIN, ArmResults, Samples
 from freqq.report.scored import Scored, pair
 from freqq.report.significance import ERROR
-from freqq.report.statistics import Estimate, macro
+from freqq.report.statistics import Estimate, cautious, macro
 from freqq.report.summary import COSTS
 from freqq.report.wording import words
 
@@ -55,10 +55,8 @@ class Comparison:
         Fraction of exact answers, the plain arm's on the paired samples, and the difference there.
     baseline, difference, macro_difference, retention : Estimate
         Over the paired samples: the plain arm's score, the mean difference and that of the bins' means, and the ratio
-        of the two means.
-    cautious : Estimate
-        The difference with an interval that holds also where few samples changed (`freqq.report.statistics.cautious`);
-        `difference` itself where many did. `words` are of this one.
+        of the two means. The difference's interval holds also where few samples changed
+        (`freqq.report.statistics.cautious`); `words` are of it.
     p_value, p_holm : float
         Of the difference (`freqq.report.significance`), and corrected for all comparisons of the `Evidence`.
     wins, ties, losses : int
@@ -93,7 +91,6 @@ class Comparison:
     baseline: Estimate | None
     baseline_exact: float | None
     difference: Estimate | None
-    cautious: Estimate | None
     macro_difference: Estimate | None
     difference_exact: float | None
     retention: Estimate | None
@@ -120,12 +117,12 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """``loses`` or ``gains`` if `cautious` excludes 0 and `p_holm` is below .05; else ``unclear``."""
-        if self.cautious is None or self.p_holm is None:
+        """``loses`` or ``gains`` if the interval of the difference excludes 0 and `p_holm` is below .05; or ``unclear``."""
+        if self.difference is None or self.p_holm is None:
             return None
-        if self.p_holm >= ERROR or self.cautious.low <= 0 <= self.cautious.high:
+        if self.p_holm >= ERROR or self.difference.low <= 0 <= self.difference.high:
             return "unclear"
-        return "loses" if self.cautious.high < 0 else "gains"
+        return "loses" if self.difference.high < 0 else "gains"
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,6 @@ def compare(arm: Arm, reference: Arm | None) -> Comparison:
         baseline=None,
         baseline_exact=None,
         difference=None,
-        cautious=None,
         macro_difference=None,
         difference_exact=None,
         retention=None,
@@ -198,8 +194,9 @@ def compare(arm: Arm, reference: Arm | None) -> Comparison:
 
 def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: Arm) -> Comparison:
     difference = mine.score - other.score
-    change = {bin: mine.bins[bin] - other.bins[bin] for bin in mine.bins}
     values = mine.samples.score - other.samples.score
+    change = {bin: mine.bins[bin] - other.bins[bin] for bin in mine.bins}
+    wary = {bin: cautious(change[bin].estimate, values[mine.samples.bins == bin]) for bin in change}
     retention = (mine.score / other.score).estimate
     exact, before = (float(side.samples.values["exact"].mean()) for side in (mine, other))
     return replace(
@@ -209,13 +206,10 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
         n_paired=len(values),
         baseline=other.score.estimate,
         baseline_exact=before,
-        difference=difference.estimate,
         macro_difference=macro(list(change.values())).estimate,
         difference_exact=exact - before,
         retention=retention if isfinite(retention.mean) else None,
-        bins=tuple(
-            replace(bin, difference=change[bin.bin].estimate if bin.bin in change else None) for bin in alone.bins
-        ),
+        bins=tuple(replace(bin, difference=wary.get(bin.bin)) for bin in alone.bins),
         **vars(weigh(values, difference.estimate)),
     )
 

@@ -101,9 +101,9 @@ def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     count = sum(c.p_value is not None for c in comparisons)
     found = []
     for c in comparisons:
-        if c.p_value is not None and c.cautious is not None:
+        if c.p_value is not None and c.difference is not None:
             p_holm = next(corrected)
-            c = replace(c, p_holm=p_holm, words=hedged(c.words, c.cautious, p_holm, count))
+            c = replace(c, p_holm=p_holm, words=hedged(c.words, c.difference, p_holm, count))
         found.append(c)
     return found
 
@@ -114,7 +114,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     How far each rate goes down without a loss that the samples show, over all needle counts of a run, and how many
     comparisons do show one. The rates stay apart.
     """
-    found = [c for c in comparisons if c.cautious is not None]
+    found = [c for c in comparisons if c.difference is not None]
     if not found:
         return "Nothing is compared: there is no method beside no compression on the same samples."
     several = {c.run for c in found if c.needles is None}
@@ -135,9 +135,12 @@ RATES_IN_WORDS = {
 def _furthest(comparisons: Sequence[Comparison], rate: str, what: str) -> str:
     """The lowest rate at which no loss is shown, and how large a loss could be there; empty if none is below 1."""
     kept = [
-        (value, c.cautious.low, c)
+        (value, c.difference.low, c)
         for c in comparisons
-        if c.cautious is not None and c.cautious.high >= 0 and (value := c.rates[rate]) is not None and value < 0.995
+        if (value := c.rates[rate]) is not None
+        and value < 0.995
+        and c.difference is not None
+        and c.difference.high >= 0
     ]
     if not kept:
         return ""

@@ -16,7 +16,7 @@ from freqq.report.tables import fraction, interval, p_value
 
 Value = str | int | float | bool | None
 
-ESTIMATES = ("score", "macro", "baseline", "difference", "cautious", "macro_difference", "retention")
+ESTIMATES = ("score", "macro", "baseline", "difference", "macro_difference", "retention")
 PLAIN = (
     "run plain_run reference context model task needles method level params n n_paired n_failed exact baseline_exact "
     "difference_exact p_value p_holm wins ties losses detectable words"
@@ -122,8 +122,8 @@ def as_markdown(evidence: Evidence) -> str:
 
 
 NOTE = (
-    "Intervals: 95 %, bootstrap (BCa). Differences: paired, on the same samples. p: sign flips, corrected after Holm "
-    "for all lines. Detectable: the difference that so many samples show with 80 % power. Rates: of the uncompressed."
+    "Intervals: 95 %, bootstrap (BCa; wider for differences where few changed). Differences: paired, "
+    "on the same samples. p: sign flips, corrected after Holm for all lines. Detectable: the difference that so many samples show with 80 % power. Rates: of the uncompressed."
 )
 
 

@@ -102,7 +102,7 @@ def _unshared(found: Sequence[Comparison], base: Arm | None) -> list[str]:
 
 
 def _headline(comparisons: Sequence[Comparison], reference: Arm) -> str:
-    paired = [c for c in comparisons if c.cautious is not None and c.context == reference.context]
+    paired = [c for c in comparisons if c.difference is not None and c.context == reference.context]
     losing, gaining = (sum(c.verdict == verdict for c in paired) for verdict in ("loses", "gains"))
     return (
         f"Against {reference.name} of {reference.run}, {losing} of {len(paired)} comparisons lose, {gaining} gain, "

@@ -18,7 +18,7 @@ ESTIMATED: dict[str, Callable[[Comparison], Estimate | None]] = {
     "score": lambda c: c.score,
     "macro": lambda c: c.macro,
     "retention": lambda c: Estimate(1.0, 1.0, 1.0, c.n) if c.is_plain else c.retention,
-    "difference": lambda c: Estimate(0.0, 0.0, 0.0, c.n) if c.is_plain else c.cautious,
+    "difference": lambda c: Estimate(0.0, 0.0, 0.0, c.n) if c.is_plain else c.difference,
 }
 """What arms can be ranked by, highest first. The plain arm keeps all of its own score."""
 

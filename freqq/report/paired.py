@@ -14,7 +14,7 @@ from freqq.report.wording import words
 class Paired:
     """The fields of a comparison that come of the differences alone; `freqq.report.comparison` says what they are."""
 
-    cautious: Estimate
+    difference: Estimate
     p_value: float
     wins: int
     ties: int
@@ -24,11 +24,11 @@ class Paired:
 
 
 def weigh(differences: NDArray[np.float64], estimate: Estimate) -> Paired:
-    """Weigh differences, of which `estimate` is the mean with its interval."""
+    """Weigh differences, of which `estimate` is the mean with its BCa interval."""
     wins, losses = int((differences > 0).sum()), int((differences < 0).sum())
     wary = cautious(estimate, differences)
     return Paired(
-        cautious=wary,
+        difference=wary,
         p_value=sign_flip_p(differences),
         wins=wins,
         ties=len(differences) - wins - losses,

@@ -34,15 +34,15 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     (paired, to the plain arm; None without one), the means of `COSTS` and of `ERRORS` where there are any. Under
     ``sparse`` and ``dense`` it has the same scores for the samples with density below the needle count's median, and
     for the others, and under ``bins`` for each length of context; ``macro`` and ``macro_difference`` are the means
-    over these. What the differences say stands under ``wins ties losses cautious p_value p_holm detectable words``
+    over these. What the differences say stands under ``wins ties losses p_value p_holm detectable words``
     (`freqq.report.comparison`), corrected for all groups.
     """
     groups = [_group(*found) for found in _grouped(rows)]
     tested = [group for group in groups if "p_value" in group]
     for group, corrected in zip(tested, holm([group["p_value"] for group in tested]), strict=True):
         group["p_holm"] = corrected
-        group["words"] = hedged(group["words"], group["cautious"], corrected, len(tested))
-        group["cautious"] = group["cautious"].as_json()
+        group["words"] = hedged(group["words"], group["difference"], corrected, len(tested))
+        group["difference"] = group["difference"].as_json()
     return {"groups": groups}
 
 

@@ -102,8 +102,8 @@ def test_the_table_says_what_the_evidence_says(tree, small_run):
         name = "no compression" if c.is_plain else f"{c.method} {c.level}"
         score = f"{points(c.score.mean)} [{points(c.score.low)}, {points(c.score.high)}]"
         assert cells[:2] == [name, score]
-        if c.cautious is not None:
-            d = c.cautious
+        if c.difference is not None:
+            d = c.difference
             assert cells[2] == f"{points(d.mean, True)} [{points(d.low, True)}, {points(d.high, True)}]"
             assert cells[3] == c.words
             assert cells[4:6] == [p_value(c.p_holm), f"{c.wins} / {c.ties} / {c.losses}"]
