@@ -117,7 +117,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """``loses`` or ``gains`` if the interval of the difference excludes 0 and `p_holm` is below .05; or ``unclear``."""
+        """``loses`` or ``gains`` if the difference's interval excludes 0 and `p_holm` is below .05, or ``unclear``."""
         if self.difference is None or self.p_holm is None:
             return None
         if self.p_holm >= ERROR or self.difference.low <= 0 <= self.difference.high:
