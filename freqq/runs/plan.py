@@ -88,10 +88,11 @@ def _distinct(method: str, levels: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which model really ran: a content revision, and the number format that ``auto`` came out as."""
+    """Which model really ran: a content revision, and the number format and attention that ``auto`` came out as."""
 
     model_revision: str
     dtype: str
+    attention: str = "sdpa"
 
 
 def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
@@ -112,6 +113,11 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
     }
     if arm.method is not None and arm.method.resources:
         covered["resources"] = arm.method.resources
+    # Left out as they are by default, so that the keys of runs stay that knew neither.
+    if identity.attention != "sdpa":
+        covered["attention"] = identity.attention
+    if settings.quantization is not None:
+        covered["quantization"] = settings.quantization
     if settings.store is not None:
         covered["tokens"] = settings.store.revision
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from freqq.glm.load import find
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
 from freqq.runs.lock import lock
-from freqq.runs.machine import Machine
+from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import answered, sweep
 from freqq.runs.plan import Arm, Identity, Shard, arms, config_hash, samples, share
@@ -58,17 +58,17 @@ def run(
     FreqqError
         If the disk is full, all workers died, or every single answer failed.
     """
-    machine = machine or Machine()
+    machine = machine or HERE
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         everything = samples(settings)
-        placements = machine.placements(settings.dtype)
+        placements = machine.placements(settings)
         weights = find(settings.model, settings.revision)
         if settings.store is not None:
             settings.store.check_model(settings.model, weights.revision)
-        identity = Identity(weights.revision, placements[0].dtype)
+        identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
         description = describe(settings, identity, todo, everything)
         own = shard or Shard()
         is_new = directory.record(description)
@@ -80,12 +80,7 @@ def run(
                 progress(work.total - work.missing, work.total)
                 if work:
                     shown = {name: value for name, value in description.items() if name != "samples"}
-                    replicas = [
-                        Replica(
-                            weights, p, settings, own, directory.path, shown, machine.max_batch_tokens, machine.threads
-                        )
-                        for p in placements
-                    ]
+                    replicas = [Replica(weights, p, settings, own, directory.path, shown, machine) for p in placements]
                     _evaluate(replicas, work, machine, retry_failed, progress, note, stop)
         except BaseException:
             if is_new and shard is None:  # another shard may be about to start by what this one wrote
@@ -145,6 +140,7 @@ def describe(settings: Settings, identity: Identity, todo: list[Arm], everything
         "settings": settings.as_json(),
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,
+        **({} if identity.attention == "sdpa" else {"attention": identity.attention}),  # older runs say nothing of it
         "data_revision": settings.source.revision,
         "arms": [
             {"method": a.name, "level": a.level, "params": a.params, "config_hash": config_hash(settings, identity, a)}

@@ -11,6 +11,7 @@ from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
 from freqq.glm.decoding import GENERATIONS
+from freqq.glm.place import ATTENTIONS, QUANTIZATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
@@ -51,6 +52,10 @@ class Settings:
         A folder of token streams, which are read in place of running the vision tower.
     generation : str
         How tokens are chosen: ``greedy``, or ``glyph`` for Glyph's protocol.
+    attention : str
+        What computes it, as `freqq.glm.place.place` takes it.
+    quantization : str or None
+        What the language model's linear layers are stored as: ``int8`` or ``nf4``; None: as they are.
 
     Raises
     ------
@@ -77,6 +82,8 @@ class Settings:
     max_new_tokens: int | None = None
     tokens_from: str | None = None
     generation: str = "greedy"
+    attention: str = "auto"
+    quantization: str | None = None
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -94,6 +101,10 @@ class Settings:
             raise unknown("dtype", self.dtype, DTYPES)
         if self.generation not in GENERATIONS:
             raise unknown("generation", self.generation, GENERATIONS)
+        if self.attention not in ATTENTIONS:
+            raise unknown("attention", self.attention, ATTENTIONS)
+        if self.quantization not in (None, *QUANTIZATIONS):
+            raise unknown("quantization", str(self.quantization), QUANTIZATIONS)
         if self.limit < 1:
             raise UserError(f"--limit {self.limit}: at least one sample is needed")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:

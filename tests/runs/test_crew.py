@@ -69,6 +69,7 @@ def test_what_is_put_back_is_what_the_disk_lacks_and_comes_last_alone():
     [
         ({"workers": 0}, "--workers 0"),
         ({"gpus": -1}, "--gpus -1"),
+        ({"prefill_chunk": 0}, "--prefill-chunk 0"),
         ({"max_batch_tokens": 0}, "--max-batch-tokens 0"),
         ({"workers": 2, "gpus": 2}, "--gpus and --workers exclude"),
         ({"gpus": 1, "spread": True}, "--gpus and --device-map exclude"),
@@ -81,7 +82,15 @@ def test_wrong_numbers_are_refused(wrong, message):
 
 def test_gpus_that_are_not_there_are_refused():
     with pytest.raises(UserError, match=r"--gpus 99: \d+ are visible"):
-        Machine(gpus=99).placements("auto")
+        Machine(gpus=99).placements(Settings())
+
+
+def test_placements_are_what_the_settings_say():
+    settings = Settings(dtype="bfloat16", attention="eager", quantization="nf4")
+    for machine, count in ((Machine(workers=3), 3), (Machine(spread=True), 1), (Machine(), 1)):
+        placements = machine.placements(settings)
+        assert len(placements) == count
+        assert {(p.dtype, p.attention, p.quantization) for p in placements} == {("bfloat16", "eager", "nf4")}
 
 
 def test_cores_are_shared_out(monkeypatch):
