@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from freqq.data.sample import Sample
-from freqq.errors import UserError
+from freqq.errors import FreqqError, UserError
 from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
 from freqq.glm.thrift import Thrift, last_resorts
@@ -98,6 +98,14 @@ class BatchEvaluator:
         rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
         for cut in self._cuts(rendered):
             yield from self._rows(samples[cut], rendered[cut], todo)
+
+    def given_up(
+        self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]], error: str
+    ) -> Iterator[list[Row]]:
+        """The rows of samples that are not to be read, for what `error` says."""
+        for arm, ids in todo:
+            now = datetime.now(UTC)
+            yield [self._row(arm, sample, [FreqqError(error)], now) for sample in samples if sample.id in ids]
 
     def _cuts(self, rendered: Sequence[Outcome[Rendered]]) -> Iterator[slice]:
         if self.max_tokens is None:

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -99,7 +100,8 @@ def _serve(pipe: Connection, replica: Replica) -> None:
     pipe.send(Loaded())
     while (task := pipe.recv()) != END:
         if isinstance(task, Batch):
-            for rows in evaluator.rows(task.samples, task.todo):
+            made = evaluator.rows if task.error is None else partial(evaluator.given_up, error=task.error)
+            for rows in made(task.samples, task.todo):
                 writer.add(rows)
                 pipe.send(Answered(len(rows)))
                 if pipe.poll():  # In the midst of a batch there is but one thing that a parent says.

@@ -1,5 +1,6 @@
 """Workers: the same rows as one process, whoever dies."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -12,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from freqq.errors import UserError
+from freqq.data.sample import Sample
+from freqq.errors import FreqqError, UserError
 from freqq.runs.lock import lock
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
-from freqq.runs.plan import BASELINE, Shard
+from freqq.runs.plan import BASELINE, Shard, samples
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.stop import SIGNALS
@@ -61,6 +63,23 @@ def test_what_is_put_back_is_what_the_disk_lacks_and_comes_last_alone():
     taken = [work.take(10) for _ in range(3)]
     assert [[s.id for s in b.samples] for b in taken] == [["s-3", "s-4", "s-5"], ["s-1"], ["s-2"]]
     assert taken[1].todo == [(BASELINE, {"s-1"})]
+    assert not work
+
+
+def test_a_sample_that_two_workers_died_of_alone_is_given_up_last():
+    samples = [Named(i) for i in range(4)]
+    work = Work(samples, [(BASELINE, "h"), (BASELINE, "g")])
+    together = work.take(2)
+    work.put_back([together], set(), together)  # either of the two may be to blame
+    work.take(10)
+    for expected in ("s-0", "s-1", "s-0"):
+        alone = work.take(10)
+        assert ([s.id for s in alone.samples], alone.error) == ([expected], None)
+        if expected == "s-0":
+            work.put_back([alone], set(), alone)
+    given_up = work.take(10)
+    assert "2 workers died" in given_up.error
+    assert given_up.rows == 2
     assert not work
 
 
@@ -153,6 +172,48 @@ def test_the_samples_of_a_dead_worker_are_taken_over(options, whole, tmp_path):
     assert "the others take them over" in stderr
     assert table(tmp_path / "run") == whole
     assert all(finding.passed for finding in verify(tmp_path / "run"))
+
+
+class Deadly(Sample):
+    """Kills the worker that looks at it, as the kernel does if memory runs out."""
+
+    def __getattribute__(self, name):
+        if name == "turns" and multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.slow
+@linux
+def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whole, tmp_path, monkeypatch):
+    def with_a_deadly_one(settings):
+        found = samples(settings)
+        return [Deadly(**vars(s)) if i == 20 else s for i, s in enumerate(found)]
+
+    monkeypatch.setattr("freqq.runs.run.samples", with_a_deadly_one)
+    notes = []
+    machine = Machine(workers=2, batch_size=4)
+    path = run(settings, tmp_path / "run", machine=machine, note=notes.append)
+    assert ["SIGKILL" in note for note in notes] == [True] * 3  # one on its batch, two on itself
+    assert "a new worker takes them over" in notes[-1]
+    failed = [row for row in table(path) if row["error"]]
+    assert [row["method"] for row in failed] == ["none", "token"]
+    assert all("2 workers died while they had only this sample" in row["error"] for row in failed)
+    [dead] = {row["sample_id"] for row in failed}
+    assert [r for r in table(path) if not r["error"]] == [r for r in whole if r["sample_id"] != dead]
+    assert all(finding.passed for finding in verify(path))
+
+
+@pytest.mark.slow
+@linux
+def test_samples_that_all_kill_end_the_run(settings, tmp_path, monkeypatch):
+    deadly = lambda s: [Deadly(**vars(one)) for one in samples(s)]  # noqa: E731
+    monkeypatch.setattr("freqq.runs.run.samples", deadly)
+    monkeypatch.setattr("freqq.runs.crew.MOST_DEATHS_IN_A_ROW", 2)
+    notes = []
+    with pytest.raises(FreqqError, match="all workers died"):
+        run(settings, tmp_path / "run", machine=Machine(workers=1, batch_size=1), note=notes.append)
+    assert ["a new worker" in note for note in notes] == [True, False]
 
 
 @pytest.mark.slow
