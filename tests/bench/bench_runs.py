@@ -124,5 +124,5 @@ def test_two_workers(benchmark, tmp_path, monkeypatch):
         benchmark.extra_info["ratio"] = one / two
         print(
             f"\ntwo workers are {one / two:.2f}x as fast as one, two processes that know nothing of each other "
-            f"{one / apart:.2f}x ({os.cpu_count()} processors); the parent of two took {parent[2]:.1f} s of processor time"
+            f"{one / apart:.2f}x ({os.cpu_count()} processors); the parent of two took {parent[2]:.1f} s of their time"
         )
