@@ -25,6 +25,7 @@ from freqq.runs.settings import Settings
 from freqq.runs.stop import SIGNALS
 from freqq.runs.verify import verify
 from freqq.runs.work import Work
+from tests.cli.test_app import freqq
 from tests.runs.killing import kill_often, rows_on_disk, table, workers_of
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds workers in /proc")
@@ -138,8 +139,8 @@ def whole(settings, tmp_path_factory):
     return table(run(settings, tmp_path_factory.mktemp("whole") / "run"))
 
 
-def start(options, path, *more):
-    command = [sys.executable, "-m", "freqq", "eval", *options, "--workers", "2", "--out", str(path), *more]
+def start(options, path):
+    command = [sys.executable, "-m", "freqq", "eval", *options, "--workers", "2", "--out", str(path)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -162,14 +163,19 @@ def test_two_workers_give_the_table_of_one_process(settings, whole, tmp_path):
 
 @pytest.mark.slow
 @linux
-def test_the_samples_of_a_dead_worker_are_taken_over(options, whole, tmp_path):
-    process = start(options, tmp_path / "run")
-    wait_for_rows(process, tmp_path / "run")
-    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert "died with SIGKILL" in stderr
-    assert "the others take them over" in stderr
+def test_the_samples_of_a_dead_worker_are_taken_over(settings, whole, tmp_path):
+    killed, notes = [], []
+
+    def kill_one(done, total):
+        if done and not killed:
+            killed.append(workers_of(os.getpid())[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    machine = Machine(workers=2, batch_size=4)
+    run(settings, tmp_path / "run", machine=machine, progress=kill_one, note=notes.append)
+    [note] = notes
+    assert f"(process {killed[0]}) died with SIGKILL" in note
+    assert "the others take them over" in note
     assert table(tmp_path / "run") == whole
     assert all(finding.passed for finding in verify(tmp_path / "run"))
 
@@ -267,14 +273,13 @@ def alive(pid):
 
 
 @pytest.mark.slow
-def test_a_model_that_a_worker_cannot_load_is_one_line_and_leaves_nothing(options, random_model, tmp_path):
+def test_a_model_that_a_worker_cannot_load_is_one_line_and_leaves_nothing(random_model, tmp_path):
     model = copytree(random_model, tmp_path / "model")
     (model / "tokenizer.json").write_text("{")
-    process = start(["--limit", "3"], tmp_path / "run", "--model", str(model))
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "cannot load" in stderr
-    assert stderr.count("\n") == 1
+    done = freqq("eval", "--limit", "3", "--model", str(model), "--workers", "2", "--out", str(tmp_path / "run"))
+    assert done.exit_code == 2
+    assert "cannot load" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
