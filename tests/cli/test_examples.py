@@ -82,7 +82,7 @@ def test_image_codecs(tmp_path):
     table = done.stdout[done.stdout.index("| codec, level |") :].splitlines()
     assert {row.split("`")[1] for row in table[2:]} == {"none", "png", "text"}
     assert len({row.count("|") for row in table}) == 1
-    assert set(runpy.run_path(script[1])["METHODS"].values()) == set(CODECS)
+    assert set(runpy.run_path(script[1])["METHODS"].values()) == set(CODECS) - {"image-dct"}  # another name of image
 
 
 @needs_tiny
