@@ -54,6 +54,10 @@ def evaluate(
     workers: o.Workers = None,
     device_map: o.DeviceMap = None,
     max_batch_tokens: o.MaxBatchTokens = None,
+    prefill_chunk: o.PrefillChunk = None,
+    offload: o.Offload = False,
+    attention: o.Attention = "auto",
+    quantization: o.Quantization = None,
     retry_failed: o.RetryFailed = False,
     shard: o.ShardOption = None,
     as_json: o.Json = False,
@@ -69,11 +73,12 @@ def evaluate(
     settings = o.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
         assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
-        backend, served_model, adapter,
+        backend, served_model, adapter, attention, quantization,
     )  # fmt: skip
     machine = o.machine(
-        gpus, workers, device_map, batch_size, max_batch_tokens, base_url, concurrency, timeout, retries
-    )
+        gpus, workers, device_map, batch_size, max_batch_tokens, prefill_chunk, offload,
+        base_url, concurrency, timeout, retries,
+    )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)
     with _progress() as report:
         path = run(

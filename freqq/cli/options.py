@@ -195,6 +195,42 @@ MaxBatchTokens = Annotated[
         help="Read together what is at most so many tokens, padding and new ones included; changes no answer.",
     ),
 ]
+Attention = Annotated[
+    str,
+    typer.Option(
+        "--attention",
+        metavar="NAME",
+        help="What computes attention: sdpa, eager or flash_attention_2. auto is the last where it is installed, "
+        "on a GPU in half precision, else sdpa.",
+        autocompletion=completing("auto", "sdpa", "eager", "flash_attention_2"),
+    ),
+]
+Quantization = Annotated[
+    str | None,
+    typer.Option(
+        "--quantization",
+        metavar="int8|nf4",
+        help="Store the language model's linear layers in 8 or 4 bits, by bitsandbytes (freqq[quantization]).",
+        autocompletion=completing("int8", "nf4"),
+    ),
+]
+PrefillChunk = Annotated[
+    int | None,
+    typer.Option(
+        "--prefill-chunk",
+        metavar="N",
+        help="Read prompts in pieces of so many tokens, for less memory; changes no answer. "
+        "What runs out of memory is tried again in pieces of 1024 anyway.",
+    ),
+]
+Offload = Annotated[
+    bool,
+    typer.Option(
+        "--offload",
+        help="Try what runs out of memory even so once more, in pieces of 128 tokens and, on a GPU, with the "
+        "key-value cache in main memory.",
+    ),
+]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try samples again that failed in an earlier run.")]
 ShardOption = Annotated[
     str | None,
@@ -250,6 +286,8 @@ def settings(
     backend: str,
     served_model: str | None,
     adapter: Path | None,
+    attention: str,
+    quantization: str | None,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     from freqq.runs.settings import Settings
@@ -278,6 +316,8 @@ def settings(
         backend=backend,
         served_model=served_model,
         adapter=None if adapter is None else str(adapter),
+        attention=attention,
+        quantization=quantization,
     )
 
 
@@ -287,6 +327,8 @@ def machine(
     device_map: str | None,
     batch_size: int | None,
     max_batch_tokens: int | None,
+    prefill_chunk: int | None,
+    offload: bool,
     base_url: str | None,
     concurrency: int | None,
     timeout: float | None,
@@ -304,4 +346,6 @@ def machine(
     endpoint = None if base_url is None else Endpoint(base_url, **patience)  # type: ignore[arg-type]
     if device_map not in (None, "auto"):
         raise UserError(f"--device-map {device_map}: auto is the only one")
-    return Machine(gpus, workers, device_map is not None, batch_size, max_batch_tokens, endpoint)
+    return Machine(
+        gpus, workers, device_map is not None, batch_size, max_batch_tokens, prefill_chunk, offload, endpoint
+    )

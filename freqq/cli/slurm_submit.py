@@ -14,8 +14,13 @@ from freqq.cli.eval import evaluate
 if TYPE_CHECKING:
     from freqq.runs.settings import Settings
 
-OURS = ("--shard", "--gpus")
-"""Options of `freqq eval` that the scripts decide on."""
+OURS = {
+    "shard": "each process is given its own",
+    "gpus": "each process is given one; ask for more processes with --gpus before --",
+    "workers": "each process has a GPU for itself; ask for more processes with --gpus before --",
+    "device_map": "each process sees one GPU; a model over several needs a script of your own around freqq eval",
+}
+"""Options of `freqq eval` that the scripts decide on, and how."""
 
 
 def slurm_submit(
@@ -103,8 +108,6 @@ def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
     from freqq.errors import UserError
 
     for argument in arguments:
-        if argument.partition("=")[0] in OURS:
-            raise UserError(f"leave {argument} out after --: each process is given its own shard and GPU")
         if any("\ud800" <= c <= "\udfff" for c in argument):  # how Python carries bytes that are no UTF-8
             raise UserError(f"{argument!r} cannot stand in a Slurm script: it is not UTF-8")
     single = typer.Typer()
@@ -112,6 +115,13 @@ def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
     command = typer.main.get_command(single)
     with command.make_context("freqq eval", list(arguments)) as context:
         values = dict(context.params)
-    names = inspect.signature(options.settings).parameters
+    for name, why in OURS.items():
+        if values[name] is not None:
+            raise UserError(f"leave --{name.replace('_', '-')} out after --: {why}")
+    machine, settings = (
+        {name: values[name] for name in inspect.signature(make).parameters}
+        for make in (options.machine, options.settings)
+    )
+    options.machine(**machine)
     out = values["out"]
-    return options.settings(**{name: values[name] for name in names}), None if out is None else Path(out)
+    return options.settings(**settings), None if out is None else Path(out)

@@ -14,6 +14,7 @@ from freqq.errors import FreqqError, UserError
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.sampling import processors
 from freqq.glm.sequence import Prompt, left_pad, positions, until_end
+from freqq.glm.thrift import NO_THRIFT, Thrift
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def generate_from(
     features: Sequence[Sequence[Tensor]],
     max_new_tokens: int,
     generation: Generation = GREEDY,
+    thrift: Thrift = NO_THRIFT,
 ) -> list[Generated]:
     """Continue prompts; see `model_inputs`.
 
@@ -110,6 +112,8 @@ def generate_from(
     _check_lengths(model, prompts, max_new_tokens)
     ends = end_token_ids(model)
     inputs = model_inputs(model, prompts, features)
+    # On a CPU there is nowhere to go, and transformers asks for an accelerator's stream.
+    cache = {"cache_implementation": "offloaded"} if thrift.offload and model.device.type == "cuda" else {}
     clock = _PrefillClock()
     start = now(model.device)
     with torch.no_grad():
@@ -120,6 +124,8 @@ def generate_from(
             do_sample=False,
             num_beams=1,
             return_dict_in_generate=True,
+            prefill_chunk_size=thrift.prefill_chunk,
+            **cache,
         )
     end = now(model.device)
     first = end if clock.first is None else clock.first

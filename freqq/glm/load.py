@@ -21,8 +21,9 @@ from transformers import (
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
-from freqq.glm.memory import check_fits, memories, weight_elements
+from freqq.glm.memory import check_fits, memories, weight_bytes
 from freqq.glm.place import DTYPES, Placement, place
+from freqq.glm.quantization import check_can_be, weights_config
 from freqq.glm.reader import Reader
 from freqq.names import unknown
 
@@ -51,7 +52,14 @@ class Weights:
     revision: str
 
 
-def load_reader(model: str, revision: str | None = None, dtype: str = "auto", device: str = "auto") -> Reader:
+def load_reader(
+    model: str,
+    revision: str | None = None,
+    dtype: str = "auto",
+    device: str = "auto",
+    attention: str = "auto",
+    quantization: str | None = None,
+) -> Reader:
     """Load a model of the GLM-4V family.
 
     Parameters
@@ -63,13 +71,17 @@ def load_reader(model: str, revision: str | None = None, dtype: str = "auto", de
     dtype : ``auto``, ``float32``, ``bfloat16`` or ``float16``
         ``auto`` is bfloat16 on CUDA and float32 on a CPU.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` and so on
+    attention : ``auto``, ``sdpa``, ``eager`` or ``flash_attention_2``
+        ``auto`` is FlashAttention where it is installed, on CUDA in half precision, else SDPA.
+    quantization : ``int8`` or ``nf4``, optional
+        Store the language model's linear layers in 8 or 4 bits, by bitsandbytes (``freqq[quantization]``).
 
     Raises
     ------
     UserError
         If there is no such model, it is not of the family, its files are incomplete, or the hub cannot be reached.
     """
-    placement = place(dtype, device)
+    placement = place(dtype, device, attention=attention, quantization=quantization)
     return load(find(model, revision), placement)
 
 
@@ -105,8 +117,9 @@ def _check_memory(weights: Weights, placement: Placement) -> None:
         way_out = "use more GPUs" if placement.spread else "spread it over several with --device-map auto"
     if placement.dtype == "float32":
         way_out += ", or --dtype bfloat16"
-    elements = weight_elements(weights.folder) * replicas
-    check_fits(weights.name, elements, placement.dtype, memories(placement.device, placement.spread), way_out)
+    needed = weight_bytes(weights.folder, placement.dtype, placement.quantization) * replicas
+    form = placement.quantization or placement.dtype
+    check_fits(weights.name, needed, form, memories(placement.device, placement.spread), way_out)
 
 
 def _load(weights: Weights, placement: Placement) -> Reader:
@@ -116,11 +129,16 @@ def _load(weights: Weights, placement: Placement) -> Reader:
     there: dict[str, Any] = {} if placement.device == "cpu" else {"device_map": torch.device(placement.device)}
     if placement.spread:
         there = {"device_map": "auto"}
+    if placement.quantization is not None:
+        check_can_be(name, config.model_type)
+        there.setdefault("device_map", torch.device(placement.device))
+        there["quantization_config"] = weights_config(placement.quantization, DTYPES[placement.dtype])
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
         folder,
         config=config,
         dtype=DTYPES[placement.dtype],
         use_safetensors=True,
+        attn_implementation=placement.attention,
         output_loading_info=True,
         **local,
         **there,

@@ -15,17 +15,27 @@ MOST_HEADER_BYTES = 100_000_000
 """Of one file; safetensors itself allows no more."""
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.5 + 4 / 64}
+"""Of a quantized weight: bitsandbytes stores a float32 scale for a row, and for 64 numbers of nf4."""
 
 
-def weight_elements(folder: Path) -> int:
-    """How many numbers the weights of a model folder are, from the headers of its safetensors files.
+def weight_bytes(folder: Path, dtype: str, quantization: str | None = None) -> int:
+    """How large the weights of a model folder are in a number format, from the headers of its safetensors files.
 
     Raises
     ------
     ValueError, OSError
         If a header is damaged.
     """
-    return sum(_elements(folder / name) for name in _files(folder))
+    full = BYTES[dtype]
+    packed = full if quantization is None else QUANTIZED_BYTES[quantization]
+    tensors = (tensor for file in _files(folder) for tensor in _tensors(folder / file))
+    return round(sum(prod(shape) * (packed if _is_linear(name, shape) else full) for name, shape in tensors))
+
+
+def _is_linear(name: str, shape: Sequence[int]) -> bool:
+    """Whether a weight is one of the language model's linear layers, which are all that is quantized."""
+    return ".layers." in name and len(shape) == 2
 
 
 def _files(folder: Path) -> Sequence[str]:
@@ -34,13 +44,14 @@ def _files(folder: Path) -> Sequence[str]:
     return [SINGLE] if (folder / SINGLE).is_file() else []
 
 
-def _elements(file: Path) -> int:
+def _tensors(file: Path) -> list[tuple[str, list[int]]]:
+    """The names and shapes of a file's tensors."""
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         if size > min(MOST_HEADER_BYTES, file.stat().st_size):
             raise ValueError(f"{file.name} is not a whole safetensors file")
         header = json.loads(stream.read(size))
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return [(name, entry["shape"]) for name, entry in header.items() if name != "__metadata__"]
 
 
 def memories(device: str, spread: bool) -> list[int]:
@@ -51,13 +62,15 @@ def memories(device: str, spread: bool) -> list[int]:
     return [torch.cuda.get_device_properties(i).total_memory for i in indices]
 
 
-def check_fits(name: str, elements: int, dtype: str, available: Sequence[int], way_out: str) -> None:
+def check_fits(name: str, needed: int, form: str, available: Sequence[int], way_out: str) -> None:
     """Refuse a model whose weights alone are more than the memories hold.
 
     Parameters
     ----------
-    elements : int
-        Numbers of all replicas that these memories have to take.
+    needed : int
+        Bytes of all replicas that these memories have to take.
+    form : str
+        What the weights are stored as.
     available : sequence of int
         Bytes of each memory.
 
@@ -66,11 +79,10 @@ def check_fits(name: str, elements: int, dtype: str, available: Sequence[int], w
     FreqqError
         As in: GLM-4.5V needs 212 GB in bfloat16; 4 x 40 GB hold 160.
     """
-    needed = elements * BYTES[dtype]
     if needed > sum(available):
         each = f"{len(available)} x {_gigabytes(available[0])} GB hold {_gigabytes(sum(available))}"
         holds = each if len(available) > 1 else f"{_gigabytes(available[0])} GB are there"
-        raise FreqqError(f"{name} needs {_gigabytes(needed)} GB in {dtype}; {holds}: {way_out}")
+        raise FreqqError(f"{name} needs {_gigabytes(needed)} GB in {form}; {holds}: {way_out}")
 
 
 def _gigabytes(size: int) -> str:

@@ -1,10 +1,16 @@
-"""Where a model goes: its device and number format."""
+"""Where a model goes and what computes it: device, number format, attention, quantized weights."""
 
+import importlib.util
 from dataclasses import dataclass
 
 import torch
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from freqq.errors import UserError
+from freqq.names import unknown
+
+ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
+QUANTIZATIONS = ("int8", "nf4")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -22,24 +28,69 @@ class Placement:
         Over all devices that are visible, by accelerate.
     replicas : int
         How many of these share a machine's main memory.
+    attention : ``sdpa``, ``eager`` or ``flash_attention_2``
+    quantization : ``int8``, ``nf4`` or None
+        What the language model's linear layers are stored as.
     """
 
     dtype: str
     device: str
     spread: bool = False
     replicas: int = 1
+    attention: str = "sdpa"
+    quantization: str | None = None
 
 
-def place(dtype: str = "auto", device: str = "auto", spread: bool = False, replicas: int = 1) -> Placement:
+def place(
+    dtype: str = "auto",
+    device: str = "auto",
+    spread: bool = False,
+    replicas: int = 1,
+    attention: str = "auto",
+    quantization: str | None = None,
+) -> Placement:
     """What ``auto`` means here: the first CUDA device if there is one, bfloat16 there and float32 on a CPU.
+
+    ``auto`` attention is FlashAttention where it can run (the package is installed; CUDA; half precision), else SDPA.
 
     Raises
     ------
     UserError
-        If there is no such device or number format.
+        If there is no such device or number format, or what was asked for needs a package that is not installed.
     """
     found = _device(device)
-    return Placement(str(_dtype(dtype, found)).removeprefix("torch."), str(found), spread, replicas)
+    form = _dtype(dtype, found)
+    name = str(form).removeprefix("torch.")
+    return Placement(
+        name, str(found), spread, replicas, _attention(attention, found, form), _quantization(quantization)
+    )
+
+
+def _attention(name: str, device: torch.device, dtype: torch.dtype) -> str:
+    if name not in ATTENTIONS:
+        raise unknown("attention", name, ATTENTIONS)
+    lacking = [
+        what
+        for what, there in (
+            ("a GPU", device.type == "cuda"),
+            ("bfloat16 or float16", dtype != torch.float32),
+            ("the package flash-attn", is_flash_attn_2_available()),
+        )
+        if not there
+    ]
+    if name == "flash_attention_2" and lacking:
+        raise UserError(f"--attention {name} needs {lacking[0]}: leave it out, or use sdpa")
+    if name == "auto":
+        return "sdpa" if lacking else "flash_attention_2"
+    return name
+
+
+def _quantization(name: str | None) -> str | None:
+    if name is not None and name not in QUANTIZATIONS:
+        raise unknown("quantization", name, QUANTIZATIONS)
+    if name is not None and importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError(f"--quantization {name} needs bitsandbytes: pip install 'freqq[quantization]'")
+    return name
 
 
 def _device(name: str) -> torch.device:

@@ -14,6 +14,7 @@ from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.generation import generate_from
 from freqq.glm.processor import ChatWriter, patch_count, patches
 from freqq.glm.sequence import as_compressed, expand, packs
+from freqq.glm.thrift import NO_THRIFT, Thrift
 from freqq.pages.page import Page
 from freqq.tokens.grid import CompressedGrid
 
@@ -71,6 +72,7 @@ class Reader:
         self.revision = revision
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.device = str(model.device)
+        self.attention = str(model.config._attn_implementation)
         self._writer = ChatWriter(tokenizer, model.config.image_token_id)
 
     def see(self, pages: Sequence[Page]) -> list[Tensor]:
@@ -109,6 +111,7 @@ class Reader:
         grids: Sequence[Sequence[Tensor | CompressedGrid]],
         max_new_tokens: int = MAX_NEW_TOKENS,
         generation: Generation = GREEDY,
+        thrift: Thrift = NO_THRIFT,
     ) -> list[Answer]:
         """Answer a batch; each answer is the one that the sample gets alone, up to rounding.
 
@@ -119,6 +122,8 @@ class Reader:
         max_new_tokens : int
         generation : Generation
             How each token is chosen; greedily unless something else is asked for.
+        thrift : Thrift
+            How little memory it shall take.
 
         Raises
         ------
@@ -136,9 +141,10 @@ class Reader:
         features = [[page.features for page in sample] for sample in pages]
         self._reset_peak_memory()
         try:
-            outputs = generate_from(self.model, prompts, features, max_new_tokens, generation)
+            outputs = generate_from(self.model, prompts, features, max_new_tokens, generation, thrift)
         except (RuntimeError, MemoryError) as error:
-            raise _out_of_memory(error, f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens") from error
+            what = f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens"
+            raise _out_of_memory(error, what, "--batch-size, a --prefill-chunk, --offload") from error
         peak = self._peak_memory()
         return [
             Answer(
@@ -166,7 +172,7 @@ class Reader:
                         pixel_values.to(self.model.device), grid_thw.to(self.model.device)
                     )
             except (RuntimeError, MemoryError) as error:
-                raise _out_of_memory(error, f"{run.stop - run.start} pages") from error
+                raise _out_of_memory(error, f"{run.stop - run.start} pages", "--batch-size") from error
             merged = (grid_thw[:, 1:] // self.image_processor.merge_size).tolist()
             grids += [as_grid(tokens, h, w) for tokens, (h, w) in zip(seen.pooler_output, merged, strict=True)]
         return grids
@@ -195,8 +201,8 @@ def as_grid(tokens: Tensor, h: int, w: int) -> Tensor:
     return tokens.reshape(h, w, -1)
 
 
-def _out_of_memory(error: Exception, what: str) -> Exception:
+def _out_of_memory(error: Exception, what: str, options: str) -> Exception:
     """The error for a lack of memory, on a GPU or, where torch has no class for it, on a CPU; any other as it is."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-        return OutOfMemory(f"out of memory on {what} at once: use a smaller --batch-size or fewer pages")
+        return OutOfMemory(f"out of memory on {what} at once: use a smaller {options} or fewer pages")
     return error

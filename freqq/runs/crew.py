@@ -18,18 +18,33 @@ from freqq.runs.worker import END, FLUSH, Answered, Failed, Loaded, Replica, blo
 PATIENCE_S = 0.2
 """How soon a signal is noticed while all workers are busy."""
 
+MOST_DEATHS_IN_A_ROW = 6
+"""If so many workers die and nothing is answered meanwhile, it is not for a sample or two, and the run ends."""
+
 
 @dataclass
 class Worker:
-    """A process, the parent's end of its pipe, and what it was given."""
+    """A process, the parent's end of its pipe, its replica, and what it was given."""
 
     name: str
+    replica: Replica
     process: BaseProcess
     pipe: Connection
     batches: list[Batch] = field(default_factory=list)
     answered: int = 0
     idle: bool = False
     flushed: bool = False
+    loaded: bool = False
+
+    @property
+    def at(self) -> Batch | None:
+        """The batch that it is working on."""
+        return self.batches[-1] if self.batches and not self.idle and not self.flushed else None
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing has to be waited for: its rows are on the disk, or it never had any."""
+        return not self.loaded or (self.idle and self.flushed)
 
     def tell(self, what: Batch | str) -> None:
         """Send it something; that it is dead is noticed elsewhere."""
@@ -42,7 +57,7 @@ class Worker:
 
 
 class Crew:
-    """Workers, one for each replica.
+    """Workers, one for each replica. If the last one dies at work, a new one takes its place.
 
     Parameters
     ----------
@@ -67,6 +82,8 @@ class Crew:
         self._progress = progress
         self._note = note
         self._workers: list[Worker] = []
+        self._hired = 0
+        self._died_in_a_row = 0
         self.finished = 0
 
     def run(self, work: Work, batch_size: int, stop: StopRequest) -> None:
@@ -79,9 +96,9 @@ class Crew:
         """
         self.finished = work.total - work.missing
         try:
-            self._start()
+            self._start(self._replicas)
             while self._workers and not stop.requested:
-                if not work and all(w.idle and w.flushed for w in self._workers):
+                if not work and all(w.done for w in self._workers):
                     break
                 self._deal(work, batch_size)
                 self._listen(work)
@@ -96,19 +113,20 @@ class Crew:
                 "with a smaller --batch-size or fewer workers if memory was short"
             )
 
-    def _start(self) -> None:
+    def _start(self, replicas: Sequence[Replica]) -> None:
         context = multiprocessing.get_context("spawn")
         before = block_signals()
         try:
             # It unblocks some signals after its first start, so that has to be over.
             resource_tracker.ensure_running()
             block_signals()
-            for replica in self._replicas:
+            for replica in replicas:
                 ours, theirs = context.Pipe()
                 process = context.Process(target=work, args=(theirs, replica), daemon=True)
                 process.start()
                 theirs.close()  # or its end would never be noticed here
-                self._workers.append(Worker(f"worker {len(self._workers)}", process, ours))
+                self._workers.append(Worker(f"worker {self._hired}", replica, process, ours))
+                self._hired += 1
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -142,11 +160,13 @@ class Crew:
             if isinstance(said, Failed):
                 raise said.error
             if isinstance(said, Answered):
+                self._died_in_a_row = 0
                 worker.answered += said.rows
                 self.finished += said.rows
                 self._progress(self.finished)
             else:
                 worker.idle = True
+                worker.loaded = True
                 worker.flushed = worker.flushed or isinstance(said, Loaded)
 
     def _bury(self, worker: Worker, work: Work, ending: bool) -> None:
@@ -156,10 +176,21 @@ class Crew:
         if ending and (worker.process.exitcode == 0 or not worker.batches):
             return
         # What it had answered may be on the disk or not; the disk knows.
-        lost = work.put_back(worker.batches, self._stored())
+        lost = work.put_back(worker.batches, self._stored(), worker.at)
         self.finished -= lost - (sum(b.rows for b in worker.batches) - worker.answered)
         self._progress(self.finished)
         code = worker.process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        then = "the others take them over" if self._workers and not ending else "they are still to be done"
+        self._died_in_a_row += 1
+        # While others are left they do without it: if memory was short, there is more for them now. One that died while
+        # it loaded would do so again.
+        alone = not self._workers and not ending
+        replaced = alone and worker.loaded and bool(work) and self._died_in_a_row < MOST_DEATHS_IN_A_ROW
+        then = "they are still to be done"
+        if not ending and self._workers:
+            then = "the others take them over"
+        elif replaced:
+            then = "a new worker takes them over"
         self._note(f"{worker.name} (process {worker.process.pid}) died with {how} and {lost} answers at hand: {then}")
+        if replaced:
+            self._start([worker.replica])

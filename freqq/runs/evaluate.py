@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -16,13 +17,15 @@ import torch
 from torch import Tensor
 
 from freqq.data.sample import Sample
-from freqq.errors import UserError
+from freqq.errors import FreqqError, UserError
 from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
+from freqq.glm.thrift import Thrift, last_resorts
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page
 from freqq.runs import measure
 from freqq.runs.grading import graded
+from freqq.runs.machine import HERE, Machine
 from freqq.runs.plan import Arm, Identity, Shard, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
@@ -78,18 +81,20 @@ class BatchEvaluator:
 
     Parameters
     ----------
-    max_tokens : int, optional
-        What is read together, padding and new tokens included: batches are cut so that they stay below it, down to one
-        sample. Changes no answer.
+    machine : Machine
+        Batches are cut so that what is read together stays below its ``max_batch_tokens``, down to one sample. It also
+        says what a sample is tried with that runs out of memory. Changes no answer.
     """
 
-    def __init__(self, reader: Reader, settings: Settings, shard: Shard, max_tokens: int | None = None) -> None:
+    def __init__(self, reader: Reader, settings: Settings, shard: Shard, machine: Machine = HERE) -> None:
         self.reader = reader
-        self.max_tokens = max_tokens
+        self.max_tokens = machine.max_batch_tokens
+        self.thrift = Thrift(machine.prefill_chunk)
+        self.last_resorts = last_resorts(machine.prefill_chunk, machine.offload)
         self.settings = settings
         self.model_name = reader.model_name
         self.device = reader.device
-        self.identity = Identity(reader.revision, reader.dtype)
+        self.identity = Identity(reader.revision, reader.dtype, reader.attention)
         self.shard = shard
         self.data = settings.source
         self.rendering = settings.rendering
@@ -101,6 +106,14 @@ class BatchEvaluator:
         rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
         for cut in self._cuts(rendered):
             yield from self._rows(samples[cut], rendered[cut], todo)
+
+    def given_up(
+        self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]], error: str
+    ) -> Iterator[list[Row]]:
+        """The rows of samples that are not to be read, for what `error` says."""
+        for arm, ids in todo:
+            now = datetime.now(UTC)
+            yield [self._row(arm, sample, [FreqqError(error)], now) for sample in samples if sample.id in ids]
 
     def _cuts(self, rendered: Sequence[Outcome[Rendered]]) -> Iterator[slice]:
         if self.max_tokens is None:
@@ -123,7 +136,8 @@ class BatchEvaluator:
                 if adapted not in whole:
                     whole[adapted] = stage(self._start, rendered)
                 views = self._views(arm, [rendered[i] for i in wanted], [whole[adapted][i] for i in wanted])
-                answers = stage(self._answer, views)
+                usual, *frugal = (partial(self._answer, t) for t in (self.thrift, *self.last_resorts))
+                answers = stage(usual, views, frugal)
             yield [
                 self._row(arm, samples[i], [rendered[i], view, answer], started)
                 for i, view, answer in zip(wanted, views, answers, strict=True)
@@ -206,11 +220,10 @@ class BatchEvaluator:
         }
         return Rendered(rendered.sample, pages, rendered.columns | columns)
 
-    def _answer(self, batch: list[View]) -> list[Answer]:
-        questions = [view.rendered.sample.question for view in batch]
-        return self.reader.answer_many(
-            questions, [view.grids for view in batch], self.settings.new_tokens, GENERATIONS[self.settings.generation]
-        )
+    def _answer(self, thrift: Thrift, batch: list[View]) -> list[Answer]:
+        questions, grids = [view.rendered.sample.question for view in batch], [view.grids for view in batch]
+        generation = GENERATIONS[self.settings.generation]
+        return self.reader.answer_many(questions, grids, self.settings.new_tokens, generation, thrift)
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
         row = Row(

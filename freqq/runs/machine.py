@@ -2,11 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from freqq.errors import UserError
 from freqq.glm.place import Placement, place
+from freqq.runs.settings import Settings
 from freqq.serve.endpoint import Endpoint
 
 
@@ -26,6 +28,10 @@ class Machine:
         Samples that are read together; None: what suits the data.
     max_batch_tokens : int or None
         Tokens that are read together, padding and new ones included; None: no limit.
+    prefill_chunk : int or None
+        Tokens of each prompt that are read at once; None: all of them, unless memory runs out.
+    offload : bool
+        Whether what runs out of memory even alone is tried with `freqq.glm.thrift.Thrift.offload`.
     endpoint : Endpoint or None
         The server that answers, for the backend that is one.
 
@@ -40,10 +46,12 @@ class Machine:
     spread: bool = False
     batch_size: int | None = None
     max_batch_tokens: int | None = None
+    prefill_chunk: int | None = None
+    offload: bool = False
     endpoint: Endpoint | None = None
 
     def __post_init__(self) -> None:
-        for name in ("gpus", "workers", "batch_size", "max_batch_tokens"):
+        for name in ("gpus", "workers", "batch_size", "max_batch_tokens", "prefill_chunk"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"--{name.replace('_', '-')} {value}: at least 1 is needed")
@@ -57,21 +65,22 @@ class Machine:
                 if getattr(self, name) is not None:
                     raise UserError(f"--{name.replace('_', '-')} is for the local backend: a server has --concurrency")
 
-    def placements(self, dtype: str) -> list[Placement]:
+    def placements(self, settings: Settings) -> list[Placement]:
         """Where the model goes, once for each replica.
 
         Raises
         ------
         UserError
-            If there are not so many GPUs.
+            If there are not so many GPUs, or what was asked for cannot run here.
         """
+        put = partial(place, settings.dtype, attention=settings.attention, quantization=settings.quantization)
         if self.gpus is not None:
             if self.gpus > torch.cuda.device_count():
                 raise UserError(f"--gpus {self.gpus}: {torch.cuda.device_count()} are visible here; see --workers")
-            return [place(dtype, f"cuda:{i}") for i in range(self.gpus)]
+            return [put(f"cuda:{i}") for i in range(self.gpus)]
         if self.workers is not None:
-            return [place(dtype, "cpu", replicas=self.workers)] * self.workers
-        return [place(dtype, spread=self.spread)]
+            return [put("cpu", replicas=self.workers)] * self.workers
+        return [put(spread=self.spread)]
 
     @property
     def in_processes(self) -> bool:
@@ -86,3 +95,7 @@ class Machine:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         asked = os.environ.get("OMP_NUM_THREADS", "")
         return max(1, min(cores // self.workers, int(asked) if asked.isdecimal() else cores))
+
+
+HERE = Machine()
+"""This process, and its first GPU or the CPU."""

@@ -100,7 +100,7 @@ def _distinct(method: str, levels: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which model really ran: a content revision, and the number format that ``auto`` came out as.
+    """Which model really ran: a content revision, and the number format and attention that ``auto`` came out as.
 
     Parameters
     ----------
@@ -112,6 +112,7 @@ class Identity:
 
     model_revision: str
     dtype: str
+    attention: str = "sdpa"
     served: str | None = None
     tower: str | None = None
 
@@ -136,6 +137,11 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         covered["resources"] = arm.method.resources
     if arm.adapter is not None:
         covered["adapter"] = arm.adapter
+    # Left out as they are by default, so that the keys of runs stay that knew neither.
+    if identity.attention != "sdpa":
+        covered["attention"] = identity.attention
+    if settings.quantization is not None:
+        covered["quantization"] = settings.quantization
     if settings.store is not None:
         covered["tokens"] = settings.store.revision
     if settings.backend != "local":

@@ -13,7 +13,7 @@ from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
 from freqq.runs.environment import environment
 from freqq.runs.lock import lock
-from freqq.runs.machine import Machine
+from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, Shard, arms, config_hash, samples, share
@@ -62,7 +62,7 @@ def run(
     FreqqError
         If the disk is full, all workers died, or every single answer failed.
     """
-    machine = machine or Machine()
+    machine = machine or HERE
     if settings.backend == "local" and machine.endpoint is not None:
         raise UserError("--base-url is for --backend openai: give both or neither")
     todo = arms(settings)
@@ -72,13 +72,13 @@ def run(
         everything = samples(settings)
         service, placements = None, []
         if settings.backend == "local":
-            placements = machine.placements(settings.dtype)
+            placements = machine.placements(settings)
             weights = find(settings.model, settings.revision)
             if settings.adapter is not None:
                 check_base(Path(settings.adapter), settings.model, weights.revision)
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
-            identity = Identity(weights.revision, placements[0].dtype)
+            identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
@@ -97,12 +97,8 @@ def run(
                         _evaluate_served(service, settings, own, directory.path, shown, work, progress, stop)
                     else:
                         replicas = [
-                            Replica(
-                                weights, p, settings, own, directory.path, shown, machine.max_batch_tokens,
-                                machine.threads,
-                            )
-                            for p in placements
-                        ]  # fmt: skip
+                            Replica(weights, p, settings, own, directory.path, shown, machine) for p in placements
+                        ]
                         _evaluate(replicas, work, machine, retry_failed, progress, note, stop)
         except BaseException:
             if is_new and shard is None:  # another shard may be about to start by what this one wrote
@@ -189,6 +185,7 @@ def describe(settings: Settings, identity: Identity, todo: list[Arm], everything
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,
         **beside,
+        **({} if identity.attention == "sdpa" else {"attention": identity.attention}),  # older runs say nothing of it
         "data_revision": settings.source.revision,
         "arms": [
             {"method": a.name, "level": a.level, "params": a.params, "config_hash": config_hash(settings, identity, a)}

@@ -56,7 +56,7 @@ class Service:
         needs_tower = any(isinstance(arm.method, TokenCompressor) for arm in arms)
         tower = None
         if needs_tower:
-            tower = find(settings.model, settings.revision), machine.placements(settings.dtype)[0]
+            tower = find(settings.model, settings.revision), machine.placements(settings)[0]
         client = Client(machine.endpoint)
         return cls(client, client.served(settings.served_model), tower)
 
@@ -64,7 +64,7 @@ class Service:
     def identity(self) -> Identity:
         """What is known of the model that answers."""
         tower = None if self.tower is None else f"{self.tower[0].revision} {self.tower[1].dtype}"
-        return Identity(self.served.revision or UNKNOWN, UNKNOWN, self.served.name, tower)
+        return Identity(self.served.revision or UNKNOWN, UNKNOWN, served=self.served.name, tower=tower)
 
 
 def check_method(name: str, method: Method | None) -> None:

@@ -12,6 +12,7 @@ from freqq.data.dataset import DataSet
 from freqq.errors import UserError
 from freqq.glm.adapter_card import AdapterCard
 from freqq.glm.decoding import GENERATIONS
+from freqq.glm.place import ATTENTIONS, QUANTIZATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
@@ -61,6 +62,10 @@ class Settings:
         What the server calls its model; None: the only one that it has.
     adapter : str or None
         The folder of an adapter (`freqq.glm.adapter`) that reads what its method leaves; the plain arm goes without.
+    attention : str
+        What computes it, as `freqq.glm.place.place` takes it.
+    quantization : str or None
+        What the language model's linear layers are stored as: ``int8`` or ``nf4``; None: as they are.
 
     Raises
     ------
@@ -90,6 +95,8 @@ class Settings:
     backend: str = "local"
     served_model: str | None = None
     adapter: str | None = None
+    attention: str = "auto"
+    quantization: str | None = None
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -107,6 +114,10 @@ class Settings:
             raise unknown("dtype", self.dtype, DTYPES)
         if self.generation not in GENERATIONS:
             raise unknown("generation", self.generation, GENERATIONS)
+        if self.attention not in ATTENTIONS:
+            raise unknown("attention", self.attention, ATTENTIONS)
+        if self.quantization not in (None, *QUANTIZATIONS):
+            raise unknown("quantization", str(self.quantization), QUANTIZATIONS)
         if self.limit < 1:
             raise UserError(f"--limit {self.limit}: at least one sample is needed")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:

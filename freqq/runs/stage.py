@@ -13,25 +13,38 @@ B = TypeVar("B")
 Outcome: TypeAlias = B | Exception
 
 
-def stage(work: Callable[[list[A]], Sequence[B]], values: Sequence[Outcome[A]]) -> list[Outcome[B]]:
+def stage(
+    work: Callable[[list[A]], Sequence[B]],
+    values: Sequence[Outcome[A]],
+    last_resorts: Sequence[Callable[[list[A]], Sequence[B]]] = (),
+) -> list[Outcome[B]]:
     """Apply `work` to all values that are not failures, or, if that fails, to each alone.
 
-    What ran out of memory alone is tried once more: the first failure gives back what it held.
+    What ran out of memory is tried once more, alone, as the first failure gives back what it held: by the first of
+    `last_resorts`, which take less, then by the next, or by `work` if there are none.
     """
     good = [i for i, v in enumerate(values) if not isinstance(v, Exception)]
     outcomes: list[Any] = list(values)
     if not good:
         return outcomes
     made: Sequence[Outcome[B]] | Exception = _attempt(work, [outcomes[i] for i in good])
-    if isinstance(made, OutOfMemory):
-        gc.collect()
-        torch.cuda.empty_cache()
-    if isinstance(made, Exception) and (len(good) > 1 or isinstance(made, OutOfMemory)):
-        alone = [_attempt(work, [outcomes[i]]) for i in good]
+    short = isinstance(made, OutOfMemory)
+    if isinstance(made, Exception) and (len(good) > 1 or short):
+        ways = [*([] if short and last_resorts else [work]), *last_resorts]
+        alone = [_alone(ways, outcomes[i]) for i in good]
         made = [one if isinstance(one, Exception) else one[0] for one in alone]
     for place, i in enumerate(good):
         outcomes[i] = made if isinstance(made, Exception) else made[place]
     return outcomes
+
+
+def _alone(ways: Sequence[Callable[[list[A]], Sequence[B]]], value: A) -> Sequence[B] | Exception:
+    """What the first of some ways makes of a value for which there is memory."""
+    for way in ways:
+        made = _attempt(way, [value])
+        if not isinstance(made, OutOfMemory):
+            break
+    return made
 
 
 def _attempt(work: Callable[[list[A]], Sequence[B]], values: list[A]) -> Sequence[B] | Exception:
@@ -44,7 +57,11 @@ def _attempt(work: Callable[[list[A]], Sequence[B]], values: list[A]) -> Sequenc
     except Exception as error:
         # The frames that a traceback keeps hold the tensors that there was no memory for.
         error.__cause__ = error.__context__ = None
-        return error.with_traceback(None)
+        failed = error.with_traceback(None)
+    if isinstance(failed, OutOfMemory):
+        gc.collect()
+        torch.cuda.empty_cache()
+    return failed
 
 
 def padded_cuts(sizes: Sequence[int], limit: int) -> Iterator[slice]:

@@ -129,7 +129,9 @@ def _recomputed(plan: dict[str, Any]) -> Finding:
     try:
         values = {n: _tuples(v) for n, v in plan["settings"].items()}
         settings = Settings(**values)
-        identity = Identity(plan["model_revision"], plan["dtype"], plan.get("served"), plan.get("tower"))
+        identity = Identity(
+            plan["model_revision"], plan["dtype"], plan.get("attention", "sdpa"), plan.get("served"), plan.get("tower")
+        )
         now = [config_hash(settings, identity, arm) for arm in arms(settings)]
     except (FreqqError, KeyError, TypeError) as error:
         return Finding(True, f"config hashes were not computed anew ({' '.join(str(error).split())[:150]})")

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,6 +21,7 @@ from freqq.glm.load import Weights, load
 from freqq.glm.place import Placement
 from freqq.runs.environment import environment
 from freqq.runs.evaluate import BatchEvaluator
+from freqq.runs.machine import Machine
 from freqq.runs.parts import PartWriter
 from freqq.runs.plan import Shard
 from freqq.runs.settings import Settings
@@ -29,13 +31,7 @@ from freqq.runs.work import Batch
 
 @dataclass(frozen=True)
 class Replica:
-    """What one process needs to know: the model, where it goes, and what is read with it.
-
-    Parameters
-    ----------
-    threads : int or None
-        Of torch's arithmetic on a CPU; None: as many as torch takes by itself.
-    """
+    """What one process needs to know: the model, where it goes, and what is read with it and how."""
 
     weights: Weights
     placement: Placement
@@ -43,15 +39,14 @@ class Replica:
     shard: Shard
     run: Path
     description: dict[str, Any]
-    max_batch_tokens: int | None = None
-    threads: int | None = None
+    machine: Machine
 
     def open(self) -> tuple[BatchEvaluator, PartWriter]:
         """Load the model; the writer gathers what it says."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        if self.machine.threads is not None:
+            torch.set_num_threads(self.machine.threads)
         reader = load(self.weights, self.placement)
-        evaluator = BatchEvaluator(reader, self.settings, self.shard, self.max_batch_tokens)
+        evaluator = BatchEvaluator(reader, self.settings, self.shard, self.machine)
         return evaluator, PartWriter(self.run, self.shard, {"config": self.description, **environment(reader.device)})
 
 
@@ -105,7 +100,8 @@ def _serve(pipe: Connection, replica: Replica) -> None:
     pipe.send(Loaded())
     while (task := pipe.recv()) != END:
         if isinstance(task, Batch):
-            for rows in evaluator.rows(task.samples, task.todo):
+            made = evaluator.rows if task.error is None else partial(evaluator.given_up, error=task.error)
+            for rows in made(task.samples, task.todo):
                 writer.add(rows)
                 pipe.send(Answered(len(rows)))
                 if pipe.poll():  # In the midst of a batch there is but one thing that a parent says.

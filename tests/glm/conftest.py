@@ -71,10 +71,10 @@ def save_tokenizer(folder: Path, image_is_special: bool = True) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def save_model(kind: str, folder: Path, seed: int = 0) -> Path:
+def save_model(kind: str, folder: Path, seed: int = 0, text: dict[str, object] = TEXT) -> Path:
     """A random model of one family member with its tokenizer and image processor."""
     config_class, model_class, processor_class = FAMILY[kind]
-    text = TEXT | EXPERTS if kind == "glm4v_moe" else TEXT
+    text = text | EXPERTS if kind == "glm4v_moe" else text
     torch.manual_seed(seed)
     model = model_class(config_class(text_config=text, vision_config=VISION, **MARKS))
     # The usual initialisation (0.02) makes nearly flat logits, whose order rounding can change.

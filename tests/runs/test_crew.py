@@ -1,5 +1,6 @@
 """Workers: the same rows as one process, whoever dies."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -12,17 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from freqq.errors import UserError
+from freqq.data.sample import Sample
+from freqq.errors import FreqqError, UserError
 from freqq.runs.lock import lock
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
-from freqq.runs.plan import BASELINE, Shard
+from freqq.runs.plan import BASELINE, Shard, samples
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.stop import SIGNALS
 from freqq.runs.verify import verify
 from freqq.runs.work import Work
+from tests.cli.test_app import freqq
 from tests.runs.killing import kill_often, rows_on_disk, table, workers_of
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds workers in /proc")
@@ -64,11 +67,29 @@ def test_what_is_put_back_is_what_the_disk_lacks_and_comes_last_alone():
     assert not work
 
 
+def test_a_sample_that_two_workers_died_of_alone_is_given_up_last():
+    samples = [Named(i) for i in range(4)]
+    work = Work(samples, [(BASELINE, "h"), (BASELINE, "g")])
+    together = work.take(2)
+    work.put_back([together], set(), together)  # either of the two may be to blame
+    work.take(10)
+    for expected in ("s-0", "s-1", "s-0"):
+        alone = work.take(10)
+        assert ([s.id for s in alone.samples], alone.error) == ([expected], None)
+        if expected == "s-0":
+            work.put_back([alone], set(), alone)
+    given_up = work.take(10)
+    assert "2 workers died" in given_up.error
+    assert given_up.rows == 2
+    assert not work
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"workers": 0}, "--workers 0"),
         ({"gpus": -1}, "--gpus -1"),
+        ({"prefill_chunk": 0}, "--prefill-chunk 0"),
         ({"max_batch_tokens": 0}, "--max-batch-tokens 0"),
         ({"workers": 2, "gpus": 2}, "--gpus and --workers exclude"),
         ({"gpus": 1, "spread": True}, "--gpus and --device-map exclude"),
@@ -81,7 +102,15 @@ def test_wrong_numbers_are_refused(wrong, message):
 
 def test_gpus_that_are_not_there_are_refused():
     with pytest.raises(UserError, match=r"--gpus 99: \d+ are visible"):
-        Machine(gpus=99).placements("auto")
+        Machine(gpus=99).placements(Settings())
+
+
+def test_placements_are_what_the_settings_say():
+    settings = Settings(dtype="bfloat16", attention="eager", quantization="nf4")
+    for machine, count in ((Machine(workers=3), 3), (Machine(spread=True), 1), (Machine(), 1)):
+        placements = machine.placements(settings)
+        assert len(placements) == count
+        assert {(p.dtype, p.attention, p.quantization) for p in placements} == {("bfloat16", "eager", "nf4")}
 
 
 def test_cores_are_shared_out(monkeypatch):
@@ -110,8 +139,8 @@ def whole(settings, tmp_path_factory):
     return table(run(settings, tmp_path_factory.mktemp("whole") / "run"))
 
 
-def start(options, path, *more):
-    command = [sys.executable, "-m", "freqq", "eval", *options, "--workers", "2", "--out", str(path), *more]
+def start(options, path):
+    command = [sys.executable, "-m", "freqq", "eval", *options, "--workers", "2", "--out", str(path)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -134,16 +163,63 @@ def test_two_workers_give_the_table_of_one_process(settings, whole, tmp_path):
 
 @pytest.mark.slow
 @linux
-def test_the_samples_of_a_dead_worker_are_taken_over(options, whole, tmp_path):
-    process = start(options, tmp_path / "run")
-    wait_for_rows(process, tmp_path / "run")
-    os.kill(workers_of(process.pid)[0], signal.SIGKILL)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    assert "died with SIGKILL" in stderr
-    assert "the others take them over" in stderr
+def test_the_samples_of_a_dead_worker_are_taken_over(settings, whole, tmp_path):
+    killed, notes = [], []
+
+    def kill_one(done, total):
+        if done and not killed:
+            killed.append(workers_of(os.getpid())[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    machine = Machine(workers=2, batch_size=4)
+    run(settings, tmp_path / "run", machine=machine, progress=kill_one, note=notes.append)
+    [note] = notes
+    assert f"(process {killed[0]}) died with SIGKILL" in note
+    assert "the others take them over" in note
     assert table(tmp_path / "run") == whole
     assert all(finding.passed for finding in verify(tmp_path / "run"))
+
+
+class Deadly(Sample):
+    """Kills the worker that looks at it, as the kernel does if memory runs out."""
+
+    def __getattribute__(self, name):
+        if name == "turns" and multiprocessing.parent_process() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getattribute__(name)
+
+
+@pytest.mark.slow
+@linux
+def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whole, tmp_path, monkeypatch):
+    def with_a_deadly_one(settings):
+        found = samples(settings)
+        return [Deadly(**vars(s)) if i == 20 else s for i, s in enumerate(found)]
+
+    monkeypatch.setattr("freqq.runs.run.samples", with_a_deadly_one)
+    notes = []
+    machine = Machine(workers=2, batch_size=4)
+    path = run(settings, tmp_path / "run", machine=machine, note=notes.append)
+    assert ["SIGKILL" in note for note in notes] == [True] * 3  # one on its batch, two on itself
+    assert "a new worker takes them over" in notes[-1]
+    failed = [row for row in table(path) if row["error"]]
+    assert [row["method"] for row in failed] == ["none", "token"]
+    assert all("2 workers died while they had only this sample" in row["error"] for row in failed)
+    [dead] = {row["sample_id"] for row in failed}
+    assert [r for r in table(path) if not r["error"]] == [r for r in whole if r["sample_id"] != dead]
+    assert all(finding.passed for finding in verify(path))
+
+
+@pytest.mark.slow
+@linux
+def test_samples_that_all_kill_end_the_run(settings, tmp_path, monkeypatch):
+    deadly = lambda s: [Deadly(**vars(one)) for one in samples(s)]  # noqa: E731
+    monkeypatch.setattr("freqq.runs.run.samples", deadly)
+    monkeypatch.setattr("freqq.runs.crew.MOST_DEATHS_IN_A_ROW", 2)
+    notes = []
+    with pytest.raises(FreqqError, match="all workers died"):
+        run(settings, tmp_path / "run", machine=Machine(workers=1, batch_size=1), note=notes.append)
+    assert ["a new worker" in note for note in notes] == [True, False]
 
 
 @pytest.mark.slow
@@ -197,14 +273,13 @@ def alive(pid):
 
 
 @pytest.mark.slow
-def test_a_model_that_a_worker_cannot_load_is_one_line_and_leaves_nothing(options, random_model, tmp_path):
+def test_a_model_that_a_worker_cannot_load_is_one_line_and_leaves_nothing(random_model, tmp_path):
     model = copytree(random_model, tmp_path / "model")
     (model / "tokenizer.json").write_text("{")
-    process = start(["--limit", "3"], tmp_path / "run", "--model", str(model))
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "cannot load" in stderr
-    assert stderr.count("\n") == 1
+    done = freqq("eval", "--limit", "3", "--model", str(model), "--workers", "2", "--out", str(tmp_path / "run"))
+    assert done.exit_code == 2
+    assert "cannot load" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 
 from freqq.data.grade import grade
 from freqq.data.mini import mini
+from freqq.errors import OutOfMemory
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Answer, Reader
+from freqq.glm.thrift import Thrift
 from freqq.pages.render import render
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.grading import after_thinking, graded
+from freqq.runs.machine import Machine
 from freqq.runs.plan import Shard, arms
 from freqq.runs.rendering import messages, sample_style
 from freqq.runs.settings import Settings
@@ -170,9 +173,46 @@ def test_a_limit_of_tokens_changes_no_answer(reader, rows):
     todo = [(arm, {s.id for s in samples}) for arm in arms(SETTINGS)]
     longest = max(r.prompt_tokens for r in rows) + SETTINGS.new_tokens
     for limit, packs in ((1, 4), (2 * longest, 2), (8 * longest, 1)):
-        made = list(BatchEvaluator(reader, SETTINGS, Shard(), limit).rows(samples, todo))
+        made = list(BatchEvaluator(reader, SETTINGS, Shard(), Machine(max_batch_tokens=limit)).rows(samples, todo))
         assert len(made) == packs * len(todo)
         assert {r.key: r.response for rs in made for r in rs} == {r.key: r.response for r in rows}
+
+
+class Cramped(Reader):
+    """A reader that has memory for so many samples, and for prompts in pieces of at most so many tokens."""
+
+    def __init__(self, reader, most, piece):
+        self.__dict__.update(reader.__dict__)
+        self.most, self.piece, self.tried = most, piece, []
+
+    def answer_many(self, questions, grids, *how):
+        self.tried.append((len(questions), how[-1]))
+        if len(questions) > self.most or (how[-1].prefill_chunk or 10**6) > self.piece:
+            raise OutOfMemory("not so much at once")
+        return super().answer_many(questions, grids, *how)
+
+
+@pytest.mark.parametrize(
+    ("machine", "piece", "tried"),
+    [
+        (Machine(), 1024, [Thrift(), Thrift(1024)]),
+        (Machine(prefill_chunk=90, offload=True), 200, [Thrift(90), Thrift(90)]),
+        (Machine(offload=True), 200, [Thrift(), Thrift(1024), Thrift(128, True)]),
+        (Machine(), 200, [Thrift(), Thrift(1024)]),
+    ],
+)
+def test_where_memory_is_short_more_and_more_is_done_without(reader, rows, machine, piece, tried):
+    samples = list(mini(2, 2))
+    cramped = Cramped(reader, 1, piece)
+    todo = [(arms(SETTINGS)[0], {s.id for s in samples})]
+    [made] = BatchEvaluator(cramped, SETTINGS, Shard(), machine).rows(samples, todo)
+    first, *alone = tried
+    assert cramped.tried == [(2, first), *(2 * [(1, t) for t in alone])]
+    if alone[-1].prefill_chunk > piece:
+        assert [row.error for row in made] == ["OutOfMemory: not so much at once"] * 2
+    else:
+        responses = {r.key: r.response for r in rows}
+        assert [row.response for row in made] == [responses[row.key] for row in made]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's memory")

@@ -12,7 +12,7 @@ from freqq.runs.settings import Settings
 from freqq.tokens import codebooks as token_codebooks
 
 IDENTITY = Identity("revision", "float32")
-SERVED = Identity("revision", "unknown", "m", "tower float32")
+SERVED = Identity("revision", "unknown", served="m", tower="tower float32")
 
 
 def test_the_plain_arm_comes_first_and_can_be_left_out():
@@ -55,6 +55,8 @@ def test_keys_tell_all_arms_apart():
         ({"overrides": (("bits", "9,9,9"),)}, IDENTITY),
         ({}, Identity("another", "float32")),
         ({}, Identity("revision", "bfloat16")),
+        ({}, Identity("revision", "float32", "eager")),
+        ({"quantization": "int8"}, IDENTITY),
     ],
 )
 def test_what_changes_an_answer_changes_the_key(change, identity):
@@ -65,7 +67,7 @@ def test_what_changes_an_answer_changes_the_key(change, identity):
 @pytest.mark.parametrize(
     "change",
     [{"limit": 5}, {"seed": 3}, {"needles": (4, 8)}, {"levels": LEVELS}, {"methods": ("token", "image")},
-     {"model": "another name", "revision": "main"}, {"max_new_tokens": 64}, {"baseline": False}],
+     {"model": "another name", "revision": "main"}, {"max_new_tokens": 64}, {"baseline": False}, {"attention": "sdpa"}],
 )  # fmt: skip
 def test_what_changes_no_answer_leaves_the_key(change):
     before, after = Settings(), replace(Settings(), **change)
@@ -102,6 +104,12 @@ def test_another_codebook_is_another_key(name, tmp_path, monkeypatch):
     (tmp_path / "other.safetensors").write_bytes(other)
     monkeypatch.setenv("FREQQ_CODEBOOKS", str(tmp_path))
     assert config_hash(settings, IDENTITY, arms(settings)[1]) != before
+
+
+def test_keys_are_those_of_runs_that_knew_no_attention_or_quantization():
+    """A run of an older version is gone on with, and not begun anew."""
+    settings = Settings()
+    assert config_hash(settings, IDENTITY, arms(settings)[1]) == "8f1a9f7757c87751"
 
 
 def test_equal_parameters_by_another_way_have_the_same_key():

@@ -18,6 +18,8 @@ from freqq.runs.settings import Settings
         ({"dtype": "float31"}, "did you mean 'float32'"),
         ({"limit": 0}, "--limit"),
         ({"generation": "glyf"}, "did you mean 'glyph'"),
+        ({"attention": "flash_attention"}, "did you mean 'flash_attention_2'"),
+        ({"quantization": "int4"}, "did you mean 'int8'"),
         ({"max_new_tokens": 0}, "--max-new-tokens"),
         ({"methods": ("token", "token")}, "twice"),
         ({"levels": ()}, "at least one"),

@@ -43,8 +43,11 @@ def test_without_sbatch_it_says_so_and_writes_nothing(tmp_path, monkeypatch):
         (["--layout", "nodes"], "node"),
         (["--setup", "echo 'a"], "--setup"),
         (["--sbatch-arg", "--array=0-9"], "--array"),
-        (["--", "--shard", "0/2"], "--shard"),
-        (["--", "--gpus=4"], "--gpus"),
+        (["--", "--shard", "0/2"], "leave --shard out after --: each process is given its own"),
+        (["--", "--gpus=4"], "leave --gpus out after --: each process is given one"),
+        (["--", "--workers", "2"], "leave --workers out after --: each process has a GPU for itself"),
+        (["--layout", "node", "--", "--device-map=auto"], "leave --device-map out after --: each process sees one GPU"),
+        (["--", "--batch-size", "0"], "--batch-size 0"),
         (["--", "--data", "\udcff"], "UTF-8"),
         (["--", "--level", "mld"], "mild"),
         (["--", "--method", "tokn"], "token"),
@@ -56,6 +59,7 @@ def test_wrong_input_is_refused_before_anything_is_submitted(arguments, message)
     done = freqq("slurm-submit", "--dry-run", *arguments)
     assert done.exit_code == 2
     assert message in done.stderr
+    assert done.stderr.count("\n") == 1 or "Usage" in done.stderr
     assert done.stdout == ""
 
 

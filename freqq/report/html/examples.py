@@ -45,8 +45,8 @@ MOST_PAGES = 40
 MOST_PIXELS = 1_500_000
 """Of a page that is shown."""
 
-MOST_WEIGHTS = 100_000_000
-"""Of a model that is loaded only to show which tokens it keeps."""
+MOST_BYTES = 400_000_000
+"""Of the weights of a model that is loaded only to show which tokens it keeps."""
 
 SOUGHT = 24
 """Characters of the expected answer by which its page is found."""
@@ -211,11 +211,11 @@ def _reader(model: str, revision: str | None) -> "Reader":
         If it is not, or not small.
     """
     from freqq.glm.load import SHORT_NAMES, find, load_reader  # takes seconds to import, and most reports need none
-    from freqq.glm.memory import weight_elements
+    from freqq.glm.memory import weight_bytes
 
     if SHORT_NAMES.get(model, "") is not None and not Path(model).is_dir():
         raise UserError(f"which tokens were kept is not shown: the model {model} is not a folder on this machine")
-    if weight_elements(find(model, revision).folder) > MOST_WEIGHTS:
+    if weight_bytes(find(model, revision).folder, "float32") > MOST_BYTES:
         raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")
     return load_reader(model, revision)
 
