@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from freqq.cli.options import Json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from freqq.runs.status import Status
 
 app = typer.Typer(help="Work with run directories.", no_args_is_help=True)
@@ -26,6 +26,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the run directories of a folder: what was asked, and how far they are."""
+    from rich.table import Table
+
     from freqq.runs.status import find_runs, status
 
     found = [status(path) for path in find_runs(folder)]
@@ -90,7 +92,9 @@ def _answers(found: "Status") -> str:
     return f"{found.stored} of {found.planned}" + (f" ({found.failed} failed)" if found.failed else "")
 
 
-def _console() -> Console:
+def _console() -> "Console":
+    from rich.console import Console
+
     console = Console()
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no width of its own
