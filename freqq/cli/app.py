@@ -10,9 +10,11 @@ from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
 from freqq.cli.data import app as data
 from freqq.cli.decompress import decompress
+from freqq.cli.doctor import doctor
 from freqq.cli.errors import Commands
 from freqq.cli.eval import evaluate
 from freqq.cli.info import info
+from freqq.cli.methods import methods
 from freqq.cli.render import render
 from freqq.cli.runs import app as runs
 from freqq.cli.slurm_status import slurm_status
@@ -41,6 +43,8 @@ app.command("slurm-status")(slurm_status)
 app.add_typer(data, name="data")
 app.add_typer(runs, name="runs")
 app.command("train")(train)
+app.command("methods")(methods)
+app.command("doctor")(doctor)
 
 
 def _version(wanted: bool) -> None:

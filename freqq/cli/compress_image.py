@@ -33,7 +33,10 @@ Codec = Annotated[
         autocompletion=completing(*CODECS, "all"),
     ),
 ]
-Level = Annotated[str, typer.Option("--level", metavar="NAME", help=f"One of {', '.join(LEVELS)}.")]
+Level = Annotated[
+    str,
+    typer.Option("--level", metavar="NAME", help=f"One of {', '.join(LEVELS)}.", autocompletion=completing(*LEVELS)),
+]
 LevelOrAll = Annotated[
     str,
     typer.Option(

@@ -10,7 +10,6 @@ import resource
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 from time import perf_counter
 
 import pytest
