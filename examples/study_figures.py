@@ -2,10 +2,13 @@
 
 Usage: python examples/study_figures.py [CHAT] [--out figures] [--keep 0.8 0.5] [--limit 200]
 
-CHAT is a chat file, or any data that 'freqq data info' reads; without it, the built-in chats. Writes pipeline.png (the
-data flow with both methods), lengths.png (how long the chats and their messages are), and of a page in Glyph's look, for
-each fraction of its coefficients that is kept, spectrum-KEEP.png (before and after) and residual-KEEP.png (five times
-enlarged), and page.png (the page at all of them, side by side).
+CHAT is a chat file, or any data that 'freqq data info' reads; without it, the built-in chats. Writes
+
+- pipeline.png, the data flow with both methods,
+- lengths.png, how long the chats and their messages are,
+- of a page in Glyph's look, for each fraction of its coefficients that is kept, spectrum-KEEP.png (before and after) and
+  residual-KEEP.png (the difference five times enlarged),
+- page.png, the page at all these fractions, side by side.
 """
 
 import argparse
@@ -30,7 +33,7 @@ FULL_PAGE = 60
 
 
 def a_page(data: str) -> Page:
-    """A page in Glyph's look: the first of a chat, or some of the built-in chats, whose lines are short, run together."""
+    """A page in Glyph's look: the first of a chat, or several built-in chats, whose lines are short, run together."""
     samples = load(data).samples()
     if data == "mini":
         return next(render_glyph(" ".join(context(sample) for sample in islice(samples, FULL_PAGE)).replace("\n", " ")))

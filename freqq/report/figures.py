@@ -76,7 +76,7 @@ def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> bytes:
     """A page, what became of it, and the difference enlarged (white is none), above a part of each, as PNG."""
     difference = gain * (gray(after) - gray(before))
     figure, axes, part = _with_a_part(before, 3)
-    for row, window in enumerate((np.s_[:], part)):
+    for row, window in enumerate((np.s_[:, :], part)):
         _image(axes[row, 0], Page(before.pixels[window]), "" if row else "original")
         _image(axes[row, 1], Page(after.pixels[window]), "" if row else "compressed")
         shown = axes[row, 2].imshow(

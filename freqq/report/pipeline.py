@@ -108,7 +108,7 @@ def _method(axes: Axes, x: float, name: str, methods: Sequence[str], said: str, 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, thin: bool = False) -> None:
     axes.add_patch(
         FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=9 if thin else 13, color=colour, linewidth=0.9 if thin else 1.6,
-            linestyle="--" if thin else "-", shrinkA=0, shrinkB=0,
+            start, end, arrowstyle="-|>", mutation_scale=9 if thin else 13, color=colour,
+            linewidth=0.9 if thin else 1.6, linestyle="--" if thin else "-", shrinkA=0, shrinkB=0,
         )
     )  # fmt: skip

@@ -49,7 +49,7 @@ def check_protocol(environment: Mapping[str, str]) -> str:
     if found is None:
         term = "tmux" if "TMUX" in environment else environment.get("TERM") or "unknown"
         raise UserError(
-            f"this terminal ({term}) shows no pictures by kitty's or iTerm2's protocol or by sixels, as far as is known: "
+            f"this terminal ({term}) shows no pictures, as far as is known, by kitty's or iTerm2's protocol or by sixels: "
             "give a file with --out NAME.png"
         )
     return found
@@ -79,7 +79,7 @@ def width_px(descriptor: int) -> int:
 
 
 def sixels(pixels: NDArray[np.uint8]) -> bytes:
-    """An image [H, W, 3] as DEC's sixels: six rows at a time, a colour after another, equal columns run-length coded."""
+    """An image [H, W, 3] as DEC's sixels: six rows at a time, one colour after another, run-length coded."""
     image = Image.fromarray(pixels).quantize(COLOURS, dither=Image.Dither.NONE)
     palette = np.array(image.getpalette(), np.int64).reshape(-1, 3)
     indices = np.asarray(image)
