@@ -6,8 +6,8 @@ CHAT is a chat file, or any data that 'freqq data info' reads; without it, the b
 
 - pipeline.png, the data flow with both methods,
 - lengths.png, how long the chats and their messages are,
-- of a page in Glyph's look, for each fraction of its coefficients that is kept, spectrum-KEEP.png (before and after) and
-  residual-KEEP.png (the difference five times enlarged),
+- of a page in Glyph's look, for each fraction of its coefficients that is kept, spectrum-KEEP.png (before and after)
+  and residual-KEEP.png (the difference five times enlarged),
 - page.png, the page at all these fractions, side by side.
 """
 

@@ -52,6 +52,8 @@ def evaluate(
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.
 
     Running the same command again goes on where it stopped.
+
+    Example: freqq eval --method token --needle 2 --level ultra_mild
     """
     from freqq.runs.directory import RunDirectory
     from freqq.runs.plan import Shard

@@ -131,6 +131,7 @@ def lengths(
 
     Example: freqq visualize lengths mini --limit 100 --out lengths.png
     """
+    from freqq.cli.progress import counted
     from freqq.data.describe import describe
     from freqq.data.load import load
     from freqq.errors import UserError
@@ -138,7 +139,7 @@ def lengths(
 
     target = _target(out)
     found = load(data)
-    described = describe(found, limit)
+    described = describe(found, limit, lambda samples: counted(samples, None, "reading"))
     if not described.message_characters:
         raise UserError(f"{data} has pages and no text: there are no lengths to draw")
     title = f"{Path(found.name).name}: how long its chats are"

@@ -49,8 +49,8 @@ def check_protocol(environment: Mapping[str, str]) -> str:
     if found is None:
         term = "tmux" if "TMUX" in environment else environment.get("TERM") or "unknown"
         raise UserError(
-            f"this terminal ({term}) shows no pictures, as far as is known, by kitty's or iTerm2's protocol or by sixels: "
-            "give a file with --out NAME.png"
+            f"this terminal ({term}) shows no pictures, as far as is known, by kitty's or iTerm2's protocol or by "
+            "sixels: give a file with --out NAME.png"
         )
     return found
 
