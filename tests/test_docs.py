@@ -1,7 +1,7 @@
 """What the README and the guides say: their commands, their Python, their links.
 
-Every freqq command is held against the real tree of commands, options and names. Those that nothing hinders here are also
-run, in the order in which they stand, in a folder with a few inputs; `hindrance` says what hinders the others.
+Every freqq command is held against the real tree of commands, options and names. Those that nothing hinders here are
+also run, in the order in which they stand, in a folder with a few inputs; `hindrance` says what hinders the others.
 """
 
 import contextlib
