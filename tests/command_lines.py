@@ -66,7 +66,7 @@ def lines(text: str) -> Iterator[list[str]]:
 
 def _parts(words: list[str]) -> Iterator[list[str]]:
     """The commands of a line without what their output is redirected to."""
-    starts = [0, *(i + 1 for i, word in enumerate(words) if word in ("&&", "||", "|", ";")), len(words) + 1]
+    starts = [0, *(i + 1 for i, word in enumerate(words) if word in ("&&", "||", "|", ";", "&")), len(words) + 1]
     for begin, end in pairwise(starts):
         part = words[begin : end - 1]
         yield part[: next((i for i, word in enumerate(part) if word in (">", ">>", "2>")), len(part))]

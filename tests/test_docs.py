@@ -38,7 +38,7 @@ FENCE = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
-HOURS = ("train", "codebook train")
+HOURS = ("train", "codebook train", "adapt")
 CLUSTER = ("slurm-submit", "slurm-status")
 OF_NAMES = ("methods", "slurm-submit")
 """Commands whose arguments name no file."""
@@ -49,7 +49,22 @@ READ_OPTIONS = ("data", "config", "font", "text", "tokens_from")
 LEAST = {"README.md": 10, "examples/data.md": 12, "examples/formats.md": 7}
 """How many commands of a document run at least: the rules above are not to let all of them through."""
 
-OF_OTHERS = ("cd", "docker", "git", "hf", "pip", "tail", "curl", "ssh", "srun", "module", "export", "kubectl")
+OF_OTHERS = (
+    "accelerate",
+    "cd",
+    "curl",
+    "docker",
+    "export",
+    "git",
+    "hf",
+    "kill",
+    "module",
+    "pip",
+    "srun",
+    "ssh",
+    "tail",
+    "vllm",
+)
 """Programs that are not ours to test."""
 
 
@@ -111,7 +126,7 @@ def test_there_are_commands_to_hold_against_the_tree():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_other_program_is_ours_or_known(name):
-    tested = (ROOT / "tests" / "cli" / "test_examples.py").read_text()
+    tested = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__))
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for block in blocks(ROOT / name):
         if block.language not in ("sh", "bash"):
@@ -136,7 +151,7 @@ def hindrance(context: Any, folder: Path) -> str | None:
         return "it trains for minutes or hours"
     if name in CLUSTER and not given.get("dry_run"):
         return "it needs a cluster"
-    if name == "serve" or given.get("server"):
+    if name == "serve" or given.get("base_url"):
         return "it needs a server"
     if given.get("model") not in (None, "tiny"):
         return "it needs a model of the hub, or of one's own"

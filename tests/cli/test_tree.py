@@ -28,7 +28,10 @@ def freqq(*arguments):
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_help_has_examples_that_the_command_takes(path):
     text = inspect.getdoc(COMMANDS[path].callback)
-    examples = re.findall(r"^Example: (.+)$", text, re.MULTILINE)
+    examples = [
+        " ".join(found.split()).replace(", then ", " && ")
+        for found in re.findall(r"Example: (.+?)(?=\n\n|\nExample: |\Z)", text, re.DOTALL)
+    ]
     assert examples
     assert text.count("Example") == len(examples)
     for example in examples:
