@@ -72,7 +72,7 @@ def train(
     """
     from itertools import islice
 
-    from freqq.cli.progress import counted
+    from freqq.cli.progress import counted_then
     from freqq.cli.token_codebook import train_tokens
     from freqq.data.mini import PITCH
     from freqq.files import check_writable, write_whole
@@ -97,7 +97,8 @@ def train(
     else:
         pages, looks = _rendered(texts, config, font, dpi)
         pitch = line_pitch(looks)
-    book = learn(counted(islice(pages, limit), None, "rendering"), pitch, width, size)
+    with counted_then(limit, "rendering", "learning") as count:
+        book = learn(count(islice(pages, limit)), pitch, width, size)
     write_whole(out, lambda path: path.write_bytes(book.file))
     kind = f"{len(book.patterns):,} patterns of {pitch} x {width} pixels"
     print(f"{out}: {kind}, {len(book.file):,} bytes, id {book.id.hex()}")

@@ -5,6 +5,7 @@ import importlib
 import inspect
 import json
 import re
+import subprocess
 import sys
 from functools import cache
 
@@ -162,3 +163,35 @@ def test_progress_is_shown_in_a_terminal_and_nowhere_else(what, tmp_path):
     status, seen = terminal.process.stderr.read(), terminal.finish()[1]
     assert status == b""
     assert what.encode() not in seen
+
+
+def test_the_json_of_commands_that_write_files_is_what_they_wrote(tmp_path, monkeypatch, random_model):
+    monkeypatch.chdir(tmp_path)
+    pages = json.loads(freqq("render", "mini", "--limit", "1", "--out", "pages", "--json").stdout)
+    assert [page["file"] for page in pages] == [f"page-{n:04}.png" for n in range(1, len(pages) + 1)]
+    assert all((tmp_path / "pages" / page["file"]).stat().st_size == page["png_bytes"] for page in pages)
+    first = "pages/page-0001.png"
+    found = json.loads(freqq("compress-image", first, "--codec", "png", "--level", "all", "--json").stdout)
+    assert [(row["codec"], row["level"], row["psnr"]) for row in found] == [
+        ("none", "baseline", None), ("png", "ultra_mild", None),
+    ]  # fmt: skip
+    assert (tmp_path / "compressed" / found[0]["file"]).stat().st_size == found[0]["stream_bytes"]
+    found = json.loads(freqq("compress-tokens", first, "--model", random_model, "--out", "t", "--json").stdout)
+    assert [(tmp_path / "t" / row["file"]).stat().st_size for row in found] == [found[0]["stream_bytes"]]
+    found = json.loads(freqq("codebook", "list", "--json").stdout)
+    assert {"id", "of", "patterns", "bytes"} == set(found[0])
+    assert all(book["bytes"] > book["patterns"] > 0 for book in found)
+
+
+def test_a_bar_goes_on_when_there_are_no_more_things():
+    code = """
+import time
+from freqq.cli.progress import counted_then
+with counted_then(3, "rendering", "learning") as count:
+    assert list(count(range(3))) == [0, 1, 2]
+    time.sleep(0.3)  # the bar is drawn ten times a second
+"""
+    status, seen = Terminal([sys.executable, "-c", code], plain_environment(TERM="xterm")).finish()
+    assert (status, b"learning" in seen) == (0, True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
