@@ -116,7 +116,5 @@ def test_terminals_are_told_by_their_variables(environment, known):
 
 
 def test_a_terminal_without_pictures_is_told_so():
-    with pytest.raises(
-        UserError, match=r"this terminal \(xterm\) shows no pictures .* give a file with --out NAME.png"
-    ):
+    with pytest.raises(UserError, match=r"this terminal \(xterm\) shows no pictures.* give a file with --out NAME.png"):
         check_protocol({"TERM": "xterm"})
