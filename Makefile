@@ -1,14 +1,18 @@
 # make demo    install, then the main job: the token method on 100 samples of the embedded model
 # make test    install with what the tests need, then lint, types, floors and all tests
 # make bench   the benchmarks of tests/bench
+# make figures the figures of the study, in figures/; FIGURES: a chat file and other arguments
 # make slurm   Debian's Slurm, for the tests that start one; they skip if it is missing, unless CI is set
 # make browser Debian's Chromium, for the tests that look at pages; they skip if it is missing, unless CI is set
+# make shells  bash, zsh and fish, for the tests of completions; they skip likewise
+# make completions  the scripts in completions/, anew
 # Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval)
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
 DEMO ?= --method token --needle 2 --level ultra_mild
+FIGURES ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 
@@ -17,12 +21,12 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test lint types floors pytest bench slurm browser completions clean
+.PHONY: demo test lint types floors pytest bench figures slurm browser shells completions clean
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)
 
-test: $(if $(CI),slurm browser) lint types floors pytest
+test: $(if $(CI),slurm browser shells) lint types floors pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -40,6 +44,9 @@ pytest: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
 
+figures: $(VENV)/.installed
+	$(BIN)/python examples/study_figures.py $(FIGURES)
+
 # The daemons are started by tests/slurm/cluster.py, as its children, and never by systemd.
 slurm:
 	@(PATH="$$PATH:/usr/sbin"; for program in munged slurmctld slurmd sbatch; do command -v $$program || exit 1; done) \
@@ -54,6 +61,13 @@ browser:
 		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
 			apt-get install -qq -y --no-install-recommends chromium > /dev/null; }
+
+# bash is everywhere; zsh and fish are for the tests of their completions.
+shells:
+	@for shell in bash zsh fish; do command -v $$shell || exit 1; done > /dev/null || { \
+		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends bash zsh fish > /dev/null; }
 
 completions: $(VENV)/.installed
 	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done

@@ -12,10 +12,12 @@ from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
 from freqq.cli.data import app as data
 from freqq.cli.decompress import decompress
+from freqq.cli.doctor import doctor
 from freqq.cli.errors import Commands
 from freqq.cli.eval import evaluate
 from freqq.cli.info import info
 from freqq.cli.leaderboard import leaderboard
+from freqq.cli.methods import methods
 from freqq.cli.render import render
 from freqq.cli.report import report
 from freqq.cli.runs import app as runs
@@ -51,6 +53,8 @@ app.command("adapt")(adapt)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("leaderboard")(leaderboard)
+app.command("methods")(methods)
+app.command("doctor")(doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -72,7 +72,7 @@ def train(
     """
     from itertools import islice
 
-    from freqq.cli.progress import counted
+    from freqq.cli.progress import counted_then
     from freqq.cli.token_codebook import train_tokens
     from freqq.data.mini import PITCH
     from freqq.files import check_writable, write_whole
@@ -97,7 +97,8 @@ def train(
     else:
         pages, looks = _rendered(texts, config, font, dpi)
         pitch = line_pitch(looks)
-    book = learn(counted(islice(pages, limit), None, "rendering"), pitch, width, size)
+    with counted_then(limit, "rendering", "learning") as count:
+        book = learn(count(islice(pages, limit)), pitch, width, size)
     write_whole(out, lambda path: path.write_bytes(book.file))
     kind = f"{len(book.patterns):,} patterns of {pitch} x {width} pixels"
     print(f"{out}: {kind}, {len(book.file):,} bytes, id {book.id.hex()}")
@@ -119,17 +120,26 @@ def _rendered(
 
 
 @app.command("list")
-def show() -> None:
-    """Which codebooks are found."""
+def show(as_json: o.Json = False) -> None:
+    """Which codebooks are found.
+
+    Example: freqq codebook list
+    """
     from freqq.cli.files_table import show
+    from freqq.cli.json_output import print_json
     from freqq.image.codebooks import codebooks
     from freqq.tokens.codebooks import token_codebooks
 
-    rows = [
-        (book.id.hex(), "{} x {} pixels".format(*book.patterns.block), f"{len(book.patterns):,}", f"{len(book.file):,}")
+    found = [
+        (book.id.hex(), "{} x {} pixels".format(*book.patterns.block), len(book.patterns), len(book.file))
         for book in codebooks()
     ] + [
-        (book.id.hex(), f"{book.channels} channels", f"{len(book.arrays['frequencies']):,}", f"{len(book.file):,}")
+        (book.id.hex(), f"{book.channels} channels", len(book.arrays["frequencies"]), len(book.file))
         for book in token_codebooks()
     ]
-    show("Codebooks", ("id", "of", "patterns", "bytes"), rows, "streams name their codebook by its id")
+    columns = ("id", "of", "patterns", "bytes")
+    if as_json:
+        print_json([dict(zip(columns, one, strict=True)) for one in found])
+    else:
+        rows = [(*one[:2], f"{one[2]:,}", f"{one[3]:,}") for one in found]
+        show("Codebooks", columns, rows, "streams name their codebook by its id")

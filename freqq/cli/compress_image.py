@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freqq.cli.codecs import CODECS, arms_of
-from freqq.cli.options import Set, completing, overrides
+from freqq.cli.options import Json, Set, completing, overrides
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:
@@ -33,7 +33,10 @@ Codec = Annotated[
         autocompletion=completing(*CODECS, "all"),
     ),
 ]
-Level = Annotated[str, typer.Option("--level", metavar="NAME", help=f"One of {', '.join(LEVELS)}.")]
+Level = Annotated[
+    str,
+    typer.Option("--level", metavar="NAME", help=f"One of {', '.join(LEVELS)}.", autocompletion=completing(*LEVELS)),
+]
 LevelOrAll = Annotated[
     str,
     typer.Option(
@@ -70,6 +73,7 @@ def compress_image(
     text: Text = None,
     workers: Workers = None,
     out: Out = Path("compressed"),
+    as_json: Json = False,
 ) -> None:
     """Compress page images with image codecs, and measure what that really saves and costs.
 
@@ -77,7 +81,10 @@ def compress_image(
     there are several, and pages.parquet with sizes, PSNR, SSIM, times, vision tokens and legibility. The level baseline
     stores pages without loss. What an earlier run has done is not done again. The texts of pages are those that 'freqq
     render' wrote beside them.
+
+    Example: freqq compress-image pages/ --codec vq,webp --level all --out out
     """
+    from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
     from freqq.cli.progress import each
     from freqq.image.batch import Source, plan
@@ -99,7 +106,10 @@ def compress_image(
         read_page(path)  # all, before anything is written
     tasks, kept = plan(sources, arms, out, ocr, earlier)
     rows = _work(folder, tasks, kept, earlier, workers or os.cpu_count() or 1)
-    _show(rows, arms, out, len(kept))
+    if as_json:
+        print_json(rows)
+    else:
+        _show(rows, arms, out, len(kept))
 
 
 def codec_at(level: str, keep: float | None = None, block: int | None = None) -> "BlockDct | None":

@@ -40,12 +40,16 @@ def compress_tokens(
     model: o.Model = "tiny",
     revision: o.Revision = None,
     out: Out = Path("compressed"),
+    as_json: o.Json = False,
 ) -> None:
     """Compress the vision tokens of page images, and measure the error and the real size.
 
     Writes for each image its stream (NAME.fqt), and tokens.parquet with sizes, errors, cosines, entropies and times;
     freqq eval --tokens-from reads both again. The level baseline stores tokens without loss.
+
+    Example: freqq compress-tokens pages/ --method lowpass+quantize --level mild --out store
     """
+    from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
     from freqq.cli.progress import each
     from freqq.image.files import find_images, read_page
@@ -84,7 +88,10 @@ def compress_tokens(
             }
         )
     folder.write_table(INDEX, rows)
-    _show(rows, out)
+    if as_json:
+        print_json(rows)
+    else:
+        _show(rows, out)
 
 
 def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, TokenCompressor | None]":

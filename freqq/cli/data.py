@@ -30,12 +30,16 @@ def info(
     limit: Limit = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
 ) -> None:
-    """Count a data set's samples by needles and length of context, show how long its chats are, and one sample."""
+    """Count a data set's samples by needles and length of context, show how long its chats are, and one sample.
+
+    Example: freqq data info mini
+    """
+    from freqq.cli.progress import counted
     from freqq.data.describe import describe
     from freqq.data.load import load
 
     found = load(name)
-    described = describe(found, limit)
+    described = describe(found, limit, lambda samples: counted(samples, None, "reading"))
     if as_json:
         _print_json(found, described)
     else:

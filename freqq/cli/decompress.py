@@ -15,7 +15,10 @@ MOST_BYTES = 1 << 28
 
 
 def decompress(file: File, out: Out = None) -> None:
-    """Decode a page from its stream alone, whatever codec wrote it."""
+    """Decode a page from its stream alone, whatever codec wrote it.
+
+    Example: freqq decompress out/page.fqi -o page.png
+    """
     from freqq.cli.outputs import OutputFolder
     from freqq.errors import UserError
     from freqq.image.files import png

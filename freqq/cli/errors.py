@@ -2,12 +2,9 @@
 
 import errno
 import sys
-import traceback
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 from typer.core import TyperGroup
 
 from freqq.errors import FreqqError, Interrupted
@@ -31,6 +28,8 @@ class Commands(TyperGroup):
             failure = FreqqError(str(error))
             failure.__cause__ = error
         if ctx.params.get("debug"):
+            import traceback
+
             traceback.print_exception(failure)
         else:
             report(str(failure))
@@ -39,6 +38,9 @@ class Commands(TyperGroup):
 
 def report(message: str) -> None:
     """Print one red line on standard error, as wide as it is."""
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     console.print(Text("error: " + " ".join(message.split()), style="red"))
     sys.stderr.flush()

@@ -6,8 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from freqq.cli import options as o
 
@@ -65,6 +63,8 @@ def evaluate(
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.
 
     Running the same command again goes on where it stopped.
+
+    Example: freqq eval --method token --needle 2 --level ultra_mild
     """
     from freqq.runs.directory import RunDirectory
     from freqq.runs.plan import Shard
@@ -98,6 +98,8 @@ def evaluate(
 
 def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
     """Write a run's summary, then print it as tables or as JSON."""
+    from rich.console import Console
+
     from freqq.report.summary import write_summary
     from freqq.report.tables import tables
 
@@ -122,12 +124,24 @@ def _warn_of_failures(summary: dict[str, Any]) -> None:
 
 
 def _note(text: str) -> None:
+    from rich.console import Console
+
     Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
 
 
 @contextmanager
 def _progress() -> "Iterator[Report]":
     """A progress bar on standard error, if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     console = Console(stderr=True)
     columns = (
         TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),

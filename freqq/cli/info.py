@@ -9,7 +9,10 @@ from freqq.cli.options import Json
 
 
 def info(file: File, as_json: Json = False) -> None:
-    """Say what a stream of a page holds, without decoding it. Its checksum is verified."""
+    """Say what a stream of a page holds, without decoding it. Its checksum is verified.
+
+    Example: freqq info out/page.fqi
+    """
     from freqq.cli.files_table import show
     from freqq.errors import UserError
     from freqq.image.streams import describe

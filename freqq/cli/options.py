@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freqq.cli.codecs import CODECS
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ TOKEN_METHODS = (
 )  # fmt: skip
 """The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
 
+METHODS = ("image", *(f"image-{name}" for name in CODECS if name != "dct"), *TOKEN_METHODS)
+"""All methods, second names and combinations left out."""
 
 Method = Annotated[
     list[str],
@@ -39,7 +42,7 @@ Method = Annotated[
         metavar="NAME",
         help="How to compress: image, token, or another such as token-lowpass or token-lowpass+quantize. "
         "Can be repeated.",
-        autocompletion=completing("image", *TOKEN_METHODS),
+        autocompletion=completing(*METHODS),
     ),
 ]
 Needle = Annotated[
@@ -126,7 +129,15 @@ NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Leave out the r
 MaxNewTokens = Annotated[
     int | None, typer.Option("--max-new-tokens", metavar="N", help="Longest response; mini's default is 64.")
 ]
-Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="auto, float32, bfloat16 or float16.")]
+Dtype = Annotated[
+    str,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        help="auto, float32, bfloat16 or float16.",
+        autocompletion=completing("auto", "float32", "bfloat16", "float16"),
+    ),
+]
 Generation = Annotated[
     str,
     typer.Option(

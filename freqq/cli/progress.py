@@ -1,10 +1,11 @@
 """A progress bar for a list of things, on standard error, if that is a terminal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 
 T = TypeVar("T")
 
@@ -19,3 +20,19 @@ def counted(things: Iterable[T], total: int | None, what: str) -> Iterator[T]:
     """As `each`, for things that are still being made."""
     console = Console(stderr=True)
     yield from track(things, what, total=total, console=console, disable=not console.is_terminal, transient=True)
+
+
+@contextmanager
+def counted_then(total: int | None, what: str, then: str) -> Iterator[Callable[[Iterable[T]], Iterator[T]]]:
+    """As `counted`, for work that goes on when there are no more things: gives what counts them."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+
+        def count(things: Iterable[T]) -> Iterator[T]:
+            for thing in things:
+                yield thing
+                bar.advance(task)
+            bar.reset(task, total=None, description=then)
+
+        yield count

@@ -31,14 +31,19 @@ def render(
     dpi: o.Dpi = None,
     font: o.Font = None,
     limit: Limit = None,
+    as_json: o.Json = False,
 ) -> None:
     """Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.
 
     Writes page-0001.png and so on, and pages.parquet with each page's text, size and hash; in a folder of its own for
     each chat if there are several.
+
+    Example: freqq render chat.json --dpi 96 --out pages
     """
     from freqq.cli.files_table import show
+    from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
+    from freqq.cli.progress import counted
     from freqq.data.load import load
     from freqq.errors import UserError
     from freqq.runs.rendering import Rendering
@@ -50,13 +55,18 @@ def render(
         raise UserError(f"{chat} has no chat to render")
     OutputFolder(out).check([], [])
     names: set[str] = set()
-    rows = []
-    for sample in chain(first, samples):
+    rows, written = [], []
+    for sample in counted(chain(first, samples), None, "rendering"):
         folder = out / _name(sample.id, names) if len(first) > 1 else out
         pages = _render(sample, rendering, OutputFolder(folder))
+        if as_json:
+            written += [{k: v for k, v in p.items() if k not in ("text", "style")} | {"folder": folder} for p in pages]
         sizes = sorted({f"{p['width']}x{p['height']}" for p in pages})
         shown = sizes[0] if len(sizes) == 1 else f"{len(sizes)} sizes"
         rows.append((sample.id, f"{len(pages):,}", shown, f"{sum(p['png_bytes'] for p in pages):,}"))
+    if as_json:
+        print_json(written)
+        return
     show(
         "Chats as pages; sizes in pixels and in bytes of PNG",
         ("chat", "pages", "pixels", "PNG"),

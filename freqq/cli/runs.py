@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from freqq.cli.options import Json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from freqq.runs.status import Status
 
 app = typer.Typer(help="Work with run directories.", no_args_is_help=True)
@@ -25,7 +25,12 @@ def list_(
     ),
     as_json: Json = False,
 ) -> None:
-    """List the run directories of a folder: what was asked, and how far they are."""
+    """List the run directories of a folder: what was asked, and how far they are.
+
+    Example: freqq runs list
+    """
+    from rich.table import Table
+
     from freqq.runs.status import find_runs, status
 
     found = [status(path) for path in find_runs(folder)]
@@ -40,7 +45,10 @@ def list_(
 
 @app.command()
 def show(run: Run, as_json: Json = False) -> None:
-    """Show a run's tables, or how far it is while its parts are not merged."""
+    """Show a run's tables, or how far it is while its parts are not merged.
+
+    Example: freqq runs show runs/glyph
+    """
     from freqq.cli.eval import show as show_tables
     from freqq.runs.directory import RunDirectory
     from freqq.runs.status import status
@@ -56,7 +64,10 @@ def show(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def merge(run: Run, as_json: Json = False) -> None:
-    """Put the parts of a sharded run together, check that every planned answer is there once, and show the table."""
+    """Put the parts of a sharded run together, check that every planned answer is there once, and show the table.
+
+    Example: freqq runs merge runs/glyph
+    """
     from freqq.cli.eval import show as show_tables
     from freqq.runs.directory import RunDirectory
     from freqq.runs.merge import merge as merge_parts
@@ -70,6 +81,8 @@ def verify(run: Run, as_json: Json = False) -> None:
     """Check that every planned answer is there exactly once, and the hashes and columns of all rows.
 
     Exits with 1 if anything is wrong.
+
+    Example: freqq runs verify runs/glyph
     """
     from freqq.errors import FreqqError
     from freqq.runs.verify import verify as findings
@@ -90,7 +103,9 @@ def _answers(found: "Status") -> str:
     return f"{found.stored} of {found.planned}" + (f" ({found.failed} failed)" if found.failed else "")
 
 
-def _console() -> Console:
+def _console() -> "Console":
+    from rich.console import Console
+
     console = Console()
     if not console.is_terminal:
         console.width = 160  # a file or a pipe has no width of its own

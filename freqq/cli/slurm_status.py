@@ -19,6 +19,8 @@ def slurm_status(
     """Show the state of each shard of a submitted run and of its merge, their rows, and the last error of each.
 
     Asks squeue, then sacct; what neither remembers is read from the logs.
+
+    Example: freqq slurm-status runs/glyph
     """
     from freqq.slurm.status import status
     from freqq.slurm.submit import need

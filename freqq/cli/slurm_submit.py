@@ -63,6 +63,8 @@ def slurm_submit(
 
     A process that is stopped (time limit, preemption) stores what it has and is queued again. freqq slurm-status tells
     how the run is doing; the same command again submits what is missing.
+
+    Example: freqq slurm-submit --gpus 4 --time 08:00:00 -- --model glyph --method token --needle 2 --out runs/glyph
     """
     from freqq.runs.directory import SCRIPTS, RunDirectory
     from freqq.runs.plan import arms

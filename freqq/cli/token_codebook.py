@@ -24,7 +24,7 @@ def train_tokens(pages: "Iterable[Page] | None", model: str, limit: int, out: Pa
     """
     import torch
 
-    from freqq.cli.progress import counted
+    from freqq.cli.progress import counted_then
     from freqq.files import check_writable, write_whole
     from freqq.glm.load import load_reader
     from freqq.glm.train.pages import training_pages
@@ -34,7 +34,8 @@ def train_tokens(pages: "Iterable[Page] | None", model: str, limit: int, out: Pa
     torch.set_num_threads(1)  # sums over several threads differ in the last digits, and so would the file
     reader = load_reader(model)
     chosen = islice(training_pages() if pages is None else pages, limit)
-    book = train(_seen(reader, counted(chosen, limit, "reading")))
+    with counted_then(limit, "reading", "learning") as count:
+        book = train(_seen(reader, count(chosen)))
     write_whole(out, lambda path: path.write_bytes(book.file))
     kind = f"{len(book.arrays['frequencies']):,} words for {book.channels} channels of {reader.model_name}"
     print(f"{out}: {kind} at {reader.revision[:12]}, {len(book.file):,} bytes, id {book.id.hex()}")

@@ -18,6 +18,7 @@ def train(
     Example: freqq train --out my-model && freqq eval --model my-model/model --needle 2
     """
     import torch
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from freqq.files import check_writable
@@ -26,7 +27,9 @@ def train(
     check_writable(out)
     torch.set_num_threads(threads)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[values]}")) as bar:
+    console = Console(stderr=True)
+    told = TextColumn("{task.fields[values]}")
+    with Progress(*columns, told, console=console, disable=not console.is_terminal) as bar:
         tasks: dict[str, object] = {}
 
         def report(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
@@ -34,7 +37,7 @@ def train(
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=steps, values=shown)
             bar.update(tasks[stage], completed=step, values=shown)  # type: ignore[arg-type]
-            if not bar.console.is_terminal:
+            if not console.is_terminal:
                 print(f"{stage} {step}/{steps} {shown}", flush=True)
 
         model = train(Training(vision_steps, language_steps, seed), out, report)

@@ -1,5 +1,7 @@
 """``freqq visualize``: pictures of pages, of what compression does to them, and of data sets."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,13 +20,32 @@ app = typer.Typer(help="Draw what compression does to a page, or how long chats 
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
 Out = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="The PNG to write; by default named after the image.")
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="The PNG to write; by default named after the image. -: show it in the terminal, or write it to a pipe.",
+    ),
 ]
+NamedOut = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="The PNG to write. -: show it in the terminal, or write it to a pipe."),
+]
+Keeps = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--keep", metavar="FRACTION", help="Fractions of the coefficients to keep, for the levels. Can be repeated."
+    ),
+]
+STANDARD_OUTPUT = Path("-")
 
 
 @app.command()
 def spectrum(image: Image, out: Out = None, level: Level = "mild", keep: Keep = None, block: Block = None) -> None:
-    """The average log-magnitude spectrum of an image's DCT blocks before and after, and the difference."""
+    """The average log-magnitude spectrum of an image's DCT blocks before and after, and the difference.
+
+    Example: freqq visualize spectrum page.png --keep 0.5 --out spectrum.png
+    """
     codec, target, page = _prepare(image, out, "spectrum", level, keep, block)
 
     from freqq.report import figures
@@ -36,7 +57,10 @@ def spectrum(image: Image, out: Out = None, level: Level = "mild", keep: Keep = 
 
 @app.command()
 def residual(image: Image, out: Out = None, level: Level = "mild", keep: Keep = None, block: Block = None) -> None:
-    """An image before and after, and the difference five times enlarged."""
+    """An image before and after, and the difference five times enlarged.
+
+    Example: freqq visualize residual page.png --level aggressive --out residual.png
+    """
     codec, target, page = _prepare(image, out, "residual", level, keep, block)
 
     from freqq.image.measures import psnr
@@ -48,25 +72,19 @@ def residual(image: Image, out: Out = None, level: Level = "mild", keep: Keep = 
 
 
 @app.command()
-def compare(image: Image, out: Out = None, block: Block = None) -> None:
-    """An image at all levels side by side, with the size of its stream and the PSNR."""
-    _, target, page = _prepare(image, out, "compare", "mild", None, block)
+def compare(image: Image, out: Out = None, keep: Keeps = None, block: Block = None) -> None:
+    """An image at all levels, or at some fractions, side by side, with the size of its stream and the PSNR.
 
-    from freqq.image.files import png
-    from freqq.image.measures import psnr
+    Example: freqq visualize compare page.png --keep 0.8 --keep 0.5 --out page.png
+    """
+    levels = [("", codec_at("mild", one, block)) for one in keep or ()]
+    levels = levels or [(f"{level}, ", codec_at(level, block=block)) for level in LEVELS[1:]]
+    target, page = _target_and_page(image, out, "compare")
+
     from freqq.report import figures
 
-    panels = [figures.Panel(f"baseline\n{len(png(page)) / 1000:.1f} kB as PNG", page)]
-    for level in LEVELS[1:]:
-        codec = codec_at(level, block=block)
-        if codec is not None:
-            stream = codec.encode(page)
-            after = codec.decode(stream)
-            title = (
-                f"{level}, keep {codec.keep:g}\n{len(stream) / 1000:.1f} kB, {psnr(page.pixels, after.pixels):.1f} dB"
-            )
-            panels.append(figures.Panel(title, after))
-    _write(target, figures.compare(panels, image.name))
+    panels = [figures.Panel.of(page, f"{name}keep {codec.keep:g}", codec) for name, codec in levels if codec]
+    _write(target, figures.compare([figures.Panel.of(page), *panels], image.name))
 
 
 @app.command()
@@ -81,7 +99,10 @@ def tokens(
     model: o.Model = "tiny",
     revision: o.Revision = None,
 ) -> None:
-    """A page's vision tokens: energy by frequency, channel outliers, the cells that are kept, errors on the grid."""
+    """A page's vision tokens: energy by frequency, channel outliers, the cells that are kept, errors on the grid.
+
+    Example: freqq visualize tokens page.png --method prune --keep 0.5 --out tokens.png
+    """
     name, compressor = token_method(method, level, o.overrides(keep, bits, None, assignments))
     target, page = _target_and_page(image, out, "tokens")
 
@@ -101,23 +122,27 @@ def lengths(
     data: Annotated[
         str, typer.Argument(metavar="NAME|PATH", help="mini, mrcr, or a file or folder.", show_default=False)
     ],
-    out: Out = Path("lengths.png"),
+    out: NamedOut = Path("lengths.png"),
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The first N samples of each needle count.")
     ] = None,
 ) -> None:
-    """How long the chats of a data set and their messages are, as two histograms."""
+    """How long the chats of a data set and their messages are, as two histograms.
+
+    Example: freqq visualize lengths mini --limit 100 --out lengths.png
+    """
+    from freqq.cli.progress import counted
     from freqq.data.describe import describe
     from freqq.data.load import load
     from freqq.errors import UserError
     from freqq.report import lengths as figure
 
-    target = _target(out or Path("lengths.png"))
+    target = _target(out)
     found = load(data)
-    described = describe(found, limit)
+    described = describe(found, limit, lambda samples: counted(samples, None, "reading"))
     if not described.message_characters:
         raise UserError(f"{data} has pages and no text: there are no lengths to draw")
-    title = f"{Path(found.name).name}: {len(described.chat_characters):,} chats"
+    title = f"{Path(found.name).name}: how long its chats are"
     _write(target, figure.lengths(described.chat_characters, described.message_characters, title))
 
 
@@ -131,14 +156,17 @@ def pareto(
             show_default=False,
         ),
     ],
-    out: Out = Path("pareto.png"),
+    out: NamedOut = Path("pareto.png"),
 ) -> None:
-    """Legibility and score against bytes, of all codecs and levels in some tables."""
+    """Legibility and score against bytes, of all codecs and levels in some tables.
+
+    Example: freqq visualize pareto compressed/pages.parquet runs/one/results.parquet --out pareto.png
+    """
     from freqq.errors import UserError
     from freqq.image.batch import read_rows
     from freqq.report import pareto as figure
 
-    target = _target(out or Path("pareto.png"))
+    target = _target(out)
     legibility, scores = [], []
     for table in tables:
         if not table.is_file():
@@ -150,6 +178,19 @@ def pareto(
     if not any(points):
         raise UserError("these tables have neither legibility (compress-image --ocr) nor scores of a run")
     _write(target, figure.pareto(*points, "What a page's bytes buy"))
+
+
+@app.command()
+def pipeline(out: NamedOut = Path("pipeline.png")) -> None:
+    """What data go through, where each method acts, and which rate is counted there.
+
+    Example: freqq visualize pipeline --out -
+    """
+    target = _target(out)
+
+    from freqq.report.pipeline import pipeline as draw
+
+    _write(target, draw())
 
 
 def _prepare(
@@ -173,10 +214,16 @@ def _target_and_page(image: Path, out: Path | None, kind: str) -> "tuple[Path, P
 
 
 def _target(target: Path) -> Path:
-    """The file to write, once it is known that it can be."""
+    """The file to write, or ``-``, once it is known that it can be written or shown."""
     from freqq.cli.outputs import OutputFolder
     from freqq.errors import UserError
 
+    if target == STANDARD_OUTPUT:
+        if sys.stdout.isatty():
+            from freqq.report.terminal import check_protocol
+
+            check_protocol(os.environ)
+        return target
     if target.suffix.lower() != ".png":
         raise UserError(f"--out {target}: figures are PNG files, so let the name end in .png")
     if target.is_dir():
@@ -196,5 +243,12 @@ def _described(level: str, codec: "BlockDct | None") -> str:
 def _write(target: Path, content: bytes) -> None:
     from freqq.cli.outputs import OutputFolder
 
+    if target == STANDARD_OUTPUT:
+        if sys.stdout.isatty():
+            from freqq.report.terminal import check_protocol, escapes, width_px
+
+            content = escapes(content, check_protocol(os.environ), width_px(sys.stdout.fileno()))
+        typer.echo(content, nl=False)
+        return
     OutputFolder(target.parent).write(target.name, content)
     typer.echo(target)

@@ -1,7 +1,7 @@
 """What is in a data set: counts and lengths."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
@@ -66,7 +66,11 @@ class Description:
         }
 
 
-def describe(data: DataSet, limit: int | None = None) -> Description:
+Watch = Callable[[Iterable[Sample]], Iterable[Sample]]
+"""Gives the samples on as they are read, and may tell how many there were."""
+
+
+def describe(data: DataSet, limit: int | None = None, watch: Watch = iter) -> Description:
     """Read the first samples of each needle count, or all, and count. One sample is held at a time.
 
     Raises
@@ -79,13 +83,12 @@ def describe(data: DataSet, limit: int | None = None) -> Description:
     messages: list[list[int]] = []
     tokens: list[int] = []
     example = None
-    for needles in data.needles:
-        for sample in data.samples(needles, limit):
-            example = example or sample
-            counts[sample.needles, sample.bin] += 1
-            sources[sample.bin_source or "file"] += 1
-            messages.append([len(turn.text) for turn in sample.turns])
-            tokens.append(sum(estimate(turn.text) for turn in sample.turns))
+    for sample in watch(sample for needles in data.needles for sample in data.samples(needles, limit)):
+        example = example or sample
+        counts[sample.needles, sample.bin] += 1
+        sources[sample.bin_source or "file"] += 1
+        messages.append([len(turn.text) for turn in sample.turns])
+        tokens.append(sum(estimate(turn.text) for turn in sample.turns))
     if example is None:
         raise UserError(f"{data.name} has no samples")
     return Description(

@@ -26,6 +26,11 @@ class BlockDct(ImageCodec):
     of a stream that can be decoded. A page that is mostly blank has fewer than half of its coefficients different from
     0, so on it even a small fraction keeps everything.
 
+    Formula
+    -------
+    F = D B Dᵀ for each block B of block x block pixels, D the orthonormal DCT-II matrix; of all F over the whole page,
+    the round(keep · n) largest |F| and every DC stay, rounded to integers; the others become 0. Back: B = Dᵀ F D.
+
     Parameters
     ----------
     keep : float in (0, 1]
@@ -33,6 +38,22 @@ class BlockDct(ImageCodec):
         by plane, with one ranking for all three.
     block : int, 2 to 128
         Side of a block in pixels. 14 is the patch of a GLM-4V's vision tower.
+
+    Source
+    ------
+    Method 1 of "Frequency-Aware Vector Quantization for VLM Compression".
+
+    Measured
+    --------
+    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
+    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
+    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
+
+        level         bytes     PSNR     CER   words  tokens    mini     CER  score
+        ultra_mild  429,050  48.8 dB  0.0022  0.9901     628  18,685  0.0064  0.944  +0.000 [+0.000, +0.000]
+        mild        304,834  29.9 dB  0.0028  0.9864     628  18,685  0.0064  0.944  +0.000 [+0.000, +0.000]
+        aggressive  141,736  20.3 dB  0.0437  0.7697     628  15,971  0.0073  0.943  -0.001 [-0.023, +0.019]
+        extreme      41,782  15.1 dB  0.7621  0.0274     628   5,675  0.6476  0.706  -0.237 [-0.294, -0.179]
     """
 
     keep: float = 0.5
@@ -73,6 +94,11 @@ class DctQuantize(ImageCodec):
     judged on three pages. Of weights 0 to 3 and dead zones 0 to 0.4, tried on the same pages, none was clearly better
     than these.
 
+    Formula
+    -------
+    q = sign(F) · floor(|F| / s + (1 - dead_zone) / 2), s(u, v) = step · (1 + weight · r(u, v)), r the radial frequency
+    as a fraction of the block's highest. Back: F = q · s.
+
     Parameters
     ----------
     step : float, 1 to 8191
@@ -83,6 +109,23 @@ class DctQuantize(ImageCodec):
         How much wider than a step the interval is that becomes 0, as a fraction of a step.
     block : int, 2 to 128
         Side of a block in pixels.
+
+    Source
+    ------
+    JPEG (ITU-T T.81) for the idea of steps by frequency; the dead zone: G. J. Sullivan, IEEE Transactions on
+    Information Theory 42(5), 1996.
+
+    Measured
+    --------
+    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
+    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
+    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
+
+        level         bytes     PSNR     CER   words  tokens   mini     CER  score
+        ultra_mild  157,571  29.4 dB  0.0026  0.9872     628  7,151  0.0064  0.944  +0.000 [-0.014, +0.022]
+        mild        105,177  24.1 dB  0.0063  0.9666     628  4,986  0.0064  0.930  -0.013 [-0.047, +0.000]
+        aggressive   74,179  21.0 dB  0.0197  0.8926     628  3,734  0.0055  0.955  +0.011 [-0.012, +0.048]
+        extreme      50,133  18.5 dB  0.0867  0.6308     628  2,721  0.1036  0.879  -0.064 [-0.110, -0.016]
     """
 
     step: float = 30.0

@@ -10,11 +10,15 @@ from freqq.pages.page import Page
 
 @dataclass(frozen=True)
 class Jxl(FileCodec):
-    """JPEG XL by libjxl, the best of the standard codecs; needs the extra ``jxl``.
+    """JPEG XL by libjxl, the best of the standard codecs; needs pip install 'freqq[jxl]'.
 
     The levels are the lowest qualities within the harm that `freqq.image.legibility` states for each. Below quality 19,
     libjxl halves the resolution, and half of the letters are lost at once: beyond ``mild`` there is nothing more to
     save.
+
+    Formula
+    -------
+    A DCT of blocks of many sizes, steps by a model of the eye, and ANS coding.
 
     Parameters
     ----------
@@ -22,6 +26,20 @@ class Jxl(FileCodec):
         As libjxl counts it: 100 is lossless, 90 is visually so.
     effort : int, 1 to 9
         From the fastest to the smallest.
+
+    Source
+    ------
+    JPEG XL (ISO/IEC 18181), by libjxl.
+
+    Measured
+    --------
+    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
+    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
+    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
+
+        level        bytes     PSNR     CER   words  tokens   mini     CER  score
+        ultra_mild  95,519  28.9 dB  0.0031  0.9852     628  4,661  0.0064  0.936  -0.007 [-0.043, +0.000]
+        mild        80,504  26.5 dB  0.0054  0.9728     628  4,020  0.0064  0.930  -0.014 [-0.049, +0.000]
     """
 
     quality: int = 19

@@ -17,10 +17,29 @@ class Webp(FileCodec):
     lossless files are smaller than lossy ones of any quality from 2 on, so all levels but the last are lossless; at
     quality 0 a seventh of the letters is wrong.
 
+    Formula
+    -------
+    VP8: prediction, a 4 x 4 DCT of what is left, one step by `quality`; VP8L: prediction, a palette, LZ77 and Huffman
+    codes.
+
     Parameters
     ----------
     quality : int, 0 to 100
         100 is lossless. WebP has no gray images: gray pages are stored as colour that is gray.
+
+    Source
+    ------
+    WebP (RFC 9649), by libwebp.
+
+    Measured
+    --------
+    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
+    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
+    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
+
+        level        bytes      PSNR     CER   words  tokens   mini     CER  score
+        ultra_mild  77,166  lossless  0.0021  0.9903     628  3,907  0.0064  0.944  +0.000 [+0.000, +0.000]
+        extreme     73,560   21.6 dB  0.0256  0.8721     628  4,637  0.0064  0.955  +0.011 [-0.012, +0.044]
     """
 
     quality: int = 100

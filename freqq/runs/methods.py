@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import types
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -16,7 +17,8 @@ from freqq.tokens.base import TokenCompressor
 
 Method: TypeAlias = ImageCodec | TokenCompressor
 
-METHODS: dict[str, type[Any]] = {**CODECS, **COMPRESSORS}
+METHODS: Mapping[str, type[Any]] = ChainMap[str, type[Any]](COMPRESSORS, CODECS)
+"""All methods, the image methods first. What is added to either table is one, too."""
 
 
 def method_class(name: str) -> type[Any]:

@@ -62,5 +62,5 @@ def compressor(name: str) -> type[TokenCompressor]:
 def _single(name: str) -> type[TokenCompressor]:
     name = ALIASES.get(name, name)
     if name not in COMPRESSORS:
-        raise unknown("method", name, COMPRESSORS)
+        raise unknown("method", name, (*COMPRESSORS, *ALIASES))
     return COMPRESSORS[name]

@@ -11,7 +11,29 @@ from freqq.tokens.base import Quantizer
 
 @dataclass(frozen=True)
 class Int8(Quantizer):
-    """Eight bits a value, symmetric about each channel's mean, one scale a channel; all levels are the same."""
+    """Eight bits a value, symmetric about each channel's mean, one scale a channel; all levels are the same.
+
+    Formula
+    -------
+    q = round((x - m) · 127 / s), m a channel's mean, s its largest distance from it, rounded up to an eighth of an
+    octave.
+
+    Parameters
+    ----------
+    None.
+
+    Source
+    ------
+    The control of `token`: the same quantizer without the DCT.
+
+    Measured
+    --------
+    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
+    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
+
+        level       tokens  stored  2 needles                   4 needles                   8 needles
+        ultra_mild    1.00   0.494  .943  -.001 [-.005, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
+    """
 
     BITS: ClassVar[int] = 8
     LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
@@ -23,6 +45,28 @@ class Int8(Quantizer):
 
 @dataclass(frozen=True)
 class Int4(Int8):
-    """Four bits a value, otherwise as `Int8`."""
+    """Four bits a value, symmetric about each channel's mean, one scale a channel; all levels are the same.
+
+    Formula
+    -------
+    q = round((x - m) · 7 / s), m a channel's mean, s its largest distance from it, rounded up to an eighth of an
+    octave.
+
+    Parameters
+    ----------
+    None.
+
+    Source
+    ------
+    The control of `token`: the same quantizer without the DCT.
+
+    Measured
+    --------
+    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
+    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
+
+        level       tokens  stored  2 needles                   4 needles                   8 needles
+        ultra_mild    1.00   0.233  .954  +.010 [-.013, +.047]  .864  -.029 [-.070, +.000]  .747  +.003 [-.034, +.046]
+    """
 
     BITS = 4

@@ -62,6 +62,33 @@ class Lowpass(SmallerGrid):
 
     Magnitudes are restored (see `freqq.tokens.grid.resample`), so that a flat page stays the same flat page. After
     Fourier Compressor (arXiv:2508.06038, section 3), which does not restore them.
+
+    Formula
+    -------
+    X' = IDCT(DCT(X)[:h', :w']) · √(h'w' / hw), a channel at a time.
+
+    Parameters
+    ----------
+    keep : float in (0, 1]
+        Fraction of the tokens to keep; as many stay as `freqq.tokens.grid.fit_grid` has cells. At 1 nothing changes.
+    positions : ``scaled`` or ``compact``
+        Where the language model sees the new tokens: at the centres of the areas that they stand for, so that the page
+        spans what it did, or as a page that was rendered smaller, which is also what a serving engine can take.
+
+    Source
+    ------
+    After Fourier Compressor (arXiv:2508.06038, section 3), which is trained; this is not.
+
+    Measured
+    --------
+    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
+    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
+
+        level       tokens  stored  2 needles                   4 needles                   8 needles
+        ultra_mild    0.75   0.753  .445  -.499 [-.553, -.437]  .385  -.508 [-.565, -.442]  .322  -.421 [-.495, -.340]
+        mild          0.49   0.491  .291  -.652 [-.696, -.589]  .294  -.599 [-.651, -.541]  .247  -.496 [-.565, -.418]
+        aggressive    0.26   0.260  .201  -.742 [-.778, -.685]  .214  -.679 [-.726, -.620]  .188  -.555 [-.626, -.475]
+        extreme       0.12   0.125  .182  -.762 [-.796, -.706]  .193  -.700 [-.747, -.640]  .169  -.575 [-.641, -.499]
     """
 
     def shrink(self, grid: Tensor, small: tuple[int, int]) -> Tensor:

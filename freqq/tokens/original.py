@@ -16,12 +16,32 @@ class Original(Quantizer):
     See `freqq.frequency.study` for what that was. Its own "baseline" is low=22, mid=24, bits=16,16,16, which on pages
     that are not 24 x 24 tokens is its "ultra_mild".
 
+    Formula
+    -------
+    F = rfft2 of 24 x 24 tokens, or rfft of runs of 24; q = round((Re F - a) / (b - a) · (2^bits - 1)), a and b the
+    lowest and the highest real part of the channel in all bands; imaginary parts likewise.
+
     Parameters
     ----------
     low, mid : float, 0 <= low <= mid
         Upper edges of the low and the middle band, as frequencies of a 24 x 24 grid.
     bits : (low, middle, high)
         2 to 16, or 0 to drop the band.
+
+    Source
+    ------
+    The code of "Frequency-Aware Vector Quantization for VLM Compression".
+
+    Measured
+    --------
+    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
+    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
+
+        level       tokens  stored  2 needles                   4 needles                   8 needles
+        ultra_mild    1.00   1.115  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
+        mild          1.00   0.902  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .749  +.005 [-.006, +.040]
+        aggressive    1.00   0.414  .923  -.020 [-.058, +.016]  .720  -.173 [-.243, -.110]  .659  -.084 [-.159, -.007]
+        extreme       1.00   0.288  .516  -.427 [-.476, -.366]  .478  -.415 [-.470, -.355]  .395  -.348 [-.416, -.274]
     """
 
     low: float = 12

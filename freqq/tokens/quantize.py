@@ -21,12 +21,33 @@ class Quantize(Quantizer):
     24 x 24 grid became fractions of any grid's own highest radial frequency. Unlike its code, this uses a real DCT, on
     the page's own grid, with the DC apart, and its size is that of a stream that can be decoded.
 
+    Formula
+    -------
+    F = DCT-II over rows and columns, a channel at a time; q = round(F · Q / s), Q = 2^(bits - 1) - 1, s the largest |F|
+    of the channel in the band. Bands by r = √(u² + v²) / √((h - 1)² + (w - 1)²): under low, under mid, the others.
+    Back: F = q · s / Q.
+
     Parameters
     ----------
     low, mid : float, 0 <= low <= mid <= 1
         Upper edges of the low and the middle band.
     bits : (low, middle, high)
         2 to 16, or 0 to drop the band. The DC is always kept exactly.
+
+    Source
+    ------
+    Method 2 of "Frequency-Aware Vector Quantization for VLM Compression": its bands and bits.
+
+    Measured
+    --------
+    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
+    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
+
+        level       tokens  stored  2 needles                   4 needles                   8 needles
+        ultra_mild    1.00   0.891  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
+        mild          1.00   0.602  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
+        aggressive    1.00   0.107  .460  -.484 [-.533, -.425]  .375  -.518 [-.572, -.456]  .305  -.438 [-.505, -.364]
+        extreme       1.00   0.055  .169  -.775 [-.810, -.720]  .175  -.718 [-.766, -.658]  .161  -.582 [-.646, -.511]
     """
 
     low: float = 12 / STUDY_RADIUS

@@ -35,10 +35,31 @@ class VectorQuantization(Quantizer):
     the coarsest. Nor does the DCT help on this model, whose neighbouring tokens have little in common: without it,
     scalar quantization would take 7 to 8 % less, and 3 % more at the coarsest rate.
 
+    Formula
+    -------
+    Y = DCT of R · (x - m) / σ, with the codebook's means m, deviations σ and principal axes R; for each band and group
+    of axes the word w of least ‖Y - w‖² + 2 ln 2 · D · bits(w), D the squared error that the rate was trained for,
+    bits(w) what its name costs in ANS.
+
     Parameters
     ----------
     rate : int
         Which of the codebook's rates, 1 (coarsest) to 4 (finest).
+
+    Source
+    ------
+    Product quantization: Jegou, Douze, Schmid, IEEE TPAMI 33(1), 2011. The rotation is the Karhunen-Loeve transform.
+
+    Measured
+    --------
+    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
+    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
+
+        level       tokens  stored  2 needles                   4 needles                   8 needles
+        ultra_mild    1.00   0.140  .944  +.000 [+.000, +.000]  .884  -.009 [-.042, +.018]  .737  -.006 [-.029, +.003]
+        mild          1.00   0.083  .951  +.007 [+.000, +.037]  .919  +.026 [-.004, +.064]  .730  -.013 [-.042, +.013]
+        aggressive    1.00   0.020  .922  -.022 [-.065, +.022]  .818  -.075 [-.140, -.013]  .670  -.074 [-.125, -.024]
+        extreme       1.00   0.008  .397  -.546 [-.592, -.491]  .382  -.511 [-.564, -.448]  .333  -.410 [-.474, -.340]
     """
 
     rate: int = 3

@@ -1,10 +1,7 @@
 """The command as a whole: quick help, clear errors, current completions."""
 
-import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import typer
@@ -13,14 +10,12 @@ from typer.testing import CliRunner, Result
 import freqq as package
 from freqq import __version__
 from freqq.cli.app import app
-from freqq.cli.completions import SHELLS, script
 from freqq.cli.options import MODELS, TOKEN_METHODS
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.load import SHORT_NAMES
 from freqq.names import unknown
 
-COMPLETIONS = Path(__file__).parents[2] / "completions"
-HEAVY = "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate"
+HEAVY = "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate safetensors pandas tokenizers"
 
 
 def freqq(*arguments: str) -> Result:
@@ -33,7 +28,22 @@ def python(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("command", ["", "eval", "compress-image", "visualize", "slurm-submit", "train", "serve"])
+@pytest.mark.parametrize(
+    "command",
+    "|eval|compress-image|visualize|slurm-submit|train|serve|adapt|report|compare|leaderboard|doctor|methods".split("|"),
+        "",
+        "eval",
+        "compress-image",
+        "visualize",
+        "slurm-submit",
+        "train",
+        "serve",
+        "adapt",
+        "report",
+        "compare",
+        "doctor",
+    ],
+)
 def test_help_imports_nothing_heavy(command):
     code = f"""
 import sys
@@ -138,30 +148,3 @@ def test_the_nearest_name_is_suggested(name, meant):
 
 def test_nothing_is_suggested_if_nothing_is_near():
     assert "did you mean" not in str(unknown("level", "zzz", ["mild", "extreme"]))
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_completions_are_current(shell):
-    assert (COMPLETIONS / f"freqq.{shell}").read_text() == script(shell)
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_the_shell_accepts_its_completions(shell):
-    if (program := shutil.which(shell)) is None:
-        pytest.skip(f"{shell} is not installed")
-    done = subprocess.run([program, "-n", str(COMPLETIONS / f"freqq.{shell}")], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [("freqq compress-", ["compress-image", "compress-tokens"]), ("freqq eval --level ext", ["extreme"])],
-)
-def test_tab_completes(typed, offered):
-    words = typed.split()
-    environment = os.environ | {
-        "_FREQQ_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1),
-    }  # fmt: skip
-    code = "from freqq.cli.app import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    assert done.stdout.split() == offered

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from freqq.image import CODECS
 from freqq.tokens import COMPRESSORS
@@ -117,3 +118,70 @@ def test_serving(tmp_path):
     done = run_shell(commands.replace("8123", port), tmp_path)
     assert '"id":"tiny"' in done
     assert "16 of 16 planned keys are there once" in done
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_new_method(tmp_path):
+    script = [sys.executable, str(EXAMPLES / "new_method.py")]
+    command = (
+        "eval --method token-contrast --method image-runs --method token-contrast+int4 --level all --limit 1".split()
+    )
+    done = subprocess.run([*script, *command, "--out", str(tmp_path / "run")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()
+    assert [row["error"] for row in rows] == [None] * 13
+    plain = rows[0]
+    cut = [row for row in rows if row["method"] == "token-contrast"]
+    assert [row["vision_tokens"] for row in cut] == sorted({row["vision_tokens"] for row in cut}, reverse=True)
+    assert cut[0]["vision_tokens"] < plain["vision_tokens"]
+    runs = [row["image_bytes"] for row in rows if row["method"] == "image-runs"]
+    assert runs == sorted(set(runs), reverse=True)
+    done = subprocess.run([*script, "methods", "token-contrast"], capture_output=True, text=True)
+    assert "Keep the tokens that differ most from the one to their left." in done.stdout
+
+
+def test_the_codec_of_new_method_is_as_exact_as_it_says_and_believes_no_stream():
+    code = """
+import numpy as np
+from hypothesis import given, strategies as st
+from hypothesis.extra.numpy import arrays
+from freqq.errors import UserError
+from freqq.pages.page import Page
+from new_method import Runs
+
+@given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.integers(2, 256), st.data())
+def check(pixels, grays, data):
+    codec = Runs(grays)
+    stream = codec.encode(Page(pixels))
+    assert np.abs(codec.decode(stream).pixels.astype(int) - pixels).max() <= 127.5 / (grays - 1) + 0.5
+    at = data.draw(st.integers(0, len(stream) - 1))
+    for damaged in (stream[:at], stream[:at] + bytes([stream[at] ^ 1]) + stream[at + 1 :]):
+        try:
+            codec.decode(damaged)
+            raise AssertionError("it was read")
+        except UserError:
+            pass
+
+check()
+"""
+    environment = os.environ | {"PYTHONPATH": f"{EXAMPLES}:{EXAMPLES.parent}"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chat", [[], [str(EXAMPLES.parent / "tests" / "data" / "files" / "chats.jsonl")]])
+def test_study_figures(chat, tmp_path):
+    script = [sys.executable, str(EXAMPLES / "study_figures.py"), *chat, "--limit", "5", "--out", str(tmp_path / "f")]
+    done = subprocess.run(script, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    drawn = sorted((tmp_path / "f").iterdir())
+    assert [path.stem for path in drawn] == [
+        "lengths", "page", "pipeline", "residual-0.5", "residual-0.8", "spectrum-0.5", "spectrum-0.8",
+    ]  # fmt: skip
+    assert sorted(done.stdout.split()) == [str(path) for path in drawn]
+    assert len({path.read_bytes() for path in drawn}) == len(drawn)
+    for path in drawn:
+        with Image.open(path) as image:
+            assert (image.format, min(image.size) > 300) == ("PNG", True)

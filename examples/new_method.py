@@ -1,0 +1,129 @@
+"""New methods in one file: a token compressor and an image codec that freqq does not have.
+
+    python examples/new_method.py methods token-contrast
+    python examples/new_method.py eval --method token-contrast --method image-runs --level all --limit 20
+
+A method is a frozen dataclass of its parameters, with a table of the four levels. Once it is in `freqq.COMPRESSORS` or
+`freqq.CODECS`, the whole command line takes it: levels, --set, resuming, combinations (token-contrast+int4), reports.
+Its docstring is its card. To make it a part of freqq, move the class to a file of its own in freqq/tokens or
+freqq/image and add a line to that folder's __init__: the tests for all methods find it there.
+"""
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import freqq
+from freqq.cli.app import main
+from freqq.errors import UserError
+from freqq.frequency.stream import StreamReader, StreamWriter
+from freqq.image.base import ImageCodec
+from freqq.image.container import size_fits
+from freqq.tokens.base import Selector
+from freqq.tokens.whiten import whitened
+
+
+@dataclass(frozen=True)
+class Contrast(Selector):
+    """Keep the tokens that differ most from the one to their left.
+
+    Text is read along lines, so what a line does not repeat may be what it says.
+
+    Formula
+    -------
+    e(i, j) = ‖z(i, j) - z(i, j - 1)‖², z whitened, z(i, -1) = 0; the cells of largest e stay.
+
+    Parameters
+    ----------
+    keep : float in (0, 1]
+        Fraction of the tokens to keep.
+
+    Source
+    ------
+    An example.
+
+    Measured
+    --------
+    Nothing yet.
+    """
+
+    def select(self, grid: torch.Tensor, small: tuple[int, int]) -> torch.Tensor:
+        """Raster indices of h'·w' cells of a grid [h, w, C]."""
+        values = whitened(grid)
+        left = torch.nn.functional.pad(values, (0, 0, 1, 0))[:, :-1]
+        energy = (values - left).square().sum(-1).flatten()
+        return torch.argsort(energy, descending=True, stable=True)[: small[0] * small[1]]
+
+
+HEADER = struct.Struct("<BHHI")
+"""Gray levels, height, width, number of runs."""
+
+
+@dataclass(frozen=True)
+class Runs(ImageCodec):
+    """Round a page's brightness to a few levels, and store how long each run of equal pixels is.
+
+    Formula
+    -------
+    g' = round(g · (grays - 1) / 255) · 255 / (grays - 1); runs along rows, their levels and lengths by LZMA.
+
+    Parameters
+    ----------
+    grays : int, 2 to 256
+        Levels of gray.
+
+    Source
+    ------
+    An example; a fax of 1980 (ITU-T T.4) also stores runs.
+
+    Measured
+    --------
+    Nothing yet.
+    """
+
+    grays: int = 8
+
+    LEVELS = {
+        "ultra_mild": {"grays": 16},
+        "mild": {"grays": 8},
+        "aggressive": {"grays": 4},
+        "extreme": {"grays": 2},
+    }
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.grays <= 256:
+            raise UserError(f"grays {self.grays}: give 2 to 256")
+
+    def encode(self, page: freqq.Page) -> bytes:
+        """The page's runs as a stream that starts with a name, a version and a checksum of its own."""
+        plane = page.pixels if page.pixels.ndim == 2 else page.pixels.mean(2)
+        levels = np.rint(plane * ((self.grays - 1) / 255)).astype(np.uint8).ravel()
+        starts = np.flatnonzero(np.diff(levels, prepend=-1 - int(levels[0])))
+        lengths = np.diff(starts, append=len(levels)).astype(np.uint32)
+        writer = StreamWriter(b"RUNS", 1)
+        writer.header(HEADER, self.grays - 1, *plane.shape, len(starts))
+        writer.lzma_section(levels[starts])
+        writer.lzma_section(lengths)
+        return writer.finish()
+
+    def decode(self, stream: bytes) -> freqq.Page:
+        """The page of a stream; it may be damaged, so nothing in it is believed."""
+        reader = StreamReader(stream, b"RUNS", 1)
+        highest, height, width, runs = reader.header(HEADER)
+        if not (highest and size_fits(height, width) and 1 <= runs <= height * width):
+            raise reader.corrupt("its header is out of bounds")
+        levels, lengths = reader.lzma_section(runs, "u1"), reader.lzma_section(runs, "<u4")
+        reader.end()
+        if levels.max() > highest or lengths.sum(dtype=np.int64) != height * width:
+            raise reader.corrupt("its runs are no page")
+        pixels = np.repeat(np.rint(levels * (255 / highest)).astype(np.uint8), lengths)
+        return freqq.Page(pixels.reshape(height, width))
+
+
+freqq.COMPRESSORS["token-contrast"] = Contrast
+freqq.CODECS["image-runs"] = Runs
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The figures of the study, in one go.
+
+Usage: python examples/study_figures.py [CHAT] [--out figures] [--keep 0.8 0.5] [--limit 200]
+
+CHAT is a chat file, or any data that 'freqq data info' reads; without it, the built-in chats. Writes
+
+- pipeline.png, the data flow with both methods,
+- lengths.png, how long the chats and their messages are,
+- of a page in Glyph's look, for each fraction of its coefficients that is kept, spectrum-KEEP.png (before and after)
+  and residual-KEEP.png (the difference five times enlarged),
+- page.png, the page at all these fractions, side by side.
+"""
+
+import argparse
+from itertools import islice
+from pathlib import Path
+
+from freqq.data.describe import describe
+from freqq.data.load import load
+from freqq.data.sample import context
+from freqq.files import check_writable
+from freqq.image.dct import BlockDct
+from freqq.image.measures import psnr
+from freqq.pages.page import Page
+from freqq.pages.paint import render_glyph
+from freqq.report import figures
+from freqq.report.lengths import lengths
+from freqq.report.pipeline import pipeline
+from freqq.runs.rendering import Rendering
+
+FULL_PAGE = 60
+"""So many of the built-in chats fill a page in Glyph's look."""
+
+
+def a_page(data: str) -> Page:
+    """A page in Glyph's look: the first of a chat, or several built-in chats, whose lines are short, run together."""
+    samples = load(data).samples()
+    if data == "mini":
+        return next(render_glyph(" ".join(context(sample) for sample in islice(samples, FULL_PAGE)).replace("\n", " ")))
+    return next(Rendering().pages(next(samples)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("chat", nargs="?", default="mini")
+    parser.add_argument("--out", type=Path, default=Path("figures"))
+    parser.add_argument("--keep", type=float, nargs="+", default=[0.8, 0.5], help="fractions of coefficients to keep")
+    parser.add_argument("--limit", type=int, default=200, help="chats of each needle count that are measured")
+    given = parser.parse_args()
+    check_writable(given.out)
+    name, page = Path(given.chat).name, a_page(given.chat)
+    described = describe(load(given.chat), given.limit)
+    drawn = {
+        "pipeline": pipeline(),
+        "lengths": lengths(described.chat_characters, described.message_characters, f"{name}: how long its chats are"),
+    }
+    panels = [figures.Panel.of(page)]
+    for keep in given.keep:
+        codec = BlockDct(keep=keep)
+        after = codec.decode(codec.encode(page))
+        said = f"{name}: {keep:.0%} of the coefficients of blocks of {codec.block} × {codec.block} pixels"
+        drawn[f"spectrum-{keep:g}"] = figures.spectrum(page, after, codec.block, said)
+        title = f"{said}, PSNR {psnr(page.pixels, after.pixels):.1f} dB"
+        drawn[f"residual-{keep:g}"] = figures.residual(page, after, title)
+        panels.append(figures.Panel.of(page, f"{keep:.0%} kept", codec))
+    drawn["page"] = figures.compare(panels, name)
+    given.out.mkdir(parents=True, exist_ok=True)
+    for stem, content in drawn.items():
+        (given.out / f"{stem}.png").write_bytes(content)
+        print(given.out / f"{stem}.png")
+
+
+if __name__ == "__main__":
+    main()
