@@ -38,15 +38,15 @@ FENCE = re.compile(r"^```(\w*) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
-HOURS = ("train", "codebook train", "adapt")
+HOURS = ("train", "codebook train")
 CLUSTER = ("slurm-submit", "slurm-status")
 OF_NAMES = ("methods", "slurm-submit")
 """Commands whose arguments name no file."""
 
-READ_OPTIONS = ("data", "config", "font", "text", "tokens_from")
+READ_OPTIONS = ("data", "config", "font", "text", "tokens_from", "adapter")
 """Options that name what is read: a file, a folder, or a set of samples."""
 
-LEAST = {"README.md": 10, "examples/data.md": 12, "examples/formats.md": 7}
+LEAST = {"README.md": 10, "examples/data.md": 12, "examples/formats.md": 7, "examples/adapting.md": 2}
 """How many commands of a document run at least: the rules above are not to let all of them through."""
 
 OF_OTHERS = (
@@ -174,6 +174,9 @@ def small(words: list[str]) -> list[str]:
     """The same command on one sample or two; of an option that is given twice, the last counts."""
     if words[1] == "eval":
         return [*words[1:], "--limit", "1", "--max-new-tokens", "2"]
+    if words[1] == "adapt":
+        at = words.index("--minutes")
+        return [*words[1:at], *words[at + 2 :], "--steps", "2", "--batch-size", "1", "--questions", "2"]
     if words[1] == "render" and "mini" in words and "--limit" not in words:
         return [*words[1:], "--limit", "2"]
     if words[1] == "compress-image" and "all" in words:

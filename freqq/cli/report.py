@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 FORMATS = ("html", "md", "csv", "json", "latex")
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
@@ -30,6 +29,8 @@ def report(
 
     The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
     """
+    from rich.console import Console
+
     chosen, target = _chosen(format, out)
 
     from freqq.report.evidence import gather

@@ -25,6 +25,8 @@ def serve(
     It answers one user message of pages (data: URLs, or vLLM's image_embeds) and a question, and does not stream. It is
     small and meant for trying things: it asks for no key and encrypts nothing, so listen where you trust who can reach
     it. SIGTERM or Ctrl-C ends it when what is at hand is answered.
+
+    Example: freqq serve --port 8123
     """
     from freqq.errors import UserError
     from freqq.glm.load import load_reader

@@ -1,6 +1,5 @@
 """Weights in fewer bits, by bitsandbytes: the language model's linear layers, and nothing else."""
 
-import logging
 from typing import Any
 
 from transformers import BitsAndBytesConfig
@@ -34,8 +33,6 @@ def weights_config(quantization: str, dtype: Any) -> BitsAndBytesConfig:
     dtype : torch.dtype
         Of the arithmetic.
     """
-    # On a CPU it says in every layer that it computes in float16.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if quantization == "int8":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=KEPT)
     return BitsAndBytesConfig(

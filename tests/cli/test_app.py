@@ -28,22 +28,12 @@ def python(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "command",
-    "|eval|compress-image|visualize|slurm-submit|train|serve|adapt|report|compare|leaderboard|doctor|methods".split("|"),
-        "",
-        "eval",
-        "compress-image",
-        "visualize",
-        "slurm-submit",
-        "train",
-        "serve",
-        "adapt",
-        "report",
-        "compare",
-        "doctor",
-    ],
+COMMANDS = (
+    "eval compress-image visualize slurm-submit train serve adapt report compare leaderboard doctor methods".split()
 )
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_imports_nothing_heavy(command):
     code = f"""
 import sys
