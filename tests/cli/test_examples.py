@@ -185,3 +185,19 @@ def test_study_figures(chat, tmp_path):
     for path in drawn:
         with Image.open(path) as image:
             assert (image.format, min(image.size) > 300) == ("PNG", True)
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_adaptations(tmp_path):
+    script = [sys.executable, str(EXAMPLES / "adaptations.py"), "--steps", "1", "--limit", "2", "--seed", "1"]
+    done = subprocess.run(
+        [*script, "--only", "stride", "--out", str(tmp_path / "a")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *_, row = done.stdout.splitlines()
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[0] == "stride"
+    assert 0.4 < float(cells[1]) < 0.6
+    assert cells[4].endswith("%]")
+    assert len(cells) == 8
