@@ -4,20 +4,17 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
-from zlib import crc32
 
 from freqq.data.dataset import DataSet
 from freqq.data.mini import MOST_TOKENS, question, random_prefix
 from freqq.data.mini import REVISION as MINI_REVISION
 from freqq.data.sample import Sample
 from freqq.errors import UserError
+from freqq.glm.adapter_card import is_held_out
 from freqq.glm.train.corpus import MAX_EXCHANGES, REPEATS, random_shape, some_sheet
 from freqq.pages.draw import draw
 from freqq.pages.page import Page
 from freqq.runs.rendering import Rendering
-
-HELD_OUT = 10
-"""Of the samples of a file, one in so many is for the held-out loss, by a hash of its id."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ Course: TypeAlias = Callable[[int], Lesson]
 class Courses:
     """Lessons to learn from and others, which are as many as `held_out_size`, to judge by.
 
-    Neither is one that `freqq eval` asks of `mini`; of a file, those that were learned from are known by `taught`.
+    Neither is one that `freqq eval` asks of `mini`; of a file, it says how many of its samples were learned from.
     """
 
     train: Course
@@ -110,8 +107,3 @@ def data_courses(
         return lesson(train[order[place]])
 
     return Courses(shuffled, lambda i: lesson(held_out[i]), len(held_out), data.name, data.revision)
-
-
-def is_held_out(sample_id: str) -> bool:
-    """Whether a sample of a file is kept from training."""
-    return crc32(sample_id.encode()) % HELD_OUT == 0

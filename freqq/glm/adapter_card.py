@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from freqq.errors import UserError
 from freqq.names import unknown
@@ -19,6 +20,15 @@ PARTS = ("merger", "lora", "both")
 
 MOST_RANK, MOST_BYTES = 1024, 1 << 33
 """Bounds on what a file may ask for."""
+
+
+HELD_OUT = 10
+"""Of the samples of a file, one in so many is kept to judge by."""
+
+
+def is_held_out(sample_id: str) -> bool:
+    """Whether a sample of a file is kept from training, by a hash of its id."""
+    return crc32(sample_id.encode()) % HELD_OUT == 0
 
 
 @dataclass(frozen=True)

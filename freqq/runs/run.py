@@ -6,7 +6,7 @@ from typing import Any
 
 from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
-from freqq.glm.adapter_card import check_base
+from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
@@ -75,7 +75,10 @@ def run(
             placements = machine.placements(settings)
             weights = find(settings.model, settings.revision)
             if settings.adapter is not None:
-                check_base(Path(settings.adapter), settings.model, weights.revision)
+                card = check_base(Path(settings.adapter), settings.model, weights.revision)
+                learned = sum(not is_held_out(sample.id) for sample in everything)
+                if card.data_revision == settings.source.revision and settings.source.format != "mini" and learned:
+                    note(f"the adapter may have learned from {learned} of these {len(everything)} samples: not a test")
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
             identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)

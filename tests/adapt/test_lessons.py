@@ -4,12 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from freqq.adapt.lessons import data_courses, is_held_out, mini_courses
+from freqq.adapt.lessons import data_courses, mini_courses
 from freqq.data.dataset import DataSet
 from freqq.data.mini import HELD_OUT_PAIRS, NEEDLES, mini
 from freqq.data.mini import is_held_out as is_for_evaluation
 from freqq.data.sample import Sample
 from freqq.errors import UserError
+from freqq.glm.adapter_card import is_held_out
 from freqq.runs.rendering import Rendering
 
 COURSES = mini_courses(seed=0, questions=4, held_out_size=10)

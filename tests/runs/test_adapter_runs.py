@@ -1,19 +1,23 @@
 """Runs with an adapter: on for its method, off for the plain arm, and part of what a row is known by."""
 
+import json
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from freqq.data.mini import record
 from freqq.errors import UserError
 from freqq.glm.adapter import Adapter
-from freqq.glm.adapter_card import AdapterCard, digest
+from freqq.glm.adapter_card import CARD, AdapterCard, digest, is_held_out
 from freqq.glm.load import load_reader
 from freqq.runs.directory import RunDirectory
 from freqq.runs.run import run
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
+from freqq.runs.sources import source
 
 PLAIN = Settings(methods=("token-lowpass",), levels=("mild",), limit=3, max_new_tokens=12)
 
@@ -100,3 +104,23 @@ def test_a_changed_adapter_is_another_run(adapted: Settings, folder: Path, tmp_p
     (copy / "freqq.json").write_text(card.replace('"seed": 0', '"seed": 1'))
     with pytest.raises(UserError, match="choose another --out"):
         run(settings, tmp_path / "run")
+
+
+def test_what_was_learned_from_is_no_test(adapted: Settings, folder: Path, tmp_path: Path) -> None:
+    """Nine of ten samples of a file are, and a run on the same file says so."""
+    records = [record(random.Random(i), 2) for i in range(12)]
+    file = tmp_path / "chats.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in records))
+    known = source(str(file))
+    learned = sum(not is_held_out(sample.id) for sample in known.samples(2))
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for part in folder.iterdir():
+        (copy / part.name).write_bytes(part.read_bytes())
+    card = json.loads((copy / CARD).read_text())
+    (copy / CARD).write_text(json.dumps(card | {"data": str(file), "data_revision": known.revision}))
+    notes: list[str] = []
+    settings = replace(adapted, adapter=str(copy), data=str(file), limit=12, levels=("mild",), max_new_tokens=2)
+    run(settings, tmp_path / "run", note=notes.append)
+    assert notes == [f"the adapter may have learned from {learned} of these 12 samples: not a test"]
+    assert 0 < learned < 12
