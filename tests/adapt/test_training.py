@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from freqq.adapt.adapt import adapt, prepare
 from freqq.adapt.log import NAME
 from freqq.adapt.loop import CHECKPOINT, Habits
+from freqq.adapt.memory import estimate
 from freqq.adapt.settings import Adaptation
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.adapter_card import CARD, WEIGHTS, AdapterCard
@@ -189,3 +190,15 @@ def test_two_processes_take_the_steps_of_one_that_accumulates(tmp_path: Path) ->
     for name, tensor in theirs.items():
         assert torch.allclose(ours[name].float(), tensor.float(), atol=2e-2, rtol=2e-2), name
     assert (tmp_path / "two" / CARD).read_text() == (tmp_path / "one" / CARD).read_text()
+
+
+def test_the_memory_that_is_needed_grows_with_what_is_asked(tmp_path: Path) -> None:
+    small, wide, recomputed, lora = (
+        estimate(prepare(replace(SMALL, **change), tmp_path / str(i), replace(HABITS, recompute=recompute)))
+        for i, (change, recompute) in enumerate([({}, False), ({"batch": 2}, False), ({}, True), ({"rank": 4}, False)])
+    )
+    assert wide["activations"] == 2 * small["activations"]
+    assert wide["weights"] == small["weights"] == recomputed["weights"]
+    assert recomputed["activations"] < small["activations"]
+    assert lora["trained"] > small["trained"]
+    assert small["trained"] % 16 == 0

@@ -1,0 +1,31 @@
+"""``freqq adapt``: what it refuses, in one line."""
+
+import pytest
+
+from tests.cli.test_app import freqq
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--steps or --minutes"),
+        (["--steps", "1", "--minutes", "1"], "--steps or --minutes"),
+        (["--steps", "1", "--method", "token-lowpas"], "did you mean 'token-lowpass'"),
+        (["--steps", "1", "--method", "image-jpeg"], "acts on images"),
+        (["--steps", "1", "--level", "midl"], "did you mean 'mild'"),
+        (["--steps", "1", "--train", "mergers"], "did you mean 'merger'"),
+        (["--steps", "1", "--rank", "0"], "--rank 0"),
+        (["--steps", "1", "--distill", "1.5"], "--distill 1.5"),
+        (["--steps", "1", "--set", "axis=rows"], "unknown axis 'rows'"),
+        (["--steps", "1", "--model", "tinny"], "did you mean 'tiny'"),
+        (["--steps", "1", "--data", "./no/such.jsonl"], "no/such.jsonl"),
+        (["--steps", "1", "--data", "mimi"], "did you mean 'mini'"),
+        (["--steps", "1", "--batch-size", "100000000"], "GB are there"),
+    ],
+)
+def test_bad_input_is_one_line(arguments, message, tmp_path):
+    done = freqq("adapt", *arguments, "--out", str(tmp_path / "a"))
+    assert done.exit_code in (1, 2)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
