@@ -34,8 +34,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.no_grad():
         for parameter in adapter.parameters().values():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
-    adapter.save(tmp_path_factory.mktemp("adapter") / "a")
-    return tmp_path_factory.getbasetemp() / "adapter0" / "a"
+    made = tmp_path_factory.mktemp("adapter") / "a"
+    adapter.save(made)
+    return made
 
 
 @pytest.fixture(scope="module")
