@@ -75,8 +75,8 @@ class Lowpass(SmallerGrid):
         Where the language model sees the new tokens: at the centres of the areas that they stand for, so that the page
         spans what it did, or as a page that was rendered smaller, which is also what a serving engine can take.
     axis : ``both`` or ``columns``
-        Along which sides the grid gets smaller: both, or each row of tokens by itself, so that lines of text do not mix;
-        then round(keep·w) columns stay, and the budget is kept only nearly.
+        Along which sides the grid gets smaller: both, or each row of tokens by itself, so that lines of text do not
+        mix; then round(keep·w) columns stay, and the budget is kept only nearly.
 
     Source
     ------

@@ -15,7 +15,10 @@ from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.load import SHORT_NAMES
 from freqq.names import unknown
 
-HEAVY = "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate safetensors pandas tokenizers peft httpx jinja2"
+HEAVY = (
+    "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate safetensors pandas tokenizers peft httpx "
+    "jinja2"
+)
 
 
 def freqq(*arguments: str) -> Result:
