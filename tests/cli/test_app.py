@@ -16,8 +16,8 @@ from freqq.glm.load import SHORT_NAMES
 from freqq.names import unknown
 
 HEAVY = (
-    "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate safetensors pandas tokenizers peft httpx "
-    "jinja2"
+    "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate safetensors pandas tokenizers peft "
+    "httpx jinja2"
 )
 
 
