@@ -32,7 +32,7 @@ class Int8(Quantizer):
     .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
 
         level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.494  .943  -.001 [-.005, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
+        ultra_mild    1.00   0.494  .943  -.001 [-.005, +.002]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
     """
 
     BITS: ClassVar[int] = 8
@@ -66,7 +66,7 @@ class Int4(Int8):
     .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
 
         level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.233  .954  +.010 [-.013, +.047]  .864  -.029 [-.070, +.000]  .747  +.003 [-.034, +.046]
+        ultra_mild    1.00   0.233  .954  +.010 [-.027, +.052]  .864  -.029 [-.073, +.009]  .747  +.003 [-.041, +.053]
     """
 
     BITS = 4

@@ -26,7 +26,7 @@ class VectorQuantization(Quantizer):
 
     The levels are squared errors for which the shipped codebook was trained: 0.002, 0.01, 0.3 and 1, in channels of
     unit variance. They were chosen on 200 samples of `mini` with 2 needles and seed 7 so that the score moves by
-    nothing, less than .02, less than .1, and more than half of it; the differences were +.000 [-.010, +.011],
+    nothing, less than .02, less than .1, and more than half of it; the differences, by BCa, were +.000 [-.010, +.011],
     -.004 [-.021, +.007], -.056 [-.086, -.031] and -.555 [-.584, -.522]. A page of the first 60 of them took 5,317,
     3,129, 734 and 286 bytes on average, and 38,549 in bfloat16.
 
@@ -56,9 +56,9 @@ class VectorQuantization(Quantizer):
     .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
 
         level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.140  .944  +.000 [+.000, +.000]  .884  -.009 [-.042, +.018]  .737  -.006 [-.029, +.003]
-        mild          1.00   0.083  .951  +.007 [+.000, +.037]  .919  +.026 [-.004, +.064]  .730  -.013 [-.042, +.013]
-        aggressive    1.00   0.020  .922  -.022 [-.065, +.022]  .818  -.075 [-.140, -.013]  .670  -.074 [-.125, -.024]
+        ultra_mild    1.00   0.140  .944  +.000 [+.000, +.000]  .884  -.009 [-.048, +.028]  .737  -.006 [-.029, +.012]
+        mild          1.00   0.083  .951  +.007 [-.014, +.037]  .919  +.026 [-.012, +.069]  .730  -.013 [-.049, +.023]
+        aggressive    1.00   0.020  .922  -.022 [-.073, +.030]  .818  -.075 [-.140, -.008]  .670  -.074 [-.125, -.024]
         extreme       1.00   0.008  .397  -.546 [-.592, -.491]  .382  -.511 [-.564, -.448]  .333  -.410 [-.474, -.340]
     """
 
