@@ -30,9 +30,9 @@ def small_page(small_run: Path) -> str:
     return html(gather([small_run]))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
+    """A headless Chromium. While it is open an event loop runs in this thread, and no other can."""
     found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
     if found is None and os.environ.get("CI"):
         pytest.fail("Chromium is not installed, and this is CI: see 'make browser'")
