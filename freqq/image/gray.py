@@ -39,7 +39,7 @@ class Gray4(FileCodec):
     its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
 
         level        bytes     PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  67,938  39.0 dB  0.0022  0.9898     628  3,279  0.0064  0.951  +0.007 [+0.000, +0.043]
+        ultra_mild  67,938  39.0 dB  0.0022  0.9898     628  3,279  0.0064  0.951  +0.007 [-0.014, +0.043]
     """
 
     depth: int = 4
@@ -82,7 +82,7 @@ class Gray2(Gray4):
     its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
 
         level        bytes     PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  45,586  25.6 dB  0.0036  0.9819     628  2,332  0.0064  0.944  +0.000 [-0.014, +0.022]
+        ultra_mild  45,586  25.6 dB  0.0036  0.9819     628  2,332  0.0064  0.944  +0.000 [-0.027, +0.028]
     """
 
     depth: int = 2

@@ -38,8 +38,8 @@ class Jxl(FileCodec):
     its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
 
         level        bytes     PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  95,519  28.9 dB  0.0031  0.9852     628  4,661  0.0064  0.936  -0.007 [-0.043, +0.000]
-        mild        80,504  26.5 dB  0.0054  0.9728     628  4,020  0.0064  0.930  -0.014 [-0.049, +0.000]
+        ultra_mild  95,519  28.9 dB  0.0031  0.9852     628  4,661  0.0064  0.936  -0.007 [-0.043, +0.014]
+        mild        80,504  26.5 dB  0.0054  0.9728     628  4,020  0.0064  0.930  -0.014 [-0.049, +0.008]
     """
 
     quality: int = 19

@@ -39,7 +39,7 @@ class Webp(FileCodec):
 
         level        bytes      PSNR     CER   words  tokens   mini     CER  score
         ultra_mild  77,166  lossless  0.0021  0.9903     628  3,907  0.0064  0.944  +0.000 [+0.000, +0.000]
-        extreme     73,560   21.6 dB  0.0256  0.8721     628  4,637  0.0064  0.955  +0.011 [-0.012, +0.044]
+        extreme     73,560   21.6 dB  0.0256  0.8721     628  4,637  0.0064  0.955  +0.011 [-0.020, +0.049]
     """
 
     quality: int = 100
