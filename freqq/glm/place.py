@@ -4,7 +4,6 @@ import importlib.util
 from dataclasses import dataclass
 
 import torch
-from transformers.utils.import_utils import is_flash_attn_2_available
 
 from freqq.errors import UserError
 from freqq.names import unknown
@@ -69,6 +68,8 @@ def place(
 def _attention(name: str, device: torch.device, dtype: torch.dtype) -> str:
     if name not in ATTENTIONS:
         raise unknown("attention", name, ATTENTIONS)
+    from transformers.utils.import_utils import is_flash_attn_2_available  # half a second, and few commands ask
+
     lacking = [
         what
         for what, there in (

@@ -19,8 +19,8 @@ SEED = 0
 BATCH = 1000
 """Resamples that are drawn at once; as a part of the order of random numbers it is a part of the result."""
 
-PRODUCT = 128
-"""Resamples that are multiplied at once: so few that they stay in a processor's cache."""
+PRODUCT = 1 << 16
+"""Counts of resamples that are multiplied at once: so few that they stay in a processor's cache."""
 
 TIE = 1e-12
 """Statistics that differ by no more than rounding are equal; a fraction of their size or of 1."""
@@ -43,8 +43,9 @@ def resampled_means(columns: Floats, seed: int = SEED) -> Floats:
     """Means of each resample: float64 [n, k] -> [k, RESAMPLES]. All columns are resampled together, so stay paired."""
     counts = draws(len(columns), seed)
     means = np.empty((columns.shape[1], RESAMPLES))
-    for start in range(0, RESAMPLES, PRODUCT):
-        means[:, start : start + PRODUCT] = (counts[start : start + PRODUCT].astype(np.float64) @ columns).T
+    rows = max(1, PRODUCT // len(columns))
+    for start in range(0, RESAMPLES, rows):
+        means[:, start : start + rows] = (counts[start : start + rows].astype(np.float64) @ columns).T
     means /= len(columns)
     return means
 

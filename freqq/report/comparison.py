@@ -10,7 +10,7 @@ from freqq.report.paired import weigh
 from freqq.report.results import PLAIN, ArmResults, Samples
 from freqq.report.scored import Scored, pair
 from freqq.report.significance import ERROR
-from freqq.report.statistics import Estimate, cautious, macro
+from freqq.report.statistics import Estimate, cautious_all, macro
 from freqq.report.summary import COSTS
 from freqq.report.wording import words
 
@@ -196,7 +196,8 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
     difference = mine.score - other.score
     values = mine.samples.score - other.samples.score
     change = {bin: mine.bins[bin] - other.bins[bin] for bin in mine.bins}
-    wary = {bin: cautious(change[bin].estimate, values[mine.samples.bins == bin]) for bin in change}
+    apart = [values[mine.samples.bins == bin] for bin in change]
+    wary = dict(zip(change, cautious_all([c.estimate for c in change.values()], apart), strict=True))
     retention = (mine.score / other.score).estimate
     exact, before = (float(side.samples.values["exact"].mean()) for side in (mine, other))
     return replace(

@@ -157,8 +157,18 @@ def cautious(estimate: Estimate, differences: Floats, seed: int = SEED) -> Estim
         The mean of the differences.
     differences : float64 [n]
     """
-    if len(differences) < 2 or not 0 < np.count_nonzero(differences) < FEW:
-        return estimate
-    largest = float(np.abs(differences).max())
-    wider = resample(np.append(differences, [largest, -largest])[:, None], seed)[0].estimate
-    return replace(estimate, low=min(estimate.low, wider.low), high=max(estimate.high, wider.high))
+    return cautious_all([estimate], [differences], seed)[0]
+
+
+def cautious_all(estimates: Sequence[Estimate], differences: Sequence[Floats], seed: int = SEED) -> list[Estimate]:
+    """`cautious` for several; those of the same number of samples share one product."""
+    found = list(estimates)
+    few = [i for i, d in enumerate(differences) if len(d) > 1 and 0 < np.count_nonzero(d) < FEW]
+    for size in {len(differences[i]) for i in few}:
+        alike = [i for i in few if len(differences[i]) == size]
+        largest = [float(np.abs(differences[i]).max()) for i in alike]
+        columns = [np.append(differences[i], [most, -most]) for i, most in zip(alike, largest, strict=True)]
+        for i, wider in zip(alike, resample(np.column_stack(columns), seed), strict=True):
+            ends = wider.estimate
+            found[i] = replace(found[i], low=min(found[i].low, ends.low), high=max(found[i].high, ends.high))
+    return found

@@ -1,12 +1,15 @@
 """An answer's marks and costs in its row."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from freqq.data.grade import grade
 from freqq.data.sample import Sample
 from freqq.data.transcribe import grade_transcript
-from freqq.glm.reader import Answer
 from freqq.runs.schema import Row
+
+if TYPE_CHECKING:
+    from freqq.glm.reader import Answer
 
 
 def after_thinking(text: str) -> str | None:
@@ -36,7 +39,7 @@ def marked(row: Row, sample: Sample, text: str) -> Row:
     return replace(row, response=text, truncated=found is None)
 
 
-def graded(row: Row, sample: Sample, answer: Answer) -> Row:
+def graded(row: Row, sample: Sample, answer: "Answer") -> Row:
     """A row with the marks of a sample's answer, and with what the answer cost."""
     return replace(
         marked(row, sample, answer.text),
