@@ -29,12 +29,14 @@ def compare(
     """
     from rich.console import Console
 
+    from freqq.cli.progress import busy
     from freqq.report.comparison_tables import area_table, comparison_tables
     from freqq.report.curves import areas
     from freqq.report.formats import as_json as json_of
     from freqq.report.join import join
 
-    found = join(runs, reference)
+    with busy("joining the runs"):
+        found = join(runs, reference)
     if as_json:
         typer.echo(json_of(found), nl=False)
         return

@@ -34,9 +34,11 @@ def leaderboard(
     """
     from rich.console import Console
 
+    from freqq.cli.progress import busy
     from freqq.report.leaderboard import boards
 
-    found, notes = boards(folder, sort)
+    with busy("weighing what the runs show"):
+        found, notes = boards(folder, sort)
     if as_json:
         typer.echo(json.dumps([_as_json(board) for board in found], indent=2, allow_nan=False))
     else:

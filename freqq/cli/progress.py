@@ -1,7 +1,7 @@
 """A progress bar for a list of things, on standard error, if that is a terminal."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from rich.console import Console
@@ -36,3 +36,11 @@ def counted_then(total: int | None, what: str, then: str) -> Iterator[Callable[[
             bar.reset(task, total=None, description=then)
 
         yield count
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Says what takes so long, for work that cannot be counted."""
+    console = Console(stderr=True)
+    with console.status(what) if console.is_terminal else nullcontext():
+        yield

@@ -1,6 +1,5 @@
 """``freqq report``: what runs show, as a page or a table."""
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -29,16 +28,14 @@ def report(
 
     The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
     """
-    from rich.console import Console
-
     chosen, target = _chosen(format, out)
 
+    from freqq.cli.progress import busy
     from freqq.report.evidence import gather
     from freqq.report.formats import FORMATS as WRITERS
     from freqq.report.html.page import html
 
-    console = Console(stderr=True)
-    with console.status("weighing what the runs show") if console.is_terminal else nullcontext():
+    with busy("weighing what the runs show"):
         text = (WRITERS | {"html": html})[chosen](gather(runs))
     if target is None:
         typer.echo(text, nl=False)

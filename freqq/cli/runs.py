@@ -69,10 +69,12 @@ def merge(run: Run, as_json: Json = False) -> None:
     Example: freqq runs merge runs/glyph
     """
     from freqq.cli.eval import show as show_tables
+    from freqq.cli.progress import busy
     from freqq.runs.directory import RunDirectory
     from freqq.runs.merge import merge as merge_parts
 
-    merge_parts(run)
+    with busy("putting the parts together"):
+        merge_parts(run)
     show_tables(run, RunDirectory(run).read(texts=False), as_json)
 
 
@@ -84,10 +86,12 @@ def verify(run: Run, as_json: Json = False) -> None:
 
     Example: freqq runs verify runs/glyph
     """
+    from freqq.cli.progress import busy
     from freqq.errors import FreqqError
     from freqq.runs.verify import verify as findings
 
-    found = findings(run)
+    with busy("checking every row"):
+        found = findings(run)
     if as_json:
         typer.echo(json.dumps([{"passed": f.passed, "text": f.text} for f in found], indent=2))
     else:

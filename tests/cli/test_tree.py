@@ -195,3 +195,11 @@ with counted_then(3, "rendering", "learning") as count:
     assert (status, b"learning" in seen) == (0, True)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_work_that_cannot_be_counted_says_what_it_is_in_a_terminal_alone():
+    code = "import time; from freqq.cli.progress import busy\nwith busy('checking every row'): time.sleep(0.3)"
+    status, seen = Terminal([sys.executable, "-c", code], plain_environment(TERM="xterm")).finish()
+    assert (status, b"checking every row" in seen) == (0, True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
