@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from freqq.adapt.judge import Judge, Verdict
@@ -77,10 +78,9 @@ def rate_factor(step: int, steps: int) -> float:
 
     `steps` is 0 while it is not known, which is over before it matters.
     """
-    rise = min(1.0, (step + 1) / WARMUP)
-    return (
-        rise if step < WARMUP or not steps else 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / max(steps - WARMUP, 1)))
-    )
+    if step < WARMUP or not steps:
+        return min(1.0, (step + 1) / WARMUP)
+    return 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / max(steps - WARMUP, 1)))
 
 
 class Training:
@@ -173,7 +173,8 @@ class Training:
         if not self.steps and self.step == WARMUP:
             # The first step also warms up caches; a stop and a new start keep the number that is chosen here.
             rest = self.adaptation.minutes * 60 - self.seconds
-            self.steps = max(self.step, self.step + int(rest / (self.seconds / self.step)))
+            steps = [max(self.step, self.step + int(rest / (self.seconds / self.step)))]
+            self.steps = broadcast_object_list(steps)[0]  # all processes take those of the first
         rate = self.optimizers[0].param_groups[0]["lr"]
         self.log.add(step=self.step, level=self.adaptation.levels[level], seconds=took, rate=rate, **sums)
         return sums
