@@ -104,7 +104,9 @@ def main() -> None:
         way, folder = WAYS[name], given.out / name.replace(" ", "-").replace("/", "-")
         levels = [part for level in way.levels for part in ("--level", level)]
         run("adapt", "--method", way.method, *levels, *way.options, *budget, "--out", folder)
-        free = evaluated(way, None, folder.with_name(f"{folder.name}-free"), given)
+        # Ways that are evaluated alike without an adapter share that evaluation.
+        shared = "-".join(("free", way.method, way.evaluated, *(o for o in COLUMNS[1:] if o in way.options)))
+        free = evaluated(way, None, given.out / shared, given)
         adapted = evaluated(way, folder, folder.with_name(f"{folder.name}-run"), given)
         ids = sorted(adapted["none"])
         plain, before, after = (

@@ -67,8 +67,8 @@ def evaluate(
     Example: freqq eval --method token --needle 2 --level ultra_mild
     """
     from freqq.runs.directory import RunDirectory
-    from freqq.runs.plan import Shard
     from freqq.runs.run import run
+    from freqq.runs.shard import Shard
 
     settings = o.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,

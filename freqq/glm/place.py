@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from freqq.errors import UserError
+from freqq.glm.choices import ATTENTIONS, QUANTIZATIONS
 from freqq.names import unknown
-
-ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
-QUANTIZATIONS = ("int8", "nf4")
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

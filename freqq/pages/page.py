@@ -1,6 +1,7 @@
 """A page: pixels, and the text that they show."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,3 +63,8 @@ class Page:
         """Hex digest over shape and pixels: equal pages, equal digests."""
         shape = repr(self.pixels.shape).encode()
         return hashlib.sha256(shape + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
+
+
+def hash_of(pages: Sequence[Page]) -> str:
+    """One digest for the pages of a sample."""
+    return hashlib.sha256("".join(page.sha256 for page in pages).encode()).hexdigest()

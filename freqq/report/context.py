@@ -49,8 +49,8 @@ class RunFacts:
     ended_at: str
 
 
-DESCRIBED = ("model_revision", "dtype", "data_revision")
-SET = ("generation", "max_new_tokens", "config", "font", "dpi", "tokens_from")
+DESCRIBED = ("model_revision", "dtype", "attention", "served", "data_revision")
+SET = ("generation", "max_new_tokens", "config", "font", "dpi", "tokens_from", "backend", "quantization")
 """Facts of ``run.json``, and of its settings, in which runs must agree to be paired. Names and paths of the same
 content may differ; samples, arms and the machine may, too."""
 
@@ -130,18 +130,18 @@ def labels(paths: Sequence[Path]) -> list[str]:
     return [str(p) for p in paths]
 
 
+REPEATED = {"methods": "--method", "needles": "--needle", "levels": "--level", "bins": "--bin"}
+
+
 def command(settings: Mapping[str, Any], path: Path) -> str:
     """The ``freqq eval`` that repeats a run into a directory."""
     usual = Settings().as_json()
     words = ["freqq", "eval"]
-    for name, option in (("methods", "--method"), ("needles", "--needle"), ("levels", "--level"), ("bins", "--bin")):
+    for name, option in REPEATED.items():
         for value in settings.get(name, ()):
             words += [option, str(value)]
-    for name in (
-        "model", "revision", "dtype", "data", "task", "config", "font", "dpi", "limit", "seed", "max_new_tokens",
-        "tokens_from", "generation",
-    ):  # fmt: skip
-        if settings.get(name, usual[name]) != usual[name]:
+    for name in usual:
+        if name not in (*REPEATED, "overrides", "baseline") and settings.get(name, usual[name]) != usual[name]:
             words += [f"--{name.replace('_', '-')}", str(settings[name])]
     for name, value in settings.get("overrides", ()):
         words += ["--set", f"{name}={value}"]

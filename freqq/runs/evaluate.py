@@ -22,14 +22,15 @@ from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
 from freqq.glm.thrift import Thrift, last_resorts
 from freqq.image.base import ImageCodec
-from freqq.pages.page import Page
+from freqq.pages.page import Page, hash_of
 from freqq.runs import measure
 from freqq.runs.grading import graded
 from freqq.runs.machine import HERE, Machine
-from freqq.runs.plan import Arm, Identity, Shard, config_hash
+from freqq.runs.plan import Arm, Identity, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.runs.stage import Outcome, padded_cuts, stage
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid
@@ -66,7 +67,7 @@ def render_sample(sample: Sample, rendering: Rendering) -> Rendered:
     image_bytes = sum(map(measure.png_bytes, pages))
     columns = {
         "density": measure.density(pages),
-        "page_hash": measure.hash_of(pages),
+        "page_hash": hash_of(pages),
         "pages": len(pages),
         "page_pixels": sum(p.pixels.shape[0] * p.pixels.shape[1] for p in pages),
         "image_bytes_raw": image_bytes,

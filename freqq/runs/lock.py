@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from freqq.errors import UserError
-from freqq.runs.plan import Shard
+from freqq.runs.shard import Shard
 
 MOST_BYTES = 4096
 """Of a lock file, what is read."""

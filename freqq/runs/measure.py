@@ -1,6 +1,5 @@
 """What pages and grids weigh."""
 
-import hashlib
 import io
 from collections.abc import Sequence
 
@@ -37,11 +36,6 @@ def density(pages: Sequence[Page]) -> float:
     """Fraction of all cells of some pages that hold any ink."""
     counts = [inked_cells(page) for page in pages]
     return sum(inked for inked, _ in counts) / sum(cells for _, cells in counts)
-
-
-def hash_of(pages: Sequence[Page]) -> str:
-    """One digest for the pages of a sample."""
-    return hashlib.sha256("".join(page.sha256 for page in pages).encode()).hexdigest()
 
 
 def cells(grid: Tensor) -> int:

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from freqq.errors import FreqqError
 from freqq.files import write_whole
-from freqq.runs.plan import Shard
 from freqq.runs.schema import Row, conform, to_table
+from freqq.runs.shard import Shard
 
 PARTS = "parts"
 SAMPLES_A_PART = 16

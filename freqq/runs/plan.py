@@ -15,26 +15,8 @@ from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.tokens.base import TokenCompressor
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The ``index``-th of ``count`` equal parts of a run."""
-
-    index: int = 0
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """``0/4`` is the first of four."""
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise UserError(f"--shard {text}: write it as INDEX/COUNT with INDEX from 0, such as 0/4")
-        return cls(int(index), int(count))
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
-from freqq.runs.plan import Arm, Identity, Shard, arms, config_hash, samples, share
+from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
 from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import StopRequest
 from freqq.runs.work import Work

@@ -15,9 +15,10 @@ from freqq.runs.evaluate import BatchEvaluator, Rendered, View, render_sample
 from freqq.runs.grading import marked
 from freqq.runs.machine import Machine
 from freqq.runs.methods import Method
-from freqq.runs.plan import Arm, Identity, Shard
+from freqq.runs.plan import Arm, Identity
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.runs.stage import Outcome, stage
 from freqq.runs.work import Todo
 from freqq.serve.chat import chat_request

@@ -6,22 +6,23 @@ import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
 from freqq.glm.adapter_card import AdapterCard
+from freqq.glm.choices import ATTENTIONS, DTYPES, QUANTIZATIONS
 from freqq.glm.decoding import GENERATIONS
-from freqq.glm.place import ATTENTIONS, QUANTIZATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
-from freqq.runs.methods import canonical
 from freqq.runs.rendering import Rendering
 from freqq.runs.sources import check_needles, source, token_store, usual_new_tokens
-from freqq.tokens.store import TokenStore
 
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+if TYPE_CHECKING:
+    from freqq.tokens.store import TokenStore
+
 BACKENDS = ("local", "openai")
 
 
@@ -142,6 +143,8 @@ class Settings:
         card = self.adapter_card
         if card is None:
             return
+        from freqq.runs.methods import canonical  # takes torch; whoever only reads what a run was asked does without
+
         if other := [m for m in self.methods if canonical(m) != card.method]:
             raise UserError(f"--adapter {self.adapter} was trained for {card.method}, not {other[0]}")
         if self.store is not None:
@@ -163,7 +166,7 @@ class Settings:
         return source(self.data, self.task)
 
     @property
-    def store(self) -> TokenStore | None:
+    def store(self) -> "TokenStore | None":
         """The streams that are read in place of running the vision tower."""
         return None if self.tokens_from is None else token_store(self.tokens_from)
 

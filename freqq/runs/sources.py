@@ -3,11 +3,14 @@
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freqq.data.dataset import DataSet
 from freqq.data.load import load
 from freqq.errors import UserError
-from freqq.tokens.store import INDEX, TokenStore
+
+if TYPE_CHECKING:
+    from freqq.tokens.store import TokenStore
 
 MOST_ENTRIES = 20_000
 """Of a folder, what is looked at for changes; `load` refuses one that has more."""
@@ -33,7 +36,7 @@ def _source(name: str, task: str | None, stamp: tuple[tuple[str, int, int], ...]
     return found if task is None else found.with_task(task)
 
 
-def token_store(folder: str) -> TokenStore:
+def token_store(folder: str) -> "TokenStore":
     """The token streams of a folder.
 
     Raises
@@ -41,12 +44,16 @@ def token_store(folder: str) -> TokenStore:
     UserError
         If there are none.
     """
+    from freqq.tokens.store import INDEX  # takes torch, which most commands that ask for data do without
+
     index = Path(folder) / INDEX
     return _store(folder, index.stat().st_mtime_ns if index.is_file() else 0)
 
 
 @lru_cache(maxsize=4)
-def _store(folder: str, stamp: int) -> TokenStore:
+def _store(folder: str, stamp: int) -> "TokenStore":
+    from freqq.tokens.store import TokenStore
+
     return TokenStore(Path(folder))
 
 

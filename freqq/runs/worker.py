@@ -23,8 +23,8 @@ from freqq.runs.environment import environment
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.machine import Machine
 from freqq.runs.parts import PartWriter
-from freqq.runs.plan import Shard
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.runs.stop import SIGNALS
 from freqq.runs.work import Batch
 

@@ -20,10 +20,11 @@ from freqq.runs.directory import RunDirectory
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge, planned_keys
 from freqq.runs.parts import PartWriter
-from freqq.runs.plan import Shard, share
+from freqq.runs.plan import share
 from freqq.runs.rendering import messages, sample_style
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from tests.conftest import needs_tiny
 from tests.runs.killing import table
 from tests.runs.test_schema import make_row

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from freqq.cli.slurm_submit import parse_eval
 from freqq.errors import FreqqError, UserError
 from freqq.report.evidence import gather
 from freqq.report.statistics import mean_estimate, paired_difference
@@ -190,6 +192,9 @@ def test_a_run_without_the_plain_arm_is_paired_with_one_that_has_it(evidence, tm
         ({"dtype": "bfloat16"}, "dtype is bfloat16, not float32"),
         ({"settings": Settings(generation="glyph")}, "generation is glyph, not greedy"),
         ({"settings": Settings(max_new_tokens=9)}, "max_new_tokens is 9, not unset"),
+        ({"settings": Settings(quantization="nf4")}, "quantization is nf4, not unset"),
+        ({"settings": Settings(backend="openai")}, "backend is openai, not local"),
+        ({"attention": "eager"}, "attention is eager, not unset"),
     ],
 )
 def test_what_differs_is_named_and_never_paired(description, named, tmp_path):
@@ -227,6 +232,28 @@ def test_facts_are_enough_to_repeat_a_run(tmp_path):
     assert (facts.n_samples, facts.n_rows, facts.n_failed) == (60, 240, 0)
     assert facts.versions[0]["torch"] == "2.13.0"
     assert facts.hardware == ({"device": "cpu"},)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(),
+        Settings(
+            revision="abc",
+            dtype="float32",
+            bins=("0-8k",),
+            levels=("mild", "extreme"),
+            baseline=False,
+            generation="glyph",
+            attention="eager",
+            quantization="nf4",
+        ),
+        Settings(data="mini", task="transcribe", limit=7, backend="openai", served_model="a model"),
+    ],
+)
+def test_the_command_of_a_run_asks_for_its_settings(settings, tmp_path):
+    (facts,) = gather([write_run(tmp_path / "run", ROWS, settings)]).runs
+    assert parse_eval(shlex.split(facts.command)[2:]) == (settings, tmp_path / "run")
 
 
 def test_labels_tell_runs_apart(tmp_path):

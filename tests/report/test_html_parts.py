@@ -16,9 +16,10 @@ from PIL import Image
 from freqq.pages.page import Page
 from freqq.report.html.differences import CONTEXT, MOST, compared, differences, shortened
 from freqq.report.html.heat import colours
-from freqq.report.html.pictures import picture, token_pixels
+from freqq.report.html.pictures import picture
 from freqq.report.html.rates import Line, Point, panels
 from freqq.report.html.svg import INK, SETTINGS, inline, new_figure
+from freqq.report.html.token_picture import token_pixels
 from freqq.report.statistics import Estimate
 from freqq.tokens import COMPRESSORS
 from freqq.tokens.grid import whole

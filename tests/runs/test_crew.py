@@ -19,9 +19,10 @@ from freqq.runs.lock import lock
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
-from freqq.runs.plan import BASELINE, Shard, samples
+from freqq.runs.plan import BASELINE, samples
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.runs.stop import SIGNALS
 from freqq.runs.verify import verify
 from freqq.runs.work import Work

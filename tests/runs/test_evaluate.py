@@ -18,9 +18,10 @@ from freqq.pages.render import render
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.grading import after_thinking, graded
 from freqq.runs.machine import Machine
-from freqq.runs.plan import Shard, arms
+from freqq.runs.plan import arms
 from freqq.runs.rendering import messages, sample_style
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.runs.stage import padded_cuts, stage
 from tests.runs.test_schema import make_row
 

@@ -10,10 +10,10 @@ import pytest
 
 from freqq.errors import UserError
 from freqq.runs.lock import Owner, lock, owners
-from freqq.runs.plan import Shard
+from freqq.runs.shard import Shard
 
 HOLD = (
-    "import sys; from pathlib import Path; from freqq.runs.lock import lock; from freqq.runs.plan import Shard\n"
+    "import sys; from pathlib import Path; from freqq.runs.lock import lock; from freqq.runs.shard import Shard\n"
     "with lock(Path(sys.argv[1]), Shard(int(sys.argv[2]), int(sys.argv[3])), print):\n"
     "    print('held', flush=True); sys.stdin.read()"
 )

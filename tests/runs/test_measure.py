@@ -40,12 +40,6 @@ def test_png_bytes_are_those_of_a_file_that_holds_the_page(tmp_path):
     assert measure.png_bytes(page) == len(file.getvalue())
 
 
-def test_hashes_tell_the_order_of_pages():
-    a, b = Page(np.zeros((2, 2), np.uint8)), Page(np.ones((2, 2), np.uint8))
-    assert measure.hash_of([a, b]) != measure.hash_of([b, a])
-    assert measure.hash_of([a, b]) == measure.hash_of([a, b])
-
-
 def test_a_stream_counts_if_there_is_one_else_the_features_in_bfloat16():
     grid = torch.zeros(3, 5, 8)
     assert measure.cells(grid) == 15

@@ -15,7 +15,7 @@ from freqq.runs import merge as module
 from freqq.runs.directory import RunDirectory
 from freqq.runs.merge import merge, planned_keys
 from freqq.runs.parts import PartWriter, part_files
-from freqq.runs.plan import Shard
+from freqq.runs.shard import Shard
 from tests.runs.test_parts import later
 from tests.runs.test_schema import make_row
 

@@ -10,8 +10,8 @@ import pytest
 from freqq.errors import FreqqError
 from freqq.runs import parts
 from freqq.runs.parts import PartWriter, answered, part_files, read_metadata, read_part, read_rows, sweep
-from freqq.runs.plan import Shard
 from freqq.runs.schema import SCHEMA, from_table
+from freqq.runs.shard import Shard
 from tests.runs.test_schema import make_row
 
 

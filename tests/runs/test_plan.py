@@ -7,8 +7,9 @@ import pytest
 from freqq.errors import UserError
 from freqq.image import codebooks as image_codebooks
 from freqq.levels import LEVELS
-from freqq.runs.plan import BASELINE, Identity, Shard, arms, config_hash, length, samples, share
+from freqq.runs.plan import BASELINE, Identity, arms, config_hash, length, samples, share
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.tokens import codebooks as token_codebooks
 
 IDENTITY = Identity("revision", "float32")

@@ -21,9 +21,9 @@ from freqq.runs.directory import RunDirectory
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PARTS, read_metadata
-from freqq.runs.plan import Shard
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 
 KEPT = (
     "sample_id config_hash needles method level params score exact response error prompt_tokens vision_tokens".split()

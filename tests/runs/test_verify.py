@@ -10,10 +10,10 @@ from freqq.errors import UserError
 from freqq.runs.directory import RunDirectory
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, part_files, read_rows
-from freqq.runs.plan import Shard
 from freqq.runs.run import run
 from freqq.runs.schema import from_table
 from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 from freqq.runs.verify import verify
 
 

@@ -13,18 +13,17 @@ import pyarrow.parquet as pq
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.image.base import ImageCodec
-from freqq.pages.page import Page
+from freqq.pages.page import Page, hash_of
 from freqq.report.html.choose import Chosen
 from freqq.report.html.differences import Piece, compared
-from freqq.report.html.pictures import Picture, picture, token_pixels
+from freqq.report.html.pictures import Picture, picture
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.grading import after_thinking
-from freqq.runs.measure import hash_of
-from freqq.runs.methods import Method, method_at, params_json
 from freqq.runs.settings import Settings
 
 if TYPE_CHECKING:
     from freqq.glm.reader import Reader
+    from freqq.runs.methods import Method
 
 COLUMNS = (
     "sample_id",
@@ -184,17 +183,21 @@ def _after(chosen: Chosen, settings: Settings, page: Page, params: str) -> Pictu
     UserError
         If the method is another one by now, or the model cannot be asked here.
     """
+    from freqq.runs.methods import method_at, params_json  # take torch, as all does that is imported further down
+
     method = method_at(chosen.method, chosen.level, dict(settings.overrides))
     if json.loads(params_json(method)) != json.loads(params):
         raise UserError("the compressed page is not shown: this version of freqq has other parameters for it")
     return _compressed(method, settings, page, f"{chosen.method} at {chosen.level}")
 
 
-def _compressed(method: Method, settings: Settings, page: Page, name: str) -> Picture:
+def _compressed(method: "Method", settings: Settings, page: Page, name: str) -> Picture:
     if isinstance(method, ImageCodec):
         stream = method.encode(page)
         caption = f"after {name}: {len(stream):,} bytes"
         return picture(method.decode(stream).pixels, f"the same page after {name}", caption)
+    from freqq.report.html.token_picture import token_pixels
+
     reader = _reader(settings.model, settings.revision)
     [grid] = reader.see([page])
     pixels, words = token_pixels(page, grid, method.compress(grid))
@@ -210,7 +213,7 @@ def _reader(model: str, revision: str | None) -> "Reader":
     UserError
         If it is not, or not small.
     """
-    from freqq.glm.load import SHORT_NAMES, find, load_reader  # takes seconds to import, and most reports need none
+    from freqq.glm.load import SHORT_NAMES, find, load_reader
     from freqq.glm.memory import weight_bytes
 
     if SHORT_NAMES.get(model, "") is not None and not Path(model).is_dir():
