@@ -4,15 +4,16 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import nn
+from torch import Tensor, nn
 
+from freqq.adapt.following import follow, remove_codebooks, store_codebook
 from freqq.adapt.judge import Judge, Verdict
 from freqq.adapt.lessons import Courses
 from freqq.adapt.log import Log
@@ -22,6 +23,7 @@ from freqq.errors import FreqqError, Interrupted
 from freqq.glm.adapter import Adapter
 from freqq.glm.train import checkpoint
 from freqq.runs.stop import StopRequest
+from freqq.tokens.codebook_averages import CodebookAverages
 
 CHECKPOINT = "checkpoint.safetensors"
 WARMUP = 30
@@ -107,6 +109,10 @@ class Training:
         self.optimizers = optimizers(adaptation, self.parameters)
         self.peaks = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.compressors = adaptation.compressors()
+        self.averages: CodebookAverages | None = None
+        if adaptation.learn_codebook:
+            grids = adapter.reader.see(courses.held_out(0).pages)
+            self.averages, self.compressors = follow(self.compressors, grids[0])
         self.student = Student(adapter, adaptation.distill, adaptation.first_weight, habits.recompute)
         self.judge = Judge(self.student, adapter.reader, courses, self.compressors, habits.answers)
         self.step, self.steps, self.seconds = 0, adaptation.steps, 0.0
@@ -146,6 +152,8 @@ class Training:
         began = time.perf_counter()
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * rate_factor(self.step, self.steps)
+        if self.averages is not None:
+            self.averages.forget()  # what held-out lessons added
         level = random.Random(f"adapt/level/{self.adaptation.seed}/{self.step}").randrange(len(self.compressors))
         sums: dict[str, float] = {}
         for parameter in self.parameters.values():
@@ -167,6 +175,8 @@ class Training:
             raise self._diverged(f"loss {sums['loss']:g}, gradient {sums['norm']:g}")
         for optimizer in self.optimizers:
             optimizer.step()
+        if self.averages is not None:
+            self.averages.step(self._total)
         self.step += 1
         took = time.perf_counter() - began
         self.seconds += took
@@ -188,10 +198,25 @@ class Training:
         if verdict.held_loss < self.best:
             self.best, self.bad, self.best_step = verdict.held_loss, 0, self.step
             if self.accelerator.is_main_process:
-                self.adapter.save(self.folder)
+                self._save()
         else:
             self.bad += 1
         return verdict
+
+    def _total(self, mine: Tensor) -> Tensor:
+        total: Tensor = self.accelerator.reduce(mine.to(self.accelerator.device), "sum")
+        return total.cpu()
+
+    def _save(self) -> None:
+        """The adapter; its card comes last and names the codebook, so that the two are one."""
+        if self.averages is None:
+            self.adapter.save(self.folder)
+        else:
+            name = store_codebook(self.averages.book, self.folder)
+            overrides = dict(self.adaptation.overrides) | {"codebook": name}
+            self.adapter.card = replace(self.adapter.card, overrides=tuple(sorted(overrides.items())))
+            self.adapter.save(self.folder)
+            remove_codebooks(self.folder, but=name)
 
     def _diverged(self, why: str) -> FreqqError:
         kept = f"{self.folder} keeps the adapter of step {self.best_step}" if self.best_step else "nothing is kept"
@@ -207,6 +232,8 @@ class Training:
             }  # fmt: skip
             self.log.write()
             weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
+            if self.averages is not None:
+                weights |= self.averages.state()
             file = self.folder / CHECKPOINT
             checkpoint.store(file, {k: repr(v) for k, v in facts.items()}, weights, self.parameters, self.optimizers)
         self.accelerator.wait_for_everyone()
@@ -220,6 +247,8 @@ class Training:
             with torch.no_grad():
                 for name, parameter in self.parameters.items():
                     parameter.copy_(weights[name])
+            if self.averages is not None:
+                self.averages.restore(weights)
             self.step, self.steps, self.bad, self.best_step = (
                 int(facts[n]) for n in ("step", "steps", "bad", "best_step")
             )

@@ -11,6 +11,7 @@ from freqq.levels import LEVELS
 from freqq.names import unknown
 from freqq.runs.methods import canonical, check_overrides, method_at
 from freqq.tokens.base import TokenCompressor
+from freqq.tokens.vq import VectorQuantization
 
 NAME = "adapt.json"
 
@@ -39,6 +40,8 @@ class Adaptation:
         Peak learning rates of LoRA (AdamW) and of the merger's matrices (Muon).
     distill : float in [0, 1]
         Share of the loss that is the divergence from the uncompressed base model.
+    learn_codebook : bool
+        Whether the codebook of ``token-vq`` follows the model (`freqq.tokens.codebook_averages`).
     first_weight : float
         How much the first token behind an answer's random string counts; the others count 1.
     """
@@ -61,6 +64,7 @@ class Adaptation:
     rate: float = 2e-3
     merger_rate: float = 2e-3
     distill: float = 0.0
+    learn_codebook: bool = False
     first_weight: float = 3.0
     seed: int = 0
     dtype: str = "auto"
@@ -83,7 +87,9 @@ class Adaptation:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(self, name):g}: it must be above 0")
         if not 0 <= self.distill <= 1:
             raise UserError(f"--distill {self.distill:g}: a share from 0 to 1")
-        self.compressors()
+        learners = [c for c in self.compressors() if c is not None]
+        if self.learn_codebook and not (learners and all(isinstance(c, VectorQuantization) for c in learners)):
+            raise UserError(f"--learn-codebook is for --method token-vq, and {self.method} has no codebook")
 
     def compressors(self) -> list[TokenCompressor | None]:
         """The compressor at each level; None at ``baseline``.

@@ -51,6 +51,9 @@ def adapt(
             "--distill", metavar="W", help="Share of the loss that compares with the base model, uncompressed."
         ),
     ] = 0.0,
+    learn_codebook: Annotated[
+        bool, typer.Option("--learn-codebook", help="Let the codebook of token-vq follow the model (EMA).")
+    ] = False,
     first_weight: Annotated[
         float,
         typer.Option("--first-weight", metavar="W", help="How much an answer's first character counts; others 1."),
@@ -102,6 +105,7 @@ def adapt(
         rate=rate,
         merger_rate=merger_rate,
         distill=distill,
+        learn_codebook=learn_codebook,
         first_weight=first_weight,
         seed=seed,
         dtype=dtype,

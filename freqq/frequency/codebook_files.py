@@ -21,12 +21,11 @@ MOST_FILE_BYTES = 1 << 27
 
 
 class MissingCodebook(UserError):
-    """The codebook that a stream names is not here."""
+    """The codebook that a stream or a parameter names is not here."""
 
     def __init__(self, name: bytes) -> None:
         super().__init__(
-            f"this stream needs the codebook {name.hex()}, which is not here: set {ELSEWHERE} to the folder that "
-            "holds it"
+            f"this needs the codebook {name.hex()}, which is not here: set {ELSEWHERE} to the folder that holds it"
         )
 
 

@@ -57,17 +57,25 @@ def quantize_vectors(grid: Tensor, book: TokenCodebook, rate: int) -> VectorGrid
     """
     h, w, _ = grid.shape
     made_for = book.rates[rate - 1]
-    values = coefficients(grid, book)
-    order, counts = band_order(h, w, *book.edges)
+    values, bands = by_band(grid, book)
     steps = made_for.dc_steps.to(grid.device)
-    dc = (values[0, : len(steps)] / steps).round()
-    if not bool(torch.isfinite(values).all() & (dc.abs() < LARGEST_DC).all()):
+    dc = (values[: len(steps)] / steps).round()
+    if not bool(all(torch.isfinite(v).all() for v in (values, *bands)) and (dc.abs() < LARGEST_DC).all()):
         raise UserError("the token grid holds NaN, infinity or values far beyond its codebook's: nothing was coded")
-    # Rounding noise must not become the cheapest word, which need not be 0: a flat page stays flat.
+    low, mid, high = (_names(part, groups) for part, groups in zip(bands, made_for.bands, strict=True))
+    return VectorGrid((h, w), book, rate, dc.int(), (low, mid, high))
+
+
+def by_band(grid: Tensor, book: TokenCodebook) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What is quantized of a grid [h, w, C]: the DC [P], and for each band the other coefficients [n, P].
+
+    Rounding noise is 0: it must not become the cheapest word, which need not be 0, so that a flat page stays flat.
+    """
+    values = coefficients(grid, book)
+    order, counts = band_order(*grid.shape[:2], *book.edges)
     noise = silent(values.abs().amax(1), values[0].abs().amax())
     rows = values.masked_fill(noise[:, None], 0).index_select(0, torch.tensor(order[1:], device=grid.device))
-    symbols = [_names(part, groups) for part, groups in zip(rows.split(counts), made_for.bands, strict=True)]
-    return VectorGrid((h, w), book, rate, dc.int(), (symbols[0], symbols[1], symbols[2]))
+    return values[0], rows.split(counts)
 
 
 def _names(values: Tensor, groups: tuple[Group, ...]) -> Tensor:

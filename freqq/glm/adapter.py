@@ -19,6 +19,7 @@ from freqq.errors import UserError
 from freqq.files import write_whole
 from freqq.glm.adapter_card import CARD, CONFIG, MOST_BYTES, WEIGHTS, AdapterCard, check_base
 from freqq.glm.reader import Reader
+from freqq.tokens.codebooks import look_in
 
 LAYERS = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|gate_up|down)_proj"
 """The matrices of the language model that get low-rank additions: all of its layers' but those of experts."""
@@ -121,6 +122,7 @@ def attach(reader: Reader, folder: Path) -> Adapter:
         tensors = load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"cannot read {file}: {error}") from error
+    look_in(folder)  # one of token-vq may have a codebook of its own
     adapter = Adapter(reader, card)
     adapter.load({name: tensor.to(reader.model.dtype) for name, tensor in tensors.items()}, file)
     return adapter

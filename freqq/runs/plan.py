@@ -17,6 +17,7 @@ from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.tokens.base import TokenCompressor
+from freqq.tokens.codebooks import look_in
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ def arms(settings: Settings) -> list[Arm]:
     """
     card, adapter = settings.adapter_card, None
     if card is not None:
-        adapter = digest(Path(str(settings.adapter)))
-    overrides = dict(card.overrides if card else ()) | dict(settings.overrides)
+        folder = Path(str(settings.adapter))
+        adapter = digest(folder)
+        look_in(folder)  # one of token-vq may have a codebook of its own
+    overrides = settings.parameters
     check_overrides(settings.methods, overrides)
     levels = [level for level in settings.levels if level != "baseline"]
     found = [

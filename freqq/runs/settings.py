@@ -156,6 +156,12 @@ class Settings:
         return None if self.adapter is None else AdapterCard.read(Path(self.adapter))
 
     @property
+    def parameters(self) -> dict[str, str]:
+        """Parameters of the methods beside their level's: what was given, and else what the adapter learned for."""
+        card = self.adapter_card
+        return dict(card.overrides if card else ()) | dict(self.overrides)
+
+    @property
     def new_tokens(self) -> int:
         """The longest response."""
         return self.max_new_tokens or GENERATIONS[self.generation].new_tokens or usual_new_tokens(self.source)

@@ -1,13 +1,14 @@
 """Which codebooks of tokens there are, and which of them fits a page."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from torch import Tensor
 
 from freqq.errors import UserError
-from freqq.frequency.codebook_files import ELSEWHERE, codebook_files, named
+from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
 from freqq.frequency.token_codebook import MARK, TokenCodebook, read_token_codebook
 
 SHIPPED = Path(__file__).parent / "codebooks"
@@ -22,6 +23,9 @@ them 960 and more.
 """
 
 
+_FURTHER: list[Path] = []
+
+
 @cache
 def _load(path: Path) -> TokenCodebook:
     return read_token_codebook(path)
@@ -33,14 +37,22 @@ def token_codebooks() -> Iterator[TokenCodebook]:
 
 
 def token_codebook(name: bytes) -> TokenCodebook:
-    """The codebook that a stream names.
+    """The codebook that a stream or a parameter names.
 
     Raises
     ------
     MissingCodebook
         If it is not there.
     """
-    return named(token_codebooks(), name)
+    with suppress(MissingCodebook):
+        return named(token_codebooks(), name)
+    return named((_load(path) for folder in _FURTHER for path in codebook_files(folder, MARK)), name)
+
+
+def look_in(folder: Path) -> None:
+    """Find codebooks of a folder, too, but only by name: such as that of an adapter, which fits no other model."""
+    if folder not in _FURTHER:
+        _FURTHER.append(folder)
 
 
 def fitting_codebook(grid: Tensor) -> TokenCodebook:

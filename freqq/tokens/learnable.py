@@ -27,13 +27,15 @@ def learnable(compressor: TokenCompressor, grid: Tensor) -> CompressedGrid:
     UserError
         If the grid holds NaN or infinity.
     """
-    if isinstance(compressor, Combination):
-        cutter, quantizer = compressor.parts()
-        return _straight_through(quantizer, cutter.compress(grid))
-    if isinstance(compressor, Quantizer):
-        check_grid(grid)
-        return _straight_through(compressor, whole(grid))
-    return compressor.compress(grid)
+    # A transform in bfloat16, as automatic mixed precision has it, is not the one that the model is to get used to.
+    with torch.autocast(grid.device.type, enabled=False):
+        if isinstance(compressor, Combination):
+            cutter, quantizer = compressor.parts()
+            return _straight_through(quantizer, cutter.compress(grid))
+        if isinstance(compressor, Quantizer):
+            check_grid(grid)
+            return _straight_through(compressor, whole(grid))
+        return compressor.compress(grid)
 
 
 def _straight_through(quantizer: Quantizer, page: CompressedGrid) -> CompressedGrid:

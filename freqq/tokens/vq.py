@@ -1,14 +1,16 @@
 """Vector quantization of the tokens' DCT with a codebook of the model."""
 
+import re
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from freqq.errors import UserError
-from freqq.frequency.token_codebook import RATES
+from freqq.frequency.codebook_files import ID_BYTES
+from freqq.frequency.token_codebook import RATES, TokenCodebook
 from freqq.frequency.vectors import VectorGrid, quantize_vectors
 from freqq.tokens.base import Quantizer
-from freqq.tokens.codebooks import fitting_codebook, token_codebooks
+from freqq.tokens.codebooks import fitting_codebook, token_codebook, token_codebooks
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class VectorQuantization(Quantizer):
     ----------
     rate : int
         Which of the codebook's rates, 1 (coarsest) to 4 (finest).
+    codebook : str
+        The 16 hex digits that ``freqq codebook list`` shows; by default that which fits the tokens.
 
     Source
     ------
@@ -63,6 +67,7 @@ class VectorQuantization(Quantizer):
     """
 
     rate: int = 3
+    codebook: str = ""
 
     LEVELS = {
         "ultra_mild": {"rate": 4},
@@ -74,11 +79,15 @@ class VectorQuantization(Quantizer):
     def __post_init__(self) -> None:
         if self.rate not in range(1, RATES + 1):
             raise UserError(f"rate {self.rate}: a codebook has the rates 1 (coarsest) to {RATES} (finest)")
+        if not re.fullmatch(f"([0-9a-f]{{{2 * ID_BYTES}}})?", self.codebook):
+            raise UserError(f"codebook {self.codebook!r}: give the {2 * ID_BYTES} hex digits of freqq codebook list")
+        if self.codebook:
+            token_codebook(bytes.fromhex(self.codebook))  # is it there?
 
     @property
     def resources(self) -> tuple[str, ...]:
         """The codebooks that there are."""
-        return tuple(sorted(book.id.hex() for book in token_codebooks()))
+        return (self.codebook,) if self.codebook else tuple(sorted(book.id.hex() for book in token_codebooks()))
 
     def code(self, grid: Tensor) -> VectorGrid:
         """A grid [h, w, C] as names of codewords.
@@ -86,6 +95,15 @@ class VectorQuantization(Quantizer):
         Raises
         ------
         UserError
-            If no codebook fits it.
+            If no codebook fits it, or the one that is asked for is not there or has other channels.
         """
-        return quantize_vectors(grid.detach(), fitting_codebook(grid.detach()), self.rate)
+        return quantize_vectors(grid.detach(), self.book(grid.detach()), self.rate)
+
+    def book(self, grid: Tensor) -> TokenCodebook:
+        """The codebook that a grid [h, w, C] is coded with; errors as of `code`."""
+        found = token_codebook(bytes.fromhex(self.codebook)) if self.codebook else fitting_codebook(grid)
+        if found.channels != grid.shape[2]:
+            raise UserError(
+                f"codebook {self.codebook} is for {found.channels} channels: the tokens have {grid.shape[2]}"
+            )
+        return found

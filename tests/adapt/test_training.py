@@ -15,12 +15,19 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from freqq.adapt.adapt import adapt, prepare
+from freqq.adapt.lessons import mini_courses
 from freqq.adapt.log import NAME
 from freqq.adapt.loop import CHECKPOINT, Habits
 from freqq.adapt.memory import estimate
 from freqq.adapt.settings import Adaptation
 from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.frequency.codebook_files import MissingCodebook
+from freqq.frequency.token_codebook import read_token_codebook
+from freqq.glm.adapter import attach
 from freqq.glm.adapter_card import CARD, WEIGHTS, AdapterCard
+from freqq.glm.load import load_reader
+from freqq.tokens.container import decode
+from freqq.tokens.vq import VectorQuantization
 
 SMALL = Adaptation("tiny", None, "token-lowpass", ("mild",), rank=2, steps=6, batch=1, questions=2)
 HABITS = Habits(judge_every=3, held_out=2, answers=1)
@@ -190,6 +197,42 @@ def test_two_processes_take_the_steps_of_one_that_accumulates(tmp_path: Path) ->
     for name, tensor in theirs.items():
         assert torch.allclose(ours[name].float(), tensor.float(), atol=2e-2, rtol=2e-2), name
     assert (tmp_path / "two" / CARD).read_text() == (tmp_path / "one" / CARD).read_text()
+
+
+LEARNING = replace(SMALL, method="token-vq", levels=("baseline", "extreme"), learn_codebook=True)
+
+
+def test_a_codebook_that_follows_goes_on_after_a_stop_and_is_the_adapters_own(tmp_path: Path) -> None:
+    """Two trainings, one of them stopped, end with the same codebook, which the card names and a reader finds."""
+
+    def stop(step: int, steps: int, values: dict[str, float]) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    whole = adapt(LEARNING, tmp_path / "whole", HABITS)
+    with pytest.raises(KeyboardInterrupt):
+        adapt(LEARNING, tmp_path / "a", HABITS, stop)
+    adapt(LEARNING, tmp_path / "a", HABITS)
+    for name in (CARD, WEIGHTS):
+        assert (tmp_path / "a" / name).read_bytes() == (whole / name).read_bytes()
+    (file,) = whole.glob("codebook-*.safetensors")
+    book = read_token_codebook(file)
+    assert AdapterCard.read(whole).overrides == (("codebook", book.id.hex()),)
+    reader = load_reader("tiny")
+    grid, *_ = reader.see(mini_courses(7, 1, 1).held_out(0).pages)
+    with pytest.raises(MissingCodebook):
+        VectorQuantization.at("extreme", codebook=book.id.hex())
+    attach(reader, whole)
+    trained_for = VectorQuantization.at("extreme", codebook=book.id.hex())
+    ours, shipped = trained_for.compress(grid), VectorQuantization.at("extreme").compress(grid)
+    assert ours.payload is not None
+    assert ours.payload != shipped.payload
+    assert torch.equal(decode(ours.payload).features, ours.features)
+
+
+def test_only_a_method_with_a_codebook_can_learn_one() -> None:
+    with pytest.raises(UserError, match="--learn-codebook is for --method token-vq, and token-lowpass has no codebook"):
+        replace(SMALL, learn_codebook=True)
 
 
 def test_the_memory_that_is_needed_grows_with_what_is_asked(tmp_path: Path) -> None:

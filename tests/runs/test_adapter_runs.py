@@ -13,6 +13,8 @@ from freqq.errors import UserError
 from freqq.glm.adapter import Adapter
 from freqq.glm.adapter_card import CARD, AdapterCard, digest, is_held_out
 from freqq.glm.load import load_reader
+from freqq.report.evidence import gather
+from freqq.report.html.page import html
 from freqq.runs.directory import RunDirectory
 from freqq.runs.run import run
 from freqq.runs.schema import Row
@@ -105,6 +107,13 @@ def test_a_changed_adapter_is_another_run(adapted: Settings, folder: Path, tmp_p
     (copy / "freqq.json").write_text(card.replace('"seed": 0', '"seed": 1'))
     with pytest.raises(UserError, match="choose another --out"):
         run(settings, tmp_path / "run")
+
+
+def test_a_report_shows_what_the_adapter_was_given(adapted: Settings, tmp_path: Path) -> None:
+    """With the parameters that it was trained for, which the run's own settings do not name."""
+    text = html(gather([run(replace(adapted, levels=("mild",)), tmp_path / "run")]))
+    assert "tokens became" in text
+    assert "not shown" not in text
 
 
 def test_what_was_learned_from_is_no_test(adapted: Settings, folder: Path, tmp_path: Path) -> None:

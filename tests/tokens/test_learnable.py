@@ -29,6 +29,15 @@ def test_the_tokens_are_those_of_compress(name: str, level: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_mixed_precision_changes_nothing(name: str) -> None:
+    """A model learns in bfloat16 what it will read after a transform in float32."""
+    method, grid = compressor(name).at("mild"), page().bfloat16()
+    expected = learnable(method, grid)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(learnable(method, grid).features, expected.features)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_gradients_reach_the_page(name: str) -> None:
     grid = page().requires_grad_()
     learnable(compressor(name).at("mild"), grid).features.square().sum().backward()

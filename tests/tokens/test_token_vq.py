@@ -213,6 +213,18 @@ def test_rates_that_no_codebook_has_are_refused(rate):
 # Files
 
 
+def test_a_codebook_that_is_named_is_taken_and_must_be_there_and_fit(book, book_folder):
+    named = VectorQuantization.at("mild", codebook=book.id.hex())
+    assert named.encode(GRID) == VectorQuantization.at("mild").encode(GRID)
+    assert named.resources == (book.id.hex(),)
+    with pytest.raises(UserError, match=f"codebook {book.id.hex()} is for {CHANNELS} channels: the tokens have 5"):
+        named.compress(grid_of(4, 4, channels=5))
+    with pytest.raises(MissingCodebook, match="needs the codebook 0123456789abcdef"):
+        VectorQuantization(codebook="0123456789abcdef")
+    with pytest.raises(UserError, match="give the 16 hex digits"):
+        VectorQuantization(codebook="tiny")
+
+
 def test_a_file_is_read_back(book, book_folder):
     read = read_token_codebook(book_folder / "random.safetensors")
     assert (read.id, read.channels, read.edges) == (book.id, CHANNELS, book.edges)

@@ -183,12 +183,14 @@ def _after(chosen: Chosen, settings: Settings, page: Page, params: str) -> Pictu
     UserError
         If the method is another one by now, or the model cannot be asked here.
     """
-    from freqq.runs.methods import method_at, params_json  # take torch, as all does that is imported further down
+    from freqq.runs.plan import arms  # takes torch, as all does that is imported further down
 
-    method = method_at(chosen.method, chosen.level, dict(settings.overrides))
-    if json.loads(params_json(method)) != json.loads(params):
+    own = next((a for a in arms(settings) if (a.name, a.level) == (chosen.method, chosen.level)), None)
+    if own is None or json.loads(own.params) != json.loads(params):
         raise UserError("the compressed page is not shown: this version of freqq has other parameters for it")
-    return _compressed(method, settings, page, f"{chosen.method} at {chosen.level}")
+    if own.method is None:
+        raise UserError("no compressed page is shown: the adapter was given all tokens")
+    return _compressed(own.method, settings, page, f"{chosen.method} at {chosen.level}")
 
 
 def _compressed(method: "Method", settings: Settings, page: Page, name: str) -> Picture:
@@ -198,21 +200,22 @@ def _compressed(method: "Method", settings: Settings, page: Page, name: str) -> 
         return picture(method.decode(stream).pixels, f"the same page after {name}", caption)
     from freqq.report.html.token_picture import token_pixels
 
-    reader = _reader(settings.model, settings.revision)
+    reader = _reader(settings.model, settings.revision, settings.adapter)
     [grid] = reader.see([page])
     pixels, words = token_pixels(page, grid, method.compress(grid))
     return picture(pixels, f"the same page, marked: {words}", f"{name}: {words}")
 
 
 @cache
-def _reader(model: str, revision: str | None) -> "Reader":
-    """A small model that is on this machine.
+def _reader(model: str, revision: str | None, adapter: str | None) -> "Reader":
+    """A small model that is on this machine, with an adapter's own merger if there is one.
 
     Raises
     ------
     UserError
         If it is not, or not small.
     """
+    from freqq.glm.adapter import attach
     from freqq.glm.load import SHORT_NAMES, find, load_reader
     from freqq.glm.memory import weight_bytes
 
@@ -220,7 +223,10 @@ def _reader(model: str, revision: str | None) -> "Reader":
         raise UserError(f"which tokens were kept is not shown: the model {model} is not a folder on this machine")
     if weight_bytes(find(model, revision).folder, "float32") > MOST_BYTES:
         raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")
-    return load_reader(model, revision)
+    reader = load_reader(model, revision)
+    if adapter is not None:
+        attach(reader, Path(adapter))
+    return reader
 
 
 def _tuples(value: Any) -> Any:
