@@ -186,7 +186,11 @@ Retries = Annotated[
 ]
 Adapter = Annotated[
     Path | None,
-    typer.Option("--adapter", metavar="DIR", help="What freqq adapt made; on for its method, off for the plain arm."),
+    typer.Option(
+        "--adapter",
+        metavar="DIR",
+        help="What freqq adapt made, or the name of a shipped one; on for its method, off for the plain arm.",
+    ),
 ]
 Gpus = Annotated[
     int | None, typer.Option("--gpus", metavar="N", help="So many processes, each with the model on a GPU of its own.")

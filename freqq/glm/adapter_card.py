@@ -22,6 +22,9 @@ MOST_RANK, MOST_BYTES = 1024, 1 << 33
 """Bounds on what a file may ask for."""
 
 
+SHIPPED = Path(__file__).parent / "adapters"
+"""Adapters of the embedded model, each in a folder of its name."""
+
 HELD_OUT = 10
 """Of the samples of a file, one in so many is kept to judge by."""
 
@@ -88,6 +91,28 @@ class AdapterCard:
             return cls(**{field.name: _of_type(values[field.name], field.type) for field in fields(cls)})
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(f"{file} is damaged: {type(error).__name__}: {error}") from error
+
+
+def adapter_folder(name: str) -> Path:
+    """The folder of an adapter that is given by its folder or, of those that come with the package, by its name.
+
+    Raises
+    ------
+    UserError
+        If there is neither.
+    """
+    folder = Path(name).expanduser()
+    if folder.exists():
+        return folder
+    known = shipped_adapters()
+    if name in known:
+        return SHIPPED / name
+    raise UserError(f"{unknown('adapter', name, known)}; or a folder that freqq adapt made")
+
+
+def shipped_adapters() -> list[str]:
+    """The names of the adapters that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}"))
 
 
 def _of_type(value: Any, wanted: Any) -> Any:

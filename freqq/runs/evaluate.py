@@ -100,7 +100,7 @@ class BatchEvaluator:
         self.data = settings.source
         self.rendering = settings.rendering
         self.store = settings.store
-        self.adapter = None if settings.adapter is None else _attach(reader, Path(settings.adapter))
+        self.adapter = None if settings.adapter_folder is None else _attach(reader, settings.adapter_folder)
 
     def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
         """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample
@@ -49,9 +48,8 @@ def arms(settings: Settings) -> list[Arm]:
     UserError
         If a method or parameter is unknown, if nothing is left to run, or if two levels came out equal.
     """
-    card, adapter = settings.adapter_card, None
-    if card is not None:
-        folder = Path(str(settings.adapter))
+    card, folder, adapter = settings.adapter_card, settings.adapter_folder, None
+    if folder is not None:
         adapter = digest(folder)
         look_in(folder)  # one of token-vq may have a codebook of its own
     overrides = settings.parameters

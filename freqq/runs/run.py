@@ -75,8 +75,8 @@ def run(
         if settings.backend == "local":
             placements = machine.placements(settings)
             weights = find(settings.model, settings.revision)
-            if settings.adapter is not None:
-                card = check_base(Path(settings.adapter), settings.model, weights.revision)
+            if settings.adapter_folder is not None:
+                card = check_base(settings.adapter_folder, settings.model, weights.revision)
                 learned = sum(not is_held_out(sample.id) for sample in everything)
                 if card.data_revision == settings.source.revision and settings.source.format != "mini" and learned:
                     note(f"the adapter may have learned from {learned} of these {len(everything)} samples: not a test")

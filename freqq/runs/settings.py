@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
-from freqq.glm.adapter_card import AdapterCard
+from freqq.glm.adapter_card import AdapterCard, adapter_folder
 from freqq.glm.choices import ATTENTIONS, DTYPES, QUANTIZATIONS
 from freqq.glm.decoding import GENERATIONS
 from freqq.image import CODECS
@@ -62,7 +62,7 @@ class Settings:
     served_model : str or None
         What the server calls its model; None: the only one that it has.
     adapter : str or None
-        The folder of an adapter (`freqq.glm.adapter`) that reads what its method leaves; the plain arm goes without.
+        The folder or name of an adapter (`freqq.glm.adapter`) for what its method leaves; the plain arm goes without.
     attention : str
         What computes it, as `freqq.glm.place.place` takes it.
     quantization : str or None
@@ -153,7 +153,12 @@ class Settings:
     @property
     def adapter_card(self) -> AdapterCard | None:
         """What the adapter was trained for."""
-        return None if self.adapter is None else AdapterCard.read(Path(self.adapter))
+        return None if self.adapter_folder is None else AdapterCard.read(self.adapter_folder)
+
+    @property
+    def adapter_folder(self) -> Path | None:
+        """Where the adapter is."""
+        return None if self.adapter is None else adapter_folder(self.adapter)
 
     @property
     def parameters(self) -> dict[str, str]:

@@ -200,14 +200,14 @@ def _compressed(method: "Method", settings: Settings, page: Page, name: str) -> 
         return picture(method.decode(stream).pixels, f"the same page after {name}", caption)
     from freqq.report.html.token_picture import token_pixels
 
-    reader = _reader(settings.model, settings.revision, settings.adapter)
+    reader = _reader(settings.model, settings.revision, settings.adapter_folder)
     [grid] = reader.see([page])
     pixels, words = token_pixels(page, grid, method.compress(grid))
     return picture(pixels, f"the same page, marked: {words}", f"{name}: {words}")
 
 
 @cache
-def _reader(model: str, revision: str | None, adapter: str | None) -> "Reader":
+def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
     """A small model that is on this machine, with an adapter's own merger if there is one.
 
     Raises
@@ -225,7 +225,7 @@ def _reader(model: str, revision: str | None, adapter: str | None) -> "Reader":
         raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")
     reader = load_reader(model, revision)
     if adapter is not None:
-        attach(reader, Path(adapter))
+        attach(reader, adapter)
     return reader
 
 
