@@ -1,6 +1,6 @@
 """What a training phase buys: adapters for several ways to leave fewer tokens, all trained with the same budget.
 
-Usage: python examples/adaptations.py [--minutes 60] [--limit 300] [--seed 1 --seed 2] [--only NAME ...] [--out DIR]
+Usage: python examples/adaptations.py [--steps 2000 | --minutes M] [--limit 300] [--seed 1 --seed 2] [--only NAME ...] [--out DIR]
 
 For each way it trains an adapter, evaluates the model with and without it on the same samples, and prints how much of
 the way back to the uncompressed model the adapter goes. A stopped run goes on where it was.
@@ -86,15 +86,15 @@ def marks(rows: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--steps", type=int, default=0, help="in place of --minutes")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, help="in place of --steps")
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, default=Path("runs/adaptations"))
     given = parser.parse_args()
     given.seed = given.seed or [1, 2]
-    budget = ("--steps", given.steps) if given.steps else ("--minutes", given.minutes)
+    budget = ("--steps", given.steps) if given.minutes is None else ("--minutes", given.minutes)
     print("Score / exact / first character right.")
     print(
         "| trained | tokens | training-free | adapted | gap closed | on sparse pages | on dense | adapted, all tokens |"

@@ -113,6 +113,7 @@ def _machine() -> Iterator[Finding]:
 
 def _parts() -> Iterator[Finding]:
     """What comes with freqq and its libraries."""
+    from freqq.glm.adapter_card import shipped_adapters
     from freqq.image.codebooks import ELSEWHERE, codebooks
     from freqq.pages.style import font_file
     from freqq.tokens.codebooks import token_codebooks
@@ -122,6 +123,7 @@ def _parts() -> Iterator[Finding]:
     yield _part("embedded model", _tiny, anew)
     yield _part("codebooks of pages", lambda: _listed([book.id.hex() for book in codebooks()]), anew)
     yield _part("codebooks of tokens", lambda: _listed([book.id.hex() for book in token_codebooks()]), anew)
+    yield _part("adapters", lambda: _listed(shipped_adapters()), anew)
     folder = os.environ.get(ELSEWHERE)
     if folder and not os.path.isdir(folder):
         remedy = f"correct {ELSEWHERE}, or unset it"

@@ -1,0 +1,51 @@
+"""The adapters that come with the package: small, the embedded model's, found by name, and worth something."""
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+
+from freqq.errors import UserError
+from freqq.glm.adapter_card import SHIPPED, adapter_folder, check_base, shipped_adapters
+from freqq.glm.load import find
+from freqq.runs.directory import RunDirectory
+from freqq.runs.run import run
+from freqq.runs.settings import Settings
+
+MOST_BYTES = 5_000_000
+
+
+def test_they_are_small() -> None:
+    assert sum(file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("name", shipped_adapters())
+def test_each_is_the_embedded_models(name: str) -> None:
+    card = check_base(adapter_folder(name), "tiny", find("tiny", None).revision)
+    assert card.method == "token-lowpass"
+    assert (card.data, card.data_revision) == ("mini", Settings().source.revision)
+
+
+def test_a_name_that_none_has_is_explained() -> None:
+    with pytest.raises(
+        UserError, match=r"unknown adapter 'lowpas'.*did you mean '?lowpass.*or a folder that freqq adapt made"
+    ):
+        Settings(methods=("token-lowpass",), adapter="lowpas")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", shipped_adapters())
+def test_each_reads_what_the_model_alone_does_not(name: str, tmp_path: Path) -> None:
+    """On samples that neither has seen; what exactly it is worth stands in examples/adapting.md."""
+    card = check_base(adapter_folder(name), "tiny", find("tiny", None).revision)
+    level = [level for level in card.levels if level != "baseline"][-1]
+    free = Settings(
+        methods=("token-lowpass",), levels=(level,), overrides=card.overrides, limit=24, seed=5, baseline=False
+    )
+    adapted = replace(free, overrides=(), adapter=name)
+    without, with_it = (
+        [row.score for row in RunDirectory(run(settings, tmp_path / part)).read()]
+        for part, settings in (("free", free), ("adapted", adapted))
+    )
+    assert fmean(with_it) > fmean(without) + 0.15
