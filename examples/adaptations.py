@@ -1,6 +1,7 @@
 """What a training phase buys: adapters for several ways to leave fewer tokens, all trained with the same budget.
 
-Usage: python examples/adaptations.py [--steps 2000 | --minutes M] [--limit 300] [--seed 1 --seed 2] [--only NAME ...] [--out DIR]
+Usage: python examples/adaptations.py [--steps 2000 | --minutes M] [--limit 300] [--seed 1 --seed 2] [--only NAME ...]
+       [--out DIR]
 
 For each way it trains an adapter, evaluates the model with and without it on the same samples, and prints how much of
 the way back to the uncompressed model the adapter goes. A stopped run goes on where it was.

@@ -3,7 +3,8 @@
 Usage: python examples/load_results.py RUN_DIRECTORY
 """
 
-import sys
+import argparse
+from pathlib import Path
 from statistics import fmean
 
 Means = dict[tuple[int, str, str], float]
@@ -38,8 +39,15 @@ def with_duckdb(file: str) -> Means:
 
 
 if __name__ == "__main__":
-    results = f"{sys.argv[1]}/results.parquet"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN_DIRECTORY")
+    results = str(parser.parse_args().run / "results.parquet")
     for load in (with_datasets, with_pandas, with_duckdb):
         print(load.__name__)
-        for (needles, method, level), score in sorted(load(results).items()):
+        try:
+            means = load(results)
+        except ModuleNotFoundError as error:
+            print(f"  left out: pip install {error.name}")
+            continue
+        for (needles, method, level), score in sorted(means.items()):
             print(f"  {needles} needles, {method} {level}: {score:.3f}")

@@ -2,7 +2,7 @@
 
 import freqq
 
-sample = next(freqq.mini(needles=2, limit=1, seed=7))
+sample = next(freqq.mini(needles=2, limit=1, seed=1))
 style = freqq.Style().with_overrides(sample.style)
 pages = list(freqq.render((style.label(turn.role, turn.text) for turn in sample.turns), style))
 print(f"{len(pages)} pages:\n{pages[0].text}\n\nquestion: {sample.question}\nanswer:   {sample.answer}")

@@ -3,20 +3,23 @@
 Usage: python examples/wrong_needle.py RUN_DIRECTORY
 """
 
-import sys
+import argparse
 from collections import Counter
 from difflib import SequenceMatcher
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 import freqq
 
-rows = pq.read_table(f"{sys.argv[1]}/results.parquet").to_pylist()
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("run", type=Path, metavar="RUN_DIRECTORY")
+rows = pq.read_table(parser.parse_args().run / "results.parquet").to_pylist()
 drawn = {(row["needles"], row["seed"]) for row in rows}
 samples = {s.id: s for needles, seed in drawn for s in freqq.mini(needles=needles, limit=len(rows), seed=seed)}
 counts: dict[tuple[int, str, str], Counter[str]] = {}
 for row in rows:
-    if row["exact"]:
+    if row["exact"] or row["response"] is None:  # right, or failed
         continue
     sample = samples[row["sample_id"]]
     body = row["response"].removeprefix(sample.prefix)

@@ -50,6 +50,7 @@ LEAST = {"README.md": 10, "examples/data.md": 12, "examples/formats.md": 7, "exa
 """How many commands of a document run at least: the rules above are not to let all of them through."""
 
 OF_OTHERS = (
+    ".",
     "accelerate",
     "cd",
     "curl",
