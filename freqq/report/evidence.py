@@ -11,7 +11,7 @@ from freqq.report.context import RunFacts, facts, find_contexts, labels
 from freqq.report.results import Results, read_results
 from freqq.report.scored import scored
 from freqq.report.significance import holm
-from freqq.report.wording import hedged
+from freqq.report.wording import UNANSWERED, hedged
 
 __all__ = ["RATES", "BinScore", "Comparison", "Evidence", "RunFacts", "gather"]
 
@@ -102,8 +102,9 @@ def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     found = []
     for c in comparisons:
         if c.p_value is not None and c.difference is not None:
-            p_holm = next(corrected)
-            c = replace(c, p_holm=p_holm, words=hedged(c.words, c.difference, p_holm, count))
+            p_holm, text = next(corrected), UNANSWERED if c.unanswered else c.words
+            text = hedged(text, c.difference, (c.wins or 0, c.losses or 0), p_holm, count)
+            c = replace(c, p_holm=p_holm, words=text)
         found.append(c)
     return found
 

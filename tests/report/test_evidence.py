@@ -278,6 +278,53 @@ def test_what_is_no_run_is_an_error_that_says_so(run, tmp_path):
         gather([unmerged])
 
 
+def fallen(n, *losses):
+    """Rows of a plain arm with all answers right, and of one that stores .4 of the bytes and loses so much on each."""
+    plain = [r for r in made_rows(n, (2,)) if r.method == "none"]
+    plain = [replace(r, score=1.0, exact=True) for r in plain]
+    return plain + [
+        replace(r, method="token", level="mild", config_hash="m", token_bytes=30720, score=1 - loss, exact=not loss)
+        for r, loss in zip(plain, losses, strict=True)
+    ]
+
+
+def failed(rows):
+    return [replace(r, score=0.0, exact=False, error="OSError: disk", response=None) for r in rows]
+
+
+@pytest.mark.parametrize("n", [6, 8, 12, 60])
+def test_words_verdict_and_p_value_never_contradict_each_other(n, tmp_path):
+    """All samples fell: the exact test is sure, however far caution widens the interval."""
+    losses = np.random.default_rng(n).uniform(0.2, 0.9, n)
+    found = of(gather([write_run(tmp_path / "run", fallen(n, *losses))]), "token", "mild")
+    assert found.p_holm == pytest.approx(2.0 ** (1 - n))
+    assert found.verdict == "loses"
+    assert found.words.startswith("loses")
+    if found.difference.high >= 0:
+        assert f"lower on {n} of {n} samples" in found.words
+        assert "how much is not known well" in found.words
+
+
+def test_five_of_five_could_still_be_chance(tmp_path):
+    found = of(gather([write_run(tmp_path / "run", fallen(5, 0.5, 0.6, 0.7, 0.8, 0.9))]), "token", "mild")
+    assert found.p_holm == pytest.approx(1 / 16)
+    assert found.verdict == "unclear"
+    assert found.words.startswith("no difference shown")
+
+
+def test_0_beside_0_of_failed_answers_is_no_comparison(tmp_path):
+    rows = fallen(8, *[0.0] * 8)
+    for name, own in {
+        "both": failed(rows),
+        "arm": rows[:8] + failed(rows[8:]),
+        "plain": failed(rows[:8]) + rows[8:],
+    }.items():
+        found = of(gather([write_run(tmp_path / name, own)]), "token", "mild")
+        assert (found.unanswered, found.verdict, found.words) == (True, None, "all answers failed")
+        assert found.plain_failed == (0 if name == "arm" else 8)
+    assert summarise(failed(rows))["groups"][1]["words"] == "all answers failed"
+
+
 def test_the_headline_names_the_lowest_rate_without_a_loss(evidence, tmp_path):
     assert evidence.headline.endswith("of 9 comparisons lose.")
     rows = [r for r in ROWS if r.method == "none"]

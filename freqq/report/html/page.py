@@ -29,8 +29,6 @@ HERE = Path(__file__).parent
 MOST_FIGURES, MOST_MAPS, MOST_SHOWN = 4, 12, 50
 """Groups of runs with figures of their own, runs with a heat map, and entries of a list."""
 
-SIGNIFICANT = 0.05
-
 
 @dataclass(frozen=True)
 class Group:
@@ -114,8 +112,7 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
 
 def _with_verdict(comparison: Comparison) -> dict[str, Any]:
     """Whether it is shown to be better or worse; empty if neither."""
-    clear = comparison.p_holm is not None and comparison.p_holm < SIGNIFICANT and comparison.difference is not None
-    verdict = ("better" if comparison.difference.mean > 0 else "worse") if clear and comparison.difference else ""
+    verdict = {"gains": "better", "loses": "worse"}.get(comparison.verdict or "", "")
     return {**vars(comparison), "is_plain": comparison.is_plain, "verdict": verdict}
 
 
