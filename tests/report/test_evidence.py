@@ -328,6 +328,24 @@ def test_0_beside_0_of_failed_answers_is_no_comparison(tmp_path):
     assert summarise(failed(rows))["groups"][1]["words"] == "all answers failed"
 
 
+def test_what_was_given_in_place_of_a_run_is_told_with_what_to_give(run, tmp_path):
+    text = tmp_path / "t.txt"
+    text.write_text("no run")
+    for path, message in [
+        (text, f"{text} is a file, not a run directory: give the folder with run.json in it"),
+        (run / "results.parquet", f"{run}/results.parquet is a file, not a run directory: give {run}"),
+        (
+            run.parent,
+            f"{run.parent} is not a run directory, but a folder of them: give the runs in it, as {run.parent}/*",
+        ),
+        (tmp_path / "none", f"there is no run directory {tmp_path}/none: give the --out of a freqq eval"),
+        (text / "below", f"there is no run directory {text}/below: give the --out of a freqq eval"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            gather([path])
+        assert str(caught.value) == message
+
+
 def test_the_headline_names_the_lowest_rate_without_a_loss(evidence, tmp_path):
     assert evidence.headline.endswith("of 9 comparisons lose.")
     rows = [r for r in ROWS if r.method == "none"]
