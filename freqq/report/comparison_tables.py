@@ -45,6 +45,9 @@ def verdicts(lines: Sequence[Comparison]) -> Table:
     table.add_column("shown from", justify="right", no_wrap=True)
     for c in lines:
         table.add_row(*_names(c), c.words, "-" if c.detectable is None else f"{100 * c.detectable:.1f}")
+    if any(c.detectable is None for c in lines):
+        table.caption = "-: no answer changed or all changed alike, which does not tell how far answers vary"
+        table.caption_justify = "left"
     return table
 
 

@@ -83,7 +83,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     return [
         ("runs", f"{len(runs):,}"),
         ("model", _listed(run.model for run in runs)),
-        ("data", _listed(run.data for run in runs)),
+        ("data", _listed(f"{run.data} ({run.task})" for run in runs)),
         ("samples", f"{max((run.n_samples for run in runs), default=0):,}" + (" at most" if len(runs) > 1 else "")),
         ("answers", f"{sum(run.n_rows for run in runs):,}"),
         ("failed", f"{failed:,}"),
@@ -106,7 +106,7 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
         for needles, group in groupby(own, lambda c: c.needles):
             words = "all needles together" if needles is None else f"{needles} needles" if needles else "no needles"
             parts = [run.label] if several else []
-            found.append((" · ".join([*parts, words, run.task]), list(group)))
+            found.append((" · ".join([*parts, words, f"{run.task} on {Path(run.data).name}"]), list(group)))
     return found
 
 
@@ -215,7 +215,7 @@ def _pairs(run: RunFacts) -> list[tuple[str, str]]:
         ("model", f"{run.model}, revision {run.model_revision}, {run.dtype}"),
         ("data", f"{run.data}, revision {run.data_revision}"),
         ("generation", run.generation),
-        ("rows", f"{run.n_rows:,} of {run.n_samples:,} samples, {run.n_failed:,} failed"),
+        ("answers", f"{run.n_rows:,} to {run.n_samples:,} samples, {run.n_failed:,} failed"),
         ("made", f"{run.started_at} to {run.ended_at} UTC"),
         *(("versions", ", ".join(f"{n} {v}" for n, v in found.items())) for found in run.versions),
         *(("hardware", ", ".join(f"{n} {v}" for n, v in found.items() if v is not None)) for found in run.hardware),
