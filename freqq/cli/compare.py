@@ -30,7 +30,7 @@ def compare(
     from rich.console import Console
 
     from freqq.cli.progress import busy
-    from freqq.report.comparison_tables import area_table, comparison_tables
+    from freqq.report.comparison_tables import area_table, comparison_tables, run_names
     from freqq.report.curves import areas
     from freqq.report.formats import as_json as json_of
     from freqq.report.join import join
@@ -45,6 +45,10 @@ def compare(
         console.width = 100  # a file or a pipe has no width of its own
     for table in comparison_tables(found.comparisons):
         console.print(table)
+        console.print()
+    for run, name in run_names(found.comparisons).items():
+        if name != run:
+            console.print(f"run {name}: {run}", markup=False, soft_wrap=True)
     if between := areas(found.comparisons):
         console.print(area_table(between))
     console.print(found.headline, markup=False)

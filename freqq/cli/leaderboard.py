@@ -9,8 +9,6 @@ import typer
 from freqq.cli.options import Json
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from freqq.report.leaderboard import Board
 
 SORTS = ("score", "macro", "retention", "difference", "tokens", "token-bytes", "image-bytes", "exact")
@@ -36,6 +34,7 @@ def leaderboard(
 
     from freqq.cli.progress import busy
     from freqq.report.leaderboard import boards
+    from freqq.report.leaderboard_tables import show
 
     with busy("weighing what the runs show"):
         found, notes = boards(folder, sort)
@@ -46,7 +45,7 @@ def leaderboard(
         if not console.is_terminal:
             console.width = 100  # a file or a pipe has no width of its own
         for board in found:
-            console.print(_table(board))
+            show(board, console)
     for note in notes:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {note}", markup=False)
 
@@ -60,29 +59,3 @@ def _as_json(board: "Board") -> dict[str, Any]:
     lines = records([place.comparison for place in board.places])
     ranks = ({"rank": p.rank, "tied": p.tied, "runs": list(p.runs)} for p in board.places)
     return facts | {"needles": board.needles, "places": [a | b for a, b in zip(ranks, lines, strict=True)]}
-
-
-def _table(board: "Board") -> "Table":
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    from freqq.report.formats import estimate, percent
-
-    run = board.run
-    title = f"{run.model} on {run.data} ({run.data_revision}), {board.needles} needles, {run.generation}"
-    table = Table(title=escape(title), title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("arm", overflow="fold", max_width=20)
-    table.add_column("run", overflow="fold", max_width=14)
-    for name in ("n", "score", "retained", "images", "stored", "tokens"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for place in board.places:
-        c = place.comparison
-        more = f" (+{len(place.runs) - 1})" if len(place.runs) > 1 else ""
-        table.add_row(
-            f"{place.rank}{'=' if place.tied else ' '}", c.arm, escape(place.runs[0] + more), str(c.n),
-            escape(estimate(c.score)), "-" if c.retention is None else percent(c.retention.mean),
-            *(percent(c.rates[name]) for name in ("image_bytes", "token_bytes", "tokens")),
-        )  # fmt: skip
-    return table

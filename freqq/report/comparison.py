@@ -59,6 +59,8 @@ class Comparison:
         (`freqq.report.statistics.cautious`); `words` are of it.
     p_value, p_holm : float
         Of the difference (`freqq.report.significance`), and corrected for all comparisons of the `Evidence`.
+    plain_failed : int
+        Paired samples on which the plain arm failed.
     wins, ties, losses : int
         Paired samples with a higher, equal and lower score.
     detectable : float
@@ -96,6 +98,7 @@ class Comparison:
     retention: Estimate | None
     p_value: float | None
     p_holm: float | None
+    plain_failed: int | None
     wins: int | None
     ties: int | None
     losses: int | None
@@ -117,12 +120,24 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """``loses`` or ``gains`` if the difference's interval excludes 0 and `p_holm` is below .05, or ``unclear``."""
-        if self.difference is None or self.p_holm is None:
+        """``loses`` or ``gains`` if `p_holm` is below .05, or ``unclear``; None if there was nothing to compare.
+
+        Whether there is a difference is for the sign-flip test alone to say: for few samples it tries all signs, and is
+        exact. How large it is, is for the interval to say. Where few scores changed that is widened for what so few
+        cannot show (`freqq.report.statistics.cautious`), beyond 0 even if all of them fell. It keeps its coverage, so
+        it stays as it is; `words` then say that there is a difference, and that its size is not known
+        (`freqq.report.wording.hedged`).
+        """
+        if self.difference is None or self.p_holm is None or self.unanswered:
             return None
-        if self.p_holm >= ERROR or self.difference.low <= 0 <= self.difference.high:
+        if self.p_holm >= ERROR:
             return "unclear"
-        return "loses" if self.difference.high < 0 else "gains"
+        return "loses" if self.difference.mean < 0 else "gains"
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether all answers of the arm failed, or all of the plain arm's on the paired samples."""
+        return self.n_failed == self.n or (self.n_paired > 0 and self.plain_failed == self.n_paired)
 
 
 @dataclass(frozen=True)
@@ -177,6 +192,7 @@ def compare(arm: Arm, reference: Arm | None) -> Comparison:
         retention=None,
         p_value=None,
         p_holm=None,
+        plain_failed=None,
         wins=None,
         ties=None,
         losses=None,
@@ -202,6 +218,7 @@ def _with_reference(alone: Comparison, mine: Scored, other: Scored, reference: A
     exact, before = (float(side.samples.values["exact"].mean()) for side in (mine, other))
     return replace(
         alone,
+        plain_failed=int(other.samples.failed.sum()),
         plain_run=reference.run,
         reference=reference.name,
         n_paired=len(values),

@@ -1,6 +1,7 @@
 """Comparisons as tables for a terminal; each fits into 100 columns."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from rich import box
@@ -11,9 +12,24 @@ from freqq.report.curves import Area
 from freqq.report.formats import estimate, percent
 from freqq.report.tables import interval, p_value
 
+LONGEST_RUN = 18
+"""Characters of a run's name in a column."""
+
+
+def run_names(comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """How tables call each run: by its name, or all by numbers if one of them is too long for a column."""
+    runs = list(dict.fromkeys(c.run for c in comparisons))
+    fits = all(len(run) <= LONGEST_RUN for run in runs)
+    return {run: run if fits else str(i + 1) for i, run in enumerate(runs)}
+
 
 def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
-    """For each reference a table of what differs on the same samples, and one of what that says."""
+    """For each reference a table of what differs on the same samples, and one of what that says.
+
+    Runs are called as in `run_names`.
+    """
+    names = run_names(comparisons)
+    comparisons = [replace(c, run=names[c.run]) for c in comparisons]
     found = []
     for (run, reference), group in groupby(comparisons, key=lambda c: (c.plain_run, c.reference)):
         lines = list(group)
@@ -45,13 +61,17 @@ def verdicts(lines: Sequence[Comparison]) -> Table:
     table.add_column("shown from", justify="right", no_wrap=True)
     for c in lines:
         table.add_row(*_names(c), c.words, "-" if c.detectable is None else f"{100 * c.detectable:.1f}")
+    if any(c.detectable is None for c in lines):
+        table.caption = "-: no answer changed or all changed alike, which does not tell how far answers vary"
+        table.caption_justify = "left"
     return table
 
 
 def _table(title: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
-    table.add_column("run", overflow="fold", max_width=18)
-    table.add_column("needles", justify="right")
+    table.padding, table.show_edge = (0, 1, 0, 0), False
+    table.add_column("run", overflow="fold", max_width=LONGEST_RUN)
+    table.add_column("needles", justify="right", no_wrap=True)
     table.add_column("arm", overflow="fold", max_width=20)
     return table
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from freqq.errors import UserError
 from freqq.report.comparison import RATES, Arm, BinScore, Comparison, compare
 from freqq.report.context import RunFacts, facts, find_contexts, labels
+from freqq.report.headline import headline
 from freqq.report.results import Results, read_results
 from freqq.report.scored import scored
 from freqq.report.significance import holm
-from freqq.report.wording import hedged
+from freqq.report.wording import UNANSWERED, hedged
 
 __all__ = ["RATES", "BinScore", "Comparison", "Evidence", "RunFacts", "gather"]
 
@@ -102,49 +103,8 @@ def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
     found = []
     for c in comparisons:
         if c.p_value is not None and c.difference is not None:
-            p_holm = next(corrected)
-            c = replace(c, p_holm=p_holm, words=hedged(c.words, c.difference, p_holm, count))
+            p_holm, text = next(corrected), UNANSWERED if c.unanswered else c.words
+            text = hedged(text, c.difference, (c.wins or 0, c.losses or 0), p_holm, count)
+            c = replace(c, p_holm=p_holm, words=text)
         found.append(c)
     return found
-
-
-def headline(comparisons: Sequence[Comparison]) -> str:
-    """The most that the comparisons say, in one sentence.
-
-    How far each rate goes down without a loss that the samples show, over all needle counts of a run, and how many
-    comparisons do show one. The rates stay apart.
-    """
-    found = [c for c in comparisons if c.difference is not None]
-    if not found:
-        return "Nothing is compared: there is no method beside no compression on the same samples."
-    several = {c.run for c in found if c.needles is None}
-    whole = [c for c in found if c.needles is None or c.run not in several]
-    kept = [text for name, what in RATES_IN_WORDS.items() if (text := _furthest(whole, name, what))]
-    losing = sum(c.verdict == "loses" for c in found)
-    first = f"No loss is shown at {', '.join(kept)}" if kept else "Nothing is smaller without a loss"
-    return f"{first}; {losing} of {len(found)} comparisons lose."
-
-
-RATES_IN_WORDS = {
-    "tokens": "tokens in the sequence",
-    "token_bytes": "bytes of stored tokens",
-    "image_bytes": "bytes of images",
-}
-
-
-def _furthest(comparisons: Sequence[Comparison], rate: str, what: str) -> str:
-    """The lowest rate at which no loss is shown, and how large a loss could be there; empty if none is below 1."""
-    kept = [
-        (value, c.difference.low, c)
-        for c in comparisons
-        if (value := c.rates[rate]) is not None
-        and value < 0.995
-        and c.difference is not None
-        and c.difference.high >= 0
-    ]
-    if not kept:
-        return ""
-    value, low, best = min(kept, key=lambda k: k[0])
-    changed = (best.wins or 0) + (best.losses or 0)
-    sure = f"a loss of more than {max(0.0, -100 * low):.1f} points can be excluded" if changed else "no score changed"
-    return f"{100 * value:.0f} % of the {what} ({best.arm}: {sure})"

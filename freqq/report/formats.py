@@ -124,7 +124,7 @@ def as_markdown(evidence: Evidence) -> str:
 NOTE = (
     "Intervals: 95 %, bootstrap (BCa; wider for differences where few changed). Differences: paired, on the same "
     "samples. p: sign flips, corrected after Holm for all lines. Detectable: the difference that so many samples show "
-    "with 80 % power. Rates: of the uncompressed."
+    "with 80 % power; - if no answer changed or all changed alike. Rates: of the uncompressed."
 )
 
 

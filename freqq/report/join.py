@@ -7,6 +7,7 @@ from freqq.names import unknown
 from freqq.report.comparison import Arm, Comparison, compare
 from freqq.report.context import facts, find_contexts, labels
 from freqq.report.evidence import Evidence, arms, unique, with_holm
+from freqq.report.headline import unanswered
 from freqq.report.results import read_results
 
 
@@ -102,9 +103,10 @@ def _unshared(found: Sequence[Comparison], base: Arm | None) -> list[str]:
 
 
 def _headline(comparisons: Sequence[Comparison], reference: Arm) -> str:
-    paired = [c for c in comparisons if c.difference is not None and c.context == reference.context]
+    compared = [c for c in comparisons if c.difference is not None and c.context == reference.context]
+    paired = [c for c in compared if not c.unanswered]
     losing, gaining = (sum(c.verdict == verdict for c in paired) for verdict in ("loses", "gains"))
     return (
         f"Against {reference.name} of {reference.run}, {losing} of {len(paired)} comparisons lose, {gaining} gain, "
-        f"and {len(paired) - losing - gaining} show no difference."
+        f"and {len(paired) - losing - gaining} show no difference{unanswered(compared)}."
     )

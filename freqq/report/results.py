@@ -137,6 +137,7 @@ def read_results(path: Path) -> Results:
     FreqqError
         If its results are damaged or lack columns.
     """
+    _check_folder(path)
     plan = RunDirectory(path).plan()
     file = path / RESULTS
     if not file.is_file():
@@ -165,6 +166,25 @@ def read_results(path: Path) -> Results:
         str(stamps.min()) if len(order) else "",
         str(stamps.max()) if len(order) else "",
     )
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse what is no run directory; say what to give instead.
+
+    Raises
+    ------
+    UserError
+        In one line.
+    """
+    if path.is_dir():
+        if not (path / RUN).exists() and any(path.glob(f"*/{RUN}")):
+            raise UserError(f"{path} is not a run directory, but a folder of them: give the runs in it, as {path}/*")
+    elif path.is_file():
+        inside = path.parent if (path.parent / RUN).is_file() else None
+        instead = f"give {inside}" if inside else f"give the folder with {RUN} in it"
+        raise UserError(f"{path} is a file, not a run directory: {instead}")
+    else:
+        raise UserError(f"there is no run directory {path}: give the --out of a freqq eval")
 
 
 def _check(plan: Mapping[str, Any], metadata: object, columns: Mapping[str, NDArray[Any]]) -> None:

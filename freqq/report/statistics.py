@@ -151,6 +151,10 @@ def cautious(estimate: Estimate, differences: Floats, seed: int = SEED) -> Estim
     `tests/report/test_coverage.py` shows what it mends. With `FEW` changes or more, and with none, of which no size is
     known, the estimate stays as it is.
 
+    The added gain may take the interval beyond 0 where all of a few samples fell, and the sign-flip test is sure of a
+    loss. So the interval only says how large a difference is, not whether there is one: see
+    `freqq.report.comparison.Comparison.verdict`.
+
     Parameters
     ----------
     estimate : Estimate

@@ -11,7 +11,7 @@ from freqq.report.order import bin_order, natural_order
 from freqq.report.paired import weigh
 from freqq.report.significance import holm
 from freqq.report.statistics import macro, mean_estimate, paired_difference, resample_all
-from freqq.report.wording import hedged
+from freqq.report.wording import UNANSWERED, hedged
 from freqq.runs.directory import SUMMARY, write_json
 from freqq.runs.schema import Row
 
@@ -41,7 +41,9 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     tested = [group for group in groups if "p_value" in group]
     for group, corrected in zip(tested, holm([group["p_value"] for group in tested]), strict=True):
         group["p_holm"] = corrected
-        group["words"] = hedged(group["words"], group["difference"], corrected, len(tested))
+        text = UNANSWERED if group["n_failed"] == group["n"] else group["words"]
+        counts = (group["wins"], group["losses"])
+        group["words"] = hedged(text, group["difference"], counts, corrected, len(tested))
         group["difference"] = group["difference"].as_json()
     return {"groups": groups}
 

@@ -29,11 +29,33 @@ def words(difference: Estimate | None, changed: int) -> str:
     return _sign_and_size(difference) + few
 
 
-def hedged(text: str, difference: Estimate, p_holm: float, comparisons: int) -> str:
-    """`words`, with a warning where one interval excludes 0 but a correction for so many comparisons does not."""
-    if p_holm < ERROR or not (difference.high < 0 or difference.low > 0):
+def hedged(text: str, difference: Estimate, counts: tuple[int, int], p_holm: float, comparisons: int) -> str:
+    """`words`, made to agree with the p-value; `freqq.report.comparison.Comparison.verdict` says which of them decides.
+
+    Two cases are told apart from the rest. The interval excludes 0, but a correction for so many comparisons does not
+    exclude chance: a warning is added. Or the test excludes chance, but the interval holds 0, as it may where few
+    samples changed (`freqq.report.statistics.cautious`): then there is a difference, and how large it is is not known.
+
+    Parameters
+    ----------
+    counts : (int, int)
+        Samples with a higher and with a lower score.
+    """
+    shown, excludes = p_holm < ERROR, difference.high < 0 or difference.low > 0
+    if text == UNANSWERED or shown == excludes or isnan(difference.low):
         return text
-    return f"{text}; chance is not ruled out among {comparisons} comparisons"
+    if excludes:
+        return f"{text}; chance is not ruled out" + (f" among {comparisons} comparisons" if comparisons > 1 else "")
+    loses = difference.mean < 0
+    count, side, most = (counts[1], "lower", -difference.low) if loses else (counts[0], "higher", difference.high)
+    return (
+        f"{'loses' if loses else 'gains'}, hardly by chance ({side} on {count} of {difference.n} samples); how much is "
+        f"not known well, at most {100 * most:.1f} points"
+    )
+
+
+UNANSWERED = "all answers failed"
+"""Instead of `words`, where one side of a comparison gave no answer: 0 beside 0 is not an equal score."""
 
 
 def _sign_and_size(difference: Estimate) -> str:

@@ -98,7 +98,9 @@ def test_notes_go_to_standard_error(runs, random_model, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["report", "{runs}/none"], "not a run directory"),
+        (["report", "{runs}/none"], "there is no run directory"),
+        (["report", "{runs}"], "{runs}/*"),
+        (["compare", "{runs}/image/run.json"], "is a file, not a run directory: give {runs}/image"),
         (["report", "{runs}/image", "{runs}/image"], "given 2 times"),
         (["report", "{runs}/image", "--format", "jsn"], "did you mean 'json'"),
         (["report", "{runs}/image", "--out", "/dev/null/report.md"], "cannot write"),
@@ -112,7 +114,7 @@ def test_wrong_input_is_one_line(arguments, message, runs):
     assert done.exit_code == 2
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
-    assert message in done.stderr
+    assert message.format(runs=runs) in done.stderr
     assert done.stdout == ""
 
 

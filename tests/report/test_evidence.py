@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shlex
 from dataclasses import replace
 
@@ -13,6 +14,8 @@ import pytest
 from freqq.cli.slurm_submit import parse_eval
 from freqq.errors import FreqqError, UserError
 from freqq.report.evidence import gather
+from freqq.report.headline import ENOUGH, MARGIN
+from freqq.report.join import join
 from freqq.report.statistics import mean_estimate, paired_difference
 from freqq.report.summary import summarise
 from freqq.runs.settings import Settings
@@ -278,16 +281,136 @@ def test_what_is_no_run_is_an_error_that_says_so(run, tmp_path):
         gather([unmerged])
 
 
+def fallen(n, *losses):
+    """Rows of a plain arm with all answers right, and of one that stores .4 of the bytes and loses so much on each."""
+    plain = [r for r in made_rows(n, (2,)) if r.method == "none"]
+    plain = [replace(r, score=1.0, exact=True) for r in plain]
+    return plain + [
+        replace(r, method="token", level="mild", config_hash="m", token_bytes=30720, score=1 - loss, exact=not loss)
+        for r, loss in zip(plain, losses, strict=True)
+    ]
+
+
+def failed(rows):
+    return [replace(r, score=0.0, exact=False, error="OSError: disk", response=None) for r in rows]
+
+
+@pytest.mark.parametrize("n", [6, 8, 12, 60])
+def test_words_verdict_and_p_value_never_contradict_each_other(n, tmp_path):
+    """All samples fell: the exact test is sure, however far caution widens the interval."""
+    losses = np.random.default_rng(n).uniform(0.2, 0.9, n)
+    found = of(gather([write_run(tmp_path / "run", fallen(n, *losses))]), "token", "mild")
+    assert found.p_holm == pytest.approx(2.0 ** (1 - n))
+    assert found.verdict == "loses"
+    assert found.words.startswith("loses")
+    if found.difference.high >= 0:
+        assert f"lower on {n} of {n} samples" in found.words
+        assert "how much is not known well" in found.words
+
+
+def test_five_of_five_could_still_be_chance(tmp_path):
+    found = of(gather([write_run(tmp_path / "run", fallen(5, 0.5, 0.6, 0.7, 0.8, 0.9))]), "token", "mild")
+    assert found.p_holm == pytest.approx(1 / 16)
+    assert found.verdict == "unclear"
+    assert found.words.startswith("no difference shown")
+
+
+def test_0_beside_0_of_failed_answers_is_no_comparison(tmp_path):
+    rows = fallen(8, *[0.0] * 8)
+    for name, own in {
+        "both": failed(rows),
+        "arm": rows[:8] + failed(rows[8:]),
+        "plain": failed(rows[:8]) + rows[8:],
+    }.items():
+        found = of(gather([write_run(tmp_path / name, own)]), "token", "mild")
+        assert (found.unanswered, found.verdict, found.words) == (True, None, "all answers failed")
+        assert found.plain_failed == (0 if name == "arm" else 8)
+    assert summarise(failed(rows))["groups"][1]["words"] == "all answers failed"
+
+
+def test_what_was_given_in_place_of_a_run_is_told_with_what_to_give(run, tmp_path):
+    text = tmp_path / "t.txt"
+    text.write_text("no run")
+    for path, message in [
+        (text, f"{text} is a file, not a run directory: give the folder with run.json in it"),
+        (run / "results.parquet", f"{run}/results.parquet is a file, not a run directory: give {run}"),
+        (
+            run.parent,
+            f"{run.parent} is not a run directory, but a folder of them: give the runs in it, as {run.parent}/*",
+        ),
+        (tmp_path / "none", f"there is no run directory {tmp_path}/none: give the --out of a freqq eval"),
+        (text / "below", f"there is no run directory {text}/below: give the --out of a freqq eval"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            gather([path])
+        assert str(caught.value) == message
+
+
 def test_the_headline_names_the_lowest_rate_without_a_loss(evidence, tmp_path):
     assert evidence.headline.endswith("of 9 comparisons lose.")
     rows = [r for r in ROWS if r.method == "none"]
     rows += [replace(r, method="token", level="mild", config_hash="m", token_bytes=30720) for r in rows]
     assert gather([write_run(tmp_path / "run", rows)]).headline == (
-        "No loss is shown at 40 % of the bytes of stored tokens (token mild: no score changed); "
-        "0 of 3 comparisons lose."
+        "No loss is shown, and one of more than 5 points is excluded, at 40 % of the bytes of stored tokens "
+        "(token mild, no score of 60 changed); 0 of 3 comparisons lose."
     )
     alone = gather([write_run(tmp_path / "alone", [r for r in ROWS if r.method != "none"])])
     assert alone.headline.startswith("Nothing is compared")
+
+
+def headline_of(path, rows):
+    return gather([write_run(path, rows)]).headline
+
+
+def test_the_headline_never_takes_few_samples_for_a_proof(tmp_path):
+    """Eight samples that all fell lose; five that fell, and any number below 59, prove nothing."""
+    all_fell = np.random.default_rng(8).uniform(0.4, 0.9, 8)
+    assert headline_of(tmp_path / "8", fallen(8, *all_fell)) == (
+        "Nothing is smaller without a loss; 1 of 1 comparisons lose."
+    )
+    five = headline_of(tmp_path / "5", fallen(5, *all_fell[:5]))
+    assert re.fullmatch(
+        r"5 samples are too few to say whether a smaller size loses less than 5 points \(four of five such runs would "
+        r"show a difference of \d+\.\d points\); 0 of 1 comparisons lose\.", five
+    )  # fmt: skip
+    same = headline_of(tmp_path / "same", fallen(58, *[0.0] * 58))
+    assert same.startswith("58 samples are too few to say whether a smaller size loses less than 5 points; 0 of 1")
+    assert headline_of(tmp_path / "one", fallen(1, 0.5)).startswith("1 sample is too few")
+    assert headline_of(tmp_path / "59", fallen(59, *[0.0] * 59)).startswith("No loss is shown, and one of more than 5")
+
+
+@pytest.mark.parametrize("n", [10, 40, 80, 150])
+def test_a_size_without_a_loss_excludes_the_margin(n, tmp_path):
+    losses = np.zeros(n)
+    losses[:4] = [0.2, -0.1, 0.3, 0.0] if n < 150 else [1.0, 1.0, 1.0, 0.9]
+    rows = fallen(n, *losses)
+    found = of(gather([write_run(tmp_path / "run", rows)]), "token", "mild")
+    claimed = headline_of(tmp_path / "again", rows).startswith("No loss is shown")
+    assert claimed == (n >= ENOUGH and found.difference.low >= -MARGIN and found.difference.high >= 0)
+
+
+def test_an_arm_that_is_the_lowest_of_two_rates_is_named_once(tmp_path):
+    rows = [replace(r, vision_tokens=60) if r.method == "token" else r for r in fallen(60, *[0.0] * 60)]
+    assert headline_of(tmp_path / "run", rows) == (
+        "No loss is shown, and one of more than 5 points is excluded, at 40 % of the tokens in the sequence and 40 % "
+        "of the bytes of stored tokens (token mild, no score of 60 changed); 0 of 1 comparisons lose."
+    )
+
+
+def test_runs_that_failed_do_not_count_as_without_a_loss(tmp_path):
+    good, bad = fallen(60, *[0.0] * 60), failed(fallen(60, *[0.0] * 60))
+    assert headline_of(tmp_path / "bad", bad).startswith("Nothing is compared: wherever a method stands beside")
+    both = gather([tmp_path / "bad", write_run(tmp_path / "good", good)])
+    assert both.headline.endswith("0 of 1 comparisons lose, and 1 more is not counted, as all answers failed.")
+    joined = join([tmp_path / "bad"])
+    assert joined.headline.endswith(
+        "0 of 0 comparisons lose, 0 gain, and 0 show no difference, and 1 more is not counted, as all answers failed."
+    )
+
+
+def test_without_a_smaller_size_the_headline_says_so(tmp_path):
+    rows = [replace(r, token_bytes=r.token_bytes_raw) for r in fallen(60, *[0.0] * 60)]
+    assert headline_of(tmp_path / "run", rows) == "No method makes anything smaller; 0 of 1 comparisons lose."
 
 
 def spoil(run, column, value):

@@ -306,7 +306,8 @@ def test_what_is_no_run_is_one_clear_error_and_no_page(tmp_path, monkeypatch, ki
         (write_run(Path("run"), made_rows(1)) / RESULTS).unlink()
     done = freqq("report", "run", "--out", "page.html")
     assert done.exit_code == 2
-    assert "freqq runs merge" in done.output if kind == "unmerged" else "run.json" in done.output
+    named = {"empty": "run.json", "missing": "there is no run directory run", "unmerged": "freqq runs merge"}
+    assert named[kind] in done.output
     assert len(done.output.strip().splitlines()) <= 3
     assert not Path("page.html").exists()
 
@@ -321,3 +322,15 @@ def test_rates_are_said_with_three_digits(value, said):
 def test_points_have_a_real_minus_and_no_negative_zero():
     assert [points(-0.043, True), points(0.002, True), points(-0.0001, True)] == ["−4.3", "+0.2", "0.0"]
     assert [p_value(v) for v in (0.0004, 0.0321, 0.9999, 1.0, None)] == ["<.001", ".032", "1", "1", "–"]
+
+
+def test_data_and_task_are_both_named_and_answers_counted_of_samples(tmp_path):
+    rows = made_rows(5, (2,))
+    page = html(gather([write_run(tmp_path / "run", rows)]))
+    tree = parse(page)
+    tiles = {tile.all("dt")[0].text: tile.all("dd")[0].text for tile in tree.all("dl")[0].all("div")}
+    assert tiles["data"] == "mini (mrcr)"
+    [group] = [e.text.strip() for e in section(tree, "table").all("tr") if e.attributes.get("class") == "group"]
+    assert group == "2 needles · mrcr on mini"
+    assert re.search(r"<dt>answers</dt><dd>20 to 5 samples, 0 failed</dd>", page)
+    assert "a dash stands where no answer changed" in section(tree, "table").text

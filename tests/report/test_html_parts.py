@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from difflib import SequenceMatcher
 from itertools import pairwise
 
@@ -9,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -174,3 +175,24 @@ def test_a_rate_that_nothing_changes_has_no_figure_and_that_is_said():
 def test_any_rate_can_be_drawn(rate):
     found = panels([line("method", rate)], "x", "score")
     assert "100 %" in found.charts[0]
+
+
+def x_labels(chart: str) -> list[float]:
+    """The percentages beside the ticks of the rates."""
+    return [float(text) for text in re.findall(r">([0-9.]+) %<", chart)]
+
+
+@given(st.lists(st.floats(1e-3, 60).filter(lambda rate: abs(rate - 1) > 1e-6), min_size=1, max_size=4))
+@example([0.9])
+@example([0.95, 0.97])
+@example([3.34])
+@example([0.003, 0.02])
+@settings(max_examples=15, deadline=None)
+def test_every_axis_has_ticks_that_reach_its_points(rates):
+    [chart] = panels([line("method", *rates)], "x", "score").charts
+    ticks = x_labels(chart)
+    assert 3 <= len(ticks) <= 7
+    assert 100 in ticks
+    assert ticks == sorted(ticks)
+    assert ticks[0] <= 1.31 * 100 * min(rates)
+    assert ticks[-1] * 1.31 >= 100 * max(rates)

@@ -5,7 +5,7 @@ from math import nan
 import pytest
 
 from freqq.report.statistics import Estimate
-from freqq.report.wording import hedged, words
+from freqq.report.wording import UNANSWERED, hedged, words
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,19 @@ def test_without_a_partner_or_with_one_sample_nothing_is_said():
 
 def test_one_interval_of_many_is_hedged():
     loss, none = Estimate(-0.05, -0.09, -0.01, 100), Estimate(0.0, -0.01, 0.01, 100)
-    assert hedged("loses", loss, 0.01, 20) == "loses"
-    assert hedged("loses", loss, 0.3, 20) == "loses; chance is not ruled out among 20 comparisons"
-    assert hedged("none", none, 0.3, 20) == "none"
+    assert hedged("loses", loss, (1, 9), 0.01, 20) == "loses"
+    assert hedged("loses", loss, (1, 9), 0.3, 20) == "loses; chance is not ruled out among 20 comparisons"
+    assert hedged("loses", loss, (1, 9), 0.06, 1) == "loses; chance is not ruled out"
+    assert hedged("none", none, (1, 9), 0.3, 20) == "none"
+
+
+def test_where_the_test_shows_a_difference_and_the_interval_does_not_the_words_say_why():
+    loss, gain = Estimate(-0.6, -0.754, 0.02, 8), Estimate(0.6, -0.02, 0.754, 8)
+    assert hedged("no difference shown", loss, (0, 8), 0.008, 1) == (
+        "loses, hardly by chance (lower on 8 of 8 samples); how much is not known well, at most 75.4 points"
+    )
+    assert hedged("no difference shown", gain, (7, 1), 0.04, 1).startswith(
+        "gains, hardly by chance (higher on 7 of 8 samples)"
+    )
+    assert hedged("no difference shown", loss, (0, 8), 0.06, 9) == "no difference shown"
+    assert hedged(UNANSWERED, loss, (0, 8), 0.008, 1) == UNANSWERED

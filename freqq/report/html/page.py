@@ -29,8 +29,6 @@ HERE = Path(__file__).parent
 MOST_FIGURES, MOST_MAPS, MOST_SHOWN = 4, 12, 50
 """Groups of runs with figures of their own, runs with a heat map, and entries of a list."""
 
-SIGNIFICANT = 0.05
-
 
 @dataclass(frozen=True)
 class Group:
@@ -85,7 +83,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
     return [
         ("runs", f"{len(runs):,}"),
         ("model", _listed(run.model for run in runs)),
-        ("data", _listed(run.data for run in runs)),
+        ("data", _listed(f"{run.data} ({run.task})" for run in runs)),
         ("samples", f"{max((run.n_samples for run in runs), default=0):,}" + (" at most" if len(runs) > 1 else "")),
         ("answers", f"{sum(run.n_rows for run in runs):,}"),
         ("failed", f"{failed:,}"),
@@ -108,14 +106,13 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
         for needles, group in groupby(own, lambda c: c.needles):
             words = "all needles together" if needles is None else f"{needles} needles" if needles else "no needles"
             parts = [run.label] if several else []
-            found.append((" · ".join([*parts, words, run.task]), list(group)))
+            found.append((" · ".join([*parts, words, f"{run.task} on {Path(run.data).name}"]), list(group)))
     return found
 
 
 def _with_verdict(comparison: Comparison) -> dict[str, Any]:
     """Whether it is shown to be better or worse; empty if neither."""
-    clear = comparison.p_holm is not None and comparison.p_holm < SIGNIFICANT and comparison.difference is not None
-    verdict = ("better" if comparison.difference.mean > 0 else "worse") if clear and comparison.difference else ""
+    verdict = {"gains": "better", "loses": "worse"}.get(comparison.verdict or "", "")
     return {**vars(comparison), "is_plain": comparison.is_plain, "verdict": verdict}
 
 
@@ -218,7 +215,7 @@ def _pairs(run: RunFacts) -> list[tuple[str, str]]:
         ("model", f"{run.model}, revision {run.model_revision}, {run.dtype}"),
         ("data", f"{run.data}, revision {run.data_revision}"),
         ("generation", run.generation),
-        ("rows", f"{run.n_rows:,} of {run.n_samples:,} samples, {run.n_failed:,} failed"),
+        ("answers", f"{run.n_rows:,} to {run.n_samples:,} samples, {run.n_failed:,} failed"),
         ("made", f"{run.started_at} to {run.ended_at} UTC"),
         *(("versions", ", ".join(f"{n} {v}" for n, v in found.items())) for found in run.versions),
         *(("hardware", ", ".join(f"{n} {v}" for n, v in found.items() if v is not None)) for found in run.hardware),
