@@ -132,6 +132,20 @@ def rendered(tmp_path):
     return tmp_path / "rendered"
 
 
+def test_the_text_of_built_in_pages_is_all_that_they_need(tmp_path):
+    assert freqq("render", "mini", "--limit", 3, "--out", tmp_path / "pages").exit_code == 0
+    folders = sorted((tmp_path / "pages").iterdir())
+    styles = [row["style"] for f in folders for row in pq.read_table(f / "pages.parquet").to_pylist()]
+    assert any("paragraph_gap" in style for style in styles)  # blank space between messages
+    arguments = ("--codec", "text", "--workers", 1, "--out", tmp_path / "out")
+    assert freqq("compress-image", *folders, *arguments).exit_code == 0
+    rows = pq.read_table(tmp_path / "out" / "pages.parquet").to_pylist()
+    assert {row["psnr"] for row in rows} == {float("inf")}
+    for row in rows:
+        decoded = page(tmp_path / "out" / f"{row['name']}.png")
+        np.testing.assert_array_equal(decoded.pixels, np.asarray(Image.open(row["source"])))
+
+
 def test_the_codecs_of_the_command_are_the_methods():
     assert {f"image-{name}" for name in CODECS} | {"image"} == set(CLASSES)
 
