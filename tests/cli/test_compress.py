@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,11 +20,12 @@ from freqq.image import CODECS as CLASSES
 from freqq.image.dct import BlockDct
 from freqq.image.files import png
 from freqq.image.measures import psnr
-from freqq.image.streams import decode
+from freqq.image.streams import decode, describe
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.tokens import container
+from tests.terminal import Terminal, plain_environment
 
 
 def freqq(*arguments: object) -> Result:
@@ -268,7 +272,27 @@ def test_broken_streams_are_one_line(command, content, message, tmp_path, monkey
     assert result.exit_code == 2
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
+    assert result.output.count("bad.fqi") == 1
     assert set(tmp_path.iterdir()) == before
+
+
+def test_info_keeps_its_labels_and_folds_long_values_at_80_columns(tmp_path):
+    assert freqq("render", "mini", "--limit", 1, "--out", tmp_path / "rendered").exit_code == 0
+    rendered = tmp_path / "rendered"
+    assert freqq("compress-image", rendered, "--codec", "text", "--out", tmp_path / "out").exit_code == 0
+    stream = tmp_path / "out" / "page-0001.fqi"
+    found = describe(stream.read_bytes())
+    assert len(found["style"]) > 160  # more than a line
+    command = [sys.executable, "-m", "freqq", "info", "out/page-0001.fqi"]
+    environment = plain_environment(TERM="xterm", NO_COLOR="1", PYTHONPATH=str(Path(__file__).parents[2]))
+    code, seen = Terminal(command, environment, columns=80, cwd=str(tmp_path)).finish()
+    assert code == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", seen.decode())
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 80
+    for name in found:
+        assert any(line.startswith(f" {name.replace('_', ' ')} ") for line in lines)
+    assert found["style"].replace(" ", "") in "".join(shown.split())
 
 
 @pytest.mark.parametrize("kind", ["spectrum", "residual", "compare"])
