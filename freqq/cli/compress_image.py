@@ -86,13 +86,13 @@ def compress_image(
     """
     from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
-    from freqq.cli.progress import each
+    from freqq.cli.progress import each, note
     from freqq.image.batch import Source, plan
     from freqq.image.files import find_images, read_page
     from freqq.image.legibility import check_tesseract
 
     given = overrides(None if keep is None else str(keep), None, None if block is None else str(block), assignments)
-    arms = arms_of(codec, level, given)
+    arms, left_out = arms_of(codec, level, given)
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".png", ".fqi"))
@@ -100,10 +100,12 @@ def compress_image(
     sources = [Source(path, name, shown.get(path)) for path, name in zip(paths, names, strict=True)]
     if ocr:
         check_tesseract()
-    arms = _without_text(arms, sources, ocr or "text" in codec.split(","))
+    arms, unknown = _without_text(arms, sources, ocr or "text" in codec.split(","))
     earlier = _earlier(out)
     for path in each(paths, "checking"):
         read_page(path)  # all, before anything is written
+    if left_out + unknown:
+        note(f"left out: {'; '.join(left_out + unknown)}")
     tasks, kept = plan(sources, arms, out, ocr, earlier)
     rows = _work(folder, tasks, kept, earlier, workers or os.cpu_count() or 1)
     if as_json:
@@ -142,14 +144,16 @@ def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Shown]":
         raise UserError(f"{text} is no text in UTF-8") from error
 
 
-def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "list[Arm]":
-    """The arms that can be run: the codec text, unless it was named, only if all texts are known."""
+def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "tuple[list[Arm], list[str]]":
+    """The arms that can be run, and what cannot: the codec text, unless it was named, only if all texts are known."""
     from freqq.errors import UserError
 
     missing = [source.path for source in sources if source.shown is None]
     if missing and named:
         raise UserError(f"{missing[0]}: its text is not known; render it with 'freqq render', or give --text")
-    return [arm for arm in arms if not (missing and arm.name == "text")]
+    if not missing or all(arm.name != "text" for arm in arms):
+        return arms, []
+    return [arm for arm in arms if arm.name != "text"], [f"text (what {missing[0]} shows is not known)"]
 
 
 def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier: list[Row], workers: int) -> list[Row]:

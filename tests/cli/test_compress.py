@@ -21,6 +21,7 @@ from freqq.image.dct import BlockDct
 from freqq.image.files import png
 from freqq.image.measures import psnr
 from freqq.image.streams import decode, describe
+from freqq.levels import LEVELS
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
@@ -175,6 +176,23 @@ def test_all_codecs_at_all_levels(rendered, tmp_path):
     tokens = [row["vision_tokens"] for row in rows if row["codec"] == "resize" and row["level"] == "extreme"]
     assert max(tokens) < rows[0]["vision_tokens_full"] == rows[0]["vision_tokens"]
     assert "text, ultra_mild" in result.output
+
+
+def test_what_is_left_out_is_said_in_one_line(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("freqq.image.jxl_file.is_installed", lambda: False)
+    arguments = ("--codec", "all", "--level", "all", "--workers", 1, "--out", tmp_path / "out", "--json")
+    result = freqq("compress-image", folder / "b.png", *arguments)
+    assert result.exit_code == 0, result.output
+    [said] = result.stderr.splitlines()
+    assert said.startswith("note: left out: jxl (not installed: pip install 'freqq[jxl]'); ")
+    assert f"text (what {folder / 'b.png'} shows is not known)" in said
+    ran = {(row["codec"], row["level"]) for row in json.loads(result.stdout)}
+    alike = {name: levels.split(", ") for name, levels in re.findall(r"; (\w+) ([\w, ]+) \(the same as", said)}
+    for name in sorted({*CODECS} - {"jxl", "text"}):
+        for level in LEVELS[1:]:
+            assert ((name, level) in ran) != (level in alike.get(name, []))
+    assert alike["webp"] == ["mild", "aggressive"]
+    assert freqq("compress-image", folder / "b.png", "--codec", "png,jpeg", "--out", tmp_path / "two").stderr == ""
 
 
 def test_what_is_done_is_not_done_again(rendered, tmp_path, monkeypatch):
