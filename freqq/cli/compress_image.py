@@ -193,7 +193,7 @@ def _earlier(out: Path) -> list[Row]:
 
 
 def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
-    from freqq.cli.files_table import show
+    from freqq.cli.files_table import mean, show
 
     note = f"pages, streams and pages.parquet are in {out}"
     if kept:
@@ -219,6 +219,8 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
             note,
         )
         return
+    sizes = ("page_png_bytes", "stream_bytes", "decoded_png_bytes")
+    marks = {"psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f", "cer": ".4f"}
     show(
         "Sizes in bytes: the page as PNG, its stream, and the decoded page as PNG",
         ("page", "pixels", "PNG", "stream", "decoded", "stream/PNG", "PSNR dB", "SSIM", "tokens", "CER"),
@@ -226,28 +228,30 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
             (
                 row["name"],
                 f"{row['width']}x{row['height']}",
-                f"{row['page_png_bytes']:,}",
-                f"{row['stream_bytes']:,}",
-                f"{row['decoded_png_bytes']:,}",
+                *(f"{row[name]:,}" for name in sizes),
                 f"{row['stream_bytes'] / row['page_png_bytes']:.2f}",
-                f"{row['psnr']:.1f}",
-                f"{row['ssim']:.4f}",
-                "-" if row["vision_tokens"] is None else f"{row['vision_tokens']:,}",
-                "-" if row["cer"] is None else f"{row['cer']:.4f}",
+                *(mean([row[name]], form) for name, form in marks.items()),
             )
             for row in rows
         ],
         note,
+        (
+            f"mean of {len(rows)}",
+            "",
+            *(mean([row[name] for row in rows], ",.0f") for name in sizes),
+            f"{sum(row['stream_bytes'] for row in rows) / sum(row['page_png_bytes'] for row in rows):.2f}",
+            *(mean([row[name] for row in rows], form) for name, form in marks.items()),
+        )
+        if len(rows) > 1
+        else None,
     )
 
 
 def _means(rows: list[Row]) -> list[str]:
+    from freqq.cli.files_table import mean
+
     forms = {
         "stream_bytes": ",.0f", "bits_per_pixel": ".3f", "psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f",
         "cer": ".4f", "word_recall": ".4f", "encode_ms": ".0f", "decode_ms": ".0f",
     }  # fmt: skip
-    means = []
-    for column, form in forms.items():
-        values = [row[column] for row in rows if row[column] is not None]
-        means.append(format(sum(values) / len(values), form) if values else "-")
-    return means
+    return [mean([row[column] for row in rows], form) for column, form in forms.items()]

@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
 from freqq.cli.codecs import CODECS
+from freqq.cli.files_table import mean
+from freqq.cli.outputs import OutputFolder
 from freqq.glm.load import load_reader
 from freqq.image import CODECS as CLASSES
 from freqq.image.dct import BlockDct
@@ -75,13 +77,51 @@ def test_compress_image_at_the_baseline_loses_nothing(folder, tmp_path):
     np.testing.assert_array_equal(page(tmp_path / "out" / "b.png").pixels, page(folder / "b.png").pixels)
 
 
-def test_equal_names_get_numbers(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["s0-10/page-0001.png", "s0-2/page-0001.png"], ["s0-10_page-0001", "s0-2_page-0001"]),
+        (["x/a.png", "x/b.png", "y/b.png"], ["a", "x_b", "y_b"]),
+        (["x/a.png", "x/a.jpg", "x/a.gif"], ["a", "a-2", "a-3"]),
+        (["x/p/a.png", "y/p/a.png", "y/q/a.png"], ["p_a", "p_a-2", "q_a"]),
+        (["x/a.png", "x/p_b.png", "p/b.png", "q/b.png"], ["a", "p_b", "p_b-2", "q_b"]),
+    ],
+)
+def test_outputs_tell_the_folder_of_pages_with_equal_names(paths, names, tmp_path):
+    assert OutputFolder(tmp_path / "out").check([tmp_path / path for path in paths], (".png",)) == names
+
+
+def test_pages_with_equal_names_are_named_after_their_folders(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.png").write_bytes((folder / "b.png").read_bytes())
     assert freqq("compress-image", folder / "a.png", other / "a.png", "--out", tmp_path / "out").exit_code == 0
-    assert (tmp_path / "out" / "a-2.png").is_file()
-    assert page(tmp_path / "out" / "a-2.png").pixels.shape == page(folder / "b.png").pixels.shape
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"pages_a.png", "other_a.png"}
+    assert page(tmp_path / "out" / "other_a.png").pixels.shape == page(folder / "b.png").pixels.shape
+
+
+def test_several_pages_have_a_row_of_means(folder, tmp_path, random_model):
+    shown = freqq("compress-image", folder, "--codec", "jpeg", "--out", tmp_path / "images").stdout
+    [means] = [line.split() for line in shown.splitlines() if "mean of 2" in line]
+    rows = pq.read_table(tmp_path / "images" / "pages.parquet").to_pylist()
+    png_bytes, stream_bytes = (sum(row[name] for row in rows) for name in ("page_png_bytes", "stream_bytes"))
+    assert means[3:5] == [f"{png_bytes / 2:,.0f}", f"{stream_bytes / 2:,.0f}"]
+    assert means[6:8] == [f"{stream_bytes / png_bytes:.2f}", f"{(rows[0]['psnr'] + rows[1]['psnr']) / 2:.1f}"]
+    shown = freqq("compress-tokens", folder, "--model", random_model, "--out", tmp_path / "tokens").stdout
+    [means] = [line.split() for line in shown.splitlines() if "mean of 2" in line]
+    rows = pq.read_table(tmp_path / "tokens" / "tokens.parquet").to_pylist()
+    raw, stream_bytes = (sum(row[name] for row in rows) for name in ("raw_bf16_bytes", "stream_bytes"))
+    assert means[4:7] == [f"{raw / 2:,.0f}", f"{stream_bytes / 2:,.0f}", f"{raw / stream_bytes:.2f}x"]
+    shown = freqq("compress-image", folder / "a.png", "--codec", "jpeg", "--out", tmp_path / "images").stdout
+    assert "mean" not in shown
+
+
+def test_a_mean_tells_what_it_leaves_out():
+    inf = float("inf")
+    assert mean([1.0, 2.0, None], ".1f") == "1.5"
+    assert mean([None], ".1f") == "-"
+    assert mean([inf, inf], ".1f") == "inf"
+    assert mean([inf, 16.0, 18.0], ".1f") == "17.0 (2 of 3)"
 
 
 def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, random_model):
