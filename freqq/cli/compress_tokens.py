@@ -39,7 +39,7 @@ def compress_tokens(
     assignments: o.Set = None,
     model: o.Model = "tiny",
     revision: o.Revision = None,
-    out: Out = Path("compressed"),
+    out: Out = Path("compressed-tokens"),
     as_json: o.Json = False,
 ) -> None:
     """Compress the vision tokens of page images, and measure the error and the real size.

@@ -143,6 +143,17 @@ def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, ra
     assert (rows[0]["h"], rows[0]["w"]) != (rows[1]["h"], rows[1]["w"])
 
 
+def test_tokens_and_pages_have_folders_of_their_own(folder, tmp_path, random_model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert freqq("compress-image", folder / "a.png", "--codec", "png").exit_code == 0
+    assert freqq("compress-tokens", folder / "a.png", "--model", random_model).exit_code == 0
+    found = {path.name: sorted(p.name for p in path.iterdir()) for path in tmp_path.glob("compressed*")}
+    assert found == {
+        "compressed": ["a.fqi", "a.png", "pages.parquet"],
+        "compressed-tokens": ["a.fqt", "tokens.parquet"],
+    }
+
+
 def test_compress_tokens_with_fewer_tokens(folder, tmp_path, random_model):
     out = tmp_path / "out"
     arguments = ("--compressor", "lowpass+quantize", "--keep", "0.5", "--model", random_model, "--out", out)
@@ -418,4 +429,4 @@ def test_bad_input_is_one_line_and_writes_nothing(arguments, message, folder, tm
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
-    assert not (tmp_path / "compressed").exists()
+    assert not list(tmp_path.glob("compressed*"))
