@@ -1,5 +1,6 @@
 """The image codecs that options ask for, at their levels."""
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from freqq.levels import LEVELS
@@ -11,11 +12,11 @@ CODECS = ("dct", "quantize", "vq", "png", "jpeg", "webp", "jxl", "resize", "gray
 """The short names. `freqq.image`, which has them too, is too heavy for a help text; a test compares the two."""
 
 
-def arms_of(codec: str, level: str, given: dict[str, str]) -> "list[Arm]":
-    """The arms of ``--codec`` and ``--level`` with parameters as text; the one that loses nothing comes first.
+def arms_of(codec: str, level: str, given: dict[str, str]) -> "tuple[list[Arm], list[str]]":
+    """The arms of ``--codec`` and ``--level`` with parameters as text, and what was left out and why.
 
-    Levels of a codec that are one and the same become one arm. With ``all``, a codec whose optional library is missing
-    is left out.
+    The arm that loses nothing comes first. Levels of a codec that are one and the same become one arm. With ``all``, a
+    codec whose optional library is missing is left out.
 
     Raises
     ------
@@ -36,18 +37,24 @@ def arms_of(codec: str, level: str, given: dict[str, str]) -> "list[Arm]":
         raise unknown("level", level, (*LEVELS, "all"))
     if level == "baseline" and given:
         raise UserError(f"level baseline touches nothing: leave out --{next(iter(given))}, or choose another level")
+    left_out = []
     if codec == "all" and not is_installed():
         names.remove("jxl")
+        left_out.append("jxl (not installed: pip install 'freqq[jxl]')")
     values = _parsed([CLASSES[f"image-{name}"] for name in names], given) if given else {}
     arms: dict[tuple[str, object], Arm] = {}
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     if level in ("baseline", "all"):
         arms["none", None] = Arm("none", "baseline", None)
     for name in names:
         cls = CLASSES[f"image-{name}"]
         for one in LEVELS[1:] if level == "all" else {level} - {"baseline"}:
             made = cls.at(one, **values.get(cls, {}))
-            arms.setdefault((name, made), Arm(name, one, made))
-    return list(arms.values())
+            first = arms.setdefault((name, made), Arm(name, one, made))
+            if first.level != one:
+                alike[name, first.level].append(one)
+    left_out += [f"{name} {', '.join(some)} (the same as {first})" for (name, first), some in alike.items()]
+    return list(arms.values()), left_out
 
 
 def _parsed(classes: list[Any], given: dict[str, str]) -> dict[Any, dict[str, object]]:

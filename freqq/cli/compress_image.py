@@ -86,13 +86,13 @@ def compress_image(
     """
     from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
-    from freqq.cli.progress import each
+    from freqq.cli.progress import each, note
     from freqq.image.batch import Source, plan
     from freqq.image.files import find_images, read_page
     from freqq.image.legibility import check_tesseract
 
     given = overrides(None if keep is None else str(keep), None, None if block is None else str(block), assignments)
-    arms = arms_of(codec, level, given)
+    arms, left_out = arms_of(codec, level, given)
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".png", ".fqi"))
@@ -100,10 +100,12 @@ def compress_image(
     sources = [Source(path, name, shown.get(path)) for path, name in zip(paths, names, strict=True)]
     if ocr:
         check_tesseract()
-    arms = _without_text(arms, sources, ocr or "text" in codec.split(","))
+    arms, unknown = _without_text(arms, sources, ocr or "text" in codec.split(","))
     earlier = _earlier(out)
     for path in each(paths, "checking"):
         read_page(path)  # all, before anything is written
+    if left_out + unknown:
+        note(f"left out: {'; '.join(left_out + unknown)}")
     tasks, kept = plan(sources, arms, out, ocr, earlier)
     rows = _work(folder, tasks, kept, earlier, workers or os.cpu_count() or 1)
     if as_json:
@@ -142,14 +144,16 @@ def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Shown]":
         raise UserError(f"{text} is no text in UTF-8") from error
 
 
-def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "list[Arm]":
-    """The arms that can be run: the codec text, unless it was named, only if all texts are known."""
+def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "tuple[list[Arm], list[str]]":
+    """The arms that can be run, and what cannot: the codec text, unless it was named, only if all texts are known."""
     from freqq.errors import UserError
 
     missing = [source.path for source in sources if source.shown is None]
     if missing and named:
         raise UserError(f"{missing[0]}: its text is not known; render it with 'freqq render', or give --text")
-    return [arm for arm in arms if not (missing and arm.name == "text")]
+    if not missing or all(arm.name != "text" for arm in arms):
+        return arms, []
+    return [arm for arm in arms if arm.name != "text"], [f"text (what {missing[0]} shows is not known)"]
 
 
 def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier: list[Row], workers: int) -> list[Row]:
@@ -189,7 +193,7 @@ def _earlier(out: Path) -> list[Row]:
 
 
 def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
-    from freqq.cli.files_table import show
+    from freqq.cli.files_table import mean, show
 
     note = f"pages, streams and pages.parquet are in {out}"
     if kept:
@@ -215,6 +219,8 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
             note,
         )
         return
+    sizes = ("page_png_bytes", "stream_bytes", "decoded_png_bytes")
+    marks = {"psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f", "cer": ".4f"}
     show(
         "Sizes in bytes: the page as PNG, its stream, and the decoded page as PNG",
         ("page", "pixels", "PNG", "stream", "decoded", "stream/PNG", "PSNR dB", "SSIM", "tokens", "CER"),
@@ -222,28 +228,30 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
             (
                 row["name"],
                 f"{row['width']}x{row['height']}",
-                f"{row['page_png_bytes']:,}",
-                f"{row['stream_bytes']:,}",
-                f"{row['decoded_png_bytes']:,}",
+                *(f"{row[name]:,}" for name in sizes),
                 f"{row['stream_bytes'] / row['page_png_bytes']:.2f}",
-                f"{row['psnr']:.1f}",
-                f"{row['ssim']:.4f}",
-                "-" if row["vision_tokens"] is None else f"{row['vision_tokens']:,}",
-                "-" if row["cer"] is None else f"{row['cer']:.4f}",
+                *(mean([row[name]], form) for name, form in marks.items()),
             )
             for row in rows
         ],
         note,
+        (
+            f"mean of {len(rows)}",
+            "",
+            *(mean([row[name] for row in rows], ",.0f") for name in sizes),
+            f"{sum(row['stream_bytes'] for row in rows) / sum(row['page_png_bytes'] for row in rows):.2f}",
+            *(mean([row[name] for row in rows], form) for name, form in marks.items()),
+        )
+        if len(rows) > 1
+        else None,
     )
 
 
 def _means(rows: list[Row]) -> list[str]:
+    from freqq.cli.files_table import mean
+
     forms = {
         "stream_bytes": ",.0f", "bits_per_pixel": ".3f", "psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f",
         "cer": ".4f", "word_recall": ".4f", "encode_ms": ".0f", "decode_ms": ".0f",
     }  # fmt: skip
-    means = []
-    for column, form in forms.items():
-        values = [row[column] for row in rows if row[column] is not None]
-        means.append(format(sum(values) / len(values), form) if values else "-")
-    return means
+    return [mean([row[column] for row in rows], form) for column, form in forms.items()]

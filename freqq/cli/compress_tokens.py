@@ -39,7 +39,7 @@ def compress_tokens(
     assignments: o.Set = None,
     model: o.Model = "tiny",
     revision: o.Revision = None,
-    out: Out = Path("compressed"),
+    out: Out = Path("compressed-tokens"),
     as_json: o.Json = False,
 ) -> None:
     """Compress the vision tokens of page images, and measure the error and the real size.
@@ -114,9 +114,11 @@ def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, 
 
 
 def _show(rows: list[dict[str, Any]], out: Path) -> None:
-    from freqq.cli.files_table import show
+    from freqq.cli.files_table import mean, show
     from freqq.frequency.bands import BANDS
 
+    raw, streams = (sum(row[name] for row in rows) for name in ("raw_bf16_bytes", "stream_bytes"))
+    entropies = [[row[f"entropy_{band}"] for row in rows] for band in BANDS]
     show(
         "Bytes of the tokens in bfloat16 and of their stream; error and cosine are whitened",
         ("page", "grid", "tokens", "bf16", "stream", "saved", "error", "cosine", "bits/value"),
@@ -130,9 +132,22 @@ def _show(rows: list[dict[str, Any]], out: Path) -> None:
                 f"{row['raw_bf16_bytes'] / row['stream_bytes']:.2f}x",
                 f"{row['whitened_error']:.2g}",
                 f"{row['whitened_cosine']:.4f}",
-                " ".join("-" if row[f"entropy_{b}"] is None else f"{row[f'entropy_{b}']:.1f}" for b in BANDS),
+                " ".join(mean([row[f"entropy_{band}"]], ".1f") for band in BANDS),
             )
             for row in rows
         ],
         f"streams and tokens.parquet are in {out}",
+        (
+            f"mean of {len(rows)}",
+            "",
+            mean([row["tokens_kept"] for row in rows], ",.0f"),
+            f"{raw / len(rows):,.0f}",
+            f"{streams / len(rows):,.0f}",
+            f"{raw / streams:.2f}x",
+            mean([row["whitened_error"] for row in rows], ".2g"),
+            mean([row["whitened_cosine"] for row in rows], ".4f"),
+            " ".join(mean(values, ".1f") for values in entropies),
+        )
+        if len(rows) > 1
+        else None,
     )

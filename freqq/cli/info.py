@@ -13,19 +13,20 @@ def info(file: File, as_json: Json = False) -> None:
 
     Example: freqq info out/page.fqi
     """
-    from freqq.cli.files_table import show
+    from freqq.cli.files_table import show_values
     from freqq.errors import UserError
     from freqq.image.streams import describe
 
+    stream = read_stream(file)
     try:
-        found = describe(read_stream(file))
+        found = describe(stream)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
     if as_json:
         typer.echo(json.dumps(found, indent=2))
         return
     rows = [(name.replace("_", " "), _shown(value)) for name, value in found.items()]
-    show(str(file), ("what", "value"), rows, "the checksum is right; 'freqq decompress' makes an image of it")
+    show_values(str(file), rows, "the checksum is right; 'freqq decompress' makes an image of it")
 
 
 def _shown(value: object) -> str:

@@ -1,5 +1,6 @@
 """The folder that a command writes its files into: checked before the work, each file whole or not there."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,10 @@ class OutputFolder:
         self.path = path
 
     def check(self, inputs: Sequence[Path], suffixes: Sequence[str]) -> list[str]:
-        """Names for the outputs of each input, without suffix: its own, with a number where two would be alike.
+        """Names for the outputs of each input, without suffix: its own, after its folder's where folders have the same.
+
+        The number of a page within a chat says nothing of the chat: ``s0-10_page-0001``. Names that are still alike,
+        as of ``a.png`` and ``a.jpg``, get numbers.
 
         Really writes a file and removes it again, for permission bits do not tell about read-only or full disks.
 
@@ -30,18 +34,24 @@ class OutputFolder:
         UserError
             If the folder cannot be written, or an output would overwrite an input.
         """
-        names: list[str] = []
+        folders: dict[str, set[Path]] = defaultdict(set)
         for source in inputs:
-            name, number = source.stem, 2
+            folders[source.stem].add(source.resolve().parent)
+        names: dict[str, Path] = {}
+        for source in inputs:
+            plain = source.stem
+            if len(folders[plain]) > 1:
+                plain = f"{source.resolve().parent.name}_{plain}"
+            name, number = plain, 2
             while name in names:
-                name, number = f"{source.stem}-{number}", number + 1
-            names.append(name)
+                name, number = f"{plain}-{number}", number + 1
+            names[name] = source
         originals = {source.resolve() for source in inputs}
         for output in (self.path / (name + suffix) for name in names for suffix in suffixes):
             if output.resolve() in originals:
                 raise UserError(f"{output} would overwrite an input: choose another --out")
         check_writable(self.path)
-        return names
+        return list(names)
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file under a temporary name, then give it its own."""

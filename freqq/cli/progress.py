@@ -1,4 +1,4 @@
-"""A progress bar for a list of things, on standard error, if that is a terminal."""
+"""What a command says beside its result, on standard error: progress bars, if that is a terminal, and notes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -44,3 +44,8 @@ def busy(what: str) -> Iterator[None]:
     console = Console(stderr=True)
     with console.status(what) if console.is_terminal else nullcontext():
         yield
+
+
+def note(text: str) -> None:
+    """Says, in one line, what the result does not tell."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {text}", markup=False)

@@ -10,6 +10,7 @@ import typer
 from freqq.cli import options as o
 
 if TYPE_CHECKING:
+    from freqq.cli.outputs import OutputFolder
     from freqq.data.sample import Sample
     from freqq.runs.rendering import Rendering
 
@@ -22,6 +23,8 @@ Chat = Annotated[
 ]  # fmt: skip
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pages.")]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Render the first N chats only.")]
+
+TABLE = "pages.parquet"
 
 
 def render(
@@ -36,7 +39,8 @@ def render(
     """Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.
 
     Writes page-0001.png and so on, and pages.parquet with each page's text, size and hash; in a folder of its own for
-    each chat if there are several.
+    each chat if there are several. Pages that an earlier call wrote there are replaced; a folder that holds other files
+    is refused, and so is one chat among several or several beside one.
 
     Example: freqq render chat.json --dpi 96 --out pages
     """
@@ -53,6 +57,7 @@ def render(
     first = list(islice(samples, 2))
     if not first:
         raise UserError(f"{chat} has no chat to render")
+    _check(out, several=len(first) > 1)
     OutputFolder(out).check([], [])
     names: set[str] = set()
     rows, written = [], []
@@ -75,31 +80,67 @@ def render(
     )
 
 
-def _render(sample: "Sample", rendering: "Rendering", folder: Any) -> list[dict[str, Any]]:
-    """Write a chat's pages as they are drawn: no more than one is in memory."""
+def _render(sample: "Sample", rendering: "Rendering", folder: "OutputFolder") -> list[dict[str, Any]]:
+    """Write a chat's pages as they are drawn, for no more than one is in memory, in place of earlier ones."""
     from freqq.pages.again import style_json
     from freqq.pages.png import png_bytes
 
     rows: list[dict[str, Any]] = []
-    for number, page in enumerate(rendering.pages(sample), start=1):
-        name, content = f"page-{number:04}.png", png_bytes(page)
-        folder.write(name, content)
-        rows.append(
-            {
-                "sample_id": sample.id,
-                "page": number,
-                "file": name,
-                "width": page.pixels.shape[1],
-                "height": page.pixels.shape[0],
-                "lines": len(page.lines),
-                "text": page.text,
-                "style": None if page.style is None else style_json(page.style),
-                "sha256": page.sha256,
-                "png_bytes": len(content),
-            }
-        )
-    folder.write_table("pages.parquet", rows)
+    earlier = _own(folder.path)
+    try:
+        for number, page in enumerate(rendering.pages(sample), start=1):
+            name, content = f"page-{number:04}.png", png_bytes(page)
+            folder.write(name, content)
+            rows.append(
+                {
+                    "sample_id": sample.id,
+                    "page": number,
+                    "file": name,
+                    "width": page.pixels.shape[1],
+                    "height": page.pixels.shape[0],
+                    "lines": len(page.lines),
+                    "text": page.text,
+                    "style": None if page.style is None else style_json(page.style),
+                    "sha256": page.sha256,
+                    "png_bytes": len(content),
+                }
+            )
+    finally:
+        if rows:  # also if interrupted: pages without a table could not be told from other files
+            folder.write_table(TABLE, rows)
+            for name in earlier - {TABLE, *(row["file"] for row in rows)}:
+                (folder.path / name).unlink(missing_ok=True)
     return rows
+
+
+def _check(out: Path, several: bool) -> None:
+    """Refuse a folder that holds anything but what an earlier call wrote in the same way."""
+    from freqq.errors import UserError
+
+    others: list[Path] = []
+    for folder in _inside(out) if several else [out]:
+        own = _own(folder) if folder.is_dir() else set()
+        found = [p for p in _inside(folder) if p.is_dir() or p.name not in own]
+        others += found if own or folder == out else [folder]
+    if others:
+        known = f"pages of {'several chats, a folder each' if several else 'one chat'}"
+        raise UserError(f"{out} holds more than {known} ({others[0].name}): choose an empty or new folder with --out")
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What a folder holds, apart from hidden files."""
+    return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.is_dir() else []
+
+
+def _own(folder: Path) -> set[str]:
+    """The names of the files that an earlier call wrote to a folder, as far as its table tells."""
+    from freqq.image.batch import read_rows
+
+    rows = read_rows(folder / TABLE)
+    if not rows or not {"sample_id", "file", "png_bytes"} <= set(rows[0]):
+        return set()  # no table of this command
+    names = (str(row["file"]) for row in rows)
+    return {TABLE, *(name for name in names if name == Path(name).name)}
 
 
 def _name(sample_id: str, taken: set[str]) -> str:

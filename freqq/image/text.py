@@ -75,7 +75,7 @@ class Text(ImageCodec):
 
     def encode(self, page: Page) -> bytes:
         """The page's text and style. A page whose style is not known is taken for one of Glyph's evaluation."""
-        if not page.text.strip():
+        if not page.text.strip() and page.style is None:
             raise UserError("the codec text needs the text of a page, and of this image it is not known: give --text")
         style = page.style or GlyphConfig()
         if reason := _refused(page.text, style):

@@ -1,14 +1,18 @@
 """A page once more, from its lines and its style."""
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from freqq.errors import UserError
+from freqq.pages.atlas import BLANK
 from freqq.pages.draw import draw
 from freqq.pages.frames import Block, flow
 from freqq.pages.glyph import FRAME_PADDING, GlyphConfig
@@ -90,14 +94,14 @@ def draw_again(text: str, style: GlyphConfig | Style, starts: Sequence[int] = ()
 def paragraph_starts(page: Page) -> tuple[int, ...]:
     """Which lines but the first begin a paragraph, for `draw_again`; none if it cannot be told.
 
-    On a page of the px-based style, they stand further from the line above. On one of Glyph's, a paragraph's paper
-    covers what hangs into it from the line above, so the pixels tell. It has `LINES_PER_PARAGRAPH` lines of the chat,
-    and at least as many on the page: more starts mean that the page differs for another reason.
+    The pixels tell: where lines stand is not known of a page that was read from a file. On a page of the px-based
+    style, paragraphs stand further from the line above. On one of Glyph's, a paragraph's paper covers what hangs into
+    it from the line above. It has `LINES_PER_PARAGRAPH` lines of the chat, and at least as many on the page: more
+    starts mean that the page differs for another reason.
     """
     style = page.style
     if isinstance(style, Style):
-        apart = style.line_height + style.paragraph_gap if style.paragraph_gap else None
-        return tuple(i for i, (a, b) in enumerate(pairwise(page.lines), start=1) if b.top - a.top == apart)
+        return tuple(_after_gaps(page, style)) if style.paragraph_gap else ()
     if style is None:
         return ()
     drawn = draw_again(page.text, style).pixels
@@ -110,6 +114,35 @@ def paragraph_starts(page: Page) -> tuple[int, ...]:
     last = page.text.count("\n")
     starts = tuple(int(n) for n in numbers if 0 < n <= last)
     return starts if len(starts) <= last // LINES_PER_PARAGRAPH + 1 else ()
+
+
+def _after_gaps(page: Page, style: Style) -> Iterator[int]:
+    """Which lines a gap is above. Of several lines without ink only the sum of their gaps shows, and only that counts.
+
+    Each line with ink is looked for at the places where it can stand; the highest that fits best is its own, for above
+    it there is no ink that is not a line before.
+    """
+    seen = page.pixels if page.pixels.ndim == 2 else np.asarray(Image.fromarray(page.pixels).convert("L"))
+    blank, top = 0, style.margin_top
+    for number, text in enumerate(page.text.split("\n")):
+        places = [top + some * style.paragraph_gap for some in range(min(blank + 1, number) + 1)]
+        misfits = [_misfit(seen, Line(style.margin_left, place, text), style) for place in places]
+        if misfits[0] == math.inf:
+            blank += 1
+        else:
+            gaps = misfits.index(min(misfits))
+            yield from range(number - gaps + 1, number + 1)
+            top, blank = places[gaps], 0
+        top += style.line_height
+
+
+def _misfit(seen: NDArray[np.uint8], line: Line, style: Style) -> float:
+    """How many pixels of a page differ from a line that is drawn in its place; infinite if no ink of it shows."""
+    drawn = draw((line,), style).pixels[: seen.shape[0], : seen.shape[1]]
+    if drawn.min(initial=BLANK) == BLANK:
+        return math.inf
+    rows = slice(round(line.top), round(line.top) + style.line_height)
+    return int(np.count_nonzero(drawn[rows] != seen[: drawn.shape[0], : drawn.shape[1]][rows]))
 
 
 def _key(name: str) -> str:

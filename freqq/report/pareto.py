@@ -20,7 +20,10 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#0
 MARKERS = "osD^vPX*<>hp"
 FLOOR = "text"
 LEAST_CER = 1e-4
-"""A logarithmic axis has no 0: no error in 10,000 characters is drawn as one."""
+"""A logarithmic axis has no 0: less than one error in 10,000 characters is drawn as one, and the axis says so."""
+
+MARGIN = 10**0.15
+"""How far the axis of error rates goes on beyond its last decades, so that no marker is cut."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
 def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> bytes:
     """Bytes against character error and against score, as many of the two as have points, as PNG.
 
-    The dashed line joins what no other point beats in both. The codec `text` stands outside it: it is the floor.
+    The broad gray line joins what no other point beats in both. The codec `text` stands outside it: it is the floor.
     """
     panels = [p for p in ((legibility, "character error rate", True), (scores, "score", False)) if p[0]]
     figure = Figure(figsize=(7.6 * len(panels) + 1.6, 5.4), layout="constrained")
@@ -78,8 +81,10 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
         return max(point.value, LEAST_CER) if less else point.value
 
     best = front([point for point in points if point.codec != FLOOR], less)
-    axes.plot([p.size for p in best], [height(p) for p in best], "--", color="#888888", linewidth=1, zorder=1,
-              label="best for its bytes")  # fmt: skip
+    if len(best) > 1:
+        # Broad, since it may run along under the line of one codec.
+        axes.plot([p.size for p in best], [height(p) for p in best], color="#cccccc", linewidth=7, zorder=1,
+                  solid_capstyle="round", label="best for its bytes")  # fmt: skip
     for number, codec in enumerate(codecs):
         own = sorted((p for p in points if p.codec == codec), key=lambda p: LEVELS.index(p.level))
         if own:
@@ -99,14 +104,21 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
     if less:
         axes.set_yscale("log")
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, at: f"{value:g}"))
+        least = any(point.value < LEAST_CER for point in points)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, at: _rate(value, least)))
         # Whole decades, since only their ends are labelled.
         heights = [math.log10(height(p)) for p in points]
         lowest = math.floor(min(heights, default=-3))
-        axes.set_ylim(10.0**lowest, 10.0 ** max(math.ceil(max(heights, default=0)), lowest + 1))
+        highest = max(math.ceil(max(heights, default=0)), lowest + 1)
+        axes.set_ylim(10.0**lowest / MARGIN, 10.0**highest * MARGIN)
     axes.set_ylabel(f"{what} ({'less' if less else 'more'} is better)")
     axes.grid(True, which="major", color="#dddddd", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def _rate(value: float, least: bool) -> str:
+    """An error rate at the axis; `least`: whether less is drawn at `LEAST_CER`."""
+    return f"≤ {value:g}" if least and math.isclose(value, LEAST_CER) else f"{value:g}"
 
 
 def _is_marked(size: float) -> bool:

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,16 +15,20 @@ from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
 from freqq.cli.codecs import CODECS
+from freqq.cli.files_table import mean
+from freqq.cli.outputs import OutputFolder
 from freqq.glm.load import load_reader
 from freqq.image import CODECS as CLASSES
 from freqq.image.dct import BlockDct
 from freqq.image.files import png
 from freqq.image.measures import psnr
-from freqq.image.streams import decode
+from freqq.image.streams import decode, describe
+from freqq.levels import LEVELS
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.tokens import container
+from tests.terminal import Terminal, plain_environment
 
 
 def freqq(*arguments: object) -> Result:
@@ -70,13 +77,51 @@ def test_compress_image_at_the_baseline_loses_nothing(folder, tmp_path):
     np.testing.assert_array_equal(page(tmp_path / "out" / "b.png").pixels, page(folder / "b.png").pixels)
 
 
-def test_equal_names_get_numbers(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["s0-10/page-0001.png", "s0-2/page-0001.png"], ["s0-10_page-0001", "s0-2_page-0001"]),
+        (["x/a.png", "x/b.png", "y/b.png"], ["a", "x_b", "y_b"]),
+        (["x/a.png", "x/a.jpg", "x/a.gif"], ["a", "a-2", "a-3"]),
+        (["x/p/a.png", "y/p/a.png", "y/q/a.png"], ["p_a", "p_a-2", "q_a"]),
+        (["x/a.png", "x/p_b.png", "p/b.png", "q/b.png"], ["a", "p_b", "p_b-2", "q_b"]),
+    ],
+)
+def test_outputs_tell_the_folder_of_pages_with_equal_names(paths, names, tmp_path):
+    assert OutputFolder(tmp_path / "out").check([tmp_path / path for path in paths], (".png",)) == names
+
+
+def test_pages_with_equal_names_are_named_after_their_folders(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.png").write_bytes((folder / "b.png").read_bytes())
     assert freqq("compress-image", folder / "a.png", other / "a.png", "--out", tmp_path / "out").exit_code == 0
-    assert (tmp_path / "out" / "a-2.png").is_file()
-    assert page(tmp_path / "out" / "a-2.png").pixels.shape == page(folder / "b.png").pixels.shape
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"pages_a.png", "other_a.png"}
+    assert page(tmp_path / "out" / "other_a.png").pixels.shape == page(folder / "b.png").pixels.shape
+
+
+def test_several_pages_have_a_row_of_means(folder, tmp_path, random_model):
+    shown = freqq("compress-image", folder, "--codec", "jpeg", "--out", tmp_path / "images").stdout
+    [means] = [line.split() for line in shown.splitlines() if "mean of 2" in line]
+    rows = pq.read_table(tmp_path / "images" / "pages.parquet").to_pylist()
+    png_bytes, stream_bytes = (sum(row[name] for row in rows) for name in ("page_png_bytes", "stream_bytes"))
+    assert means[3:5] == [f"{png_bytes / 2:,.0f}", f"{stream_bytes / 2:,.0f}"]
+    assert means[6:8] == [f"{stream_bytes / png_bytes:.2f}", f"{(rows[0]['psnr'] + rows[1]['psnr']) / 2:.1f}"]
+    shown = freqq("compress-tokens", folder, "--model", random_model, "--out", tmp_path / "tokens").stdout
+    [means] = [line.split() for line in shown.splitlines() if "mean of 2" in line]
+    rows = pq.read_table(tmp_path / "tokens" / "tokens.parquet").to_pylist()
+    raw, stream_bytes = (sum(row[name] for row in rows) for name in ("raw_bf16_bytes", "stream_bytes"))
+    assert means[4:7] == [f"{raw / 2:,.0f}", f"{stream_bytes / 2:,.0f}", f"{raw / stream_bytes:.2f}x"]
+    shown = freqq("compress-image", folder / "a.png", "--codec", "jpeg", "--out", tmp_path / "images").stdout
+    assert "mean" not in shown
+
+
+def test_a_mean_tells_what_it_leaves_out():
+    inf = float("inf")
+    assert mean([1.0, 2.0, None], ".1f") == "1.5"
+    assert mean([None], ".1f") == "-"
+    assert mean([inf, inf], ".1f") == "inf"
+    assert mean([inf, 16.0, 18.0], ".1f") == "17.0 (2 of 3)"
 
 
 def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, random_model):
@@ -96,6 +141,17 @@ def test_compress_tokens_measures_each_page_on_its_own_grid(folder, tmp_path, ra
         assert row["entropy_low"] > row["entropy_mid"] > row["entropy_high"] == 0
         assert json.loads(row["params"])["bits"] == [8, 4, 0]
     assert (rows[0]["h"], rows[0]["w"]) != (rows[1]["h"], rows[1]["w"])
+
+
+def test_tokens_and_pages_have_folders_of_their_own(folder, tmp_path, random_model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert freqq("compress-image", folder / "a.png", "--codec", "png").exit_code == 0
+    assert freqq("compress-tokens", folder / "a.png", "--model", random_model).exit_code == 0
+    found = {path.name: sorted(p.name for p in path.iterdir()) for path in tmp_path.glob("compressed*")}
+    assert found == {
+        "compressed": ["a.fqi", "a.png", "pages.parquet"],
+        "compressed-tokens": ["a.fqt", "tokens.parquet"],
+    }
 
 
 def test_compress_tokens_with_fewer_tokens(folder, tmp_path, random_model):
@@ -132,6 +188,20 @@ def rendered(tmp_path):
     return tmp_path / "rendered"
 
 
+def test_the_text_of_built_in_pages_is_all_that_they_need(tmp_path):
+    assert freqq("render", "mini", "--limit", 3, "--out", tmp_path / "pages").exit_code == 0
+    folders = sorted((tmp_path / "pages").iterdir())
+    styles = [row["style"] for f in folders for row in pq.read_table(f / "pages.parquet").to_pylist()]
+    assert any("paragraph_gap" in style for style in styles)  # blank space between messages
+    arguments = ("--codec", "text", "--workers", 1, "--out", tmp_path / "out")
+    assert freqq("compress-image", *folders, *arguments).exit_code == 0
+    rows = pq.read_table(tmp_path / "out" / "pages.parquet").to_pylist()
+    assert {row["psnr"] for row in rows} == {float("inf")}
+    for row in rows:
+        decoded = page(tmp_path / "out" / f"{row['name']}.png")
+        np.testing.assert_array_equal(decoded.pixels, np.asarray(Image.open(row["source"])))
+
+
 def test_the_codecs_of_the_command_are_the_methods():
     assert {f"image-{name}" for name in CODECS} | {"image"} == set(CLASSES)
 
@@ -157,6 +227,23 @@ def test_all_codecs_at_all_levels(rendered, tmp_path):
     tokens = [row["vision_tokens"] for row in rows if row["codec"] == "resize" and row["level"] == "extreme"]
     assert max(tokens) < rows[0]["vision_tokens_full"] == rows[0]["vision_tokens"]
     assert "text, ultra_mild" in result.output
+
+
+def test_what_is_left_out_is_said_in_one_line(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("freqq.image.jxl_file.is_installed", lambda: False)
+    arguments = ("--codec", "all", "--level", "all", "--workers", 1, "--out", tmp_path / "out", "--json")
+    result = freqq("compress-image", folder / "b.png", *arguments)
+    assert result.exit_code == 0, result.output
+    [said] = result.stderr.splitlines()
+    assert said.startswith("note: left out: jxl (not installed: pip install 'freqq[jxl]'); ")
+    assert f"text (what {folder / 'b.png'} shows is not known)" in said
+    ran = {(row["codec"], row["level"]) for row in json.loads(result.stdout)}
+    alike = {name: levels.split(", ") for name, levels in re.findall(r"; (\w+) ([\w, ]+) \(the same as", said)}
+    for name in sorted({*CODECS} - {"jxl", "text"}):
+        for level in LEVELS[1:]:
+            assert ((name, level) in ran) != (level in alike.get(name, []))
+    assert alike["webp"] == ["mild", "aggressive"]
+    assert freqq("compress-image", folder / "b.png", "--codec", "png,jpeg", "--out", tmp_path / "two").stderr == ""
 
 
 def test_what_is_done_is_not_done_again(rendered, tmp_path, monkeypatch):
@@ -254,7 +341,27 @@ def test_broken_streams_are_one_line(command, content, message, tmp_path, monkey
     assert result.exit_code == 2
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
+    assert result.output.count("bad.fqi") == 1
     assert set(tmp_path.iterdir()) == before
+
+
+def test_info_keeps_its_labels_and_folds_long_values_at_80_columns(tmp_path):
+    assert freqq("render", "mini", "--limit", 1, "--out", tmp_path / "rendered").exit_code == 0
+    rendered = tmp_path / "rendered"
+    assert freqq("compress-image", rendered, "--codec", "text", "--out", tmp_path / "out").exit_code == 0
+    stream = tmp_path / "out" / "page-0001.fqi"
+    found = describe(stream.read_bytes())
+    assert len(found["style"]) > 160  # more than a line
+    command = [sys.executable, "-m", "freqq", "info", "out/page-0001.fqi"]
+    environment = plain_environment(TERM="xterm", NO_COLOR="1", PYTHONPATH=str(Path(__file__).parents[2]))
+    code, seen = Terminal(command, environment, columns=80, cwd=str(tmp_path)).finish()
+    assert code == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", seen.decode())
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert max(map(len, lines)) <= 80
+    for name in found:
+        assert any(line.startswith(f" {name.replace('_', ' ')} ") for line in lines)
+    assert found["style"].replace(" ", "") in "".join(shown.split())
 
 
 @pytest.mark.parametrize("kind", ["spectrum", "residual", "compare"])
@@ -322,4 +429,4 @@ def test_bad_input_is_one_line_and_writes_nothing(arguments, message, folder, tm
     assert message in result.output
     assert len(result.output.strip().splitlines()) == 1
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
-    assert not (tmp_path / "compressed").exists()
+    assert not list(tmp_path.glob("compressed*"))

@@ -48,6 +48,47 @@ def test_several_chats_have_a_folder_each_whatever_their_ids_say(tmp_path):
     assert len(list(tmp_path.rglob("page-0001.png"))) == len(list(out.rglob("page-0001.png"))) == 3
 
 
+def tree(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_pages_take_the_place_of_earlier_ones_and_leave_none_of_them(tmp_path):
+    (tmp_path / "long.txt").write_text("Tapirs rest. " * 2000)
+    (tmp_path / "short.txt").write_text("Tapirs rest. ")
+    out, fresh = tmp_path / "pages", tmp_path / "fresh"
+    for name in ("long", "long", "short"):
+        assert freqq("render", tmp_path / f"{name}.txt", "--out", out).exit_code == 0
+        assert len(tree(out)) > 2 or name == "short"
+    assert freqq("render", tmp_path / "short.txt", "--out", fresh).exit_code == 0
+    assert tree(out) == tree(fresh)
+    for limit in (2, 3, 2):  # chats beside them stay
+        assert freqq("render", "mini", "--limit", limit, "--out", tmp_path / "chats").exit_code == 0
+    assert len(list((tmp_path / "chats").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "limit"),
+    [("one", 2), ("several", 1), ("other", 1), ("other", 2), ("compressed", 1), ("compressed", 2)],
+)
+def test_pages_are_not_mixed_with_other_files(before, limit, tmp_path):
+    out = tmp_path / "pages"
+    if before == "other":
+        out.mkdir()
+        (out / "page-0001.png").write_bytes(b"someone's")
+    elif before == "compressed":
+        assert freqq("render", "mini", "--limit", 1, "--out", tmp_path / "source").exit_code == 0
+        command = ("compress-image", tmp_path / "source" / "page-0001.png", "--codec", "png", "--out", out)
+        assert freqq(*command).exit_code == 0
+    else:
+        assert freqq("render", "mini", "--limit", 1 + (before == "several"), "--out", out).exit_code == 0
+    kept = tree(out)
+    done = freqq("render", "mini", "--limit", limit, "--out", out)
+    assert done.exit_code == 2
+    assert "choose an empty or new folder with --out" in done.output
+    assert len(done.output.strip().splitlines()) == 1
+    assert tree(out) == kept
+
+
 def test_a_damaged_line_is_named_and_nothing_is_written(tmp_path):
     (tmp_path / "chats.jsonl").write_text(json.dumps({"messages": CHAT}) + '\n{"messages": [\n')
     done = freqq("render", tmp_path / "chats.jsonl", "--out", tmp_path / "pages")

@@ -11,12 +11,15 @@ from freqq.data.mini import mini
 from freqq.errors import UserError
 from freqq.frequency.stream import CorruptStream
 from freqq.image import text as text_codec
+from freqq.image.batch import Shown, Source
 from freqq.image.streams import decode, describe
 from freqq.image.text import MAX_BYTES, Text
 from freqq.pages.again import paragraph_starts, parse_style, style_json
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Line, Page
 from freqq.pages.paint import render_glyph
+from freqq.pages.png import png_bytes
+from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.runs.rendering import Rendering
 
@@ -55,6 +58,61 @@ def test_pages_of_the_built_in_data_come_back_to_the_last_bit():
     assert any(paragraph_starts(page) for page in pages)  # with gaps between paragraphs, too
     for page in pages:
         np.testing.assert_array_equal(decode(Text().encode(page)).pixels, page.pixels)
+
+
+def as_read_from(folder, page):
+    """A page as a command reads it: its pixels from a file, its text and style from the table beside it."""
+    path = folder / "page.png"
+    path.write_bytes(png_bytes(page))
+    return Source(path, "page", Shown(page.text, style_json(page.style))).page()
+
+
+def test_pages_of_the_built_in_data_that_are_read_from_files_come_back_to_the_last_bit(tmp_path):
+    shapes = set()
+    for sample in [sample for needles in (2, 4, 8) for sample in mini(needles, 30, 0)]:
+        for page in Rendering().pages(sample):
+            shapes.add((*page.pixels.shape, page.style.paragraph_gap))
+            np.testing.assert_array_equal(decode(Text().encode(as_read_from(tmp_path, page))).pixels, page.pixels)
+    assert len(shapes) > 20
+    assert {gap for *_, gap in shapes} == {0, 14, 28}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    messages=st.lists(
+        st.lists(st.sampled_from(["", "", " ", "a", "U: by\u0301 gum", "- . -"]), min_size=1, max_size=4).map(
+            "\n".join
+        ),
+        min_size=1,
+        max_size=7,
+    ),
+    style=st.sampled_from(
+        [
+            Style(paragraph_gap=7),
+            Style(width=168, height=112, margin_top=7, line_height=28, paragraph_gap=28, font="DejaVuSansMono"),
+            Style(width=168, height=140, margin_top=21, line_height=28, paragraph_gap=14, margin_bottom=0, crop_to=28),
+            Style(width=90, line_height=9, paragraph_gap=1, font_size=12.0),
+        ]
+    ),
+)
+def test_blank_lines_and_messages_anywhere_keep_their_place(tmp_path_factory, messages, style):
+    for page in render(messages, style):
+        decoded = decode(Text().encode(as_read_from(tmp_path_factory.getbasetemp(), page)))
+        np.testing.assert_array_equal(decoded.pixels, page.pixels)
+        assert decoded.text == page.text
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    lines=st.lists(
+        st.sampled_from(["", "", "a", "(gy) jumping zebras", "Pack  my box " * 9]), min_size=1, max_size=150
+    ),
+    config=st.sampled_from([GlyphConfig(), GlyphConfig(page_size=(200.0, 150.0), font_path="DejaVuSansMono")]),
+)
+def test_blank_lines_of_glyphs_pages_keep_their_place(tmp_path_factory, lines, config):
+    for page in render_glyph("\n".join(lines), config):
+        decoded = decode(Text().encode(as_read_from(tmp_path_factory.getbasetemp(), page)))
+        np.testing.assert_array_equal(decoded.pixels, page.pixels)
 
 
 def test_other_pages_keep_their_text_and_size():

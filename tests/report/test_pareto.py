@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqq.report.pareto import Point, front, legibility_points, pareto, score_points
+from freqq.report.pareto import LEAST_CER, Point, front, legibility_points, pareto, score_points
 
 CURVE = [Point("jpeg", level, size, value) for level, size, value in
          (("ultra_mild", 200e3, 0.002), ("mild", 150e3, 0.006), ("extreme", 60e3, 0.1))]  # fmt: skip
@@ -39,3 +39,34 @@ def test_a_figure_is_a_readable_png_and_the_same_each_time(panels):
     assert min(image.size) >= 500
     assert len(np.unique(np.asarray(image.convert("L")))) > 50
     assert pareto(*panels, "some codecs") == first
+
+
+def drawn(monkeypatch, points):
+    """The axes of a figure of error rates, and the labels of its legend."""
+    kept = []
+    monkeypatch.setattr("freqq.report.pareto.as_png", lambda figure: kept.append(figure) or b"")
+    pareto(points, [], "some codecs")
+    figure = kept[0]
+    figure.canvas.draw()
+    return figure.axes[0], [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_no_error_at_all_stands_whole_at_a_place_that_says_so(monkeypatch):
+    axes, _ = drawn(monkeypatch, [*CURVE, *OTHERS])
+    low, high = axes.get_ylim()
+    assert low < LEAST_CER / 1.3
+    assert high > 0.1 * 1.3
+    labels = {at: label.get_text() for at, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
+    assert [label for at, label in labels.items() if at == pytest.approx(LEAST_CER)] == ["≤ 0.0001"]
+    axes, _ = drawn(monkeypatch, [*CURVE, Point("text", "ultra_mild", 4e3, LEAST_CER)])
+    assert "≤ 0.0001" not in [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_the_front_is_named_only_where_it_is_seen(monkeypatch):
+    axes, names = drawn(monkeypatch, [CURVE[0], OTHERS[1]])
+    assert names == ["jpeg", "text"]
+    axes, names = drawn(monkeypatch, CURVE)
+    assert names == ["best for its bytes", "jpeg"]
+    front, jpeg = axes.lines  # along the same points: only the broader of the two shows beside the other
+    assert front.get_linewidth() > 2 * jpeg.get_linewidth()
+    assert front.get_zorder() < jpeg.get_zorder()
