@@ -39,8 +39,9 @@ def _histogram(axes: Axes, values: Sequence[int], title: str, label: str) -> Non
     if by_ratio:
         axes.set_xscale("log")
     median = float(np.median(values))
-    axes.axvline(median, color=MARK, linewidth=1.5, label=f"median {median:,.0f}")
-    axes.set_title(title, fontsize=10)
+    axes.axvline(median, color=MARK, linewidth=1.5, label=f"median {median:,.12g}")
+    axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(label)
     axes.set_ylabel("number")
-    axes.legend(frameon=False)
+    # Beside the title, where no bar is.
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
