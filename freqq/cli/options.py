@@ -127,7 +127,12 @@ TokensFrom = Annotated[
 ]
 NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Leave out the run without compression.")]
 MaxNewTokens = Annotated[
-    int | None, typer.Option("--max-new-tokens", metavar="N", help="Longest response; mini's default is 64.")
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        metavar="N",
+        help="Longest response. By default 64 for mini, else 8192 or what the model's context leaves room for.",
+    ),
 ]
 Dtype = Annotated[
     str,

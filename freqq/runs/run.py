@@ -28,6 +28,11 @@ from freqq.runs.worker import Replica
 Progress = Callable[[int, int], None]
 """Called with the rows that are there and the rows that there will be."""
 
+TINY_ELSEWHERE = (
+    "the embedded model (tiny) has learned to read pages that look like mini's and nothing else: its scores on other "
+    "data say nothing about a method; they show that a run works, and --model chooses a model that reads any page"
+)
+
 
 def run(
     settings: Settings,
@@ -82,6 +87,8 @@ def run(
                     note(f"the adapter may have learned from {learned} of these {len(everything)} samples: not a test")
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
+            if settings.model == "tiny" and settings.source.format != "mini":
+                note(TINY_ELSEWHERE)
             identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
         else:
             service = Service.reach(settings, machine, todo)

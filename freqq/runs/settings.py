@@ -51,7 +51,7 @@ class Settings:
     baseline : bool
         Whether the plain arm is run beside the methods.
     max_new_tokens : int or None
-        None: what the data set says.
+        None: what the protocol or data set says, or what the model's positions leave room for if that is less.
     tokens_from : str or None
         A folder of token streams, which are read in place of running the vision tower.
     generation : str
