@@ -130,6 +130,22 @@ def test_merging_what_is_no_run_is_one_line(tmp_path):
     assert "not a run directory" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.png", b"text"), ("a.bin", b"\x89\xff")])
+def test_what_is_no_text_is_no_chat(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    done = freqq("eval", "--data", str(tmp_path / name), "--out", str(tmp_path / "run"))
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_font_that_is_none_is_refused_before_the_run(chats, tmp_path):
+    done = freqq("eval", "--data", chats, "--font", chats, "--out", str(tmp_path / "run"))
+    assert done.exit_code == 2
+    assert "TrueType" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture
 def chats(tmp_path):
     """Two chats of unlike length in a file."""
