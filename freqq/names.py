@@ -11,4 +11,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     names = list(known)
     near = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
     meant = f"did you mean {near[0]!r}? " if near else ""
-    return UserError(f"unknown {kind} {name!r}: {meant}known: {', '.join(names)}")
+    return UserError(f"unknown {kind} {name!r}: {meant}known: {', '.join(names) or 'none'}")

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from freqq.adapt.lessons import Courses, data_courses, mini_courses
 from freqq.adapt.loop import Habits, Report, Training
 from freqq.adapt.memory import check_memory
-from freqq.adapt.settings import Adaptation, claim
+from freqq.adapt.settings import Adaptation, check_free, claim
 from freqq.files import check_writable
 from freqq.glm.adapter import Adapter
 from freqq.glm.adapter_card import AdapterCard
@@ -61,6 +61,7 @@ def adapt(
 
 def prepare(adaptation: Adaptation, folder: Path, habits: Habits = HABITS) -> Training:
     """All that is needed before the first step, or the next one."""
+    check_free(folder)
     check_writable(folder)
     lessons = courses(adaptation, habits.held_out)
     accelerator = Accelerator(mixed_precision="bf16")

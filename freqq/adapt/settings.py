@@ -3,15 +3,18 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freqq.errors import UserError
 from freqq.files import write_whole
 from freqq.glm.adapter_card import PARTS
+from freqq.glm.choices import DTYPES
 from freqq.levels import LEVELS
 from freqq.names import unknown
-from freqq.runs.methods import canonical, check_overrides, method_at
-from freqq.tokens.base import TokenCompressor
-from freqq.tokens.vq import VectorQuantization
+from freqq.runs.sources import check_needles, source
+
+if TYPE_CHECKING:
+    from freqq.tokens.base import TokenCompressor
 
 NAME = "adapt.json"
 
@@ -87,11 +90,21 @@ class Adaptation:
                 raise UserError(f"--{name.replace('_', '-')} {getattr(self, name):g}: it must be above 0")
         if not 0 <= self.distill <= 1:
             raise UserError(f"--distill {self.distill:g}: a share from 0 to 1")
+        if self.dtype not in DTYPES:
+            raise unknown("dtype", self.dtype, DTYPES)
+        data = source(self.data)
+        if data.format != "mini":
+            check_needles(data, self.needles)
+        self._check_method()
+
+    def _check_method(self) -> None:
+        from freqq.tokens.vq import VectorQuantization  # takes torch: what is wrong elsewhere is said before
+
         learners = [c for c in self.compressors() if c is not None]
         if self.learn_codebook and not (learners and all(isinstance(c, VectorQuantization) for c in learners)):
             raise UserError(f"--learn-codebook is for --method token-vq, and {self.method} has no codebook")
 
-    def compressors(self) -> list[TokenCompressor | None]:
+    def compressors(self) -> "list[TokenCompressor | None]":
         """The compressor at each level; None at ``baseline``.
 
         Raises
@@ -99,6 +112,9 @@ class Adaptation:
         UserError
             If the method is none that acts on tokens, or does not know a parameter.
         """
+        from freqq.runs.methods import check_overrides, method_at
+        from freqq.tokens.base import TokenCompressor
+
         check_overrides((self.method,), dict(self.overrides))
         found: list[TokenCompressor | None] = []
         for level in self.levels:
@@ -111,7 +127,21 @@ class Adaptation:
     @property
     def name(self) -> str:
         """The method's one name."""
+        from freqq.runs.methods import canonical
+
         return canonical(self.method)
+
+
+def check_free(folder: Path) -> None:
+    """Refuse a folder that holds other files and no training.
+
+    Raises
+    ------
+    UserError
+        If it does.
+    """
+    if folder.is_dir() and not (folder / NAME).is_file() and any(p.name[0] != "." for p in folder.iterdir()):
+        raise UserError(f"{folder} holds other files and no {NAME}: choose an empty or new folder with --out")
 
 
 def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
@@ -133,5 +163,6 @@ def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
         if other:
             raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")
         return
+    check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, lambda path: path.write_text(json.dumps(asked, indent=2) + "\n"))

@@ -31,10 +31,13 @@ def adapt(
     revision: o.Revision = None,
     train: Train = "both",
     rank: Annotated[int, typer.Option("--rank", metavar="R", help="Of LoRA.")] = 16,
-    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimizer steps.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option("--steps", metavar="N", help="Optimizer steps; this or --minutes is needed.")
+    ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="M", help="In place of --steps: as many as fit into so many minutes.")
-    ] = 0.0,
+        float | None,
+        typer.Option("--minutes", metavar="M", help="In place of --steps: as many as fit into so many minutes."),
+    ] = None,
     data: o.Data = "mini",
     needle: o.Needle = None,
     bin: o.Bin = None,
@@ -81,11 +84,10 @@ def adapt(
     Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter, then
     freqq eval --method token-lowpass --level mild --adapter adapter
     """
-    from freqq.adapt.adapt import adapt
-    from freqq.adapt.loop import Habits
     from freqq.adapt.settings import Adaptation
     from freqq.levels import LEVELS
 
+    o.check_methods([method])
     adaptation = Adaptation(
         model=model,
         revision=revision,
@@ -94,8 +96,8 @@ def adapt(
         overrides=tuple(sorted(o.overrides(keep, bits, None, assignments).items())),
         train=train,
         rank=rank,
-        steps=steps,
-        minutes=minutes,
+        steps=steps or 0,
+        minutes=minutes or 0.0,
         data=data,
         needles=tuple(needle or ()),
         bins=tuple(bin or ()),
@@ -110,10 +112,14 @@ def adapt(
         seed=seed,
         dtype=dtype,
     )
+    from freqq.adapt.adapt import adapt  # takes torch, and some seconds: not before what was asked is known to be good
+    from freqq.adapt.loop import Habits
+
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
         folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True))
-    typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} --adapter {folder}")
+    levels = " ".join(f"--level {name}" for name in adaptation.levels)
+    typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} {levels} --adapter {folder}")
 
 
 @contextmanager

@@ -66,8 +66,6 @@ def evaluate(
 
     Example: freqq eval --method token --needle 2 --level ultra_mild
     """
-    from freqq.runs.directory import RunDirectory
-    from freqq.runs.run import run
     from freqq.runs.shard import Shard
 
     settings = o.settings(
@@ -75,11 +73,15 @@ def evaluate(
         assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
         backend, served_model, adapter, attention, quantization,
     )  # fmt: skip
+    part = None if shard is None else Shard.parse(shard)
     machine = o.machine(
         gpus, workers, device_map, batch_size, max_batch_tokens, prefill_chunk, offload,
         base_url, concurrency, timeout, retries,
     )  # fmt: skip
-    part = None if shard is None else Shard.parse(shard)
+
+    from freqq.runs.directory import RunDirectory
+    from freqq.runs.run import run  # takes torch, and some seconds: not before what was asked is known to be good
+
     with _progress() as report:
         path = run(
             settings,

@@ -1,5 +1,6 @@
 """Options of `freqq eval`, which `freqq slurm-submit` reads, too, and how they become a run's settings."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +32,9 @@ TOKEN_METHODS = (
     "token-stride", "token-merge", "token-divprune", "token-int8", "token-int4", "token-original", "token-vq",
 )  # fmt: skip
 """The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
+
+ALIASES = {"token-quantize": "token", "image-dct": "image"}
+"""Second names of methods, likewise compared."""
 
 METHODS = ("image", *(f"image-{name}" for name in CODECS if name != "dct"), *TOKEN_METHODS)
 """All methods, second names and combinations left out."""
@@ -127,7 +131,12 @@ TokensFrom = Annotated[
 ]
 NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Leave out the run without compression.")]
 MaxNewTokens = Annotated[
-    int | None, typer.Option("--max-new-tokens", metavar="N", help="Longest response; mini's default is 64.")
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        metavar="N",
+        help="Longest response. By default 64 for mini, else 8192 or what the model's context leaves room for.",
+    ),
 ]
 Dtype = Annotated[
     str,
@@ -225,7 +234,8 @@ Quantization = Annotated[
     typer.Option(
         "--quantization",
         metavar="int8|nf4",
-        help="Store the language model's linear layers in 8 or 4 bits, by bitsandbytes (freqq[quantization]).",
+        help="Store the language model's linear layers in 8 or 4 bits, by bitsandbytes, which freqq's extra "
+        "quantization installs.",
         autocompletion=completing("int8", "nf4"),
     ),
 ]
@@ -275,6 +285,32 @@ def overrides(keep: str | None, bits: str | None, block: str | None, assignments
     return dict(given)
 
 
+def check_methods(methods: list[str]) -> None:
+    """Refuse names that can be no method's, without the seconds that it takes to import those.
+
+    Raises
+    ------
+    UserError
+        If a name, or one of the two of a combination such as ``token-lowpass+quantize``, is unknown.
+    """
+    from freqq.errors import UserError
+    from freqq.names import unknown
+
+    for method in methods:
+        first, plus, second = method.partition("+")
+        for name in (first, f"token-{second}") if plus and first.startswith("token-") else (method,):
+            if name not in METHODS and name not in ALIASES and not _is_added(name):
+                raise unknown("method", name, (*METHODS, *ALIASES))
+    if twice := [name for name in dict.fromkeys(methods) if methods.count(name) > 1]:
+        raise UserError(f"--method {twice[0]} is given twice")
+
+
+def _is_added(name: str) -> bool:
+    """Whether a method is one that a program added, which has then imported the tables."""
+    tables = (("freqq.tokens", "COMPRESSORS"), ("freqq.image", "CODECS"))
+    return any(name in getattr(sys.modules.get(module), table, ()) for module, table in tables)
+
+
 def settings(
     method: list[str],
     needle: list[int] | None,
@@ -305,6 +341,7 @@ def settings(
     quantization: str | None,
 ) -> "Settings":
     """A run's settings from the values of the options."""
+    check_methods(method)
     from freqq.runs.settings import Settings
     from freqq.runs.sources import source, usual_needles
 

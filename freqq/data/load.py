@@ -1,6 +1,7 @@
 """Find a data set by name or path, and tell what it is by its content."""
 
 import hashlib
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,9 @@ NAMES = ("mini", "mrcr", hub.HUB)
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".xlsx")
 """The files of a folder that are data. A single file may be called anything."""
+
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pdf")
+"""What no chat is called."""
 
 PARQUET = b"PAR1"
 MOST_FILES = 1000
@@ -141,6 +145,10 @@ READERS: dict[str, Callable[[Path, str], Iterator[Sample]]] = {
 
 def _format(path: Path) -> str:
     """What a file holds, by its first bytes or its first JSON value."""
+    if path.suffix.lower() in IMAGES:
+        raise UserError(
+            f"{path} is called an image, and data are chats: JSON, Parquet or text, which become pages here"
+        )
     with path.open("rb") as file:
         head = file.read(4096)
     if head.startswith(b"PK\x03\x04"):
@@ -161,7 +169,17 @@ def _format(path: Path) -> str:
         raise UserError(
             f"{path} is {'empty' if not head.strip() else f'not {path.suffix[1:]}, whatever its name says'}"
         )
+    _check_text(path, head)
     return "text"
+
+
+def _check_text(path: Path, head: bytes) -> None:
+    """Refuse what cannot be UTF-8, by its start; a character may be cut at its end."""
+    try:
+        getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError as error:
+        line = head.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}, line {line}: it is not UTF-8; convert it (iconv -t UTF-8)") from error
 
 
 def _json_format(value: object) -> str:

@@ -157,5 +157,5 @@ def _check_lengths(model: Any, prompts: Sequence[Prompt], max_new_tokens: int) -
     if longest + max_new_tokens > limit:
         raise FreqqError(
             f"a prompt of {longest} tokens and {max_new_tokens} new ones do not fit into the model's {limit}: "
-            "use fewer pages, a lower resolution or fewer new tokens"
+            "use fewer pages, a lower resolution or a smaller --max-new-tokens"
         )

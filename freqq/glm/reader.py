@@ -11,9 +11,9 @@ from torch import Tensor
 
 from freqq.errors import FreqqError, OutOfMemory
 from freqq.glm.decoding import GREEDY, Generation
-from freqq.glm.generation import generate_from
+from freqq.glm.generation import Generated, generate_from
 from freqq.glm.processor import ChatWriter, patch_count, patches
-from freqq.glm.sequence import as_compressed, expand, packs
+from freqq.glm.sequence import Prompt, as_compressed, expand, packs
 from freqq.glm.thrift import NO_THRIFT, Thrift
 from freqq.pages.page import Page
 from freqq.tokens.grid import CompressedGrid
@@ -112,6 +112,7 @@ class Reader:
         max_new_tokens: int = MAX_NEW_TOKENS,
         generation: Generation = GREEDY,
         thrift: Thrift = NO_THRIFT,
+        fit: bool = False,
     ) -> list[Answer]:
         """Answer a batch; each answer is the one that the sample gets alone, up to rounding.
 
@@ -124,6 +125,8 @@ class Reader:
             How each token is chosen; greedily unless something else is asked for.
         thrift : Thrift
             How little memory it shall take.
+        fit : bool
+            Whether a sample gets fewer new tokens where the model's positions have no room for all behind its prompt.
 
         Raises
         ------
@@ -140,8 +143,12 @@ class Reader:
         ]
         features = [[page.features for page in sample] for sample in pages]
         self._reset_peak_memory()
+        outputs: dict[int, Generated] = {}
         try:
-            outputs = generate_from(self.model, prompts, features, max_new_tokens, generation, thrift)
+            for allowed, where in self._by_room(prompts, max_new_tokens, fit).items():
+                own = [prompts[i] for i in where], [features[i] for i in where]
+                made = generate_from(self.model, *own, allowed, generation, thrift)
+                outputs |= zip(where, made, strict=True)
         except (RuntimeError, MemoryError) as error:
             what = f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens"
             raise _out_of_memory(error, what, "--batch-size, a --prefill-chunk, --offload") from error
@@ -158,8 +165,17 @@ class Reader:
                 peak_memory_bytes=peak,
                 truncated=not output.finished,
             )
-            for output, prompt in zip(outputs, prompts, strict=True)
+            for output, prompt in ((outputs[i], prompt) for i, prompt in enumerate(prompts))
         ]
+
+    def _by_room(self, prompts: Sequence[Prompt], max_new_tokens: int, fit: bool) -> dict[int, list[int]]:
+        """The prompts by how many new tokens each may get, which depends on no other prompt of the batch."""
+        limit = self.model.config.text_config.max_position_embeddings
+        groups: dict[int, list[int]] = {}
+        for i, prompt in enumerate(prompts):
+            room = max(1, limit - len(prompt)) if fit else max_new_tokens
+            groups.setdefault(min(max_new_tokens, room), []).append(i)
+        return groups
 
     def _see_all(self, pages: Sequence[Page]) -> list[Tensor]:
         sizes = [patch_count(page, self.image_processor) for page in pages]

@@ -224,7 +224,8 @@ class BatchEvaluator:
     def _answer(self, thrift: Thrift, batch: list[View]) -> list[Answer]:
         questions, grids = [view.rendered.sample.question for view in batch], [view.grids for view in batch]
         generation = GENERATIONS[self.settings.generation]
-        return self.reader.answer_many(questions, grids, self.settings.new_tokens, generation, thrift)
+        fit = self.settings.max_new_tokens is None  # a limit that nobody asked for must not make an answer fail
+        return self.reader.answer_many(questions, grids, self.settings.new_tokens, generation, thrift, fit=fit)
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
         row = Row(

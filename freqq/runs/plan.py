@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample
@@ -15,6 +16,7 @@ from freqq.runs.methods import Method, canonical, check_overrides, method_at, me
 from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
+from freqq.runs.stored import Stored
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.codebooks import look_in
 
@@ -23,30 +25,33 @@ from freqq.tokens.codebooks import look_in
 class Arm:
     """One way to read every sample: a method at a level, or (``method`` None) nothing compressed.
 
-    ``adapter`` is the digest of the adapter that is on, if one is.
+    ``adapter`` is the digest of the adapter that is on, if one is; ``stored`` are the parameters, as JSON, of the
+    method that tokens were stored by which are read as they are.
     """
 
     name: str
     level: str
     method: Method | None
     adapter: str | None = None
+    stored: str | None = None
 
     @property
     def params(self) -> str:
         """The method's parameters as JSON."""
-        return params_json(self.method)
+        return params_json(self.method) if self.stored is None else self.stored
 
 
 BASELINE = Arm("none", "baseline", None)
 
 
 def arms(settings: Settings) -> list[Arm]:
-    """The arms of a run, the plain one first.
+    """The arms of a run, the plain one first; that of tokens stored compressed is named after their method.
 
     Raises
     ------
     UserError
-        If a method or parameter is unknown, if nothing is left to run, or if two levels came out equal.
+        If a method or parameter is unknown, if nothing is left to run, if two levels came out equal, or if a method is
+        to start from tokens that were stored compressed.
     """
     card, folder, adapter = settings.adapter_card, settings.adapter_folder, None
     if folder is not None:
@@ -68,8 +73,17 @@ def arms(settings: Settings) -> list[Arm]:
                 )
     if card is not None and "baseline" in settings.levels:
         found.insert(0, Arm(card.method, "baseline", None, adapter))
+    plain = BASELINE
+    if settings.tokens_from is not None and not (stored := Stored.read(Path(settings.tokens_from))).is_plain:
+        plain = Arm(canonical(stored.method), stored.level, None, stored=stored.params)
+        if found:
+            raise UserError(
+                f"the tokens in {settings.tokens_from} were compressed by {plain.name} ({plain.level}), and no method "
+                "can start from those: add --level baseline to read them as they are, or store them by freqq "
+                "compress-tokens --level baseline"
+            )
     if settings.baseline:
-        found.insert(0, BASELINE)
+        found.insert(0, plain)
     if not found:
         raise UserError("--no-baseline with the level baseline alone leaves nothing to run")
     return found

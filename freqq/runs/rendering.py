@@ -13,6 +13,7 @@ from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
 from freqq.pages.render import layout, render
 from freqq.pages.style import Style, font_file
+from freqq.pages.widths import widths
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Rendering:
             If the file, the font or the resolution cannot be used.
         """
         base = GlyphConfig.from_mapping({}, font) if config is None else GlyphConfig.read(config, font)
+        widths(base.font_path, base.font_size)  # a file that is no font is the user's to hear of now
         return cls(base if dpi is None else replace(base, dpi=dpi), font, dpi)
 
     def of(self, sample: Sample) -> GlyphConfig:

@@ -1,6 +1,6 @@
 """A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,17 @@ from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import StopRequest
+from freqq.runs.stored import Stored
 from freqq.runs.work import Work
 from freqq.runs.worker import Replica
 
 Progress = Callable[[int, int], None]
 """Called with the rows that are there and the rows that there will be."""
+
+TINY_ELSEWHERE = (
+    "the embedded model (tiny) has learned to read pages that look like mini's and nothing else: its scores on other "
+    "data say nothing about a method; they show that a run works, and --model chooses a model that reads any page"
+)
 
 
 def run(
@@ -82,6 +88,8 @@ def run(
                     note(f"the adapter may have learned from {learned} of these {len(everything)} samples: not a test")
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
+            if settings.model == "tiny" and settings.source.format != "mini":
+                note(TINY_ELSEWHERE)
             identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
         else:
             service = Service.reach(settings, machine, todo)
@@ -95,6 +103,10 @@ def run(
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
                 work = Work(share(everything, own), hashed, answered(directory.path, retry_failed))
                 progress(work.total - work.missing, work.total)
+                if not work:
+                    note(f"all {work.total} answers were there already")
+                if work and settings.tokens_from is not None:
+                    _check_pages(Path(settings.tokens_from), settings, work.own, note)
                 if work:
                     shown = {name: value for name, value in description.items() if name != "samples"}
                     if service is not None:
@@ -111,6 +123,15 @@ def run(
     if shard is None:
         merge(directory.path)
     return directory.path
+
+
+def _check_pages(folder: Path, settings: Settings, own: Sequence[Sample], note: Callable[[str], None]) -> None:
+    """Say, before a model is loaded, of how many samples stored tokens are missing."""
+    lacking = Stored.read(folder).lacking(own, settings.rendering)
+    if lacking == len(own):
+        raise UserError(f"{folder} has the tokens of none of these {lacking} samples: store those of their pages first")
+    if lacking:
+        note(f"{folder} lacks pages of {lacking} of these {len(own)} samples: they will fail and count as 0")
 
 
 def _evaluate(

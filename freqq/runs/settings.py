@@ -51,7 +51,7 @@ class Settings:
     baseline : bool
         Whether the plain arm is run beside the methods.
     max_new_tokens : int or None
-        None: what the data set says.
+        None: what the protocol or data set says, or what the model's positions leave room for if that is less.
     tokens_from : str or None
         A folder of token streams, which are read in place of running the vision tower.
     generation : str
@@ -136,8 +136,10 @@ class Settings:
         self._check_adapter()
         for name in ("needles", "methods", "levels"):
             values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise UserError(f"{name}: give each at least one value, and none twice ({', '.join(map(str, values))})")
+            if not values:
+                raise UserError(f"--{name[:-1]}: at least one is needed")
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise UserError(f"--{name[:-1]} {twice[0]} is given twice")
 
     def _check_adapter(self) -> None:
         card = self.adapter_card

@@ -29,3 +29,17 @@ def test_bad_input_is_one_line(arguments, message, tmp_path):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    done = freqq("adapt", "--steps", "1", "--out", str(tmp_path))
+    assert done.exit_code == 2
+    assert "holds other files" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_help_shows_no_default_of_what_must_be_given():
+    shown = freqq("adapt", "--help").stdout
+    assert "[default: 0]" not in shown.split("--data")[0]
+    assert "[default: 0.0]" not in shown.split("--data")[0]

@@ -8,9 +8,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 import freqq as package
-from freqq import __version__
+from freqq import __version__, image, tokens
 from freqq.cli.app import app
-from freqq.cli.options import MODELS, TOKEN_METHODS
+from freqq.cli.options import ALIASES, MODELS, TOKEN_METHODS
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.load import SHORT_NAMES
 from freqq.names import unknown
@@ -51,6 +51,39 @@ print("heavy:", sorted(set({HEAVY!r}.split()) & set(sys.modules)))
     assert python(code).endswith("heavy: []\n")
 
 
+def test_options_are_checked_before_torch_is_imported():
+    wrong = (
+        "eval --method tokn",
+        "eval --method token-lowpas+quantize",
+        "eval --method token --method token",
+        "eval --level mld",
+        "eval --dtype float31",
+        "eval --needle 3",
+        "eval --shard 2/2",
+        "adapt --out made --steps 1 --method tokn",
+        "adapt --out made --steps 1 --level mld",
+        "adapt --out made --steps 1 --dtype float31",
+        "adapt --out made",
+    )
+    code = f"""
+import sys
+from freqq.cli.app import main
+for line in {wrong!r}:
+    sys.argv = ["freqq", *line.split()]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 2, line
+    assert "torch" not in sys.modules, line
+"""
+    python(code)
+
+
+def test_no_bracket_of_a_help_text_is_swallowed():
+    shown = " ".join(freqq("eval", "--help").stdout.replace("│", " ").split())
+    assert "extra quantization" in shown
+
+
 def test_help_names_every_command():
     shown = freqq("--help").stdout
     for command in (
@@ -73,6 +106,7 @@ def test_the_short_model_names_are_those_that_load():
 
 def test_the_token_methods_offered_are_those_that_there_are():
     assert list(TOKEN_METHODS) == list(package.COMPRESSORS)
+    assert {**tokens.ALIASES, **image.ALIASES} == ALIASES
 
 
 def test_importing_the_package_costs_nothing_and_its_names_work():

@@ -130,6 +130,52 @@ def test_merging_what_is_no_run_is_one_line(tmp_path):
     assert "not a run directory" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.png", b"text"), ("a.bin", b"\x89\xff")])
+def test_what_is_no_text_is_no_chat(name, content, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    done = freqq("eval", "--data", str(tmp_path / name), "--out", str(tmp_path / "run"))
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_font_that_is_none_is_refused_before_the_run(chats, tmp_path):
+    done = freqq("eval", "--data", chats, "--font", chats, "--out", str(tmp_path / "run"))
+    assert done.exit_code == 2
+    assert "TrueType" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def chats(tmp_path):
+    """Two chats of unlike length in a file."""
+    file = tmp_path / "chats.jsonl"
+    lines = [json.dumps({"messages": [{"role": "user", "content": "hello " * n}]}) for n in (2, 30)]
+    file.write_text("\n".join(lines))
+    return str(file)
+
+
+def test_without_a_limit_an_answer_may_fill_the_models_context(chats, random_model, tmp_path):
+    command = ("eval", "--data", chats, "--dpi", "36", "--model", random_model, "--level", "baseline", "--json")
+    done = freqq(*command, "--out", str(tmp_path / "run"))
+    assert done.exit_code == 0, done.output
+    [group] = json.loads(done.stdout)["groups"]
+    assert (group["n"], group["n_failed"]) == (2, 0)
+    done = freqq(*command, "--max-new-tokens", "8192", "--out", str(tmp_path / "limited"))
+    assert done.exit_code == 1
+    assert "smaller --max-new-tokens" in done.stderr
+
+
+@needs_tiny
+def test_the_embedded_model_says_that_it_reads_no_other_pages(chats, tmp_path):
+    quick = ("--limit", "1", "--level", "baseline", "--max-new-tokens", "2", "--json")
+    done = freqq("eval", "--data", chats, *quick, "--out", str(tmp_path / "run"))
+    assert "mini's and nothing else" in done.stderr
+    assert json.loads(done.stdout)["groups"][0]["n"] == 1
+    done = freqq("eval", *quick, "--out", str(tmp_path / "mini"))
+    assert "mini" not in done.stderr
+
+
 @needs_tiny
 @pytest.mark.slow
 def test_the_main_job_reads(tmp_path):

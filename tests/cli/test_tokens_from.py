@@ -55,12 +55,22 @@ def test_stored_cuts_are_read_as_they_are(pages, random_model, tmp_path):
     done = freqq("eval", *arguments, "--level", "baseline", "--out", str(tmp_path / "run"), "--json")
     [plain] = json.loads(done.stdout)["groups"]
     assert plain["n_failed"] == 0
+    assert (plain["method"], plain["level"]) == ("token-lowpass+quantize", "mild")
+    assert json.loads(rows(tmp_path / "run")[0]["params"])["keep"] == 0.5
     assert 0.4 < plain["vision_tokens"] / plain["vision_tokens_full"] < 0.6
-    done = freqq("eval", *arguments, "--method", "token-prune", "--level", "mild", "--out", str(tmp_path / "again"))
-    assert done.exit_code == 0
-    failed = [r for r in rows(tmp_path / "again") if r["error"]]
-    assert {r["method"] for r in failed} == {"token-prune"}
-    assert all("already cut" in r["error"] for r in failed)
+    done = freqq("eval", *arguments, "--out", str(tmp_path / "run"), "--level", "baseline", "--json")
+    assert done.stderr.strip() == "all 2 answers were there already"
+    assert json.loads(done.stdout)["groups"] == [plain]
+
+
+@pytest.mark.parametrize("method", ["lowpass+quantize", "quantize"])
+def test_no_method_starts_from_compressed_tokens(method, pages, random_model, tmp_path):
+    folder = store(pages, random_model, tmp_path / "store", "--method", method)
+    done = freqq("eval", "--model", random_model, *QUICK, "--tokens-from", folder, "--out", str(tmp_path / "again"))
+    assert done.exit_code == 2
+    assert "--level baseline" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "again").exists()
 
 
 def test_pages_that_were_not_stored_cost_their_own_rows(pages, random_model, tmp_path):
@@ -71,10 +81,15 @@ def test_pages_that_were_not_stored_cost_their_own_rows(pages, random_model, tmp
     errors = [r["error"] for r in rows(tmp_path / "run")]
     assert errors.count(None) == 2
     assert sum("has no tokens of the page" in (e or "") for e in errors) == 1
+    assert done.stderr.startswith(f"{folder} lacks pages of 1 of these 3 samples")
+    done = freqq("eval", *arguments, "--seed", "7", "--out", str(tmp_path / "other"))
+    assert done.exit_code == 2
+    assert "none of these" in done.stderr
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_store_of_another_model_is_one_line(pages, random_model, tmp_path):
-    folder = store(pages[:1], random_model, tmp_path / "store")
+    folder = store(pages[:1], random_model, tmp_path / "store", "--level", "baseline")
     other = save_model("glm4v", tmp_path / "other", seed=1)
     for arguments, message in (
         (("--model", str(other)), "compress the pages again with this model"),

@@ -263,6 +263,20 @@ def test_too_long_a_prompt(small: Reader) -> None:
     assert small.answer(QUESTION, [grid], 512 - 400 - len(QUESTION) - 4).vision_tokens == 400
 
 
+def test_a_limit_that_does_not_fit_becomes_the_room_behind_each_prompt(small: Reader) -> None:
+    """Each sample's own room, however the batch is composed."""
+    grids = [small.see([noise_page(28 * 20, 28 * rows, rows)]) for rows in (19, 20)]
+    batch = small.answer_many([QUESTION] * 2, grids, 8192, fit=True)
+    for answer, own in zip(batch, grids, strict=True):
+        (alone,) = small.answer_many([QUESTION], [own], 8192, fit=True)
+        assert (alone.text, alone.new_tokens) == (answer.text, answer.new_tokens)
+        assert answer.prompt_tokens + answer.new_tokens == 512 or not answer.truncated
+    (short,) = small.answer_many([QUESTION], [grids[0]], 3, fit=True)
+    assert short.new_tokens == 3
+    with pytest.raises(FreqqError, match="--max-new-tokens"):
+        small.answer_many([QUESTION], [grids[0]], 8192)
+
+
 def test_an_unreadable_page(small: Reader) -> None:
     with pytest.raises(UserError, match="aspect ratio"):
         small.see([noise_page(28, 28 * 250, 0)])

@@ -186,11 +186,11 @@ class Cramped(Reader):
         self.__dict__.update(reader.__dict__)
         self.most, self.piece, self.tried = most, piece, []
 
-    def answer_many(self, questions, grids, *how):
+    def answer_many(self, questions, grids, *how, fit=False):
         self.tried.append((len(questions), how[-1]))
         if len(questions) > self.most or (how[-1].prefill_chunk or 10**6) > self.piece:
             raise OutOfMemory("not so much at once")
-        return super().answer_many(questions, grids, *how)
+        return super().answer_many(questions, grids, *how, fit=fit)
 
 
 @pytest.mark.parametrize(
