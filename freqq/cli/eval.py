@@ -114,7 +114,11 @@ def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
             console.width = 120  # a file or a pipe has no width of its own
         for table in tables(summary):
             console.print(table)
-        console.print(f"rows, run.json and summary.json are in {path}", soft_wrap=True, highlight=False)
+        console.print(
+            f"rows, run.json and summary.json are in {path}; as a page: freqq report {path}",
+            soft_wrap=True,
+            highlight=False,
+        )
     _warn_of_failures(summary)
 
 
