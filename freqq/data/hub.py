@@ -1,6 +1,8 @@
 """MRCR from the Hugging Face hub, at one commit."""
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from freqq.errors import UserError
@@ -30,7 +32,8 @@ def hub_records(needles: int, repository: str = HUB, revision: str = REVISION) -
 
     files = [f"{needles}needle/{needles}needle_{part}.parquet" for part in (0, 1)]
     try:
-        table = datasets.load_dataset(repository, revision=revision, data_files={"train": files}, split="train")
+        with _without_warnings("huggingface_hub"):  # one for each of many tries; the error at the end says all
+            table = datasets.load_dataset(repository, revision=revision, data_files={"train": files}, split="train")
     except Exception as error:  # no network, offline mode, a proxy: each client library has its own errors for it
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -39,3 +42,15 @@ def hub_records(needles: int, repository: str = HUB, revision: str = REVISION) -
         ) from error
     for row, record in enumerate(table):
         yield f"{repository}, {needles} needles, row {row}", record
+
+
+@contextmanager
+def _without_warnings(name: str) -> Iterator[None]:
+    """While it is entered, a library logs errors only."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

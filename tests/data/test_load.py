@@ -1,11 +1,13 @@
 """Every format, told by its content."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
 
+import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -203,6 +205,22 @@ def test_the_hub_out_of_reach_is_one_line(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], env=os.environ | offline, capture_output=True, text=True)
     assert done.stdout.startswith("cannot get openai/mrcr from the hub"), done.stderr
     assert done.stdout.count("\n") == 1
+
+
+def test_retries_of_the_hub_are_not_told_one_by_one(monkeypatch):
+    client = logging.getLogger("huggingface_hub.utils._http")
+    told = []
+
+    def unreachable(*given, **more):
+        told.append(client.isEnabledFor(logging.WARNING))
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    before = client.isEnabledFor(logging.WARNING)
+    with pytest.raises(UserError, match="no route to host"):
+        next(hub.hub_records(2))
+    assert told == [False]
+    assert client.isEnabledFor(logging.WARNING) == before
 
 
 MESSAGE = {"role": "user", "content": "a"}
