@@ -113,6 +113,7 @@ def test_a_report_shows_what_the_adapter_was_given(adapted: Settings, tmp_path: 
     """With the parameters that it was trained for, which the run's own settings do not name."""
     text = html(gather([run(replace(adapted, levels=("mild",)), tmp_path / "run")]))
     assert "tokens became" in text
+    assert f"methods with the adapter {Path(str(adapted.adapter)).name}" in text
     assert "not shown" not in text
 
 

@@ -106,7 +106,9 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
         for needles, group in groupby(own, lambda c: c.needles):
             words = "all needles together" if needles is None else f"{needles} needles" if needles else "no needles"
             parts = [run.label] if several else []
-            found.append((" · ".join([*parts, words, f"{run.task} on {Path(run.data).name}"]), list(group)))
+            adapter = run.settings.get("adapter")
+            adapted = [f"methods with the adapter {Path(adapter).name}"] if adapter else []
+            found.append((" · ".join([*parts, words, f"{run.task} on {Path(run.data).name}", *adapted]), list(group)))
     return found
 
 
