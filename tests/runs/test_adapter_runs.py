@@ -133,5 +133,5 @@ def test_what_was_learned_from_is_no_test(adapted: Settings, folder: Path, tmp_p
     notes: list[str] = []
     settings = replace(adapted, adapter=str(copy), data=str(file), limit=12, levels=("mild",), max_new_tokens=2)
     run(settings, tmp_path / "run", note=notes.append)
-    assert notes == [f"the adapter may have learned from {learned} of these 12 samples: not a test"]
+    assert f"the adapter may have learned from {learned} of these 12 samples: not a test" in notes
     assert 0 < learned < 12
