@@ -163,6 +163,5 @@ def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
         if other:
             raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")
         return
-    check_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, lambda path: path.write_text(json.dumps(asked, indent=2) + "\n"))

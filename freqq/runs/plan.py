@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample
@@ -16,7 +15,6 @@ from freqq.runs.methods import Method, canonical, check_overrides, method_at, me
 from freqq.runs.rendering import length
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.stored import Stored
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.codebooks import look_in
 
@@ -73,9 +71,9 @@ def arms(settings: Settings) -> list[Arm]:
                 )
     if card is not None and "baseline" in settings.levels:
         found.insert(0, Arm(card.method, "baseline", None, adapter))
-    plain = BASELINE
-    if settings.tokens_from is not None and not (stored := Stored.read(Path(settings.tokens_from))).is_plain:
-        plain = Arm(canonical(stored.method), stored.level, None, stored=stored.params)
+    plain, store = BASELINE, settings.store
+    if store is not None and not store.is_plain:
+        plain = Arm(canonical(store.method), store.level, None, stored=store.params)
         if found:
             raise UserError(
                 f"the tokens in {settings.tokens_from} were compressed by {plain.name} ({plain.level}), and no method "

@@ -17,14 +17,15 @@ from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
+from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import StopRequest
-from freqq.runs.stored import Stored
 from freqq.runs.work import Work
 from freqq.runs.worker import Replica
+from freqq.tokens.store import TokenStore
 
 Progress = Callable[[int, int], None]
 """Called with the rows that are there and the rows that there will be."""
@@ -105,8 +106,8 @@ def run(
                 progress(work.total - work.missing, work.total)
                 if not work:
                     note(f"all {work.total} answers were there already")
-                if work and settings.tokens_from is not None:
-                    _check_pages(Path(settings.tokens_from), settings, work.own, note)
+                if work and settings.store is not None:
+                    _check_pages(settings.store, settings.rendering, work.own, note)
                 if work:
                     shown = {name: value for name, value in description.items() if name != "samples"}
                     if service is not None:
@@ -125,13 +126,23 @@ def run(
     return directory.path
 
 
-def _check_pages(folder: Path, settings: Settings, own: Sequence[Sample], note: Callable[[str], None]) -> None:
+def _check_pages(store: TokenStore, rendering: Rendering, own: Sequence[Sample], note: Callable[[str], None]) -> None:
     """Say, before a model is loaded, of how many samples stored tokens are missing."""
-    lacking = Stored.read(folder).lacking(own, settings.rendering)
+    lacking = sum(_lacks(store, sample, rendering) for sample in own)
     if lacking == len(own):
-        raise UserError(f"{folder} has the tokens of none of these {lacking} samples: store those of their pages first")
+        raise UserError(
+            f"{store.folder} has the tokens of none of these {lacking} samples: store those of their pages first"
+        )
     if lacking:
-        note(f"{folder} lacks pages of {lacking} of these {len(own)} samples: they will fail and count as 0")
+        note(f"{store.folder} lacks pages of {lacking} of these {len(own)} samples: they will fail and count as 0")
+
+
+def _lacks(store: TokenStore, sample: Sample, rendering: Rendering) -> bool:
+    """Whether a page is not there. A sample that cannot be rendered becomes a row that says why."""
+    try:
+        return any(page.sha256 not in store for page in rendering.pages(sample))
+    except (UserError, OSError):
+        return False
 
 
 def _evaluate(

@@ -11,7 +11,8 @@ from freqq.tokens.container import decode
 from freqq.tokens.grid import CompressedGrid
 
 INDEX = "tokens.parquet"
-COLUMNS = ("page_hash", "file", "stream_sha256", "model", "model_revision")
+COLUMNS = ("page_hash", "file", "stream_sha256", "model", "model_revision", "method", "level", "params")
+PLAIN = ("none", "baseline", "{}")
 
 
 class TokenStore:
@@ -27,7 +28,13 @@ class TokenStore:
     Raises
     ------
     UserError
-        If the folder has no index, the index is damaged, or it has two different streams for one page.
+        If the folder has no index, the index is damaged, it has two different streams for one page, or its tokens were
+        not all compressed in one way.
+
+    Attributes
+    ----------
+    method, level, params : str
+        What the tokens were compressed by, and its parameters as JSON; ``none``, ``baseline`` and ``{}`` without loss.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,10 +50,25 @@ class TokenStore:
             found = self._pages.setdefault(row["page_hash"], (row["file"], row["stream_sha256"]))
             if found[1] != row["stream_sha256"]:
                 raise UserError(f"{folder} has two streams for one page, {found[0]} and {row['file']}: keep one")
+        ways: set[tuple[str, str, str]] = {
+            PLAIN if r["level"] == "baseline" else (r["method"], r["level"], r["params"]) for r in rows
+        }
+        if len(ways) != 1:
+            listed = ", ".join(sorted(f"{method} ({level})" for method, level, _ in ways)) or "nothing"
+            raise UserError(f"{folder} holds tokens of {listed}: write those of one method and level to a folder")
+        self.method, self.level, self.params = ways.pop()
         self.models = sorted({(str(row["model"]), str(row["model_revision"])) for row in rows})
 
     def __len__(self) -> int:
         return len(self._pages)
+
+    def __contains__(self, page_hash: str) -> bool:
+        return page_hash in self._pages
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the tokens are what the vision tower made."""
+        return self.level == "baseline"
 
     @property
     def revision(self) -> str:

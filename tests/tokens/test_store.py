@@ -13,6 +13,7 @@ from freqq.tokens import compressor
 from freqq.tokens.store import INDEX, TokenStore
 
 GRIDS = {"page-a": torch.randn(4, 6, 8), "page-b": torch.randn(3, 5, 8)}
+MADE = {"model": "m", "model_revision": "r1", "method": "token-lowpass+quantize", "level": "mild", "params": "{}"}
 METHOD = compressor("token-lowpass+quantize").at("mild")
 
 
@@ -22,8 +23,7 @@ def rows_for(folder):
         stream = METHOD.encode(grid)
         (folder / f"{page}.fqt").write_bytes(stream)
         digest = hashlib.sha256(stream).hexdigest()
-        rows.append({"page_hash": page, "file": f"{page}.fqt", "stream_sha256": digest, "model": "m",
-                     "model_revision": "r1"})  # fmt: skip
+        rows.append({"page_hash": page, "file": f"{page}.fqt", "stream_sha256": digest, **MADE})
     return rows
 
 
