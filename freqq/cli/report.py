@@ -1,5 +1,6 @@
 """``freqq report``: what runs show, as a page or a table."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,16 +32,36 @@ def report(
     chosen, target = _chosen(format, out)
 
     from freqq.cli.progress import busy
-    from freqq.report.evidence import gather
-    from freqq.report.formats import FORMATS as WRITERS
-    from freqq.report.html.page import html
 
     with busy("weighing what the runs show"):
-        text = (WRITERS | {"html": html})[chosen](gather(runs))
+        text = _page(runs) if chosen == "html" else _table(runs, chosen)
     if target is None:
         typer.echo(text, nl=False)
     else:
         write(target, text)
+
+
+def _page(runs: list[Path]) -> str:
+    # Read when numpy is loaded. A second thread gains nothing in products as small as these, and would wait in the core
+    # on which the examples are made.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from freqq.report.html.apart import Apart
+
+    with Apart() as apart:
+        from freqq.report.evidence import pairs, unique, weigh
+        from freqq.report.html.page import html
+        from freqq.report.results import read_results
+
+        results = [read_results(path) for path in unique(runs)]
+        apart.ask(pairs(results))
+        return html(weigh(results), apart.examples)
+
+
+def _table(runs: list[Path], format: str) -> str:
+    from freqq.report.evidence import gather
+    from freqq.report.formats import FORMATS as WRITERS
+
+    return WRITERS[format](gather(runs))
 
 
 def _chosen(format: str | None, out: Path | None) -> tuple[str, Path | None]:

@@ -65,9 +65,7 @@ def weigh(results: Sequence[Results]) -> Evidence:
     names = labels([r.path for r in results])
     contexts, warnings = find_contexts(results, names)
     comparisons: list[Comparison] = []
-    for i, run in enumerate(results):
-        partners = [j for j in (i, *range(len(results))) if contexts[j] == contexts[i] and results[j].plain is not None]
-        donor = partners[0] if partners else None
+    for i, (run, donor) in enumerate(zip(results, _donors(results, contexts), strict=True)):
         if donor is None:
             warnings.append(f"{names[i]} has no plain arm, nor has another run with its settings: nothing is paired")
         own = arms(run, names[i], contexts[i])
@@ -83,6 +81,19 @@ def weigh(results: Sequence[Results]) -> Evidence:
     corrected = with_holm(comparisons)
     runs = tuple(facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
     return Evidence(runs, tuple(corrected), tuple(warnings), headline(corrected))
+
+
+def pairs(results: Sequence[Results]) -> list[tuple[Path, Path]]:
+    """Each run's directory with that of the run whose plain arm it is paired with, if there is one."""
+    contexts, _ = find_contexts(results, labels([r.path for r in results]))
+    found = zip(results, _donors(results, contexts), strict=True)
+    return [(run.path, results[donor].path) for run, donor in found if donor is not None]
+
+
+def _donors(results: Sequence[Results], contexts: Sequence[int]) -> list[int | None]:
+    """The place of the run whose plain arm each run has: its own, or else the first in its context."""
+    firsts = {c: i for i, c in reversed([*enumerate(contexts)]) if results[i].plain is not None}
+    return [firsts.get(c) if run.plain is None else i for i, (run, c) in enumerate(zip(results, contexts, strict=True))]
 
 
 def arms(run: Results, name: str, context: int) -> list[Arm]:

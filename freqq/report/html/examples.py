@@ -215,7 +215,6 @@ def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
     UserError
         If it is not, or not small.
     """
-    from freqq.glm.adapter import attach
     from freqq.glm.load import SHORT_NAMES, find, load_reader
     from freqq.glm.memory import weight_bytes
 
@@ -225,6 +224,8 @@ def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
         raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")
     reader = load_reader(model, revision)
     if adapter is not None:
+        from freqq.glm.adapter import attach  # takes peft, which takes as long as the model
+
         attach(reader, adapter)
     return reader
 

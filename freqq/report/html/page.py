@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,7 +18,7 @@ from freqq.report.curves import areas
 from freqq.report.evidence import Evidence
 from freqq.report.html import costs, rates
 from freqq.report.html.choose import choose
-from freqq.report.html.examples import examples
+from freqq.report.html.examples import Example, examples
 from freqq.report.html.failures import failures
 from freqq.report.html.heat import heat_map
 from freqq.report.html.values import p_value, percent, points
@@ -38,8 +38,14 @@ class Group:
     comparisons: tuple[Comparison, ...]
 
 
-def html(evidence: Evidence) -> str:
-    """The page of some runs; equal runs give equal text. Rows are read again for the examples and failures."""
+def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = None) -> str:
+    """The page of some runs; equal runs give equal text. Rows are read again for the examples and failures.
+
+    Parameters
+    ----------
+    shown : function
+        Gives the examples, if they are made elsewhere.
+    """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -67,7 +73,10 @@ def html(evidence: Evidence) -> str:
         cost_figures=[_costs(i, title, own) for i, (title, own) in enumerate(contexts[:MOST_FIGURES])],
         stages=[name for name, *_ in costs.STAGES],
         cost_groups=_cost_groups(evidence),
-        examples=[{**vars(e), "run": _label(evidence.runs, e.chosen.run)} for e in examples(choose(list(pairs)))],
+        examples=[
+            {**vars(e), "run": _label(evidence.runs, e.chosen.run)}
+            for e in (examples(choose(list(pairs))) if shown is None else shown())
+        ],
         failures=failed,
         cuts=cuts,
         runs=[{"facts": run, "pairs": _pairs(run)} for run in evidence.runs],
