@@ -43,10 +43,10 @@ def compare(
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100  # a file or a pipe has no width of its own
-    for table in comparison_tables(found.comparisons):
+    for table in comparison_tables(found.comparisons, console.width):
         console.print(table)
         console.print()
-    for run, name in run_names(found.comparisons).items():
+    for run, name in run_names(found.comparisons, console.width).items():
         if name != run:
             console.print(f"run {name}: {run}", markup=False, soft_wrap=True)
     if between := areas(found.comparisons):

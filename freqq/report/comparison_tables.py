@@ -1,4 +1,4 @@
-"""Comparisons as tables for a terminal; each fits into 100 columns."""
+"""Comparisons as tables for a terminal; each fits into 100 columns, and into 80."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,23 +12,24 @@ from freqq.report.curves import Area
 from freqq.report.formats import estimate, percent
 from freqq.report.tables import interval, p_value
 
+WIDTH = 100
 LONGEST_RUN = 18
-"""Characters of a run's name in a column."""
+"""Characters of a run's name in a column of a table of so many columns."""
 
 
-def run_names(comparisons: Sequence[Comparison]) -> dict[str, str]:
+def run_names(comparisons: Sequence[Comparison], width: int = WIDTH) -> dict[str, str]:
     """How tables call each run: by its name, or all by numbers if one of them is too long for a column."""
     runs = list(dict.fromkeys(c.run for c in comparisons))
-    fits = all(len(run) <= LONGEST_RUN for run in runs)
+    fits = all(len(run) <= LONGEST_RUN - max(0, WIDTH - width) for run in runs)
     return {run: run if fits else str(i + 1) for i, run in enumerate(runs)}
 
 
-def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+def comparison_tables(comparisons: Sequence[Comparison], width: int = WIDTH) -> list[Table]:
     """For each reference a table of what differs on the same samples, and one of what that says.
 
     Runs are called as in `run_names`.
     """
-    names = run_names(comparisons)
+    names = run_names(comparisons, width)
     comparisons = [replace(c, run=names[c.run]) for c in comparisons]
     found = []
     for (run, reference), group in groupby(comparisons, key=lambda c: (c.plain_run, c.reference)):

@@ -13,7 +13,7 @@ from tests.report.made_runs import made_rows, write_run
 
 def shown(path, rows, width=100):
     text = io.StringIO()
-    for table in comparison_tables(join([write_run(path, rows)]).comparisons):
+    for table in comparison_tables(join([write_run(path, rows)]).comparisons, width):
         Console(file=text, width=width, highlight=False).print(table)
     return text.getvalue()
 
@@ -39,3 +39,12 @@ def test_a_long_name_of_a_run_takes_no_room_from_the_arms(width, tmp_path):
     comparisons = join([tmp_path / name]).comparisons
     assert run_names(comparisons) == {name: "1"}
     assert run_names([replace(c, run="short") for c in comparisons]) == {"short": "short"}
+
+
+@pytest.mark.parametrize("needles", [(2,), (2, 4, 8)])
+def test_names_are_not_broken_inside_words(needles, tmp_path):
+    text = shown(tmp_path / "a-run-of-mine", made_rows(20, needles), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "a-run" not in text.partition("arm")[2]
+    words = {word for line in text.splitlines() for word in line.split()}
+    assert {"token", "mild", "aggressive"} <= words
