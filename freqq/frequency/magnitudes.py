@@ -206,14 +206,8 @@ class Decoder:
         found[:, order] = np.concatenate(parts, axis=1)
         return found
 
-    def finish(self, bucket: NDArray[np.uint8], gap: int = 0) -> NDArray[np.int16]:
-        """All numbers [n], given their buckets [n] in the order in which `Encoder.write` had them.
-
-        Parameters
-        ----------
-        gap : int
-            What was taken off magnitudes over 0.
-        """
+    def finish(self, bucket: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """All numbers [n], given their buckets [n] in the order in which `Encoder.write` had them."""
         values = LOWEST[bucket].view(np.int16)
         for part in _slices(len(bucket)):
             own, found = values[part], bucket[part]
@@ -224,14 +218,12 @@ class Decoder:
                 own[at] += self._decode(stream.model.Uniform(1 << width), len(at)).astype(np.int16)
         if self._used != len(self._tables) or not self._coder.is_empty():
             raise self._reader.corrupt("something follows its coded numbers")
-        if int(values.max(initial=0)) + gap > LARGEST:
-            raise self._reader.corrupt("a number is out of range")
         count = int(np.count_nonzero(values))
         signs = np.unpackbits(self._reader.array(-(-count // 8), "u1"), count=count).view(bool)
         for part in _slices(len(values)):
             own = values[part]
             over_0 = np.flatnonzero(own != 0)
-            sized, negative, signs = own[over_0] + np.int16(gap), signs[: len(over_0)], signs[len(over_0) :]
+            sized, negative, signs = own[over_0], signs[: len(over_0)], signs[len(over_0) :]
             own[over_0] = np.where(negative, -sized, sized)
         return values
 

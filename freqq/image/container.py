@@ -2,7 +2,7 @@
 
 After the frame of `freqq.frequency.stream`:
 
-    1 byte    coding: 0 plain pixels, 2 the file of a standard codec, 3 text, 4 patterns of a codebook, 5 block DCT
+    1 byte    coding: 0 plain pixels, 2 the file of a standard codec, 3 text, 4 patterns of a codebook, 6 block DCT
     1 byte    planes: 1 gray, 3 RGB
     2 bytes   height      2 bytes   width
 
@@ -19,7 +19,7 @@ from freqq.pages.page import Page
 from freqq.pages.style import MAX_PAGE_SIDE
 
 MAGIC, VERSION = b"FQI ", 1
-PLAIN, FILE, TEXT, VQ, DCT = 0, 2, 3, 4, 5
+PLAIN, FILE, TEXT, VQ, DCT = 0, 2, 3, 4, 6
 HEADER = struct.Struct("<BBHH")
 MAX_PIXELS = 14 * 14 * 2 * 2 * 2 * 6144
 """More than any GLM-4V takes: transformers' `Glm4vImageProcessor` scales a still image down to 5.9 million pixels (its

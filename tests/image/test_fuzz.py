@@ -33,6 +33,7 @@ COLOUR = Page(np.stack([PAGE.pixels, PAGE.pixels // 2, 255 - PAGE.pixels], axis=
 STREAMS = {
     "plain": container.write_plain(PAGE),
     "blocks": BlockDct(keep=0.3).encode(PAGE),
+    "blocks colour": BlockDct(keep=0.3, block=8).encode(COLOUR),
     "png": Png().encode(PAGE),
     "png colour": Png().encode(COLOUR),
     "jpeg": Jpeg().encode(PAGE),
