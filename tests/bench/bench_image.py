@@ -116,7 +116,9 @@ def test_codecs(benchmark, kind, capsys):
     )
     times = {name: found["encode_ms"] + found["decode_ms"] for name, found in benchmark.extra_info.items()}
     ratios = [times[f"{name}, mild"] / times["jpeg, mild"] for name in ("quantize", "dct")]
-    lines.append("  there and back, quantize and dct take {:.1f} and {:.1f} times as long as libjpeg-turbo".format(*ratios))
+    lines.append(
+        "  there and back, quantize and dct take {:.1f} and {:.1f} times as long as libjpeg-turbo".format(*ratios)
+    )
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     benchmark(CODECS["vq, lossless"].encode, pages[0])
