@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freqq.cli import asked
 from freqq.cli import options as o
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ def adapt(
     from freqq.adapt.settings import Adaptation
     from freqq.levels import LEVELS
 
-    o.check_methods([method])
+    asked.check_methods([method])
     adaptation = Adaptation(
         model=model,
         revision=revision,
         method=method,
         levels=LEVELS if "all" in level else tuple(level),
-        overrides=tuple(sorted(o.overrides(keep, bits, None, assignments).items())),
+        overrides=tuple(sorted(asked.overrides(keep, bits, None, assignments).items())),
         train=train,
         rank=rank,
         steps=steps or 0,

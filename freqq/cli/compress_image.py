@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from freqq.cli.asked import overrides
 from freqq.cli.codecs import CODECS, arms_of
-from freqq.cli.options import Json, Set, completing, overrides
+from freqq.cli.options import Json, Set, completing
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:

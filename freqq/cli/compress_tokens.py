@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from freqq.cli import asked
 from freqq.cli import options as o
 from freqq.cli.compress_image import Images, Level, Out
 
@@ -57,7 +58,7 @@ def compress_tokens(
     from freqq.tokens.store import INDEX
 
     edges = [f"{name}={value}" for name, value in (("low", low), ("mid", mid)) if value is not None]
-    given = o.overrides(keep, bits, None, [*edges, *(assignments or ())])
+    given = asked.overrides(keep, bits, None, [*edges, *(assignments or ())])
     name, compressor = token_method(method, level, given)
     paths = find_images(images)
     folder = OutputFolder(out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from freqq.cli import asked
 from freqq.cli import options as o
 
 if TYPE_CHECKING:
@@ -68,13 +69,13 @@ def evaluate(
     """
     from freqq.runs.shard import Shard
 
-    settings = o.settings(
+    settings = asked.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
         assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
         backend, served_model, adapter, attention, quantization,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)
-    machine = o.machine(
+    machine = asked.machine(
         gpus, workers, device_map, batch_size, max_batch_tokens, prefill_chunk, offload,
         base_url, concurrency, timeout, retries,
     )  # fmt: skip

@@ -1,18 +1,13 @@
-"""Options of `freqq eval`, which `freqq slurm-submit` reads, too, and how they become a run's settings."""
+"""Options that commands share, most of them of `freqq eval`."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from freqq.cli.codecs import CODECS
 from freqq.levels import LEVELS
-
-if TYPE_CHECKING:
-    from freqq.runs.machine import Machine
-    from freqq.runs.settings import Settings
 
 MODELS = ("tiny", "glyph", "glm-4.1v-9b")
 """The short names. `freqq.glm.load`, which has them too, is too heavy for a help text; a test compares the two."""
@@ -262,142 +257,3 @@ ShardOption = Annotated[
     typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts only; 'freqq runs merge' puts them together."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and no table.")]
-
-
-def overrides(keep: str | None, bits: str | None, block: str | None, assignments: list[str] | None) -> dict[str, str]:
-    """Parameters by name, as text.
-
-    Raises
-    ------
-    UserError
-        If an assignment is not NAME=VALUE, or a parameter is given twice.
-    """
-    from freqq.errors import UserError
-
-    given = [(name, value) for name, value in (("keep", keep), ("bits", bits), ("block", block)) if value is not None]
-    for text in assignments or ():
-        name, equals, value = text.partition("=")
-        if not (name and equals):
-            raise UserError(f"--set {text}: write it as NAME=VALUE, such as keep=0.3")
-        given.append((name, value))
-    if len({name for name, _ in given}) < len(given):
-        raise UserError(f"a parameter is given twice: {', '.join(f'{n}={v}' for n, v in given)}")
-    return dict(given)
-
-
-def check_methods(methods: list[str]) -> None:
-    """Refuse names that can be no method's, without the seconds that it takes to import those.
-
-    Raises
-    ------
-    UserError
-        If a name, or one of the two of a combination such as ``token-lowpass+quantize``, is unknown.
-    """
-    from freqq.errors import UserError
-    from freqq.names import unknown
-
-    for method in methods:
-        first, plus, second = method.partition("+")
-        for name in (first, f"token-{second}") if plus and first.startswith("token-") else (method,):
-            if name not in METHODS and name not in ALIASES and not _is_added(name):
-                raise unknown("method", name, (*METHODS, *ALIASES))
-    if twice := [name for name in dict.fromkeys(methods) if methods.count(name) > 1]:
-        raise UserError(f"--method {twice[0]} is given twice")
-
-
-def _is_added(name: str) -> bool:
-    """Whether a method is one that a program added, which has then imported the tables."""
-    tables = (("freqq.tokens", "COMPRESSORS"), ("freqq.image", "CODECS"))
-    return any(name in getattr(sys.modules.get(module), table, ()) for module, table in tables)
-
-
-def settings(
-    method: list[str],
-    needle: list[int] | None,
-    level: list[str],
-    model: str,
-    revision: str | None,
-    data: str,
-    task: str | None,
-    bin: list[str] | None,
-    config: str | None,
-    font: str | None,
-    dpi: float | None,
-    limit: int,
-    seed: int,
-    keep: str | None,
-    bits: str | None,
-    block: str | None,
-    assignments: list[str] | None,
-    no_baseline: bool,
-    max_new_tokens: int | None,
-    dtype: str,
-    tokens_from: str | None,
-    generation: str,
-    backend: str,
-    served_model: str | None,
-    adapter: Path | None,
-    attention: str,
-    quantization: str | None,
-) -> "Settings":
-    """A run's settings from the values of the options."""
-    check_methods(method)
-    from freqq.runs.settings import Settings
-    from freqq.runs.sources import source, usual_needles
-
-    return Settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        data=data,
-        task=task,
-        bins=tuple(bin or ()),
-        config=config,
-        font=font,
-        dpi=dpi,
-        needles=tuple(needle) if needle else usual_needles(source(data, task)),
-        methods=tuple(method),
-        levels=LEVELS if "all" in level else tuple(level),
-        limit=limit,
-        seed=seed,
-        overrides=tuple(sorted(overrides(keep, bits, block, assignments).items())),
-        baseline=not no_baseline,
-        max_new_tokens=max_new_tokens,
-        tokens_from=tokens_from,
-        generation=generation,
-        backend=backend,
-        served_model=served_model,
-        adapter=None if adapter is None else str(adapter),
-        attention=attention,
-        quantization=quantization,
-    )
-
-
-def machine(
-    gpus: int | None,
-    workers: int | None,
-    device_map: str | None,
-    batch_size: int | None,
-    max_batch_tokens: int | None,
-    prefill_chunk: int | None,
-    offload: bool,
-    base_url: str | None,
-    concurrency: int | None,
-    timeout: float | None,
-    retries: int | None,
-) -> "Machine":
-    """What a run is computed on, from the values of the options."""
-    from freqq.errors import UserError
-    from freqq.runs.machine import Machine
-    from freqq.serve.endpoint import Endpoint
-
-    given = {"concurrency": concurrency, "timeout_s": timeout, "retries": retries}
-    patience = {name: value for name, value in given.items() if value is not None}
-    if base_url is None and patience:
-        raise UserError(f"--{next(iter(patience)).removesuffix('_s')} is for a server: give its --base-url")
-    endpoint = None if base_url is None else Endpoint(base_url, **patience)  # type: ignore[arg-type]
-    if device_map not in (None, "auto"):
-        raise UserError(f"--device-map {device_map}: auto is the only one")
-    return Machine(
-        gpus, workers, device_map is not None, batch_size, max_batch_tokens, prefill_chunk, offload, endpoint
-    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freqq.cli import options
+from freqq.cli import asked, options
 from freqq.cli.eval import evaluate
 
 if TYPE_CHECKING:
@@ -121,9 +121,8 @@ def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
         if values[name] is not None:
             raise UserError(f"leave --{name.replace('_', '-')} out after --: {why}")
     machine, settings = (
-        {name: values[name] for name in inspect.signature(make).parameters}
-        for make in (options.machine, options.settings)
+        {name: values[name] for name in inspect.signature(make).parameters} for make in (asked.machine, asked.settings)
     )
-    options.machine(**machine)
+    asked.machine(**machine)
     out = values["out"]
-    return options.settings(**settings), None if out is None else Path(out)
+    return asked.settings(**settings), None if out is None else Path(out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freqq.cli import asked
 from freqq.cli import options as o
 from freqq.cli.compress_image import Block, Keep, Level, codec_at
 from freqq.cli.compress_tokens import Method, token_method
@@ -103,7 +104,7 @@ def tokens(
 
     Example: freqq visualize tokens page.png --method prune --keep 0.5 --out tokens.png
     """
-    name, compressor = token_method(method, level, o.overrides(keep, bits, None, assignments))
+    name, compressor = token_method(method, level, asked.overrides(keep, bits, None, assignments))
     target, page = _target_and_page(image, out, "tokens")
 
     from freqq.glm.load import load_reader

@@ -88,7 +88,7 @@ class DctQuantize(ImageCodec):
 
     What JPEG does, with blocks as large as the patches that the model reads, a dead zone (G. J. Sullivan, IEEE
     Transactions on Information Theory 42(5), 1996), and coefficients of like frequencies coded together instead of runs
-    of zeros. Where thresholding keeps some coefficients to the last integer, this spends as much on each as it is worth.
+    of zeros. Where thresholding keeps some coefficients to the last integer, this spends on each what it is worth.
 
     The levels are the largest steps, in fives or less, within the harm that `freqq.image.legibility` states for each,
     judged on three pages. Of weights 0 to 3 and dead zones 0 to 0.4, tried on the same pages, none was clearly better
