@@ -1,6 +1,7 @@
 """Examples made by a process of its own: loading torch and a model takes as long as all the rest of a report."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,14 @@ class Apart:
         self._child: subprocess.Popen[str] | None = None
         self._pairs: list[tuple[Path, Path]] = []
         if "transformers" not in sys.modules:
-            command = [sys.executable, "-m", __name__]
+            # It looks for modules where this process does, and not first in whatever folder the user is in.
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+                [sys.executable, "-P", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
             )
 
     def __enter__(self) -> "Apart":
