@@ -27,12 +27,15 @@ class Evidence:
         What was not merged, and why.
     headline : str
         What is to be said first, in one sentence.
+    pairs : tuple of (path, path)
+        See `pairs`.
     """
 
     runs: tuple[RunFacts, ...]
     comparisons: tuple[Comparison, ...]
     warnings: tuple[str, ...]
     headline: str
+    pairs: tuple[tuple[Path, Path], ...] = ()
 
 
 def gather(paths: Sequence[Path]) -> Evidence:
@@ -65,7 +68,8 @@ def weigh(results: Sequence[Results]) -> Evidence:
     names = labels([r.path for r in results])
     contexts, warnings = find_contexts(results, names)
     comparisons: list[Comparison] = []
-    for i, (run, donor) in enumerate(zip(results, _donors(results, contexts), strict=True)):
+    donors = _donors(results, contexts)
+    for i, (run, donor) in enumerate(zip(results, donors, strict=True)):
         if donor is None:
             warnings.append(f"{names[i]} has no plain arm, nor has another run with its settings: nothing is paired")
         own = arms(run, names[i], contexts[i])
@@ -80,14 +84,18 @@ def weigh(results: Sequence[Results]) -> Evidence:
         comparisons += found
     corrected = with_holm(comparisons)
     runs = tuple(facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
-    return Evidence(runs, tuple(corrected), tuple(warnings), headline(corrected))
+    return Evidence(runs, tuple(corrected), tuple(warnings), headline(corrected), _pairs(results, donors))
 
 
-def pairs(results: Sequence[Results]) -> list[tuple[Path, Path]]:
+def pairs(results: Sequence[Results]) -> tuple[tuple[Path, Path], ...]:
     """Each run's directory with that of the run whose plain arm it is paired with, if there is one."""
     contexts, _ = find_contexts(results, labels([r.path for r in results]))
-    found = zip(results, _donors(results, contexts), strict=True)
-    return [(run.path, results[donor].path) for run, donor in found if donor is not None]
+    return _pairs(results, _donors(results, contexts))
+
+
+def _pairs(results: Sequence[Results], donors: Sequence[int | None]) -> tuple[tuple[Path, Path], ...]:
+    found = zip(results, donors, strict=True)
+    return tuple((run.path, results[donor].path) for run, donor in found if donor is not None)
 
 
 def _donors(results: Sequence[Results], contexts: Sequence[int]) -> list[int | None]:

@@ -50,9 +50,7 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"points": points, "percent": percent, "p_value": p_value}
-    paths = {run.label: run.path for run in evidence.runs}
-    pairs = dict.fromkeys((paths[c.run], paths[c.plain_run]) for c in evidence.comparisons if c.plain_run is not None)
-    failed, cuts = failures(list(paths.items()))
+    failed, cuts = failures([(run.label, run.path) for run in evidence.runs])
     groups = [Group(title, tuple(own)) for title, own in _grouped(evidence)]
     contexts = _contexts(evidence)
     return environment.get_template("report.html.jinja").render(
@@ -75,7 +73,7 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         cost_groups=_cost_groups(evidence),
         examples=[
             {**vars(e), "run": _label(evidence.runs, e.chosen.run)}
-            for e in (examples(choose(list(pairs))) if shown is None else shown())
+            for e in (examples(choose(evidence.pairs)) if shown is None else shown())
         ],
         failures=failed,
         cuts=cuts,
