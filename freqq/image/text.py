@@ -21,8 +21,8 @@ import numpy as np
 import zstandard
 from PIL import Image
 
+from freqq.coding.stream import CorruptStream, StreamReader
 from freqq.errors import UserError
-from freqq.frequency.stream import CorruptStream, StreamReader
 from freqq.image.base import ImageCodec
 from freqq.image.container import TEXT, Header, opened_as, size_fits, start
 from freqq.pages.again import draw_again, paragraph_starts, parse_style, style_json

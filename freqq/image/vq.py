@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freqq.coding import rans
+from freqq.coding.codebook_files import ID_BYTES
+from freqq.coding.stream import StreamReader
 from freqq.errors import UserError
-from freqq.frequency import ans
-from freqq.frequency.codebook import Codebook
-from freqq.frequency.codebook_files import ID_BYTES
-from freqq.frequency.stream import StreamReader
 from freqq.image import container
 from freqq.image.base import ImageCodec
 from freqq.image.codebooks import best_fit, codebooks, with_id
 from freqq.image.embedded import read_file
 from freqq.image.strips import Strips
+from freqq.image.vq_codebook import Codebook
 from freqq.image.webp import Webp
 from freqq.pages.page import Page
 
@@ -141,9 +141,9 @@ def _encode(page: Page, pixels: NDArray[np.uint8], book: Codebook, phase: int, t
     symbols = symbols.reshape(rows, columns)
     others = np.where(book.distances <= tolerance, book.neighbours, book.neighbours[:, :1]) if tolerance else None
     entries, escaped = book.source.walk(symbols, others)
-    words, states = ans.encode(book.source, entries)
-    escape_words, escape_states = ans.encode(book.escaped, _abreast(escaped))
-    is_raw = symbols.T[book.source.symbols[entries].T == ans.ESCAPE] < 0
+    words, states = rans.encode(book.source, entries)
+    escape_words, escape_states = rans.encode(book.escaped, _abreast(escaped))
+    is_raw = symbols.T[book.source.symbols[entries].T == rans.ESCAPE] < 0
     step, row = np.nonzero(symbols.T < 0)
     differences = blocks[row, step] - book.patterns.array[-1 - symbols[row, step]]
     writer = container.start(container.VQ, page)
@@ -180,7 +180,7 @@ def read_patterns(stream: bytes) -> Page:
     is_raw = np.unpackbits(reader.lzma_section(-(-escapes // 8), "u1"), count=escapes).astype(bool)
     differences = reader.lzma_section(raw * h * w, "u1").reshape(raw, w, h).swapaxes(1, 2)
     reader.end()
-    symbols = ans.decode(book.source, coded, states, columns, escaped)
+    symbols = rans.decode(book.source, coded, states, columns, escaped)
     if symbols is None or is_raw.sum() != raw:
         raise reader.corrupt("its sections contradict each other")
     step, row = (index[is_raw] for index in np.nonzero(symbols.T < 0))
@@ -210,7 +210,7 @@ def _grid(count: int) -> tuple[int, int]:
 def _read_escapes(reader: StreamReader, book: Codebook, count: int, words: int) -> NDArray[np.int64]:
     rows, steps = _grid(count)
     states, coded = reader.array(rows, "<u4"), reader.array(words, "<u2")
-    symbols = ans.decode(book.escaped, coded, states, steps, np.zeros(0, np.int64))
+    symbols = rans.decode(book.escaped, coded, states, steps, np.zeros(0, np.int64))
     if symbols is None:
         raise reader.corrupt("its escapes do not decode")
     return symbols.T.ravel()[:count]

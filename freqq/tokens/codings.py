@@ -7,21 +7,22 @@ Coding 1, quantized bands:
     2 x 8 bytes   band edges low and mid, float64
     3 x 1 byte    bits of the low, middle and high band
     4 C bytes     DC coefficients, float32
-    section       for each band that is not dropped: scales [C], 2 bytes each, see `freqq.frequency.scales`
-    ...           the symbols [n, C] of all bands as `freqq.tokens.symbols` codes them, each by ascending i² + j²
+    section       for each band that is not dropped: scales [C], 2 bytes each, see `freqq.transforms.quantize`
+    ...           the symbols [n, C] of all bands as `write_symbols` codes them, each by ascending i² + j²
 
 Coding 2, integers without a transform: 1 byte bits, 4 C bytes means (float32), a section of scales [C], and the
 symbols [h·w, C] as one band in raster order.
 
-Coding 3, the study's own arithmetic: 2 x 8 bytes radii, 3 x 1 byte bits, 16 C bytes ranges (float32; lowest and highest
-real part, then imaginary part), and for each band that is not dropped its symbols, real parts then imaginary parts, up
-to 8 bits one zlib section of uint8, over 8 bits one of the low bytes and one of the high bytes.
+Coding 3, the study's own arithmetic: see `freqq.tokens.original`. Coding 4, names of codewords: see `freqq.tokens.vq`.
 
-Coding 4, names of codewords: see `freqq.tokens.vector_coding`.
+Quantized numbers are coded each in the class of what its channel was worth in the rows before. Rows go from low to high
+frequencies. They are taken in rings, each twice as long as the one before, and all numbers that one channel has in a
+ring have one class: the mean magnitude of that channel in the ring before, in their own units. So a class costs nothing
+to tell, and follows the spectrum of each channel as it falls.
 """
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -30,29 +31,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from freqq.coding.magnitudes import BUCKET, LARGEST, LOWEST, MOST_BUCKETS, Decoder, Encoder
+from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
-from freqq.frequency.bands import band_order
-from freqq.frequency.integers import IntegerGrid, restore_integers
-from freqq.frequency.quantize import (
+from freqq.transforms.bands import band_order
+from freqq.transforms.quantize import (
     MAX_BITS,
+    IntegerGrid,
     QuantizedGrid,
     check_bits,
     check_edges,
+    from_numbers,
     highest_symbol,
     restore_grid,
+    restore_integers,
     symbol_dtype,
+    to_numbers,
 )
-from freqq.frequency.scales import from_numbers, to_numbers
-from freqq.frequency.stream import StreamReader, StreamWriter
-from freqq.frequency.study import StudyGrid, band_sizes, check_radii, restore_study
-from freqq.frequency.vectors import VectorGrid, restore_vectors
-from freqq.tokens.symbols import read_symbols, write_symbols
-from freqq.tokens.vector_coding import read_vectors, write_vectors
 
-Coded: TypeAlias = Tensor | QuantizedGrid | IntegerGrid | StudyGrid | VectorGrid
+Coded: TypeAlias = Any
+"""What a method codes a grid as: a plain tensor, or the dataclass of its coding."""
+
 Shape: TypeAlias = tuple[int, int]
 
-PLAIN, BANDS, INTEGERS, STUDY, VECTORS = range(5)
+PLAIN, BANDS, INTEGERS = range(3)
 BANDS_HEADER = struct.Struct("<dd3B")
 BITS_HEADER = struct.Struct("<B")
 
@@ -84,9 +86,9 @@ def _write_bands(writer: StreamWriter, coded: QuantizedGrid) -> None:
 
 def _read_bands(reader: StreamReader, shape: Shape, channels: int, dtype: torch.dtype) -> QuantizedGrid:
     low, mid, *bits = reader.header(BANDS_HEADER)
-    _checked(reader, check_edges, low, mid)
-    _checked(reader, check_bits, tuple(bits))
-    dc = _numbers(reader, reader.array(channels, "<f4"))
+    checked(reader, check_edges, low, mid)
+    checked(reader, check_bits, tuple(bits))
+    dc = numbers(reader, reader.array(channels, "<f4"))
     scales = torch.zeros(3, channels)
     for b in range(3):
         if bits[b]:
@@ -110,51 +112,23 @@ def _read_integers(reader: StreamReader, shape: Shape, channels: int, dtype: tor
     [bits] = reader.header(BITS_HEADER)
     if not 2 <= bits <= MAX_BITS:
         raise reader.corrupt(f"integers of {bits} bits")
-    means = _numbers(reader, reader.array(channels, "<f4"))
+    means = numbers(reader, reader.array(channels, "<f4"))
     scales = _read_scales(reader, channels)
     cells = shape[0] * shape[1]
     [symbols] = read_symbols(reader, [cells], _steps(scales[None], [bits]))
     return IntegerGrid(shape, bits, means, scales, _sorted_back(reader, symbols, np.arange(cells), bits))
 
 
-def _write_study(writer: StreamWriter, coded: StudyGrid) -> None:
-    writer.header(BANDS_HEADER, *coded.radii, *coded.bits)
-    writer.array(coded.ranges.cpu().numpy())
-    for symbols, bits in zip(coded.symbols, coded.bits, strict=True):
-        values = symbols.cpu().numpy()
-        if bits:
-            writer.zlib_section((values & 0xFF).astype(np.uint8))
-        if bits > 8:
-            writer.zlib_section((values >> 8).astype(np.uint8))
-
-
-def _read_study(reader: StreamReader, shape: Shape, channels: int, dtype: torch.dtype) -> StudyGrid:
-    low, mid, *bits = reader.header(BANDS_HEADER)
-    _checked(reader, check_radii, low, mid)
-    _checked(reader, check_bits, tuple(bits))
-    ranges = _numbers(reader, reader.array(4 * channels, "<f4")).view(2, 2, channels)
-    if bool((ranges[:, 1] < ranges[:, 0]).any()):
-        raise reader.corrupt("a range ends before it starts")
-    symbols = []
-    for size, b in zip(band_sizes(*shape, low, mid), bits, strict=True):
-        count = 2 * size * channels if b else 0
-        values = reader.zlib_section(count, "u1").astype(np.int32) if b else np.zeros(0, np.int32)
-        if b > 8:
-            values |= reader.zlib_section(count, "u1").astype(np.int32) << 8
-        if values.size and values.max() >= 1 << b:
-            raise reader.corrupt("a symbol is out of range")
-        symbols.append(torch.from_numpy(values.reshape(2, -1, channels)))
-    return StudyGrid(shape, (low, mid), (bits[0], bits[1], bits[2]), ranges, (symbols[0], symbols[1], symbols[2]))
-
-
-def _checked(reader: StreamReader, check: Callable[..., None], *values: Any) -> None:
+def checked(reader: StreamReader, check: Callable[..., None], *values: Any) -> None:
+    """Refuse a stream whose values a check of parameters refuses."""
     try:
         check(*values)
     except UserError as error:
         raise reader.corrupt(str(error)) from error
 
 
-def _numbers(reader: StreamReader, values: NDArray[Any]) -> Tensor:
+def numbers(reader: StreamReader, values: NDArray[Any]) -> Tensor:
+    """Values as float32; what is not a number is refused."""
     if not np.isfinite(values).all():
         raise reader.corrupt("a scale or mean is not a number")
     return torch.from_numpy(values.astype(np.float32))
@@ -210,9 +184,8 @@ CODINGS = {
     PLAIN: Coding(Tensor, _write_plain, _read_plain, lambda grid: grid),
     BANDS: Coding(QuantizedGrid, _write_bands, _read_bands, restore_grid),
     INTEGERS: Coding(IntegerGrid, _write_integers, _read_integers, restore_integers),
-    STUDY: Coding(StudyGrid, _write_study, _read_study, restore_study),
-    VECTORS: Coding(VectorGrid, write_vectors, read_vectors, restore_vectors),
 }
+"""By the number that a stream has; methods with a coding of their own add it here."""
 
 
 def code_of(coded: Coded) -> int:
@@ -223,3 +196,79 @@ def code_of(coded: Coded) -> int:
 def restore(coded: Coded) -> Tensor:
     """The grid [h, w, C] that was coded: plain values as they are, anything else in float32."""
     return CODINGS[code_of(coded)].restore(coded)
+
+
+FIRST_RING = 4
+"""Rows of the first ring."""
+
+CLASS_EDGES = np.arange(1, MOST_BUCKETS, dtype=np.uint8)
+FINENESS = 4
+"""Means are told apart in buckets of quarters."""
+
+Symbols = NDArray[np.int16]
+
+
+class _Expectation:
+    """What a channel was worth in the last ring."""
+
+    def __init__(self, channels: int) -> None:
+        self._worth = np.zeros(channels)
+
+    def keys(self, steps: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The key of each channel [C] in a ring whose symbols stand for steps [C]."""
+        in_steps = np.divide(self._worth, steps, out=np.zeros_like(self._worth), where=steps > 0)
+        return BUCKET[np.minimum(FINENESS * in_steps, LARGEST).astype(np.int64)]
+
+    def see(self, bucket: NDArray[np.uint8], steps: NDArray[np.float32]) -> None:
+        """Take note of the buckets [m, C] of a ring; where they begin is all that a decoder knows by then."""
+        self._worth = LOWEST[bucket].sum(0, dtype=np.int64) / len(bucket) * steps.astype(np.float64)
+
+
+def _rings(rows: int) -> Iterator[slice]:
+    first, length = 0, FIRST_RING
+    while first < rows:
+        yield slice(first, min(first + length, rows))
+        first, length = first + length, 2 * length
+
+
+def write_symbols(writer: StreamWriter, bands: Sequence[Symbols], steps: Sequence[NDArray[np.float32]]) -> None:
+    """Write the symbols int16 [n, C] of bands, low frequencies first, that stand for multiples of steps [C].
+
+    There is at least one band; a band may have no rows.
+    """
+    magnitudes = [np.abs(symbols).view(np.uint16) for symbols in bands]
+    buckets = [BUCKET[band] for band in magnitudes]
+    encoder = Encoder(max(int(bucket.max(initial=0)) for bucket in buckets) + 1, CLASS_EDGES)
+    worth = _Expectation(len(steps[0]))
+    for bucket, unit in zip(buckets, steps, strict=True):
+        for ring in _rings(len(bucket)):
+            encoder.put(bucket[ring], worth.keys(unit))
+            worth.see(bucket[ring], unit)
+    encoder.write(writer, _flat(magnitudes), _flat(buckets), _flat(bands) < 0)
+
+
+def read_symbols(reader: StreamReader, rows: Sequence[int], steps: Sequence[NDArray[np.float32]]) -> list[Symbols]:
+    """The symbols int16 [n, C] of bands of so many rows each.
+
+    Raises
+    ------
+    CorruptStream
+        If they cannot be decoded.
+    """
+    decoder = Decoder(reader, CLASS_EDGES)
+    channels = len(steps[0])
+    buckets = []
+    worth = _Expectation(channels)
+    for count, unit in zip(rows, steps, strict=True):
+        bucket = np.empty((count, channels), np.uint8)
+        for ring in _rings(count):
+            bucket[ring] = decoder.take(ring.stop - ring.start, worth.keys(unit))
+            worth.see(bucket[ring], unit)
+        buckets.append(bucket)
+    values = decoder.finish(_flat(buckets))
+    ends = np.cumsum(rows) * channels
+    return [part.reshape(-1, channels) for part in np.split(values, ends[:-1])]
+
+
+def _flat(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return np.concatenate([part.ravel() for part in parts])

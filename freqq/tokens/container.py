@@ -1,6 +1,6 @@
 """The stream of a page's tokens (.fqt).
 
-After the frame of `freqq.frequency.stream`:
+After the frame of `freqq.coding.stream`:
 
     1 byte    coding of the features: see `freqq.tokens.codings`
     1 byte    number format of the features: 0 float32, 1 float16, 2 bfloat16
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
-from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.tokens.codings import CODINGS, Coded, code_of, restore
 from freqq.tokens.grid import CompressedGrid
 

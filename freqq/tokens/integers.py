@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from freqq.frequency.integers import IntegerGrid, quantize_integers
 from freqq.tokens.base import Quantizer
+from freqq.transforms.quantize import IntegerGrid, quantize_integers
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from freqq.tokens.base import Selector
-from freqq.tokens.whiten import whitened
+from freqq.tokens.grid import whitened
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from math import sqrt
 
 from torch import Tensor
 
-from freqq.frequency.quantize import QuantizedGrid, check_bits, check_edges, quantize_grid
 from freqq.tokens.base import Quantizer
+from freqq.transforms.quantize import QuantizedGrid, check_bits, check_edges, quantize_grid
 
 STUDY_RADIUS = 23 * sqrt(2)
 """The highest radial frequency of the 24 x 24 grid for which the study gives its band edges."""

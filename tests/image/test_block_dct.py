@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
-from freqq.frequency.blocks import block_dct
 from freqq.image import CODECS
 from freqq.image.dct import BlockDct, DctQuantize, largest
 from freqq.image.measures import psnr
@@ -12,6 +11,7 @@ from freqq.levels import LEVELS
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
+from freqq.transforms.dct import block_dct
 
 sizes = st.integers(1, 45)
 blocks = st.integers(2, 20)

@@ -24,7 +24,7 @@ import numpy as np
 from constriction import stream
 from numpy.typing import NDArray
 
-from freqq.frequency.stream import StreamReader, StreamWriter
+from freqq.coding.stream import StreamReader, StreamWriter
 
 HEADER = struct.Struct("<BHI")
 

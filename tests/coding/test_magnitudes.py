@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqq.frequency.magnitudes import BUCKET, HEADER, LARGEST, LOWEST, MEANS, ODDS, PLACES, Decoder, Encoder, fit
-from freqq.frequency.stream import FRAME, CorruptStream, StreamReader, StreamWriter
+from freqq.coding.magnitudes import BUCKET, HEADER, LARGEST, LOWEST, MEANS, ODDS, PLACES, Decoder, Encoder, fit
+from freqq.coding.stream import FRAME, CorruptStream, StreamReader, StreamWriter
 
 EDGES = np.array([1, 3, 200], np.uint8)
 
@@ -42,7 +42,7 @@ def drawn(rng, rows, columns):
 def test_slices_do_not_show(monkeypatch):
     magnitudes, keys = drawn(np.random.default_rng(3), 3, 700)
     whole = back(coded([(magnitudes, keys)]), [(3, keys)])
-    monkeypatch.setattr("freqq.frequency.magnitudes.SLICE", 512)
+    monkeypatch.setattr("freqq.coding.magnitudes.SLICE", 512)
     np.testing.assert_array_equal(back(coded([(magnitudes, keys)]), [(3, keys)]), whole)
 
 
