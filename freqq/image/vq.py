@@ -77,18 +77,6 @@ class VectorQuantization(ImageCodec):
     ------
     The frequency-aware vector quantization that the study names and does not do. Entropy-constrained choice: Chou,
     Lookabaugh, Gray, IEEE Transactions on Acoustics, Speech and Signal Processing 37(1), 1989.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level       bytes      PSNR     CER   words  tokens  mini     CER  score
-        ultra_mild  6,395  lossless  0.0021  0.9903     628   272  0.0064  0.944  +0.000 [+0.000, +0.000]
-        mild        6,082   52.7 dB  0.0022  0.9899     628   271  0.0064  0.944  +0.000 [+0.000, +0.000]
-        aggressive  5,838   46.9 dB  0.0024  0.9887     628   271  0.0064  0.944  +0.000 [+0.000, +0.000]
-        extreme     5,754   45.6 dB  0.0025  0.9879     628   269  0.0148  0.934  -0.010 [-0.032, +0.006]
     """
 
     tolerance: float = 8.0

@@ -9,8 +9,12 @@ from torch import Tensor
 
 from freqq.errors import UserError
 from freqq.levels import LEVELS, Leveled
+from freqq.names import unknown
 from freqq.tokens import container
 from freqq.tokens.grid import CompressedGrid, check_grid, fit_grid, whole
+
+POSITIONS = ("scaled", "compact")
+AXES = ("both", "columns")
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,50 @@ class Selector(Cutter):
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
         """Raster indices of h'·w' different cells of a grid [h, w, C] without gradient, int64 in any order."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SmallerGrid(Cutter):
+    """Base of the cutters that hand over a smaller grid of new features.
+
+    Parameters
+    ----------
+    keep : float in (0, 1]
+        Fraction of tokens to keep. The aspect ratio stays as close as whole tokens allow.
+    positions : ``scaled`` or ``compact``
+        Where the language model sees the new tokens. Scaled: at the centres of the areas that they stand for, between
+        the positions of whole tokens, so that the page spans what it did; rotary embeddings take fractions. Compact: as
+        a page that was rendered smaller, which is also what a serving engine can take.
+    axis : ``both`` or ``columns``
+        Along which sides the grid gets smaller. Columns: each row of tokens by itself, so that lines of text do not mix
+        where a row of tokens is one; a page then keeps round(keep·w) columns, for the budget only nearly.
+    """
+
+    positions: str = "scaled"
+    axis: str = "both"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.positions not in POSITIONS:
+            raise unknown("positions", self.positions, POSITIONS)
+        if self.axis not in AXES:
+            raise unknown("axis", self.axis, AXES)
+
+    def fit(self, h: int, w: int) -> tuple[int, int]:
+        """The smaller grid (h', w')."""
+        return (h, max(1, round(self.keep * w))) if self.axis == "columns" else super().fit(h, w)
+
+    def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:
+        """The features of `shrink`, spread over the page or as a smaller page."""
+        h, w, channels = grid.shape
+        features = self.shrink(grid, small).to(grid.dtype).reshape(-1, channels)
+        if self.positions == "compact":
+            return CompressedGrid(features, small)
+        return CompressedGrid(features, (h, w), small=small)
+
+    def shrink(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
+        """A grid [h', w', C], given one [h, w, C] and (h', w')."""
         raise NotImplementedError
 
 

@@ -207,17 +207,6 @@ class Original(Quantizer):
     Source
     ------
     The code of "Frequency-Aware Vector Quantization for VLM Compression".
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   1.115  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
-        mild          1.00   0.902  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .749  +.005 [-.021, +.040]
-        aggressive    1.00   0.414  .923  -.020 [-.064, +.022]  .720  -.173 [-.243, -.110]  .659  -.084 [-.159, -.007]
-        extreme       1.00   0.288  .516  -.427 [-.476, -.366]  .478  -.415 [-.470, -.355]  .395  -.348 [-.416, -.274]
     """
 
     low: float = 12

@@ -224,17 +224,6 @@ class VectorQuantization(Quantizer):
     Source
     ------
     Product quantization: Jegou, Douze, Schmid, IEEE TPAMI 33(1), 2011. The rotation is the Karhunen-Loeve transform.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.140  .944  +.000 [+.000, +.000]  .884  -.009 [-.048, +.028]  .737  -.006 [-.029, +.012]
-        mild          1.00   0.083  .951  +.007 [-.014, +.037]  .919  +.026 [-.012, +.069]  .730  -.013 [-.049, +.023]
-        aggressive    1.00   0.020  .922  -.022 [-.073, +.030]  .818  -.075 [-.140, -.008]  .670  -.074 [-.125, -.024]
-        extreme       1.00   0.008  .397  -.546 [-.592, -.491]  .382  -.511 [-.564, -.448]  .333  -.410 [-.474, -.340]
     """
 
     rate: int = 3

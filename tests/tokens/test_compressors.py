@@ -15,7 +15,7 @@ from freqq.tokens.base import Cutter, Quantizer, Selector
 from freqq.tokens.container import decode
 from freqq.tokens.grid import fit_grid, resample, spread
 from freqq.tokens.highpass import Highpass
-from freqq.tokens.lowpass import Lowpass, SmallerGrid
+from freqq.tokens.base import Lowpass, SmallerGrid
 from freqq.tokens.merge import Merge
 from freqq.tokens.pool import Pool
 from freqq.tokens.prune import Prune
