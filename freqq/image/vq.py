@@ -35,7 +35,7 @@ from freqq.pages.page import Page
 
 VQ_HEADER = struct.Struct(f"<{ID_BYTES}sBIIII")
 ESCAPE_ROWS = 16
-"""Most rows of escaped symbols that are coded abreast."""
+"""Most rows of escaped symbols that are coded in parallel."""
 
 FALLBACK_QUALITY = 40
 """WebP's at ``mild``."""
@@ -130,7 +130,7 @@ def _encode(page: Page, pixels: NDArray[np.uint8], book: Codebook, phase: int, t
     others = np.where(book.distances <= tolerance, book.neighbours, book.neighbours[:, :1]) if tolerance else None
     entries, escaped = book.source.walk(symbols, others)
     words, states = rans.encode(book.source, entries)
-    escape_words, escape_states = rans.encode(book.escaped, _abreast(escaped))
+    escape_words, escape_states = rans.encode(book.escaped, _in_rows(escaped))
     is_raw = symbols.T[book.source.symbols[entries].T == rans.ESCAPE] < 0
     step, row = np.nonzero(symbols.T < 0)
     differences = blocks[row, step] - book.patterns.array[-1 - symbols[row, step]]
@@ -184,7 +184,7 @@ def describe_patterns(stream: bytes) -> dict[str, Any]:
     return {"codebook": name.hex(), "phase": phase, "escapes": escapes, "raw_blocks": raw}
 
 
-def _abreast(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
+def _in_rows(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
     """Symbols [n] in at most `ESCAPE_ROWS` rows [rows, steps], filled up with symbol 0."""
     rows, steps = _grid(len(symbols))
     return np.pad(symbols, (0, rows * steps - len(symbols))).reshape(steps, rows).T

@@ -26,7 +26,7 @@ from freqq.tokens.grid import CompressedGrid
 
 __all__ = ["Coded", "Stored", "decode", "read", "restore", "write_coded", "write_plain"]
 
-MAGIC, VERSION = b"FQT ", 3
+MAGIC, VERSION = b"FQT ", 4
 ALL, SOME, SMALLER = 0, 1, 2
 HEADER = struct.Struct("<BBBHHI")
 SMALL = struct.Struct("<HH")
