@@ -17,12 +17,12 @@ import torch
 
 import freqq
 from freqq.cli.app import main
+from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
-from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.image.base import ImageCodec
 from freqq.image.container import size_fits
 from freqq.tokens.base import Selector
-from freqq.tokens.whiten import whitened
+from freqq.tokens.grid import whitened
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from freqq.adapt.following import follow, remove_codebooks, store_codebook
+from freqq.adapt.compressors import follow, remove_codebooks, store_codebook
 from freqq.adapt.judge import Judge, Verdict
 from freqq.adapt.lessons import Courses
 from freqq.adapt.log import Log
@@ -23,7 +23,7 @@ from freqq.errors import FreqqError, Interrupted
 from freqq.glm.adapter import Adapter
 from freqq.glm.train import checkpoint
 from freqq.runs.stop import StopRequest
-from freqq.tokens.codebook_averages import CodebookAverages
+from freqq.tokens.vq_training import CodebookAverages
 
 CHECKPOINT = "checkpoint.safetensors"
 WARMUP = 30

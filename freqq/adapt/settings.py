@@ -44,7 +44,7 @@ class Adaptation:
     distill : float in [0, 1]
         Share of the loss that is the divergence from the uncompressed base model.
     learn_codebook : bool
-        Whether the codebook of ``token-vq`` follows the model (`freqq.tokens.codebook_averages`).
+        Whether the codebook of ``token-vq`` follows the model (`freqq.tokens.vq_training`).
     first_weight : float
         How much the first token behind an answer's random string counts; the others count 1.
     """

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+from freqq.adapt.compressors import learnable
 from freqq.adapt.lessons import Lesson
 from freqq.adapt.packing import IGNORED, Packed, Packer
 from freqq.glm.adapter import Adapter
@@ -17,7 +18,6 @@ from freqq.glm.processor import patches
 from freqq.glm.reader import as_grid
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
-from freqq.tokens.learnable import learnable
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def compress_tokens(
     from freqq.cli.outputs import OutputFolder
     from freqq.cli.progress import each
     from freqq.image.files import find_images, read_page
-    from freqq.tokens.recode import recode
+    from freqq.tokens.measures import recode
     from freqq.tokens.store import INDEX
 
     edges = [f"{name}={value}" for name, value in (("low", low), ("mid", mid)) if value is not None]
@@ -116,7 +116,7 @@ def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, 
 
 def _show(rows: list[dict[str, Any]], out: Path) -> None:
     from freqq.cli.files_table import mean, show
-    from freqq.frequency.bands import BANDS
+    from freqq.transforms.bands import BANDS
 
     raw, streams = (sum(row[name] for row in rows) for name in ("raw_bf16_bytes", "stream_bytes"))
     entropies = [[row[f"entropy_{band}"] for row in rows] for band in BANDS]

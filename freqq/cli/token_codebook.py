@@ -28,7 +28,7 @@ def train_tokens(pages: "Iterable[Page] | None", model: str, limit: int, out: Pa
     from freqq.files import check_writable, write_whole
     from freqq.glm.load import load_reader
     from freqq.glm.train.pages import training_pages
-    from freqq.tokens.codebook_training import train
+    from freqq.tokens.vq_training import train
 
     check_writable(out.parent)
     torch.set_num_threads(1)  # sums over several threads differ in the last digits, and so would the file

@@ -15,5 +15,5 @@ class ImageCodec(Leveled):
         raise NotImplementedError
 
     def decode(self, stream: bytes) -> Page:
-        """The page of a stream, without its text. A damaged stream is a `freqq.frequency.stream.CorruptStream`."""
+        """The page of a stream, without its text. A damaged stream is a `freqq.coding.stream.CorruptStream`."""
         raise NotImplementedError

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqq.errors import UserError
-from freqq.frequency.codebook import Codebook
-from freqq.frequency.markov import learn
-from freqq.frequency.patterns import Patterns
 from freqq.image.strips import Strips, darkest_gap
+from freqq.image.vq_codebook import Codebook
+from freqq.image.vq_source import Patterns, learn
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from freqq.frequency.codebook import Codebook, read_codebook
-from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
+from freqq.coding.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
 from freqq.image.strips import WHITE, Strips, darkest_gap
+from freqq.image.vq_codebook import Codebook, read_codebook
 
 __all__ = ["ELSEWHERE", "Fit", "MissingCodebook", "best_fit", "codebooks", "with_id"]
 

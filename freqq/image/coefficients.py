@@ -8,7 +8,7 @@ After the header of `freqq.image.container`:
     4 bytes   n, how many blocks differ from all before them
     section   unless all do, zlib: for each block 0 if it is the next of those, else which of them it is (the first is
               1), 4 bytes each
-    ...       the coefficients of those, as `freqq.frequency.numbers` codes them
+    ...       the coefficients of those, as `freqq.coding.integers` codes them
 
 Blocks are in the order plane, row, column. Coefficients are in that of their diagonal (the sum of both frequencies),
 vertical frequency, block; bands of diagonals, which begin at `BANDS`, are coded each by itself.
@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from freqq.frequency import numbers
-from freqq.frequency.blocks import restored, whole_blocks
+from freqq.coding import integers
 from freqq.image import container
 from freqq.pages.page import Page
+from freqq.transforms.dct import restored, whole_blocks
 
 HEADER = struct.Struct("<BHBI")
 MIN_BLOCK, MAX_BLOCK = 2, 128
@@ -84,7 +84,7 @@ def write_coefficients(page: Page, content: Coefficients) -> bytes:
     if repeats.any():
         writer.zlib_section(repeats)
     order, starts = _bands(block)
-    writer.array(np.frombuffer(numbers.encode(b.ravel() for b in np.split(kept[order], starts[1:])), np.uint8))
+    writer.array(np.frombuffer(integers.encode(b.ravel() for b in np.split(kept[order], starts[1:])), np.uint8))
     return writer.finish()
 
 
@@ -112,7 +112,9 @@ def read_coefficients(stream: bytes) -> Coefficients:
     places = np.split(order, starts[1:])
     symbols = np.empty((block * block, distinct), np.int16)
     try:
-        for place, band in zip(places, numbers.decode(reader.rest(), [len(p) * distinct for p in places]), strict=True):
+        for place, band in zip(
+            places, integers.decode(reader.rest(), [len(p) * distinct for p in places]), strict=True
+        ):
             symbols[place] = band.reshape(-1, distinct)
     except ValueError as error:
         raise reader.corrupt(f"its coefficients do not decode ({error})") from error

@@ -1,6 +1,6 @@
 """The stream of a page (.fqi).
 
-After the frame of `freqq.frequency.stream`:
+After the frame of `freqq.coding.stream`:
 
     1 byte    coding: 0 plain pixels, 2 the file of a standard codec, 3 text, 4 patterns of a codebook, 6 block DCT
     1 byte    planes: 1 gray, 3 RGB
@@ -13,8 +13,8 @@ Plain pixels are one LZMA section of height·width·planes bytes. What follows o
 import struct
 from typing import NamedTuple
 
+from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
-from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.pages.page import Page
 from freqq.pages.style import MAX_PAGE_SIDE
 

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqq.errors import UserError
-from freqq.frequency.blocks import block_dct
 from freqq.image import coefficients as stored
 from freqq.image.base import ImageCodec
 from freqq.image.coefficients import Coefficients, read_blocks, write_coefficients
 from freqq.image.container import check_size
 from freqq.pages.page import Page
+from freqq.transforms.dct import block_dct
 
 BIN_BITS = 15
 """Bits of a float32 that `largest` leaves out when it counts magnitudes: 256 bins an octave are left."""
@@ -42,18 +42,6 @@ class BlockDct(ImageCodec):
     Source
     ------
     Method 1 of "Frequency-Aware Vector Quantization for VLM Compression".
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level         bytes     PSNR     CER   words  tokens    mini     CER  score
-        ultra_mild  430,242  48.8 dB  0.0022  0.9901     628  19,204  0.0064  0.944  +0.000 [+0.000, +0.000]
-        mild        306,214  29.9 dB  0.0028  0.9864     628  19,204  0.0064  0.944  +0.000 [+0.000, +0.000]
-        aggressive  143,253  20.3 dB  0.0437  0.7697     628  16,155  0.0073  0.943  -0.001 [-0.030, +0.027]
-        extreme      41,813  15.1 dB  0.7621  0.0274     628   5,626  0.6476  0.706  -0.237 [-0.294, -0.179]
     """
 
     keep: float = 0.5
@@ -114,18 +102,6 @@ class DctQuantize(ImageCodec):
     ------
     JPEG (ITU-T T.81) for the idea of steps by frequency; the dead zone: G. J. Sullivan, IEEE Transactions on
     Information Theory 42(5), 1996.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level         bytes     PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  158,576  29.4 dB  0.0026  0.9872     628  7,285  0.0064  0.944  +0.000 [-0.029, +0.029]
-        mild        106,293  24.1 dB  0.0063  0.9666     628  5,129  0.0064  0.930  -0.013 [-0.047, +0.008]
-        aggressive   74,857  21.0 dB  0.0197  0.8926     628  3,876  0.0055  0.955  +0.011 [-0.027, +0.053]
-        extreme      49,982  18.5 dB  0.0867  0.6308     628  2,858  0.1036  0.879  -0.064 [-0.116, -0.009]
     """
 
     step: float = 30.0

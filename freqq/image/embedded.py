@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from freqq.coding.stream import StreamReader
 from freqq.errors import UserError
-from freqq.frequency.stream import StreamReader
 from freqq.image import jxl_file
 from freqq.image.base import ImageCodec
 from freqq.image.container import FILE, opened_as, start

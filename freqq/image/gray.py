@@ -31,15 +31,6 @@ class Gray4(FileCodec):
     Source
     ------
     A control of our own: no transform, no model.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level        bytes     PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  67,938  39.0 dB  0.0022  0.9898     628  3,279  0.0064  0.951  +0.007 [-0.014, +0.043]
     """
 
     depth: int = 4
@@ -74,15 +65,6 @@ class Gray2(Gray4):
     Source
     ------
     A control of our own: no transform, no model.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level        bytes     PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  45,586  25.6 dB  0.0036  0.9819     628  2,332  0.0064  0.944  +0.000 [-0.027, +0.028]
     """
 
     depth: int = 2

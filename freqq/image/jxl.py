@@ -30,16 +30,6 @@ class Jxl(FileCodec):
     Source
     ------
     JPEG XL (ISO/IEC 18181), by libjxl.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level        bytes     PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  95,519  28.9 dB  0.0031  0.9852     628  4,661  0.0064  0.936  -0.007 [-0.043, +0.014]
-        mild        80,504  26.5 dB  0.0054  0.9728     628  4,020  0.0064  0.930  -0.014 [-0.049, +0.008]
     """
 
     quality: int = 19

@@ -35,18 +35,6 @@ class Resize(FileCodec):
     Source
     ------
     Glyph renders at 72, 96 or 120 dpi and reports accuracy for each: the baseline that any compression has to beat.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level         bytes     PSNR     CER   words  tokens    mini     CER  score
-        ultra_mild  237,767  19.5 dB  0.0033  0.9846     578  12,141  0.3810  0.660  -0.283 [-0.363, -0.208]
-        mild        207,302  19.0 dB  0.0051  0.9773     511  11,190  0.9228  0.249  -0.694 [-0.729, -0.641]
-        aggressive  179,967  17.1 dB  0.0116  0.9524     406   9,554  1.0084  0.241  -0.702 [-0.740, -0.647]
-        extreme     147,446  15.5 dB  0.0759  0.7941     314   7,902  0.9287  0.231  -0.713 [-0.749, -0.660]
     """
 
     scale: float = 0.9

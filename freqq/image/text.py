@@ -21,8 +21,8 @@ import numpy as np
 import zstandard
 from PIL import Image
 
+from freqq.coding.stream import CorruptStream, StreamReader
 from freqq.errors import UserError
-from freqq.frequency.stream import CorruptStream, StreamReader
 from freqq.image.base import ImageCodec
 from freqq.image.container import TEXT, Header, opened_as, size_fits, start
 from freqq.pages.again import draw_again, paragraph_starts, parse_style, style_json
@@ -53,22 +53,9 @@ class Text(ImageCodec):
     -------
     None: the text and the style by Zstandard, drawn again to decode.
 
-    Parameters
-    ----------
-    None.
-
     Source
     ------
     A floor of our own.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level       bytes      PSNR     CER   words  tokens  mini     CER  score
-        ultra_mild  3,674  lossless  0.0021  0.9903     628   524  0.0064  0.944  +0.000 [+0.000, +0.000]
     """
 
     LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}

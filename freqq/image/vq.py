@@ -20,22 +20,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from freqq.coding import rans
+from freqq.coding.codebook_files import ID_BYTES
+from freqq.coding.stream import StreamReader
 from freqq.errors import UserError
-from freqq.frequency import ans
-from freqq.frequency.codebook import Codebook
-from freqq.frequency.codebook_files import ID_BYTES
-from freqq.frequency.stream import StreamReader
 from freqq.image import container
 from freqq.image.base import ImageCodec
 from freqq.image.codebooks import best_fit, codebooks, with_id
 from freqq.image.embedded import read_file
 from freqq.image.strips import Strips
+from freqq.image.vq_codebook import Codebook
 from freqq.image.webp import Webp
 from freqq.pages.page import Page
 
 VQ_HEADER = struct.Struct(f"<{ID_BYTES}sBIIII")
 ESCAPE_ROWS = 16
-"""Most rows of escaped symbols that are coded abreast."""
+"""Most rows of escaped symbols that are coded in parallel."""
 
 FALLBACK_QUALITY = 40
 """WebP's at ``mild``."""
@@ -77,18 +77,6 @@ class VectorQuantization(ImageCodec):
     ------
     The frequency-aware vector quantization that the study names and does not do. Entropy-constrained choice: Chou,
     Lookabaugh, Gray, IEEE Transactions on Acoustics, Speech and Signal Processing 37(1), 1989.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level       bytes      PSNR     CER   words  tokens  mini     CER  score
-        ultra_mild  6,395  lossless  0.0021  0.9903     628   272  0.0064  0.944  +0.000 [+0.000, +0.000]
-        mild        6,082   52.7 dB  0.0022  0.9899     628   271  0.0064  0.944  +0.000 [+0.000, +0.000]
-        aggressive  5,838   46.9 dB  0.0024  0.9887     628   271  0.0064  0.944  +0.000 [+0.000, +0.000]
-        extreme     5,754   45.6 dB  0.0025  0.9879     628   269  0.0148  0.934  -0.010 [-0.032, +0.006]
     """
 
     tolerance: float = 8.0
@@ -141,9 +129,9 @@ def _encode(page: Page, pixels: NDArray[np.uint8], book: Codebook, phase: int, t
     symbols = symbols.reshape(rows, columns)
     others = np.where(book.distances <= tolerance, book.neighbours, book.neighbours[:, :1]) if tolerance else None
     entries, escaped = book.source.walk(symbols, others)
-    words, states = ans.encode(book.source, entries)
-    escape_words, escape_states = ans.encode(book.escaped, _abreast(escaped))
-    is_raw = symbols.T[book.source.symbols[entries].T == ans.ESCAPE] < 0
+    words, states = rans.encode(book.source, entries)
+    escape_words, escape_states = rans.encode(book.escaped, _in_rows(escaped))
+    is_raw = symbols.T[book.source.symbols[entries].T == rans.ESCAPE] < 0
     step, row = np.nonzero(symbols.T < 0)
     differences = blocks[row, step] - book.patterns.array[-1 - symbols[row, step]]
     writer = container.start(container.VQ, page)
@@ -180,7 +168,7 @@ def read_patterns(stream: bytes) -> Page:
     is_raw = np.unpackbits(reader.lzma_section(-(-escapes // 8), "u1"), count=escapes).astype(bool)
     differences = reader.lzma_section(raw * h * w, "u1").reshape(raw, w, h).swapaxes(1, 2)
     reader.end()
-    symbols = ans.decode(book.source, coded, states, columns, escaped)
+    symbols = rans.decode(book.source, coded, states, columns, escaped)
     if symbols is None or is_raw.sum() != raw:
         raise reader.corrupt("its sections contradict each other")
     step, row = (index[is_raw] for index in np.nonzero(symbols.T < 0))
@@ -196,7 +184,7 @@ def describe_patterns(stream: bytes) -> dict[str, Any]:
     return {"codebook": name.hex(), "phase": phase, "escapes": escapes, "raw_blocks": raw}
 
 
-def _abreast(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
+def _in_rows(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
     """Symbols [n] in at most `ESCAPE_ROWS` rows [rows, steps], filled up with symbol 0."""
     rows, steps = _grid(len(symbols))
     return np.pad(symbols, (0, rows * steps - len(symbols))).reshape(steps, rows).T
@@ -210,7 +198,7 @@ def _grid(count: int) -> tuple[int, int]:
 def _read_escapes(reader: StreamReader, book: Codebook, count: int, words: int) -> NDArray[np.int64]:
     rows, steps = _grid(count)
     states, coded = reader.array(rows, "<u4"), reader.array(words, "<u2")
-    symbols = ans.decode(book.escaped, coded, states, steps, np.zeros(0, np.int64))
+    symbols = rans.decode(book.escaped, coded, states, steps, np.zeros(0, np.int64))
     if symbols is None:
         raise reader.corrupt("its escapes do not decode")
     return symbols.T.ravel()[:count]

@@ -30,16 +30,6 @@ class Webp(FileCodec):
     Source
     ------
     WebP (RFC 9649), by libwebp.
-
-    Measured
-    --------
-    Means of 20 pages of English prose at Glyph's look (their pixels by LZMA: 68,742 bytes; character errors .0021),
-    read back by tesseract; then 100 samples of `mini` with 2 needles: bytes a sample, the model's own character errors,
-    its score and the paired difference to no compression (.944). By python examples/image_codecs.py:
-
-        level        bytes      PSNR     CER   words  tokens   mini     CER  score
-        ultra_mild  77,166  lossless  0.0021  0.9903     628  3,907  0.0064  0.944  +0.000 [+0.000, +0.000]
-        extreme     73,560   21.6 dB  0.0256  0.8721     628  4,637  0.0064  0.955  +0.011 [-0.020, +0.049]
     """
 
     quality: int = 100

@@ -12,11 +12,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from freqq.frequency.blocks import block_dct
 from freqq.image.base import ImageCodec
 from freqq.image.files import png
 from freqq.image.measures import psnr
 from freqq.pages.page import Page
+from freqq.transforms.dct import block_dct
 
 DPI = 150
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"

@@ -10,11 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from freqq.frequency.bands import radial_frequency
-from freqq.frequency.dct import dct2
 from freqq.pages.page import Page
 from freqq.report.figures import MARK, SEQUENTIAL, as_png
 from freqq.tokens.grid import CompressedGrid, spread
+from freqq.transforms.bands import radial_frequency
+from freqq.transforms.dct import dct2
 
 BINS = 24
 """Rings of radial frequency; fewer on a small grid."""

@@ -1,9 +1,12 @@
-"""Method cards: what a method is, read from its own docstring, its fields and its levels."""
+"""Method cards: what a method is, read from its docstring, its fields, its levels, and what was measured of it."""
 
 import dataclasses
 import inspect
+import json
 import re
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from freqq.image.base import ImageCodec
@@ -12,6 +15,9 @@ from freqq.runs.methods import METHODS, canonical, method_class
 
 SECTIONS = ("Formula", "Parameters", "Source", "Measured")
 """What every card has, in this order, after its first line and what explains it."""
+
+MEASURED = Path(__file__).with_name("measured.json")
+"""For each kind of method what was measured, by which command, and a table of text a method."""
 
 HEADING = re.compile(r"^(\w+)\n-{3,}$", re.MULTILINE)
 PARAMETER = re.compile(r"^(\w+(?:, \w+)*) : (.+)$")
@@ -64,15 +70,33 @@ def card(name: str) -> Card:
         If there is no such method; the nearest is suggested.
     """
     cls = method_class(name)
-    lead, sections = split_sections(inspect.getdoc(cls) or "")
+    lead, own = split_sections(inspect.getdoc(cls) or "")
     idea, _, text = lead.partition("\n")
-    described = _described(sections.get("Parameters", ""))
+    described: dict[str, tuple[str, str]] = {}
+    for base in reversed(cls.__mro__):  # a parameter that a base brings is described there
+        described |= _described(split_sections(inspect.cleandoc(base.__doc__ or ""))[1].get("Parameters", ""))
     fields = [field for field in dataclasses.fields(cls) if field.init]
     parameters = tuple(Parameter(f.name, f.default, *described.get(f.name, ("", ""))) for f in fields)
+    shown = "\n".join(f"{p.name} : {p.type}\n    {p.text}" for p in parameters) or "None."
     defaults = {parameter.name: parameter.default for parameter in parameters}
     levels = {level: {**defaults, **cls.LEVELS[level]} for level in LEVELS[1:]}
     kind = "image" if issubclass(cls, ImageCodec) else "token"
+    sections = own | {"Parameters": shown, "Measured": _measured(kind, canonical(name))}
+    sections = {heading: sections[heading] for heading in SECTIONS if sections.get(heading)}
     return Card(canonical(name), kind, idea, text.strip(), sections, parameters, levels)
+
+
+@cache
+def _all_measured() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(MEASURED.read_text("utf-8"))
+    return found
+
+
+def _measured(kind: str, name: str) -> str:
+    """What was measured of a method; nothing of one that another package or program added."""
+    of = _all_measured()[kind]
+    table = "".join(f"\n    {line}" for line in of["methods"].get(name, ()))
+    return table and f"{of['about']}\nBy {of['command']}:\n{table}"
 
 
 def split_sections(docstring: str) -> tuple[str, dict[str, str]]:

@@ -24,8 +24,7 @@ from freqq.runs.work import Todo
 from freqq.serve.chat import chat_request
 from freqq.serve.client import Client
 from freqq.serve.reply import Reply, Served
-from freqq.tokens.base import Cutter, TokenCompressor
-from freqq.tokens.combine import Combination
+from freqq.tokens.base import Combination, Cutter, TokenCompressor
 from freqq.tokens.grid import CompressedGrid
 
 UNKNOWN = "unknown"

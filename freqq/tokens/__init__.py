@@ -2,8 +2,7 @@
 
 from freqq.errors import UserError
 from freqq.names import unknown
-from freqq.tokens.base import Cutter, Quantizer, TokenCompressor
-from freqq.tokens.combine import combine
+from freqq.tokens.base import Cutter, Quantizer, TokenCompressor, combine
 from freqq.tokens.divprune import DivPrune
 from freqq.tokens.highpass import Highpass
 from freqq.tokens.integers import Int4, Int8

@@ -1,14 +1,20 @@
 """What a token compressor is given and gives."""
 
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass, replace
+from functools import lru_cache
+from typing import Any, ClassVar, get_type_hints
 
 import torch
 from torch import Tensor
 
 from freqq.errors import UserError
-from freqq.levels import Leveled
+from freqq.levels import LEVELS, Leveled
+from freqq.names import unknown
 from freqq.tokens import container
 from freqq.tokens.grid import CompressedGrid, check_grid, fit_grid, whole
+
+POSITIONS = ("scaled", "compact")
+AXES = ("both", "columns")
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,50 @@ class Selector(Cutter):
 
 
 @dataclass(frozen=True)
+class SmallerGrid(Cutter):
+    """Base of the cutters that hand over a smaller grid of new features.
+
+    Parameters
+    ----------
+    keep : float in (0, 1]
+        Fraction of tokens to keep. The aspect ratio stays as close as whole tokens allow.
+    positions : ``scaled`` or ``compact``
+        Where the language model sees the new tokens. Scaled: at the centres of the areas that they stand for, between
+        the positions of whole tokens, so that the page spans what it did; rotary embeddings take fractions. Compact: as
+        a page that was rendered smaller, which is also what a serving engine can take.
+    axis : ``both`` or ``columns``
+        Along which sides the grid gets smaller. Columns: each row of tokens by itself, so that lines of text do not mix
+        where a row of tokens is one; a page then keeps round(keep·w) columns, for the budget only nearly.
+    """
+
+    positions: str = "scaled"
+    axis: str = "both"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.positions not in POSITIONS:
+            raise unknown("positions", self.positions, POSITIONS)
+        if self.axis not in AXES:
+            raise unknown("axis", self.axis, AXES)
+
+    def fit(self, h: int, w: int) -> tuple[int, int]:
+        """The smaller grid (h', w')."""
+        return (h, max(1, round(self.keep * w))) if self.axis == "columns" else super().fit(h, w)
+
+    def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:
+        """The features of `shrink`, spread over the page or as a smaller page."""
+        h, w, channels = grid.shape
+        features = self.shrink(grid, small).to(grid.dtype).reshape(-1, channels)
+        if self.positions == "compact":
+            return CompressedGrid(features, small)
+        return CompressedGrid(features, (h, w), small=small)
+
+    def shrink(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
+        """A grid [h', w', C], given one [h, w, C] and (h', w')."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
 class Quantizer(TokenCompressor):
     """Base of the methods that store the tokens in fewer bytes. How many there are stays the same."""
 
@@ -109,3 +159,53 @@ class Quantizer(TokenCompressor):
     def code(self, grid: Tensor) -> container.Coded:
         """A grid [h, w, C] as integers."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Combination(TokenCompressor):
+    """Base of the combinations that `combine` makes; their parameters are those of both parts."""
+
+    CUTTER: ClassVar[type[Cutter]]
+    QUANTIZER: ClassVar[type[Quantizer]]
+
+    def __post_init__(self) -> None:
+        self.parts()  # whose own checks refuse bad values
+
+    def compress(self, grid: Tensor) -> CompressedGrid:
+        """Compress one page: cut it, then quantize the tokens that are left. The payload is theirs alone."""
+        cutter, quantizer = self.parts()
+        return quantizer.quantize(cutter.compress(grid))
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """Those of both parts."""
+        return tuple(name for part in self.parts() for name in part.resources)
+
+    def parts(self) -> tuple[Cutter, Quantizer]:
+        """The two methods, each with its own parameters."""
+        cutter, quantizer = (
+            part(**{f.name: getattr(self, f.name) for f in fields(part)}) for part in (self.CUTTER, self.QUANTIZER)
+        )
+        return cutter, quantizer  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=64)
+def combine(cutter: type[Cutter], quantizer: type[Quantizer]) -> type[Combination]:
+    """The dataclass of a combination. At each level both parts are at that level."""
+    parts = (cutter, quantizer)
+    parameters: list[tuple[str, Any, Any]] = [
+        (f.name, get_type_hints(part)[f.name], field() if f.default is MISSING else field(default=f.default))
+        for part in parts
+        for f in fields(part)
+    ]
+    return make_dataclass(
+        f"{cutter.__name__}{quantizer.__name__}",
+        parameters,
+        bases=(Combination,),
+        frozen=True,
+        namespace={
+            "CUTTER": cutter,
+            "QUANTIZER": quantizer,
+            "LEVELS": {level: {**cutter.LEVELS[level], **quantizer.LEVELS[level]} for level in LEVELS[1:]},
+        },
+    )

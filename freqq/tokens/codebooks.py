@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from freqq.coding.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
 from freqq.errors import UserError
-from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
-from freqq.frequency.token_codebook import MARK, TokenCodebook, read_token_codebook
+from freqq.tokens.vq_codebook import MARK, TokenCodebook, read_token_codebook
 
 SHIPPED = Path(__file__).parent / "codebooks"
 

@@ -1,6 +1,6 @@
 """The stream of a page's tokens (.fqt).
 
-After the frame of `freqq.frequency.stream`:
+After the frame of `freqq.coding.stream`:
 
     1 byte    coding of the features: see `freqq.tokens.codings`
     1 byte    number format of the features: 0 float32, 1 float16, 2 bfloat16
@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
-from freqq.frequency.stream import StreamReader, StreamWriter
 from freqq.tokens.codings import CODINGS, Coded, code_of, restore
 from freqq.tokens.grid import CompressedGrid
 
 __all__ = ["Coded", "Stored", "decode", "read", "restore", "write_coded", "write_plain"]
 
-MAGIC, VERSION = b"FQT ", 3
+MAGIC, VERSION = b"FQT ", 4
 ALL, SOME, SMALLER = 0, 1, 2
 HEADER = struct.Struct("<BBBHHI")
 SMALL = struct.Struct("<HH")

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from freqq.tokens.base import Selector
-from freqq.tokens.whiten import whitened
+from freqq.tokens.grid import whitened
 
 
 @dataclass(frozen=True)
@@ -21,25 +21,9 @@ class Highpass(Selector):
     -------
     e(i) = ‖z(i) - mean of z over the 3 x 3 cells around i‖², z whitened; the h'w' cells of largest e stay.
 
-    Parameters
-    ----------
-    keep : float in (0, 1]
-        Fraction of the tokens to keep; as many stay as `freqq.tokens.grid.fit_grid` has cells. At 1 nothing changes.
-
     Source
     ------
     Our own, chosen among six selectors on 40 samples of `mini`.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    0.75   0.753  .960  +.017 [-.020, +.058]  .868  -.025 [-.061, +.003]  .721  -.022 [-.064, +.016]
-        mild          0.49   0.491  .844  -.099 [-.156, -.038]  .645  -.248 [-.320, -.177]  .592  -.152 [-.224, -.073]
-        aggressive    0.26   0.260  .542  -.402 [-.461, -.337]  .493  -.400 [-.466, -.326]  .440  -.303 [-.385, -.214]
-        extreme       0.12   0.125  .346  -.597 [-.644, -.541]  .346  -.547 [-.603, -.486]  .311  -.432 [-.503, -.355]
     """
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:

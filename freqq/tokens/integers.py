@@ -5,8 +5,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from freqq.frequency.integers import IntegerGrid, quantize_integers
 from freqq.tokens.base import Quantizer
+from freqq.transforms.quantize import IntegerGrid, quantize_integers
 
 
 @dataclass(frozen=True)
@@ -18,21 +18,9 @@ class Int8(Quantizer):
     q = round((x - m) · 127 / s), m a channel's mean, s its largest distance from it, rounded up to an eighth of an
     octave.
 
-    Parameters
-    ----------
-    None.
-
     Source
     ------
     The control of `token`: the same quantizer without the DCT.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.494  .943  -.001 [-.005, +.002]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
     """
 
     BITS: ClassVar[int] = 8
@@ -52,21 +40,9 @@ class Int4(Int8):
     q = round((x - m) · 7 / s), m a channel's mean, s its largest distance from it, rounded up to an eighth of an
     octave.
 
-    Parameters
-    ----------
-    None.
-
     Source
     ------
     The control of `token`: the same quantizer without the DCT.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.233  .954  +.010 [-.027, +.052]  .864  -.029 [-.073, +.009]  .747  +.003 [-.041, +.053]
     """
 
     BITS = 4

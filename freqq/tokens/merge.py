@@ -23,25 +23,9 @@ class Merge(Cutter):
     Tokens at even places a, at odd ones b; each a has its b of largest cosine; the most alike pairs become (n(a) x(a) +
     n(b) x(b)) / (n(a) + n(b)), n the number of tokens that went into each.
 
-    Parameters
-    ----------
-    keep : float in (0, 1]
-        Fraction of the tokens to keep; as many stay as `freqq.tokens.grid.fit_grid` has cells. At 1 nothing changes.
-
     Source
     ------
     Token Merging, ToMe (arXiv:2210.09461, section 3).
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    0.75   0.753  .884  -.059 [-.107, -.009]  .794  -.099 [-.154, -.053]  .643  -.100 [-.156, -.050]
-        mild          0.49   0.491  .451  -.492 [-.535, -.437]  .385  -.508 [-.559, -.446]  .350  -.393 [-.461, -.316]
-        aggressive    0.26   0.260  .312  -.631 [-.669, -.575]  .269  -.624 [-.670, -.568]  .274  -.469 [-.536, -.397]
-        extreme       0.12   0.125  .251  -.693 [-.731, -.636]  .254  -.639 [-.688, -.580]  .238  -.506 [-.573, -.428]
     """
 
     def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:

@@ -5,8 +5,8 @@ from math import sqrt
 
 from torch import Tensor
 
-from freqq.frequency.quantize import QuantizedGrid, check_bits, check_edges, quantize_grid
 from freqq.tokens.base import Quantizer
+from freqq.transforms.quantize import QuantizedGrid, check_bits, check_edges, quantize_grid
 
 STUDY_RADIUS = 23 * sqrt(2)
 """The highest radial frequency of the 24 x 24 grid for which the study gives its band edges."""
@@ -37,17 +37,6 @@ class Quantize(Quantizer):
     Source
     ------
     Method 2 of "Frequency-Aware Vector Quantization for VLM Compression": its bands and bits.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.891  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
-        mild          1.00   0.602  .944  +.000 [+.000, +.000]  .893  +.000 [+.000, +.000]  .743  +.000 [+.000, +.000]
-        aggressive    1.00   0.107  .460  -.484 [-.533, -.425]  .375  -.518 [-.572, -.456]  .305  -.438 [-.505, -.364]
-        extreme       1.00   0.055  .169  -.775 [-.810, -.720]  .175  -.718 [-.766, -.658]  .161  -.582 [-.646, -.511]
     """
 
     low: float = 12 / STUDY_RADIUS

@@ -19,25 +19,12 @@ class Random(Selector):
 
     Parameters
     ----------
-    keep : float in (0, 1]
-        Fraction of the tokens to keep; as many stay as `freqq.tokens.grid.fit_grid` has cells. At 1 nothing changes.
     seed : int
         For another draw.
 
     Source
     ------
     A control: random pruning is a strong one by arXiv:2511.02650 and arXiv:2512.03643.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    0.75   0.753  .624  -.320 [-.370, -.267]  .604  -.289 [-.362, -.213]  .502  -.241 [-.309, -.173]
-        mild          0.49   0.491  .486  -.457 [-.509, -.400]  .445  -.448 [-.504, -.383]  .379  -.364 [-.438, -.280]
-        aggressive    0.26   0.260  .325  -.619 [-.663, -.563]  .315  -.578 [-.628, -.520]  .271  -.472 [-.540, -.396]
-        extreme       0.12   0.125  .244  -.700 [-.735, -.648]  .261  -.632 [-.684, -.573]  .228  -.515 [-.581, -.441]
     """
 
     seed: int = 0

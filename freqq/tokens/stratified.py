@@ -20,25 +20,9 @@ class Stratified(Selector):
     -------
     Of each of h' x w' neighbourhoods, the cell of largest e, the energy of `token-highpass`.
 
-    Parameters
-    ----------
-    keep : float in (0, 1]
-        Fraction of the tokens to keep; as many stay as `freqq.tokens.grid.fit_grid` has cells. At 1 nothing changes.
-
     Source
     ------
     Our own.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    0.75   0.753  .752  -.191 [-.259, -.118]  .664  -.229 [-.293, -.166]  .546  -.197 [-.271, -.123]
-        mild          0.49   0.491  .546  -.397 [-.453, -.335]  .501  -.392 [-.456, -.323]  .414  -.329 [-.406, -.244]
-        aggressive    0.26   0.260  .418  -.526 [-.574, -.468]  .376  -.517 [-.569, -.459]  .340  -.403 [-.473, -.326]
-        extreme       0.12   0.125  .296  -.648 [-.687, -.597]  .310  -.583 [-.637, -.522]  .272  -.472 [-.538, -.394]
     """
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:

@@ -1,16 +1,187 @@
-"""Vector quantization of the tokens' DCT with a codebook of the model."""
+"""Vector quantization of a token grid's DCT with a model's codebook.
+
+The grid less the codebook's means, in its deviations, is transformed by the 2-D DCT; every coefficient, a vector of
+channels, is turned to the codebook's axes and cut into groups, and each group becomes the name of a codeword. Which one
+is a matter of distance and of what its name costs (entropy-constrained vector quantization: Chou, Lookabaugh, Gray,
+IEEE Transactions on Acoustics, Speech and Signal Processing 37(1), 1989). The DC, the page's mean, is quantized
+uniformly on each axis: there are too few pages to learn words for it, and it must never be far off.
+
+Its stream is coding 4 of `freqq.tokens.codings`:
+
+    8 bytes   which codebook: the start of its file's SHA-256
+    1 byte    rate
+    4 bytes   n, how many 16-bit words      4 bytes   m, how many steps of the DC are too large for a symbol
+    4 m bytes those steps, int32
+    4 bytes   for each row of 256 symbols: the integer that its decoder starts from
+    2 n bytes the words
+
+The symbols are those of the DC, axis by axis (a step s of -127 .. 127 as s + 128, any other one as 0), then for each
+band and each of its coefficients in raster order the words' names, group by group.
+"""
 
 import re
+import struct
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from freqq.coding import rans
+from freqq.coding.codebook_files import ID_BYTES
+from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
-from freqq.frequency.codebook_files import ID_BYTES
-from freqq.frequency.token_codebook import RATES, TokenCodebook
-from freqq.frequency.vectors import VectorGrid, quantize_vectors
 from freqq.tokens.base import Quantizer
 from freqq.tokens.codebooks import fitting_codebook, token_codebook, token_codebooks
+from freqq.tokens.codings import CODINGS, Coding
+from freqq.tokens.vq_codebook import RATES, Group, Rate, TokenCodebook, nearest_words
+from freqq.transforms.bands import band_order
+from freqq.transforms.dct import dct2, idct2
+from freqq.transforms.quantize import silent
+
+LARGEST_DC = 1 << 30
+
+
+@dataclass(frozen=True)
+class VectorGrid:
+    """A grid as the names of codewords.
+
+    Parameters
+    ----------
+    shape : (h, w)
+    book : TokenCodebook
+    rate : 1 (coarsest) to `freqq.tokens.vq_codebook.RATES`
+    dc : int32 [P'], steps of the DC on the first axes
+    symbols : for each band uint8 [n, groups], in raster order of the coefficients
+    """
+
+    shape: tuple[int, int]
+    book: TokenCodebook
+    rate: int
+    dc: Tensor
+    symbols: tuple[Tensor, Tensor, Tensor]
+
+
+def coefficients(grid: Tensor, book: TokenCodebook) -> Tensor:
+    """The DCT of a grid [h, w, C] along the axes of a codebook: float32 [h·w, P]."""
+    means, deviations, rotation = (t.to(grid.device) for t in book.tensors)
+    return dct2((grid.float().contiguous() - means) / deviations).flatten(0, 1) @ rotation.T
+
+
+def quantize_vectors(grid: Tensor, book: TokenCodebook, rate: int) -> VectorGrid:
+    """A grid [h, w, C] as names of codewords.
+
+    Raises
+    ------
+    UserError
+        If a value is too large.
+    """
+    h, w, _ = grid.shape
+    made_for = book.rates[rate - 1]
+    values, bands = by_band(grid, book)
+    steps = made_for.dc_steps.to(grid.device)
+    dc = (values[: len(steps)] / steps).round()
+    if not bool(all(torch.isfinite(v).all() for v in (values, *bands)) and (dc.abs() < LARGEST_DC).all()):
+        raise UserError("the token grid holds NaN, infinity or values far beyond its codebook's: nothing was coded")
+    low, mid, high = (_names(part, groups) for part, groups in zip(bands, made_for.bands, strict=True))
+    return VectorGrid((h, w), book, rate, dc.int(), (low, mid, high))
+
+
+def by_band(grid: Tensor, book: TokenCodebook) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What is quantized of a grid [h, w, C]: the DC [P], and for each band the other coefficients [n, P].
+
+    Rounding noise is 0: it must not become the cheapest word, which need not be 0, so that a flat page stays flat.
+    """
+    values = coefficients(grid, book)
+    order, counts = band_order(*grid.shape[:2], *book.edges)
+    noise = silent(values.abs().amax(1), values[0].abs().amax())
+    rows = values.masked_fill(noise[:, None], 0).index_select(0, torch.tensor(order[1:], device=grid.device))
+    return values[0], rows.split(counts)
+
+
+def _names(values: Tensor, groups: tuple[Group, ...]) -> Tensor:
+    names = torch.empty(len(groups), len(values), dtype=torch.uint8, device=values.device)
+    for group, out in zip(groups, names, strict=True):
+        words, biases = group.words.to(values.device), group.biases.to(values.device)
+        out.copy_(nearest_words(values[:, group.axes], words, biases))
+    return names.T.masked_fill((values == 0).all(1, keepdim=True), 0)
+
+
+def restore_vectors(coded: VectorGrid) -> Tensor:
+    """The grid float32 [h, w, C] that the names stand for. The same on the same machine, bit for bit."""
+    (h, w), device = coded.shape, coded.dc.device
+    means, deviations, rotation = (t.to(device) for t in coded.book.tensors)
+    rate = coded.book.rates[coded.rate - 1]
+    order, counts = band_order(h, w, *coded.book.edges)
+    values = torch.zeros(h * w, len(rotation), device=device)
+    values[0, : len(coded.dc)] = coded.dc * rate.dc_steps.to(device)
+    for part, names, groups in zip(values[1:].split(counts), coded.symbols, rate.bands, strict=True):
+        for group, column in zip(groups, names.T, strict=True):
+            part[:, group.axes] = group.words.to(device)[column.long()]
+    raster = torch.empty_like(values)
+    raster[torch.tensor(order, device=device)] = values
+    return idct2((raster @ rotation).view(h, w, -1)) * deviations + means
+
+
+VECTOR_HEADER = struct.Struct(f"<{ID_BYTES}sBII")
+ROW = 256
+"""Symbols of a row. A row costs four bytes; all rows are coded in parallel, so longer ones take more time."""
+
+MIDDLE = 128
+
+
+def _write(writer: StreamWriter, coded: VectorGrid) -> None:
+    rate = coded.book.rates[coded.rate - 1]
+    dc = coded.dc.cpu().numpy().astype(np.int64)
+    inside = np.abs(dc) < MIDDLE
+    names = [part.cpu().numpy().ravel() for part in coded.symbols]
+    symbols = np.concatenate([np.where(inside, dc + MIDDLE, 0), *names]).astype(np.int64)
+    states = rate.states(tuple(map(len, coded.symbols)))
+    entries = rate.source.starts[_in_rows(states, rate)] + _in_rows(symbols)
+    words, integers = rans.encode(rate.source, entries)
+    writer.header(VECTOR_HEADER, coded.book.id, coded.rate, len(words), int((~inside).sum()))
+    writer.array(dc[~inside].astype(np.int32))
+    writer.array(integers)
+    writer.array(words)
+
+
+def _read(reader: StreamReader, shape: tuple[int, int], channels: int, dtype: torch.dtype) -> VectorGrid:
+    name, number, words, escapes = reader.header(VECTOR_HEADER)
+    book = token_codebook(name)
+    if book.channels != channels or not 1 <= number <= RATES:
+        raise reader.corrupt(f"rate {number} of {channels} channels is not in its codebook")
+    rate = book.rates[number - 1]
+    _, counts = band_order(*shape, *book.edges)
+    large = reader.array(escapes, "<i4").astype(np.int64)
+    groups = [len(band) for band in rate.bands]
+    total = len(rate.dc_states) + sum(n * g for n, g in zip(counts, groups, strict=True))
+    integers = reader.array(-(-total // ROW), "<u4")
+    coded = reader.array(words, "<u2")
+    states = _in_rows(rate.states(counts), rate)
+    decoded = rans.decode(rate.source, coded, integers, ROW, np.zeros(0, np.int64), states)
+    if decoded is None:
+        raise reader.corrupt("its symbols do not decode")
+    symbols = decoded.ravel()[:total]
+    dc = symbols[: len(rate.dc_states)] - MIDDLE
+    if np.count_nonzero(dc == -MIDDLE) != escapes or (np.abs(large) >= LARGEST_DC).any():
+        raise reader.corrupt("its DC does not decode")
+    dc[dc == -MIDDLE] = large
+    ends = np.cumsum([len(dc), *(n * g for n, g in zip(counts, groups, strict=True))])
+    names = [
+        torch.from_numpy(symbols[first:end].astype(np.uint8).reshape(n, g))
+        for first, end, n, g in zip(ends[:-1], ends[1:], counts, groups, strict=True)
+    ]
+    return VectorGrid(shape, book, number, torch.from_numpy(dc.astype(np.int32)), (names[0], names[1], names[2]))
+
+
+def _in_rows(values: NDArray[np.int64], rate: Rate | None = None) -> NDArray[np.int64]:
+    """Values [n] as rows of `ROW`, filled up with 0, or with the state of `rate` that costs nothing."""
+    fill = rate.source.states - 1 if rate else 0
+    return np.concatenate([values, np.full(-len(values) % ROW, fill)]).reshape(-1, ROW)
+
+
+CODINGS[4] = Coding(VectorGrid, _write, _read, restore_vectors)
 
 
 @dataclass(frozen=True)
@@ -18,7 +189,7 @@ class VectorQuantization(Quantizer):
     """Name codewords for the DCT of a page's tokens, by radial band and group of decorrelated channels.
 
     What `freqq.tokens.quantize.Quantize` stores with every page (means, scales) and what it cannot use (that channels
-    vary together) is the model's, not the page's, so a codebook has it once: see `freqq.frequency.token_codebook`.
+    vary together) is the model's, not the page's, so a codebook has it once: see `freqq.tokens.vq_codebook`.
     The number of tokens stays the same. Tokens that are not a grid, because some of its cells were dropped, are coded
     as one column; each then costs more, by 5 to 22 % if they were dropped at random, and 20 to 44 % if the quiet ones
     were.
@@ -53,17 +224,6 @@ class VectorQuantization(Quantizer):
     Source
     ------
     Product quantization: Jegou, Douze, Schmid, IEEE TPAMI 33(1), 2011. The rotation is the Karhunen-Loeve transform.
-
-    Measured
-    --------
-    Score on 100 samples of `mini` with each needle count, and its paired difference to no compression (.944, .893 and
-    .743); tokens and stored bytes, of bfloat16, as fractions. By examples/sweep_tokens.sh --limit 100:
-
-        level       tokens  stored  2 needles                   4 needles                   8 needles
-        ultra_mild    1.00   0.140  .944  +.000 [+.000, +.000]  .884  -.009 [-.048, +.028]  .737  -.006 [-.029, +.012]
-        mild          1.00   0.083  .951  +.007 [-.014, +.037]  .919  +.026 [-.012, +.069]  .730  -.013 [-.049, +.023]
-        aggressive    1.00   0.020  .922  -.022 [-.073, +.030]  .818  -.075 [-.140, -.008]  .670  -.074 [-.125, -.024]
-        extreme       1.00   0.008  .397  -.546 [-.592, -.491]  .382  -.511 [-.564, -.448]  .333  -.410 [-.474, -.340]
     """
 
     rate: int = 3

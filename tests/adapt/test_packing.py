@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from freqq.adapt.compressors import learnable
 from freqq.adapt.lessons import Lesson, Question, mini_courses
 from freqq.adapt.packing import IGNORED, Packed
 from freqq.adapt.student import Student, by_lesson
@@ -14,7 +15,6 @@ from freqq.glm.load import load_reader
 from freqq.tokens import compressor
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import whole
-from freqq.tokens.learnable import learnable
 
 METHODS = [None, "token-lowpass", "token-prune", "token"]
 

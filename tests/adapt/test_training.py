@@ -20,14 +20,14 @@ from freqq.adapt.log import NAME
 from freqq.adapt.loop import CHECKPOINT, Habits
 from freqq.adapt.memory import estimate
 from freqq.adapt.settings import Adaptation
+from freqq.coding.codebook_files import MissingCodebook
 from freqq.errors import FreqqError, Interrupted, UserError
-from freqq.frequency.codebook_files import MissingCodebook
-from freqq.frequency.token_codebook import read_token_codebook
 from freqq.glm.adapter import attach
 from freqq.glm.adapter_card import CARD, WEIGHTS, AdapterCard
 from freqq.glm.load import load_reader
 from freqq.tokens.container import decode
 from freqq.tokens.vq import VectorQuantization
+from freqq.tokens.vq_codebook import read_token_codebook
 
 SMALL = Adaptation("tiny", None, "token-lowpass", ("mild",), rank=2, steps=6, batch=1, questions=2)
 HABITS = Habits(judge_every=3, held_out=2, answers=1)

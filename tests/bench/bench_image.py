@@ -21,7 +21,6 @@ import transformers
 from scipy.fftpack import dct, idct
 
 from freqq.data.mini import pseudo_word
-from freqq.frequency.blocks import block_dct, block_idct
 from freqq.image.base import ImageCodec
 from freqq.image.codebooks import codebooks
 from freqq.image.dct import BlockDct, DctQuantize, largest
@@ -34,6 +33,7 @@ from freqq.image.vq import VectorQuantization
 from freqq.image.webp import Webp
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
+from freqq.transforms.dct import block_dct, block_idct
 
 PAGES, ROUNDS = 20, 3
 CODECS: dict[str, ImageCodec] = {

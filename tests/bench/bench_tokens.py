@@ -11,12 +11,11 @@ import pytest
 import torch
 from scipy.fft import dctn, idctn
 
-from freqq.frequency.bands import band_masks
-from freqq.frequency.quantize import quantize_grid, restore_grid
-from freqq.frequency.scales import EIGHTHS
 from freqq.tokens import container
 from freqq.tokens.grid import whole
 from freqq.tokens.quantize import Quantize
+from freqq.transforms.bands import band_masks
+from freqq.transforms.quantize import EIGHTHS, quantize_grid, restore_grid
 
 H, W, CHANNELS = 30, 21, 4096
 LEVEL = Quantize.at("aggressive")

@@ -6,8 +6,8 @@ from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
 from freqq.data.pythontext import reference
-from freqq.frequency.codebook import read_codebook
 from freqq.image.codebooks import SHIPPED
+from freqq.image.vq_codebook import read_codebook
 
 
 def freqq(*arguments: object) -> Result:

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from freqq.frequency.codebook_files import ELSEWHERE
+from freqq.coding.codebook_files import ELSEWHERE
 from freqq.tokens.container import read
 from tests.cli.test_app import freqq
 

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
-from freqq.frequency.blocks import block_dct
 from freqq.image import CODECS
 from freqq.image.dct import BlockDct, DctQuantize, largest
 from freqq.image.measures import psnr
@@ -12,6 +11,7 @@ from freqq.levels import LEVELS
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
+from freqq.transforms.dct import block_dct
 
 sizes = st.integers(1, 45)
 blocks = st.integers(2, 20)
@@ -121,7 +121,7 @@ def test_the_same_page_gives_the_same_stream(page):
 
 def test_padding_does_not_change_whole_blocks():
     pixels = noise(30, 33).pixels
-    np.testing.assert_allclose(block_dct(pixels, 14)[:2, :2], block_dct(pixels[:28, :28], 14))
+    np.testing.assert_allclose(block_dct(pixels, 14)[:2, :2], block_dct(pixels[:28, :28], 14), atol=1e-3)
 
 
 @pytest.mark.parametrize("keep", [0, -0.1, 1.01, float("nan"), float("inf")])

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.coding.stream import FRAME
 from freqq.errors import UserError
-from freqq.frequency.stream import FRAME
 from freqq.image import CODECS, container, jxl_file
 from freqq.image.embedded import FILE_HEADER
 from freqq.image.gray import Gray2, Gray4

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.coding.stream import FRAME, CorruptStream
 from freqq.errors import UserError
-from freqq.frequency.stream import FRAME, CorruptStream
 from freqq.image import coefficients as stored
 from freqq.image import container
 from freqq.image.coefficients import Coefficients, read_coefficients, write_coefficients

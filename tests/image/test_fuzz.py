@@ -9,7 +9,7 @@ from time import process_time
 import numpy as np
 import pytest
 
-from freqq.frequency.stream import FRAME, CorruptStream
+from freqq.coding.stream import FRAME, CorruptStream
 from freqq.image import container, jxl_file
 from freqq.image.codebooks import MissingCodebook
 from freqq.image.dct import BlockDct

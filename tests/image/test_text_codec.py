@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.coding.stream import CorruptStream
 from freqq.data.mini import mini
 from freqq.errors import UserError
-from freqq.frequency.stream import CorruptStream
 from freqq.image import text as text_codec
 from freqq.image.batch import Shown, Source
 from freqq.image.streams import decode, describe

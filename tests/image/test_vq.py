@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.coding.stream import FRAME, CorruptStream
 from freqq.data.mini import mini, pseudo_word
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
-from freqq.frequency.stream import FRAME, CorruptStream
 from freqq.image import codebooks, container
 from freqq.image.codebook_training import line_pitch, train
 from freqq.image.codebooks import best_fit

@@ -52,14 +52,6 @@ def test_a_card_is_complete(found):
 
 
 @pytest.mark.parametrize("found", cards(), ids=lambda found: found.name)
-def test_a_card_describes_no_parameter_that_there_is_not(found):
-    described = re.findall(r"^(\w+(?:, \w+)*) : ", found.sections["Parameters"], re.MULTILINE)
-    assert [name for names in described for name in names.split(", ")] == [p.name for p in found.parameters]
-    if not found.parameters:
-        assert found.sections["Parameters"] == "None."
-
-
-@pytest.mark.parametrize("found", cards(), ids=lambda found: found.name)
 def test_what_a_card_says_was_measured_is_what_the_documents_say(found):
     rows = documented()
     name = "dct" if found.name == "image" else found.name.removeprefix("image-")

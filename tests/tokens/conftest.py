@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from freqq.frequency.codebook_files import ELSEWHERE
-from freqq.frequency.token_codebook import TokenCodebook
-from freqq.tokens.codebook_training import train
+from freqq.coding.codebook_files import ELSEWHERE
+from freqq.tokens.vq_codebook import TokenCodebook
+from freqq.tokens.vq_training import train
 
 CHANNELS = 12
 

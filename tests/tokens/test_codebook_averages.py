@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from freqq.frequency.token_codebook import TABLE_BITS, TokenCodebook, read_token_codebook
-from freqq.frequency.vectors import by_band, quantize_vectors, restore_vectors
-from freqq.tokens.codebook_averages import DECAY, CodebookAverages
+from freqq.tokens.vq import by_band, quantize_vectors, restore_vectors
+from freqq.tokens.vq_codebook import TABLE_BITS, TokenCodebook, read_token_codebook
+from freqq.tokens.vq_training import DECAY, CodebookAverages
 from tests.tokens.conftest import training_grids
 
 RATE = 2

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from freqq.errors import UserError
 from freqq.levels import LEVELS
 from freqq.tokens import COMPRESSORS, compressor
-from freqq.tokens.base import Cutter, Quantizer, Selector
+from freqq.tokens.base import Cutter, Quantizer, Selector, SmallerGrid
 from freqq.tokens.container import decode
 from freqq.tokens.grid import fit_grid, resample, spread
 from freqq.tokens.highpass import Highpass
-from freqq.tokens.lowpass import Lowpass, SmallerGrid
+from freqq.tokens.lowpass import Lowpass
 from freqq.tokens.merge import Merge
 from freqq.tokens.pool import Pool
 from freqq.tokens.prune import Prune

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.coding.codebook_files import MissingCodebook
+from freqq.coding.stream import FRAME, CorruptStream
 from freqq.errors import UserError
-from freqq.frequency.codebook_files import MissingCodebook
-from freqq.frequency.stream import FRAME, CorruptStream
 from freqq.tokens import codings, container
 from freqq.tokens.grid import whole
 from freqq.tokens.quantize import Quantize

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from freqq.adapt.compressors import learnable
 from freqq.errors import UserError
 from freqq.tokens import COMPRESSORS, compressor
 from freqq.tokens.base import Quantizer, Selector
-from freqq.tokens.learnable import learnable
 from tests.tokens.conftest import CHANNELS
 
 NAMES = [*COMPRESSORS, "token-lowpass+quantize", "token-prune+int8"]

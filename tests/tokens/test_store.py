@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from freqq.coding.stream import CorruptStream
 from freqq.errors import UserError
-from freqq.frequency.stream import CorruptStream
 from freqq.tokens import compressor
 from freqq.tokens.store import INDEX, TokenStore
 

@@ -3,8 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.frequency.quantize import quantize_grid
 from freqq.tokens.measures import band_entropy, fidelity
+from freqq.transforms.quantize import quantize_grid
 
 
 def grid_of(h, w, channels, seed=0):

@@ -13,23 +13,22 @@ from safetensors.numpy import load, save
 from typer.testing import CliRunner
 
 from freqq.cli.app import app
+from freqq.coding.codebook_files import ELSEWHERE, MissingCodebook
+from freqq.coding.stream import FRAME, CorruptStream
 from freqq.data.mini import HELD_OUT_PAIRS, is_held_out, mini
 from freqq.errors import UserError
-from freqq.frequency.codebook_files import ELSEWHERE, MissingCodebook
-from freqq.frequency.stream import FRAME, CorruptStream
-from freqq.frequency.token_codebook import RATES, TokenCodebook, read_token_codebook
-from freqq.frequency.vectors import VectorGrid, quantize_vectors, restore_vectors
 from freqq.glm.load import load_reader
 from freqq.glm.train.architecture import build_config, build_model
 from freqq.glm.train.pages import training_pages, training_sheets
 from freqq.levels import LEVELS
 from freqq.runs.rendering import Rendering
 from freqq.tokens import codebooks, container
-from freqq.tokens.codebook_training import principal_axes, train
 from freqq.tokens.measures import fidelity
 from freqq.tokens.prune import Prune
 from freqq.tokens.quantize import Quantize
-from freqq.tokens.vq import VectorQuantization
+from freqq.tokens.vq import VectorGrid, VectorQuantization, quantize_vectors, restore_vectors
+from freqq.tokens.vq_codebook import RATES, TokenCodebook, read_token_codebook
+from freqq.tokens.vq_training import principal_axes, train
 from tests.conftest import needs_tiny
 from tests.tokens.conftest import CHANNELS, training_grids
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import Tensor
 
+from freqq.coding.codebook_files import codebook_id, read_arrays
+from freqq.coding.rans import Automaton
 from freqq.errors import UserError
-from freqq.frequency.ans import Automaton
-from freqq.frequency.bands import BANDS
-from freqq.frequency.codebook_files import codebook_id, read_arrays
+from freqq.transforms.bands import BANDS
 
 RATES = 4
 MOST_WORDS = 256
@@ -110,7 +110,7 @@ class TokenCodebook:
     arrays : by name, with the types of `DTYPES`
         ``means`` and ``deviations`` [C] of the tokens; ``rotation`` [P, C], orthonormal axes of the channels in
         deviations; ``variances`` [P] of the tokens along them; ``edges`` [2] of the bands, see
-        `freqq.frequency.bands`. For each rate (R = `RATES`, the coarsest first): ``distortions`` [R]; ``dc_steps`` and
+        `freqq.transforms.bands`. For each rate (R = `RATES`, the coarsest first): ``distortions`` [R]; ``dc_steps`` and
         ``dc_tables`` [R, P], 0 for an axis that the DC lacks, and which of ``dc_frequencies`` [T, `MOST_WORDS`] it
         takes; ``groups`` [R, 3], how many groups each band has. For each group in order: ``widths`` and ``sizes``, its
         axes and words. For each word: its values in ``words`` and its frequency in ``frequencies``.

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqq.frequency import numbers
-from freqq.frequency.entropy import entropy_bits
+from freqq.coding import integers
+from freqq.tokens.measures import entropy_bits
 
 EXTREMES = st.sampled_from([-32768, -32767, -1, 0, 1, 32767])
 
@@ -23,29 +23,29 @@ def laplacian(count, scale, seed=0):
 )
 def test_bands_of_every_size_come_back(sizes, extremes):
     bands = [laplacian(*size) for size in sizes] + [np.array(extremes, np.int16)]
-    data = numbers.encode(bands)
-    found = list(numbers.decode(data, [len(band) for band in bands]))
+    data = integers.encode(bands)
+    found = list(integers.decode(data, [len(band) for band in bands]))
     assert all(np.array_equal(a, b) for a, b in zip(bands, found, strict=True))
-    assert data == numbers.encode(bands)
+    assert data == integers.encode(bands)
 
 
 @pytest.mark.parametrize("scale", [0.2, 1, 5, 200])
 def test_they_take_about_what_their_entropy_says(scale):
     band = laplacian(40_000, scale)
-    assert len(numbers.encode([band])) * 8 < 1.02 * entropy_bits(band) * len(band) + 8 * 500
+    assert len(integers.encode([band])) * 8 < 1.02 * entropy_bits(band) * len(band) + 8 * 500
 
 
 def test_bands_are_told_apart_by_their_statistics():
     bands = [laplacian(20_000, 0.3), laplacian(20_000, 30)]
-    assert len(numbers.encode(bands)) < 0.97 * len(
-        numbers.encode([np.random.default_rng(0).permuted(np.concatenate(bands))])
+    assert len(integers.encode(bands)) < 0.97 * len(
+        integers.encode([np.random.default_rng(0).permuted(np.concatenate(bands))])
     )
 
 
 def test_long_bands_are_coded_in_pieces(monkeypatch):
-    monkeypatch.setattr(numbers, "PIECE", 100)
+    monkeypatch.setattr(integers, "PIECE", 100)
     bands = [laplacian(n, 3) for n in (99, 100, 101, 1000)]
-    found = list(numbers.decode(numbers.encode(bands), [99, 100, 101, 1000]))
+    found = list(integers.decode(integers.encode(bands), [99, 100, 101, 1000]))
     assert all(np.array_equal(a, b) for a, b in zip(bands, found, strict=True))
 
 
@@ -53,11 +53,11 @@ def test_long_bands_are_coded_in_pieces(monkeypatch):
 def test_more_or_fewer_bytes_are_refused(change):
     band = laplacian(3000, 4)
     with pytest.raises(ValueError, match=r"more numbers|error"):
-        list(numbers.decode(change(numbers.encode([band])), [3000]))
+        list(integers.decode(change(integers.encode([band])), [3000]))
 
 
 @pytest.mark.parametrize("counts", [[1500], [6000], [3000, 1], [1]])
 def test_so_are_more_or_fewer_numbers(counts):
-    data = numbers.encode([laplacian(3000, 4)])
+    data = integers.encode([laplacian(3000, 4)])
     with pytest.raises(ValueError, match=r"more numbers|fewer numbers|error"):
-        list(numbers.decode(data, counts))
+        list(integers.decode(data, counts))

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.frequency.scales import EIGHTHS, HIGHEST, LOWEST, ZERO, from_numbers, rounded_up, to_numbers
+from freqq.transforms.quantize import EIGHTHS, HIGHEST, LOWEST, ZERO, from_numbers, rounded_up, to_numbers
 
 peaks = st.lists(st.floats(2.0**-99, 2.0**127, width=32) | st.just(0.0), min_size=1, max_size=20)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.frequency.stream import FRAME, CorruptStream, StreamReader, StreamWriter
+from freqq.coding.stream import FRAME, CorruptStream, StreamReader, StreamWriter
 
 MAGIC, VERSION = b"TST ", 3
 HEADER = struct.Struct("<HI")

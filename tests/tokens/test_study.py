@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from freqq.errors import UserError
-from freqq.frequency.study import SIDE, band_sizes, quantize_study, restore_study
+from freqq.tokens.original import SIDE, band_sizes, quantize_study, restore_study
 
 FINE = (16, 16, 16)
 TABLE = {"baseline": ((22, 24), FINE), "ultra_mild": ((16, 24), (16, 14, 12))}

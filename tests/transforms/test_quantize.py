@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
-from freqq.frequency.bands import band_order
-from freqq.frequency.dct import dct2
-from freqq.frequency.quantize import (
+from freqq.transforms.bands import band_order
+from freqq.transforms.dct import dct2
+from freqq.transforms.quantize import (
     CHUNK,
     check_bits,
     check_edges,

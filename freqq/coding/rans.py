@@ -1,4 +1,4 @@
-"""Entropy coding of rows of symbols: a Markov source as an automaton, and a range-ANS coder that runs its rows abreast.
+"""Entropy coding of rows of symbols: a Markov source as an automaton, and a range-ANS coder of all rows in parallel.
 
 Asymmetric numeral systems keep a message in one large integer (J. Duda, arXiv:1311.2540; F. Giesen, "Interleaved
 entropy coders", arXiv:1402.3392). Here each row of symbols, such as a line of text, has an integer of its own, so numpy

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqq.frequency.ans import ESCAPE, MOST_BITS, decode, encode, scaled
-from freqq.frequency.markov import independent, learn
+from freqq.coding.rans import ESCAPE, MOST_BITS, decode, encode, scaled
+from freqq.image.vq_source import independent, learn
 
 seeds = st.integers(0, 10_000)
 

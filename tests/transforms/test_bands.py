@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.frequency.bands import band_masks, band_order, radial_frequency
+from freqq.transforms.bands import band_masks, band_order, radial_frequency
 
 sides = st.integers(1, 40)
 edges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted)

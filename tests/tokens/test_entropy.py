@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.frequency.entropy import entropy_bits
+from freqq.tokens.measures import entropy_bits
 
 
 @given(st.integers(1, 10), st.integers(1, 5))

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from freqq.coding.codebook_files import codebook_id, read_arrays
+from freqq.coding.rans import ESCAPE, MOST_BITS, Automaton
 from freqq.errors import UserError
-from freqq.frequency.ans import ESCAPE, MOST_BITS, Automaton
-from freqq.frequency.codebook_files import codebook_id, read_arrays
-from freqq.frequency.markov import Contexts, independent
-from freqq.frequency.patterns import Patterns
+from freqq.image.vq_source import Contexts, Patterns, independent
 
 MOST_SIDE = 64
 DTYPES = {
@@ -36,7 +35,7 @@ class Codebook:
     pairs : int [P, 2], ascending
         Pairs of patterns that are contexts of their own.
     source : Automaton
-        Over the indices of patterns, with the states of `freqq.frequency.markov.Contexts`.
+        Over the indices of patterns, with the states of `freqq.image.vq_source.Contexts`.
     escapes : uint32 [K], positive
         How often each pattern came where the source does not expect it.
     """
