@@ -15,6 +15,9 @@ from freqq.runs.schema import SCHEMA, Row, conform, from_table
 from freqq.runs.settings import Settings
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
+DRAWN = "drawn"
+"""Of ``run.json``, what only tells how the samples were drawn; older runs do not say it."""
+
 SHOWN = 60
 """Characters of a value that an error message shows."""
 
@@ -71,12 +74,21 @@ class RunDirectory:
         found = self.description()
         if found is not None:
             now = settings.as_json()
-            self._compare(_completed(found.get("settings", {}), now), now)
+            before = _completed(found.get("settings", {}), now)
+            self._check_limit(before["limit"], settings.limit)
+            self._compare(before | {"limit": settings.limit}, now)
         elif self.path.is_dir() and any(
             p.name not in (PARTS, SCRIPTS) and p.name[0] != "." for p in self.path.iterdir()
         ):
             raise UserError(f"{self.path} holds other files and no {RUN}: choose an empty or new folder with --out")
         check_writable(self.path)
+
+    def _check_limit(self, before: object, now: int) -> None:
+        if isinstance(before, int) and before > now:
+            raise UserError(
+                f"{self.path} is a run with limit = {before}, and a smaller one does not make it smaller: choose "
+                f"another --out for --limit {now}"
+            )
 
     def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         differing = [
@@ -88,16 +100,33 @@ class RunDirectory:
             raise UserError(f"{self.path} is a run with {'; '.join(differing)}: choose another --out")
 
     def record(self, description: dict[str, Any]) -> bool:
-        """Write ``run.json``, or check that it says the same. True if it was written now."""
+        """Write ``run.json``, or check that it says the same, a smaller limit aside. True if it was written now."""
         found = self.description()
         if found is not None:
             now = json.loads(json.dumps(description))
-            self._compare(found | {"settings": _completed(found.get("settings", {}), now["settings"])}, now)
+            before = _completed(found.get("settings", {}), now["settings"])
+            if _grows(before, now["settings"]) and set(found.get("samples", ())) <= set(now["samples"]):
+                before, found = before | {"limit": now["settings"]["limit"]}, found | {"samples": now["samples"]}
+            self._compare(found | {"settings": before, DRAWN: now.get(DRAWN)}, now)
         with writing(self.path / PARTS):
             (self.path / PARTS).mkdir(parents=True, exist_ok=True)
         if found is None:
             write_json(self.path / RUN, description)
         return found is None
+
+    def grow(self, description: dict[str, Any]) -> int:
+        """Write ``run.json`` anew if its limit is smaller. To be called after `record`, by who has the run's lock.
+
+        Returns
+        -------
+        int
+            How many samples it had, or 0 if it stays.
+        """
+        found = self.plan()
+        if not _grows(found["settings"], description["settings"]):
+            return 0
+        write_json(self.path / RUN, description)
+        return len(found["samples"])
 
     def forget(self) -> None:
         """Undo `record` for a run that could not start; a part that is there anyway keeps its folder."""
@@ -135,6 +164,11 @@ class RunDirectory:
         table = pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name not in TEXTS])
         table = table.append_column(SCHEMA.field("answer"), pa.repeat("", len(table)))
         return from_table(conform(table, path))
+
+
+def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    limits = before.get("limit"), now.get("limit")
+    return all(isinstance(limit, int) for limit in limits) and limits[0] < limits[1]
 
 
 def _completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
