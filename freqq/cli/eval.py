@@ -57,22 +57,24 @@ def evaluate(
     offload: o.Offload = False,
     attention: o.Attention = "auto",
     quantization: o.Quantization = None,
+    skip_bad: o.SkipBad = False,
     retry_failed: o.RetryFailed = False,
     shard: o.ShardOption = None,
     as_json: o.Json = False,
 ) -> None:
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.
 
-    Running the same command again goes on where it stopped.
+    Running the same command again goes on where it stopped, and with a larger --limit adds to what is there.
 
     Example: freqq eval --method token --needle 2 --level ultra_mild
     """
+    from freqq.cli.progress import note_skipped
     from freqq.runs.shard import Shard
 
     settings = asked.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
         assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
-        backend, served_model, adapter, attention, quantization,
+        backend, served_model, adapter, attention, quantization, skip_bad,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)
     machine = asked.machine(
@@ -95,6 +97,7 @@ def evaluate(
         )
     if part is None:
         show(path, RunDirectory(path).read(texts=False), as_json)
+        note_skipped(settings.source.skipped)
     else:
         _note(f"part {part} is in {path}; when all {part.count} are: freqq runs merge {path}")
 

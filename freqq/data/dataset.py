@@ -19,7 +19,7 @@ TASKS = ("mrcr", "transcribe")
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that was left out, and why."""
+    """A file of a folder that was left out, by its name there, and why."""
 
     file: str
     reason: str

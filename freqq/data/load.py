@@ -116,7 +116,7 @@ def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet
         needles=tuple(sorted(needles)),
         task=reader.task,
         draw=partial(_draw, reader, used),
-        skipped=tuple(Skipped(str(path), said) for path, said in sorted(bad)),
+        skipped=tuple(Skipped(path.relative_to(name).as_posix(), said) for path, said in sorted(bad)),
     )
 
 

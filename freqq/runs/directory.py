@@ -15,8 +15,8 @@ from freqq.runs.schema import SCHEMA, Row, conform, from_table
 from freqq.runs.settings import Settings
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
-DRAWN = "drawn"
-"""Of ``run.json``, what only tells how the samples were drawn; older runs do not say it."""
+TOLD = ("drawn", "skipped")
+"""Of ``run.json``, what only tells how the samples came about, which the other entries decide."""
 
 SHOWN = 60
 """Characters of a value that an error message shows."""
@@ -105,28 +105,45 @@ class RunDirectory:
         if found is not None:
             now = json.loads(json.dumps(description))
             before = _completed(found.get("settings", {}), now["settings"])
-            if _grows(before, now["settings"]) and set(found.get("samples", ())) <= set(now["samples"]):
-                before, found = before | {"limit": now["settings"]["limit"]}, found | {"samples": now["samples"]}
-            self._compare(found | {"settings": before, DRAWN: now.get(DRAWN)}, now)
+            if _grows(before, now["settings"]):
+                before |= {"limit": now["settings"]["limit"]}
+                if not set(found.get("samples", ())) <= set(now["samples"]):
+                    raise UserError(
+                        f"{self.path} has samples that are not among those of a larger --limit, as runs of older "
+                        "versions may: choose another --out"
+                    )
+                found = found | {"samples": now["samples"]}
+            self._compare(found | {"settings": before} | {name: now.get(name) for name in TOLD}, now)
         with writing(self.path / PARTS):
             (self.path / PARTS).mkdir(parents=True, exist_ok=True)
         if found is None:
-            write_json(self.path / RUN, description)
+            self.write(description)
         return found is None
 
-    def grow(self, description: dict[str, Any]) -> int:
-        """Write ``run.json`` anew if its limit is smaller. To be called after `record`, by who has the run's lock.
+    def write(self, description: dict[str, Any]) -> None:
+        """Write ``run.json``, whatever it said."""
+        write_json(self.path / RUN, description)
 
-        Returns
-        -------
-        int
-            How many samples it had, or 0 if it stays.
+    def grow(self, description: dict[str, Any]) -> dict[str, Any] | None:
+        """Write ``run.json`` anew if its limit is smaller, and return what it said; None if it stays.
+
+        To be called after `record`, by who has the run's lock.
         """
         found = self.plan()
         if not _grows(found["settings"], description["settings"]):
-            return 0
-        write_json(self.path / RUN, description)
-        return len(found["samples"])
+            return None
+        self.write(description)
+        return found
+
+    def is_merged(self, planned: int) -> bool:
+        """Whether there are results, of as many rows as are planned: a run that grows has those from before."""
+        path = self.path / RESULTS
+        try:
+            return bool(pq.read_metadata(path).num_rows == planned)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, pa.ArrowException):
+            return True  # whoever reads them says what is wrong
 
     def forget(self) -> None:
         """Undo `record` for a run that could not start; a part that is there anyway keeps its folder."""

@@ -12,12 +12,12 @@ from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
-from freqq.runs.directory import DRAWN, RunDirectory
+from freqq.runs.directory import RunDirectory
 from freqq.runs.environment import environment
 from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
-from freqq.runs.parts import PartWriter, answered, sweep
+from freqq.runs.parts import PartWriter, answered, part_files, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, share
 from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service
@@ -100,11 +100,12 @@ def run(
             identity = service.identity
         description = describe(settings, identity, todo, drawn)
         own = shard or Shard()
-        is_new = directory.record(description)
+        is_new, smaller, parts = directory.record(description), None, part_files(directory.path)
         try:
             with lock(directory.path, own, note):
-                if grown := directory.grow(description):
-                    note(f"{directory.path} grows from {grown} to {len(everything)} samples; what it has is kept")
+                if smaller := directory.grow(description):
+                    before = len(smaller["samples"])
+                    note(f"{directory.path} grows from {before} to {len(everything)} samples; its answers are kept")
                 sweep(directory.path, own)
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
                 work = Work(share(everything, own), hashed, answered(directory.path, retry_failed))
@@ -125,6 +126,8 @@ def run(
         except BaseException:
             if is_new and shard is None:  # another shard may be about to start by what this one wrote
                 directory.forget()
+            elif smaller is not None and shard is None and part_files(directory.path) == parts:
+                directory.write(smaller)
             raise
     if shard is None:
         merge(directory.path)
@@ -230,7 +233,7 @@ def describe(settings: Settings, identity: Identity, todo: list[Arm], drawn: Dra
         **({} if identity.attention == "sdpa" else {"attention": identity.attention}),  # older runs say nothing of it
         "data_revision": settings.source.revision,
         **({"skipped": skipped} if skipped else {}),
-        **({DRAWN: [asdict(stratum) for stratum in drawn.strata]} if drawn.strata else {}),
+        **({"drawn": [asdict(stratum) for stratum in drawn.strata]} if drawn.strata else {}),
         "arms": [
             {"method": a.name, "level": a.level, "params": a.params, "config_hash": config_hash(settings, identity, a)}
             for a in todo

@@ -357,10 +357,10 @@ def test_folders(tmp_path):
 def test_a_huge_folder_is_refused_early(tmp_path, monkeypatch):
     monkeypatch.setattr(load_module, "MOST_ENTRIES", 3)
     for name in "abc":
-        write(tmp_path / f"{name}.txt", name)
+        write(tmp_path / f"{name}.md", name)
     with pytest.raises(UserError, match="holds no data"):
         load(tmp_path)
-    write(tmp_path / "d.txt", "d")
+    write(tmp_path / "d.md", "d")
     with pytest.raises(UserError, match="over 3 files and folders"):
         load(tmp_path)
 
