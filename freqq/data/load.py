@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from os.path import isdir, isfile  # false, rather than an error, for a name that no file can have
@@ -29,6 +30,24 @@ MINI_SAMPLES = 100
 
 EXPORT, BESIDE_EXPORT = "conversations*.json*", ("chat.html", "user.json")
 """The chats of a folder that ChatGPT exported, and what tells it; its other JSON files are about the chats."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file that can be read: its format, its needle counts, and the SHA-256 of what it holds, unpacked."""
+
+    file: File
+    format: Format
+    needles: frozenset[int]
+    digest: bytes
+
+    @classmethod
+    def look(cls, file: File, whole: bool) -> "_Found":
+        """Look into a file. It is unpacked to its end before anything in it is believed."""
+        format = find_format(file.path)
+        with opened(file.path) as content:
+            digest = hashlib.file_digest(content, "sha256").digest()  # type: ignore[arg-type]
+        return cls(file, format, frozenset(needles_in(format, file, whole)), digest)
 
 
 def load(name: str | Path, skip_bad: bool = False) -> DataSet:
@@ -78,12 +97,11 @@ def _hub(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
 
 def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet:
     """A data set of files by the names that ids are made of."""
-    found: list[tuple[File, Format, set[int]]] = []
+    found: list[_Found] = []
     bad: list[tuple[Path, str]] = []
     for label, path in paths.items():
         try:
-            format = find_format(path)
-            found.append((File(path, label), format, needles_in(format, File(path, label), whole=skip_bad)))
+            found.append(_Found.look(File(path, label), whole=skip_bad))
         except (UserError, OSError) as error:
             said = _said(error, path)
             if not skip_bad:
@@ -92,38 +110,32 @@ def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet
             bad.append((path, said))
     if not found:
         raise UserError(f"none of the {len(paths)} files of {name} can be read: {bad[0][1]}")
-    [(format, _), *others] = Counter(format.name for _, format, _ in found).most_common()
+    [(usual, _), *others] = Counter(one.format.name for one in found).most_common()
     if others and not skip_bad:
-        (one, first), (other, second) = list({of.name: file.path for file, of, _ in found}.items())[:2]
+        (one, first), (other, second) = list({f.format.name: f.file.path for f in found}.items())[:2]
         raise UserError(
             f"{name} mixes formats: {first.name} is {one}, {second.name} is {other}; name one file, or go on with the "
-            f"{format} files alone: --skip-bad"
+            f"{usual} files alone: --skip-bad"
         )
-    bad += [(file.path, f"{file.path} is {of.name}, not {format}") for file, of, _ in found if of.name != format]
-    used = [(file, needles) for file, of, needles in found if of.name == format]
-    reader = next(of for _, of, _ in found if of.name == format)
-    needles = set().union(*(counts for _, counts in used))
+    used = [one for one in found if one.format.name == usual]
+    bad += [(f.file.path, f"{f.file.path} is {f.format.name}, not {usual}") for f in found if f not in used]
+    needles = set().union(*(one.needles for one in used))
     if not needles:
         raise UserError(f"{name} has no chat with a message")
-    try:
-        revision = _digest(file.path for file, _ in used)
-    except OSError as error:
-        raise UserError(_said(error, Path(name))) from error
     return DataSet(
         name=name,
-        format=format,
-        revision=revision,
+        format=usual,
+        revision=hashlib.sha256(b"".join(one.digest for one in used)).hexdigest()[:16],
         needles=tuple(sorted(needles)),
-        task=reader.task,
-        draw=partial(_draw, reader, used),
+        task=used[0].format.task,
+        draw=partial(_draw, used),
         skipped=tuple(Skipped(path.relative_to(name).as_posix(), said) for path, said in sorted(bad)),
     )
 
 
-def _draw(
-    format: Format, files: Sequence[tuple[File, set[int]]], needles: int | None, limit: int | None, seed: int
-) -> Iterator[Sample]:
-    return format.read([file for file, counts in files if needles is None or needles in counts], needles)
+def _draw(files: Sequence[_Found], needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+    read = files[0].format.read
+    return read([one.file for one in files if needles is None or needles in one.needles], needles)
 
 
 def _said(error: Exception, path: Path) -> str:
@@ -163,12 +175,3 @@ def _is_data(path: Path) -> bool:
 
 def _is_export(path: Path) -> bool:
     return path.match(EXPORT) and any(isfile(path.with_name(name)) for name in BESIDE_EXPORT)
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    """A digest of what the files hold, unpacked, in their order, that does not depend on their names."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with opened(path) as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())  # type: ignore[arg-type]
-    return digest.hexdigest()[:16]
