@@ -4,7 +4,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from freqq.data.sample import Sample
 
@@ -63,7 +62,11 @@ def apportioned(sizes: Sequence[int], limit: int) -> list[int]:
     total, counts = sum(sizes), [0] * len(sizes)
     for places in range(1, min(limit, total) + 1):
         below = [i for i, size in enumerate(sizes) if counts[i] * total < size * places]
-        counts[max(below, key=lambda i: Fraction(sizes[i], counts[i] + 1))] += 1
+        best = below[0]
+        for i in below[1:]:  # by size / (count + 1), without rounding
+            if sizes[i] * (counts[best] + 1) > sizes[best] * (counts[i] + 1):
+                best = i
+        counts[best] += 1
     return counts
 
 

@@ -112,7 +112,7 @@ def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet
         raise UserError(f"none of the {len(paths)} files of {name} can be read: {bad[0][1]}")
     [(usual, _), *others] = Counter(one.format.name for one in found).most_common()
     if others and not skip_bad:
-        (one, first), (other, second) = list({f.format.name: f.file.path for f in found}.items())[:2]
+        (other, second), (one, first) = list({f.format.name: f.file.path for f in reversed(found)}.items())[-2:]
         raise UserError(
             f"{name} mixes formats: {first.name} is {one}, {second.name} is {other}; name one file, or go on with the "
             f"{usual} files alone: --skip-bad"

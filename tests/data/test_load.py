@@ -33,6 +33,11 @@ FORMATS = {
     "convbench_short_names.xlsx": ("convbench", (0,), "transcribe", 2),
     "chat.json": ("chat", (0,), "transcribe", 1),
     "chats.jsonl": ("chat", (0,), "transcribe", 2),
+    "conversations.json": ("chatgpt", (0,), "transcribe", 3),
+    "sharegpt.json": ("sharegpt", (0,), "transcribe", 2),
+    "sharegpt.jsonl": ("sharegpt", (0,), "transcribe", 2),
+    "mrcr.jsonl.gz": ("mrcr", (2, 4), "mrcr", 6),
+    "mrcr.jsonl.zst": ("mrcr", (2, 4), "mrcr", 6),
     "chat.txt": ("text", (0,), "transcribe", 1),
 }
 
