@@ -68,7 +68,6 @@ def evaluate(
 
     Example: freqq eval --method token --needle 2 --level ultra_mild
     """
-    from freqq.cli.progress import note_skipped
     from freqq.runs.shard import Shard
 
     settings = asked.settings(
@@ -97,7 +96,6 @@ def evaluate(
         )
     if part is None:
         show(path, RunDirectory(path).read(texts=False), as_json)
-        note_skipped(settings.source.skipped)
     else:
         _note(f"part {part} is in {path}; when all {part.count} are: freqq runs merge {path}")
 
@@ -106,8 +104,11 @@ def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
     """Write a run's summary, then print it as tables or as JSON."""
     from rich.console import Console
 
+    from freqq.cli.progress import note_skipped
+    from freqq.data.dataset import Skipped
     from freqq.report.summary import write_summary
     from freqq.report.tables import tables
+    from freqq.runs.directory import RunDirectory
 
     summary = write_summary(path, rows)
     if as_json:
@@ -124,6 +125,7 @@ def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
             highlight=False,
         )
     _warn_of_failures(summary)
+    note_skipped([Skipped(**file) for file in RunDirectory(path).plan().get("skipped", ())])
 
 
 def _warn_of_failures(summary: dict[str, Any]) -> None:

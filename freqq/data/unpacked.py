@@ -101,15 +101,16 @@ def _gunzip(file: BinaryIO) -> Iterator[bytes]:
 
 def _unzstd(file: BinaryIO) -> Iterator[bytes]:
     """All frames of a file. The module's own stream takes one that is cut off for a whole one."""
-    frame, packed = None, b""
-    while packed or (packed := file.read(ZSTANDARD_CHUNK)):
-        frame = frame or zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW).decompressobj()
-        if piece := frame.decompress(packed):
-            yield piece
-        packed = b""
-        if frame.eof:
-            frame, packed = None, frame.unused_data
-    if frame is not None:
+    decoder = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
+    frame = decoder.decompressobj()
+    while packed := file.read(ZSTANDARD_CHUNK):
+        while packed:
+            if frame.eof:
+                frame = decoder.decompressobj()
+            if piece := frame.decompress(packed):
+                yield piece
+            packed = frame.unused_data
+    if not frame.eof:
         raise EOFError("it ends within a frame")
 
 

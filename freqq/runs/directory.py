@@ -184,8 +184,8 @@ class RunDirectory:
 
 
 def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    limits = before.get("limit"), now.get("limit")
-    return all(isinstance(limit, int) for limit in limits) and limits[0] < limits[1]
+    smaller, larger = before.get("limit"), now.get("limit")
+    return isinstance(smaller, int) and isinstance(larger, int) and smaller < larger
 
 
 def _completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
