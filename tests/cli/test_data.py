@@ -27,8 +27,12 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "format", "chats", "needles"),
-    [("conversations.json", "chatgpt", 3, [0]), ("sharegpt.json", "sharegpt", 2, [0]), ("mrcr.jsonl.zst", "mrcr", 6, [2, 4])],
-)  # fmt: skip
+    [
+        ("conversations.json", "chatgpt", 3, [0]),
+        ("sharegpt.json", "sharegpt", 2, [0]),
+        ("mrcr.jsonl.zst", "mrcr", 6, [2, 4]),
+    ],
+)
 def test_info_tells_format_needles_and_chats(name, format, chats, needles):
     found = json.loads(freqq("data", "info", str(FILES / name), "--json").stdout)
     assert (found["format"], found["chats"], found["needles"], found["skipped"]) == (format, chats, needles, [])
