@@ -93,7 +93,7 @@ def courses(adaptation: Adaptation, held_out: int) -> Courses:
     UserError
         If there are none.
     """
-    data = source(adaptation.data)
+    data = source(adaptation.data, skip_bad=adaptation.skip_bad)
     if data.format == "mini":
         return mini_courses(adaptation.seed, adaptation.questions, held_out)
     needles = adaptation.needles or data.needles

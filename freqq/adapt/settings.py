@@ -47,6 +47,8 @@ class Adaptation:
         Whether the codebook of ``token-vq`` follows the model (`freqq.tokens.vq_training`).
     first_weight : float
         How much the first token behind an answer's random string counts; the others count 1.
+    skip_bad : bool
+        Whether files of a folder of data that cannot be read are left out rather than refused.
     """
 
     model: str
@@ -71,6 +73,7 @@ class Adaptation:
     first_weight: float = 3.0
     seed: int = 0
     dtype: str = "auto"
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         if self.train not in PARTS:
@@ -92,7 +95,7 @@ class Adaptation:
             raise UserError(f"--distill {self.distill:g}: a share from 0 to 1")
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
-        data = source(self.data)
+        data = source(self.data, skip_bad=self.skip_bad)
         if data.format != "mini":
             check_needles(data, self.needles)
         self._check_method()
@@ -159,6 +162,7 @@ def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
             before = dict(json.loads(file.read_text()))
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{file} is damaged: choose another --out") from error
+        before = {"skip_bad": False} | before  # older trainings do not say it
         other = [f"{k} {before.get(k)!r} there, {v!r} here" for k, v in asked.items() if before.get(k) != v]
         if other:
             raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")

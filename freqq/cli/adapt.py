@@ -40,6 +40,7 @@ def adapt(
         typer.Option("--minutes", metavar="M", help="In place of --steps: as many as fit into so many minutes."),
     ] = None,
     data: o.Data = "mini",
+    skip_bad: o.SkipBad = False,
     needle: o.Needle = None,
     bin: o.Bin = None,
     batch_size: Annotated[int, typer.Option("--batch-size", metavar="B", help="Chats of a pass.")] = 4,
@@ -112,15 +113,19 @@ def adapt(
         first_weight=first_weight,
         seed=seed,
         dtype=dtype,
+        skip_bad=skip_bad,
     )
     from freqq.adapt.adapt import adapt  # takes torch, and some seconds: not before what was asked is known to be good
     from freqq.adapt.loop import Habits
+    from freqq.cli.progress import note_skipped
+    from freqq.runs.sources import source
 
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
         folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True))
     levels = " ".join(f"--level {name}" for name in adaptation.levels)
     typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} {levels} --adapter {folder}")
+    note_skipped(source(data, skip_bad=skip_bad).skipped)
 
 
 @contextmanager

@@ -87,6 +87,7 @@ def settings(
     adapter: Path | None,
     attention: str,
     quantization: str | None,
+    skip_bad: bool,
 ) -> "Settings":
     """A run's settings from the values of the options."""
     check_methods(method)
@@ -103,7 +104,7 @@ def settings(
         config=config,
         font=font,
         dpi=dpi,
-        needles=tuple(needle) if needle else usual_needles(source(data, task)),
+        needles=tuple(needle) if needle else usual_needles(source(data, task, skip_bad)),
         methods=tuple(method),
         levels=LEVELS if "all" in level else tuple(level),
         limit=limit,
@@ -118,6 +119,7 @@ def settings(
         adapter=None if adapter is None else str(adapter),
         attention=attention,
         quantization=quantization,
+        skip_bad=skip_bad,
     )
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from freqq.cli.options import SkipBad
+
 if TYPE_CHECKING:
     from freqq.data.dataset import DataSet
     from freqq.data.describe import Description
@@ -28,22 +30,24 @@ def data() -> None:
 def info(
     name: Name,
     limit: Limit = None,
+    skip_bad: SkipBad = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
 ) -> None:
     """Count a data set's samples by needles and length of context, show how long its chats are, and one sample.
 
     Example: freqq data info mini
     """
-    from freqq.cli.progress import counted
+    from freqq.cli.progress import counted, note_skipped
     from freqq.data.describe import describe
     from freqq.data.load import load
 
-    found = load(name)
+    found = load(name, skip_bad)
     described = describe(found, limit, lambda samples: counted(samples, None, "reading"))
     if as_json:
         _print_json(found, described)
     else:
         _print_tables(found, described)
+    note_skipped(found.skipped)
 
 
 def _print_json(data: "DataSet", described: "Description") -> None:
@@ -54,6 +58,9 @@ def _print_json(data: "DataSet", described: "Description") -> None:
         "format": data.format,
         "revision": data.revision,
         "task": data.task,
+        "needles": data.needles,
+        "chats": sum(described.counts.values()),
+        "skipped": [asdict(file) for file in data.skipped],
         "counts": [{"needles": n, "bin": b, "samples": c} for (n, b), c in described.counts.items()],
         "bin_sources": described.bin_sources,
         "lengths": {what: asdict(spread) for what, spread in described.lengths.items()},
@@ -75,7 +82,7 @@ def _print_tables(data: "DataSet", described: "Description") -> None:
         f"{data.name}: {data.format} data for the task {data.task}, revision {data.revision}",
         ("needles", *bins, "all"),
         [(str(n), *map(str, row), str(sum(row))) for n, row in zip(needles, counts, strict=True)],
-        f"context length by {source}",
+        f"{sum(map(sum, counts)):,} chats; context length by {source}",
     )
     show(
         "Length of a chat; tokens are estimated",

@@ -57,13 +57,14 @@ def evaluate(
     offload: o.Offload = False,
     attention: o.Attention = "auto",
     quantization: o.Quantization = None,
+    skip_bad: o.SkipBad = False,
     retry_failed: o.RetryFailed = False,
     shard: o.ShardOption = None,
     as_json: o.Json = False,
 ) -> None:
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.
 
-    Running the same command again goes on where it stopped.
+    Running the same command again goes on where it stopped, and with a larger --limit adds to what is there.
 
     Example: freqq eval --method token --needle 2 --level ultra_mild
     """
@@ -72,7 +73,7 @@ def evaluate(
     settings = asked.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
         assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
-        backend, served_model, adapter, attention, quantization,
+        backend, served_model, adapter, attention, quantization, skip_bad,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)
     machine = asked.machine(
@@ -103,8 +104,11 @@ def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
     """Write a run's summary, then print it as tables or as JSON."""
     from rich.console import Console
 
+    from freqq.cli.progress import note_skipped
+    from freqq.data.dataset import Skipped
     from freqq.report.summary import write_summary
     from freqq.report.tables import tables
+    from freqq.runs.directory import RunDirectory
 
     summary = write_summary(path, rows)
     if as_json:
@@ -121,6 +125,7 @@ def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
             highlight=False,
         )
     _warn_of_failures(summary)
+    note_skipped([Skipped(**file) for file in RunDirectory(path).plan().get("skipped", ())])
 
 
 def _warn_of_failures(summary: dict[str, Any]) -> None:

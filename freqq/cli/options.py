@@ -74,7 +74,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="NAME|PATH",
-        help="mini, mrcr, or a file or folder of MRCR, Glyph's, ConvBench or chats.",
+        help="mini, mrcr, or a file or folder: MRCR, Glyph's, ConvBench, or chats of OpenAI, ShareGPT or ChatGPT.",
         autocompletion=completing("mini", "mrcr"),
     ),
 ]
@@ -96,7 +96,19 @@ Config = Annotated[
 ]
 Font = Annotated[str | None, typer.Option("--font", metavar="FILE", help="A TrueType font, for the configuration's.")]
 Dpi = Annotated[float | None, typer.Option("--dpi", metavar="DPI", help="Resolution, for the configuration's.")]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", help="Samples for each needle count.")]
+SkipBad = Annotated[
+    bool,
+    typer.Option("--skip-bad", help="Go on without those files of a folder of data that cannot be read."),
+]
+Limit = Annotated[
+    int,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        help="Samples for each needle count, drawn so that the lengths of context keep their shares. "
+        "A larger N adds to the same run.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Which samples are drawn.")]
 Out = Annotated[
     Path | None,

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress, track
 
+if TYPE_CHECKING:
+    from freqq.data.dataset import Skipped
+
 T = TypeVar("T")
+
+NAMED = 10
+"""Skipped files that are named one by one."""
 
 
 def each(things: Sequence[T], what: str) -> Iterator[T]:
@@ -49,3 +55,11 @@ def busy(what: str) -> Iterator[None]:
 def note(text: str) -> None:
     """Says, in one line, what the result does not tell."""
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {text}", markup=False)
+
+
+def note_skipped(skipped: "Sequence[Skipped]") -> None:
+    """Say which files of the data were left out, and why."""
+    for file in skipped[:NAMED]:
+        note(f"skipped {file.reason}")
+    if len(skipped) > NAMED:
+        note(f"skipped {len(skipped) - NAMED} more files")

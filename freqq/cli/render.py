@@ -34,6 +34,7 @@ def render(
     dpi: o.Dpi = None,
     font: o.Font = None,
     limit: Limit = None,
+    skip_bad: o.SkipBad = False,
     as_json: o.Json = False,
 ) -> None:
     """Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.
@@ -47,13 +48,14 @@ def render(
     from freqq.cli.files_table import show
     from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
-    from freqq.cli.progress import counted
+    from freqq.cli.progress import counted, note_skipped
     from freqq.data.load import load
     from freqq.errors import UserError
     from freqq.runs.rendering import Rendering
 
     rendering = Rendering.read(config, font, dpi)
-    samples = load(chat).samples(limit=limit)
+    found = load(chat, skip_bad)
+    samples = found.samples(limit=limit)
     first = list(islice(samples, 2))
     if not first:
         raise UserError(f"{chat} has no chat to render")
@@ -71,13 +73,14 @@ def render(
         rows.append((sample.id, f"{len(pages):,}", shown, f"{sum(p['png_bytes'] for p in pages):,}"))
     if as_json:
         print_json(written)
-        return
-    show(
-        "Chats as pages; sizes in pixels and in bytes of PNG",
-        ("chat", "pages", "pixels", "PNG"),
-        rows,
-        f"pages and pages.parquet are in {out}",
-    )
+    else:
+        show(
+            "Chats as pages; sizes in pixels and in bytes of PNG",
+            ("chat", "pages", "pixels", "PNG"),
+            rows,
+            f"pages and pages.parquet are in {out}",
+        )
+    note_skipped(found.skipped)
 
 
 def _render(sample: "Sample", rendering: "Rendering", folder: "OutputFolder") -> list[dict[str, Any]]:

@@ -127,24 +127,26 @@ def lengths(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="The first N samples of each needle count.")
     ] = None,
+    skip_bad: o.SkipBad = False,
 ) -> None:
     """How long the chats of a data set and their messages are, as two histograms.
 
     Example: freqq visualize lengths mini --limit 100 --out lengths.png
     """
-    from freqq.cli.progress import counted
+    from freqq.cli.progress import counted, note_skipped
     from freqq.data.describe import describe
     from freqq.data.load import load
     from freqq.errors import UserError
     from freqq.report import lengths as figure
 
     target = _target(out)
-    found = load(data)
+    found = load(data, skip_bad)
     described = describe(found, limit, lambda samples: counted(samples, None, "reading"))
     if not described.message_characters:
         raise UserError(f"{data} has pages and no text: there are no lengths to draw")
     title = f"{Path(found.name).name}: how long its chats are"
     _write(target, figure.lengths(described.chat_characters, described.message_characters, title))
+    note_skipped(found.skipped)
 
 
 @app.command()

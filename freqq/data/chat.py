@@ -1,6 +1,6 @@
 """Any chat: OpenAI messages as JSON or JSON Lines, or plain text."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from freqq.data.fields import MOST_CHARACTERS, bounded, listed
 from freqq.data.json_values import Item, json_values
 from freqq.data.messages import turns
 from freqq.data.sample import Sample, Turn
+from freqq.data.unpacked import opened
 from freqq.errors import UserError
 
 
@@ -23,45 +24,65 @@ def chat_samples(path: Path, name: str) -> Iterator[Sample]:
     UserError
         With file and line, if a value is none of these or a chat is empty.
     """
-    for index, (line, messages) in enumerate(_chats(path, json_values(path))):
+    for index, (line, messages) in enumerate(message_lists(path, json_values(path), "role", _messages)):
         where = f"{path}, line {line}"
         chat = turns(messages, where)
         if not chat:
             raise UserError(f"{where}: the chat has no messages")
-        yield Sample(f"{name}-{index}", 0, "", chat, question="", answer="", prefix="")
+        yield chat_sample(name, index, chat)
 
 
-def _chats(path: Path, items: Iterable[Item]) -> Iterator[tuple[int, Any]]:
-    """Message lists with the lines they begin on."""
-    for (bare, _), group in groupby(items, key=lambda item: (_is_message(item.value), item.array)):
+def chat_sample(name: str, index: int, chat: tuple[Turn, ...]) -> Sample:
+    """A chat that hides no needles and asks no question."""
+    return Sample(f"{name}-{index}", 0, "", chat, question="", answer="", prefix="")
+
+
+def message_lists(
+    path: Path, items: Iterable[Item], mark: str, messages_of: Callable[[dict[str, Any], str], object]
+) -> Iterator[tuple[int, object]]:
+    """What should be message lists, with the lines that they begin on.
+
+    Parameters
+    ----------
+    mark : str
+        The field by which a message is known that stands bare in the file.
+    messages_of : callable
+        Gives the messages of an object that is a chat; is also given where it stands.
+    """
+
+    def is_message(value: object) -> bool:
+        return isinstance(value, dict) and mark in value
+
+    for (bare, _), group in groupby(items, key=lambda item: (is_message(item.value), item.array)):
         if bare:  # the elements of one array, or lines that follow one another: one chat
             messages = list(group)
             yield messages[0].line, [item.value for item in messages]
             continue
         for item in group:
-            if isinstance(item.value, dict) and "messages" not in item.value:
-                raise UserError(
-                    f"{path}, line {item.line}: an object without 'messages' or 'role' is no chat; it has "
-                    f"{listed(item.value)}"
-                )
-            yield item.line, item.value["messages"] if isinstance(item.value, dict) else item.value
+            value = item.value
+            yield item.line, messages_of(value, f"{path}, line {item.line}") if isinstance(value, dict) else value
 
 
-def _is_message(value: object) -> bool:
-    return isinstance(value, dict) and "role" in value
+def _messages(record: dict[str, Any], where: str) -> object:
+    if "messages" not in record:
+        raise UserError(f"{where}: an object without 'messages' or 'role' is no chat; it has {listed(record)}")
+    return record["messages"]
 
 
 def text_sample(path: Path, name: str) -> Sample:
-    """A plain text file as a chat of one turn, which stands on the pages as it is.
+    """A plain text file, which may be packed, as a chat of one turn, which stands on the pages as it is.
 
     Raises
     ------
     UserError
         If it is not UTF-8 (the line is named), empty, or longer than `MOST_CHARACTERS`.
     """
-    if path.stat().st_size > 4 * MOST_CHARACTERS:
-        raise UserError(f"{path} has {path.stat().st_size:,} bytes; a text may have {MOST_CHARACTERS:,} characters")
-    data = path.read_bytes()
+    with opened(path) as file:
+        data = file.read(4 * MOST_CHARACTERS + 1)
+    if len(data) > 4 * MOST_CHARACTERS:
+        raise UserError(
+            f"{path} has over {4 * MOST_CHARACTERS:,} bytes; a text may have {MOST_CHARACTERS:,} characters"
+        )
     try:
         said = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
@@ -69,4 +90,4 @@ def text_sample(path: Path, name: str) -> Sample:
         raise UserError(f"{path}, line {line}: it is not UTF-8; convert it (iconv -t UTF-8)") from error
     if not said.strip():
         raise UserError(f"{path} is empty")
-    return Sample(f"{name}-0", 0, "", (Turn("", bounded(said, str(path))),), question="", answer="", prefix="")
+    return chat_sample(name, 0, (Turn("", bounded(said, str(path))),))

@@ -28,6 +28,10 @@ Header = dict[tuple[str, int], int]
 """The column of each (``user`` or ``assistant``, turn)."""
 
 
+class NotConvBench(UserError):
+    """A workbook with other columns."""
+
+
 def convbench_samples(path: Path, name: str) -> Iterator[Sample]:
     """The chats of a ConvBench workbook, row by row, with ids ``NAME-ROW``. They have no question, to be transcribed.
 
@@ -38,7 +42,8 @@ def convbench_samples(path: Path, name: str) -> Iterator[Sample]:
     Raises
     ------
     UserError
-        If it is no workbook, unpacks to over `MOST_BYTES`, or lacks a column or an instruction (it is named).
+        If it is no workbook, unpacks to over `MOST_BYTES`, or lacks an instruction; as `NotConvBench`, if it lacks a
+        column (it is named).
     """
     try:
         _check_size(path)
@@ -76,7 +81,7 @@ def _sheet(path: Path, book: Any) -> tuple[Iterator[tuple[int, Sequence[Any]]], 
         if not lacks:
             return rows, header
         missing = f"sheet {sheet.title!r} has no column {lacks!r}"
-    raise UserError(f"{path} is not ConvBench: {missing}")
+    raise NotConvBench(f"{path} is not ConvBench: {missing}")
 
 
 def find_columns(names: Sequence[object]) -> tuple[Header, str]:

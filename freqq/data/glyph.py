@@ -19,8 +19,8 @@ _NEEDLES = re.compile(r"(?<!\d)(\d{1,2})needle")
 _BIN = re.compile("|".join(rf"(?<!\d){name}(?![\dk])" for name in BINS))
 
 
-def glyph_samples(path: Path) -> Iterator[Sample]:
-    """The records of a file as they are. See `glyph_sample` for what is refused."""
+def glyph_samples(path: Path, name: str) -> Iterator[Sample]:
+    """The records of a file as they are, ids included. See `glyph_sample` for what is refused."""
     return (glyph_sample(item.value, path, f"{path}, line {item.line}") for item in json_values(path))
 
 

@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from freqq.data.fields import MOST_CHARACTERS
+from freqq.data.unpacked import opened
 from freqq.errors import UserError
 
 CHUNK = 2**20
@@ -18,6 +20,7 @@ LONGEST_TOKEN = 12
 """An error this near the end of what was read may be a literal, an escape or a number that goes on in what was not."""
 
 _DECODER = json.JSONDecoder()
+_BLANK = re.compile(r"[ \t\r\n]*+")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Item:
 
 
 def json_values(path: Path) -> Iterator[Item]:
-    """The records of a JSON file: the elements of its array, its lines, or its only value.
+    """The records of a JSON file, which may be packed: the elements of its array, its lines, or its only value.
 
     Holds one record and a chunk at a time, however long the file.
 
@@ -49,7 +52,7 @@ def json_values(path: Path) -> Iterator[Item]:
     UserError
         With file and line, if it is not JSON, not UTF-8, nested too deeply, or a record is too long.
     """
-    with path.open("rb") as file:
+    with opened(path) as file:
         yield from _Reader(path, file).items()
 
 
@@ -88,9 +91,10 @@ class _Reader:
     def peek(self) -> str:
         """The next character that is not blank, or nothing at the end."""
         while True:
-            while self.at < len(self.window) and (character := self.window[self.at]) in " \t\r\n":
-                self.line += character == "\n"
-                self.at += 1
+            blank = _BLANK.match(self.window, self.at)
+            assert blank is not None  # it matches nothing, too
+            self.line += blank[0].count("\n")
+            self.at = blank.end()
             if self.at < len(self.window):
                 return self.window[self.at]
             if self.ended:

@@ -1,61 +1,72 @@
-"""Find a data set by name or path, and tell what it is by its content."""
+"""Find a data set by name or path: what its files are, which of them can be read, and what they hold."""
 
 import hashlib
-from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from os.path import isdir, isfile  # false, rather than an error, for a name that no file can have
 from pathlib import Path
-from typing import Any
 
-from freqq.data import glyph, hub, mrcr
-from freqq.data.chat import chat_samples, text_sample
-from freqq.data.convbench import convbench_samples
-from freqq.data.dataset import DataSet
-from freqq.data.glyph import glyph_samples
-from freqq.data.json_values import json_values
+from freqq.data import hub
+from freqq.data.dataset import DataSet, Skipped
+from freqq.data.formats import JSONS, SUFFIXES, TEXTS, File, Format, find_format, known, needles_in
 from freqq.data.mini import NEEDLES, REVISION, mini
 from freqq.data.mrcr import samples
-from freqq.data.parquet import parquet_needles, parquet_records
 from freqq.data.sample import Sample
+from freqq.data.unpacked import SUFFIXES as PACKED
+from freqq.data.unpacked import bare, opened
 from freqq.errors import UserError
 from freqq.names import unknown
 
 NAMES = ("mini", "mrcr", hub.HUB)
 """What can be loaded by name; ``mrcr`` is short for the last."""
 
-SUFFIXES = (".parquet", ".jsonl", ".json", ".xlsx")
-"""The files of a folder that are data. A single file may be called anything."""
-
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pdf")
-"""What no chat is called."""
-
-PARQUET = b"PAR1"
 MOST_FILES = 1000
 MOST_ENTRIES = 20_000
 MINI_SAMPLES = 100
 """Samples of each needle count that `mini` makes unless more are asked for."""
 
+EXPORT, BESIDE_EXPORT = "conversations*.json*", ("chat.html", "user.json")
+"""The chats of a folder that ChatGPT exported, and what tells it; its other JSON files are about the chats."""
+
 
 @dataclass(frozen=True)
-class _File:
-    path: Path
-    label: str
-    format: str
+class _Found:
+    """A file that can be read: its format, its needle counts, and the SHA-256 of what it holds, unpacked."""
+
+    file: File
+    format: Format
+    needles: frozenset[int]
+    digest: bytes
+
+    @classmethod
+    def look(cls, file: File, whole: bool) -> "_Found":
+        """Look into a file. It is unpacked to its end before anything in it is believed."""
+        format = find_format(file.path)
+        with opened(file.path) as content:
+            digest = hashlib.file_digest(content, "sha256").digest()  # type: ignore[arg-type]
+        return cls(file, format, frozenset(needles_in(format, file, whole)), digest)
 
 
-def load(name: str | Path) -> DataSet:
+def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     """A data set: a name of `NAMES`, or else a file or folder, whose format is told by its content.
 
     - MRCR's records (Parquet, a JSON array, JSON Lines), or a folder of such files as the hub lays it out
     - Glyph's processed files (a JSON array, JSON Lines)
     - ConvBench's workbook
-    - chats as OpenAI messages (JSON, JSON Lines), or as plain text
+    - chats as OpenAI messages, as ShareGPT or as ChatGPT's export (JSON, JSON Lines), or as plain text
 
-    A path that is also a name is written ``./mini``. Files are read as they are needed; JSON is also read once here, to
-    see that it is whole.
+    JSON and text may be packed (gzip, Zstandard): samples, ids and revision are those of the unpacked file. A path that
+    is also a name is written ``./mini``. Files are read as they are needed; JSON is also read once here, to see that it
+    is whole.
+
+    Parameters
+    ----------
+    skip_bad : bool
+        Go on without those files of a folder that cannot be read or are of another format than most; `DataSet.skipped`
+        names them. All files are then read whole here. The revision is that of the others.
 
     Raises
     ------
@@ -63,14 +74,14 @@ def load(name: str | Path) -> DataSet:
         If there is no such name or path, or the files are damaged, of another schema, or of different formats.
     """
     if str(name) == "mini":
-        return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini)
+        return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini, generated=True)
     if str(name) in NAMES:
         return DataSet(hub.HUB, "mrcr", hub.REVISION, hub.NEEDLES, "mrcr", _hub)
     path = Path(name)
     if isfile(path):
-        return _from_files(str(name), {path.stem: path})
+        return _from_files(str(name), {bare(path).stem: path}, skip_bad=False)
     if isdir(path):
-        return _from_files(str(name), _data_files(path))
+        return _from_files(str(name), _data_files(path), skip_bad)
     raise UserError(f"{unknown('data', str(name), NAMES)}; or the path of a file or a folder, and there is none")
 
 
@@ -84,136 +95,83 @@ def _hub(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
     return samples(chain.from_iterable(hub.hub_records(n) for n in counts), needles)
 
 
-def _from_files(name: str, paths: Mapping[str, Path]) -> DataSet:
+def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet:
     """A data set of files by the names that ids are made of."""
-    try:
-        formats = {_format(path): path for path in paths.values()}
-        if len(formats) > 1:
-            (one, first), (other, second) = list(formats.items())[:2]
-            raise UserError(f"{name} mixes formats: {first.name} is {one}, {second.name} is {other}; name one file")
-        (format,) = formats
-        files = [_File(path, label, format) for label, path in paths.items()]
-        needles = [_needles(file) for file in files]
-        revision = _digest(paths.values())
-    except OSError as error:
-        raise UserError(f"cannot read {error.filename or name} ({error.strerror})") from error
+    found: list[_Found] = []
+    bad: list[tuple[Path, str]] = []
+    for label, path in paths.items():
+        try:
+            found.append(_Found.look(File(path, label), whole=skip_bad))
+        except (UserError, OSError) as error:
+            said = _said(error, path)
+            if not skip_bad:
+                go_on = "" if len(paths) == 1 else f"; to go on without this one of {len(paths)} files: --skip-bad"
+                raise UserError(said + go_on) from error
+            bad.append((path, said))
+    if not found:
+        raise UserError(f"none of the {len(paths)} files of {name} can be read: {bad[0][1]}")
+    [(usual, _), *others] = Counter(one.format.name for one in found).most_common()
+    if others and not skip_bad:
+        (other, second), (one, first) = list({f.format.name: f.file.path for f in reversed(found)}.items())[-2:]
+        raise UserError(
+            f"{name} mixes formats: {first.name} is {one}, {second.name} is {other}; name one file, or go on with the "
+            f"{usual} files alone: --skip-bad"
+        )
+    used = [one for one in found if one.format.name == usual]
+    bad += [(f.file.path, f"{f.file.path} is {f.format.name}, not {usual}") for f in found if f not in used]
+    needles = set().union(*(one.needles for one in used))
+    if not needles:
+        raise UserError(f"{name} has no chat with a message")
     return DataSet(
         name=name,
-        format=format,
-        revision=revision,
-        needles=tuple(sorted(set().union(*needles))),
-        task="mrcr" if format in ("mrcr", "glyph") else "transcribe",
-        draw=partial(_draw, list(zip(files, needles, strict=True))),
+        format=usual,
+        revision=hashlib.sha256(b"".join(one.digest for one in used)).hexdigest()[:16],
+        needles=tuple(sorted(needles)),
+        task=used[0].format.task,
+        draw=partial(_draw, used),
+        skipped=tuple(Skipped(path.relative_to(name).as_posix(), said) for path, said in sorted(bad)),
     )
 
 
-def _draw(
-    files: Sequence[tuple["_File", set[int]]], needles: int | None, limit: int | None, seed: int
-) -> Iterator[Sample]:
-    return _samples([file for file, has in files if needles is None or needles in has], needles)
+def _draw(files: Sequence[_Found], needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+    read = files[0].format.read
+    return read([one.file for one in files if needles is None or needles in one.needles], needles)
 
 
-def _samples(files: Sequence["_File"], needles: int | None = None) -> Iterator[Sample]:
-    """The samples of files of one format; those of MRCR are numbered through."""
-    if files and files[0].format == "mrcr":
-        return samples(chain.from_iterable(_mrcr_records(file.path) for file in files), needles)
-    return chain.from_iterable(READERS[file.format](file.path, file.label) for file in files)
-
-
-def _needles(file: "_File") -> set[int]:
-    """The needle counts of a file. JSON is read to its end for them, so that what is damaged is known at once."""
-    if file.format in ("convbench", "text"):
-        return {0}
-    if _is_parquet(file.path):
-        return parquet_needles(file.path)
-    return {sample.needles for sample in _samples([file])}
-
-
-def _mrcr_records(path: Path) -> Iterator[tuple[str, Any]]:
-    if _is_parquet(path):
-        return parquet_records(path)
-    return ((f"{path}, line {item.line}", item.value) for item in json_values(path))
-
-
-READERS: dict[str, Callable[[Path, str], Iterator[Sample]]] = {
-    "glyph": lambda path, label: glyph_samples(path),
-    "chat": chat_samples,
-    "convbench": convbench_samples,
-    "text": lambda path, label: iter([text_sample(path, label)]),
-}
-
-
-def _format(path: Path) -> str:
-    """What a file holds, by its first bytes or its first JSON value."""
-    if path.suffix.lower() in IMAGES:
-        raise UserError(
-            f"{path} is called an image, and data are chats: JSON, Parquet or text, which become pages here"
-        )
-    with path.open("rb") as file:
-        head = file.read(4096)
-    if head.startswith(b"PK\x03\x04"):
-        return "convbench"
-    if head.startswith(PARQUET):
-        return "mrcr"
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
-        try:
-            first = next(json_values(path), None)
-        except UserError:
-            if path.suffix in SUFFIXES:
-                raise
-            return "text"  # it only begins like JSON
-        if first is None:
-            raise UserError(f"{path} holds no records")
-        return _json_format(first.value)
-    if path.suffix in SUFFIXES:
-        raise UserError(
-            f"{path} is {'empty' if not head.strip() else f'not {path.suffix[1:]}, whatever its name says'}"
-        )
-    _check_text(path, head)
-    return "text"
-
-
-def _check_text(path: Path, head: bytes) -> None:
-    """Refuse what cannot be UTF-8, by its start; a character may be cut at its end."""
-    try:
-        getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError as error:
-        line = head.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}: it is not UTF-8; convert it (iconv -t UTF-8)") from error
-
-
-def _json_format(value: object) -> str:
-    if isinstance(value, dict) and sum(field in value for field in glyph.FIELDS) >= 3:
-        return "glyph"
-    return "mrcr" if isinstance(value, dict) and sum(field in value for field in mrcr.FIELDS) >= 2 else "chat"
-
-
-def _is_parquet(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == PARQUET
+def _said(error: Exception, path: Path) -> str:
+    if isinstance(error, OSError):
+        return f"cannot read {error.filename or path} ({error.strerror})"
+    return str(error)
 
 
 def _data_files(folder: Path) -> dict[str, Path]:
-    """The data files of a folder, sorted; of several kinds, those of the hub's layout: Parquet."""
+    """The data files of a folder, sorted, by their names in it.
+
+    Of several kinds Parquet comes first, as in the hub's layout, and text last, which may be about the data.
+    """
     entries = list(islice(folder.rglob("*"), MOST_ENTRIES + 1))
     if len(entries) > MOST_ENTRIES:
         raise UserError(f"{folder} holds over {MOST_ENTRIES:,} files and folders; name the one with the data")
     hidden = [any(part.startswith(".") for part in path.relative_to(folder).parts) for path in entries]
-    files = sorted(
-        p for p, hide in zip(entries, hidden, strict=True) if p.suffix in SUFFIXES and not hide and isfile(p)
-    )
-    files = [path for path in files if path.suffix == ".parquet"] or files
+    files = sorted(p for p, hide in zip(entries, hidden, strict=True) if not hide and _is_data(p) and isfile(p))
+    for chosen in (lambda p: p.suffix == ".parquet", _is_export, lambda p: bare(p).suffix not in TEXTS):
+        files = [path for path in files if chosen(path)] or files
     if not files:
-        raise UserError(f"{folder} holds no data: expected {', '.join(SUFFIXES)} files")
+        raise UserError(f"{folder} holds no data: expected {', '.join(SUFFIXES)} files; {known()}")
     if len(files) > MOST_FILES:
         raise UserError(f"{folder} holds {len(files):,} data files; the most is {MOST_FILES}. Name one of them")
-    return {path.relative_to(folder).as_posix(): path for path in files}
+    named: dict[str, Path] = {}
+    for path in files:
+        label = bare(path.relative_to(folder)).as_posix()
+        if label in named:
+            raise UserError(f"{folder} holds both {named[label].name} and {path.name}: move one of them elsewhere")
+        named[label] = path
+    return named
 
 
-def _digest(paths: Iterable[Path]) -> str:
-    """A digest of what the files hold, in their order, that does not depend on their names."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+def _is_data(path: Path) -> bool:
+    return path.suffix in SUFFIXES or (path.suffix in PACKED and bare(path).suffix in (*JSONS, *TEXTS))
+
+
+def _is_export(path: Path) -> bool:
+    return path.match(EXPORT) and any(isfile(path.with_name(name)) for name in BESIDE_EXPORT)

@@ -27,7 +27,8 @@ def _turn(message: object, where: str) -> Turn:
     if not isinstance(message, dict):
         raise UserError(f"{where}: expected an object with 'role' and 'content', not {kind(message)}")
     role = text(message, "role", where)
-    calls = [_call(call) for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    made = message.get("tool_calls")
+    calls = [call(one) for one in made if isinstance(one, dict)] if isinstance(made, list) else []
     if "content" not in message and not calls:
         raise UserError(f"{where}: field 'content' is missing")
     said = _content(message.get("content"), where)
@@ -53,9 +54,10 @@ def _part(part: object, where: str) -> str:
     return said if isinstance(said, str) else f"[{part.get('type', 'part of unknown type')}]"
 
 
-def _call(call: dict[str, Any]) -> str:
-    function = call.get("function")
-    named: dict[str, Any] = function if isinstance(function, dict) else call
+def call(made: dict[str, Any]) -> str:
+    """A tool's call as it is shown: its name and arguments."""
+    function = made.get("function")
+    named: dict[str, Any] = function if isinstance(function, dict) else made
     arguments = named.get("arguments", "")
     shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return f"[call {named.get('name', '')} {shown}]"

@@ -142,7 +142,8 @@ def command(settings: Mapping[str, Any], path: Path) -> str:
             words += [option, str(value)]
     for name in usual:
         if name not in (*REPEATED, "overrides", "baseline") and settings.get(name, usual[name]) != usual[name]:
-            words += [f"--{name.replace('_', '-')}", str(settings[name])]
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if settings[name] is True else [str(settings[name])]
     for name, value in settings.get("overrides", ()):
         words += ["--set", f"{name}={value}"]
     if not settings.get("baseline", True):

@@ -15,6 +15,9 @@ from freqq.runs.schema import SCHEMA, Row, conform, from_table
 from freqq.runs.settings import Settings
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
+TOLD = ("drawn", "skipped")
+"""Of ``run.json``, what only tells how the samples came about, which the other entries decide."""
+
 SHOWN = 60
 """Characters of a value that an error message shows."""
 
@@ -71,12 +74,21 @@ class RunDirectory:
         found = self.description()
         if found is not None:
             now = settings.as_json()
-            self._compare(_completed(found.get("settings", {}), now), now)
+            before = _completed(found.get("settings", {}), now)
+            self._check_limit(before["limit"], settings.limit)
+            self._compare(before | {"limit": settings.limit}, now)
         elif self.path.is_dir() and any(
             p.name not in (PARTS, SCRIPTS) and p.name[0] != "." for p in self.path.iterdir()
         ):
             raise UserError(f"{self.path} holds other files and no {RUN}: choose an empty or new folder with --out")
         check_writable(self.path)
+
+    def _check_limit(self, before: object, now: int) -> None:
+        if isinstance(before, int) and before > now:
+            raise UserError(
+                f"{self.path} is a run with limit = {before}, and a smaller one does not make it smaller: choose "
+                f"another --out for --limit {now}"
+            )
 
     def _compare(self, before: dict[str, Any], now: dict[str, Any]) -> None:
         differing = [
@@ -88,16 +100,50 @@ class RunDirectory:
             raise UserError(f"{self.path} is a run with {'; '.join(differing)}: choose another --out")
 
     def record(self, description: dict[str, Any]) -> bool:
-        """Write ``run.json``, or check that it says the same. True if it was written now."""
+        """Write ``run.json``, or check that it says the same, a smaller limit aside. True if it was written now."""
         found = self.description()
         if found is not None:
             now = json.loads(json.dumps(description))
-            self._compare(found | {"settings": _completed(found.get("settings", {}), now["settings"])}, now)
+            before = _completed(found.get("settings", {}), now["settings"])
+            if _grows(before, now["settings"]):
+                before |= {"limit": now["settings"]["limit"]}
+                if not set(found.get("samples", ())) <= set(now["samples"]):
+                    raise UserError(
+                        f"{self.path} has samples that are not among those of a larger --limit, as runs of older "
+                        "versions may: choose another --out"
+                    )
+                found = found | {"samples": now["samples"]}
+            self._compare(found | {"settings": before} | {name: now.get(name) for name in TOLD}, now)
         with writing(self.path / PARTS):
             (self.path / PARTS).mkdir(parents=True, exist_ok=True)
         if found is None:
-            write_json(self.path / RUN, description)
+            self.write(description)
         return found is None
+
+    def write(self, description: dict[str, Any]) -> None:
+        """Write ``run.json``, whatever it said."""
+        write_json(self.path / RUN, description)
+
+    def grow(self, description: dict[str, Any]) -> dict[str, Any] | None:
+        """Write ``run.json`` anew if its limit is smaller, and return what it said; None if it stays.
+
+        To be called after `record`, by who has the run's lock.
+        """
+        found = self.plan()
+        if not _grows(found["settings"], description["settings"]):
+            return None
+        self.write(description)
+        return found
+
+    def is_merged(self, planned: int) -> bool:
+        """Whether there are results, of as many rows as are planned: a run that grows has those from before."""
+        path = self.path / RESULTS
+        try:
+            return bool(pq.read_metadata(path).num_rows == planned)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, pa.ArrowException):
+            return True  # whoever reads them says what is wrong
 
     def forget(self) -> None:
         """Undo `record` for a run that could not start; a part that is there anyway keeps its folder."""
@@ -135,6 +181,11 @@ class RunDirectory:
         table = pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name not in TEXTS])
         table = table.append_column(SCHEMA.field("answer"), pa.repeat("", len(table)))
         return from_table(conform(table, path))
+
+
+def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    smaller, larger = before.get("limit"), now.get("limit")
+    return isinstance(smaller, int) and isinstance(larger, int) and smaller < larger
 
 
 def _completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:

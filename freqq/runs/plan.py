@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from freqq.data.draws import Drawn
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
@@ -146,19 +147,21 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
     return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def samples(settings: Settings) -> list[Sample]:
-    """All samples of a run in their natural order, needle counts one after another.
+def draw(settings: Settings) -> Drawn:
+    """All samples of a run in their natural order, needle counts one after another, and how they were drawn.
 
     Raises
     ------
     UserError
         If a record is damaged, or no sample of the data set is asked for.
     """
-    draw, bins = settings.source.samples, settings.bin_names
-    found = [s for needles in settings.needles for s in draw(needles, settings.limit, settings.seed, bins)]
-    if not found:
+    data, bins = settings.source, settings.bin_names
+    found = [data.drawn(needles, settings.limit, settings.seed, bins) for needles in settings.needles]
+    if not any(one.samples for one in found):
         raise UserError(f"{settings.data} has no sample of bin {', '.join(settings.bins) or 'any'} with these needles")
-    return found
+    return Drawn(
+        tuple(sample for one in found for sample in one.samples), tuple(s for one in found for s in one.strata)
+    )
 
 
 def share(everything: Sequence[Sample], shard: Shard) -> list[Sample]:

@@ -1,9 +1,11 @@
 """A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from freqq.data.draws import Drawn
 from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
 from freqq.glm.adapter_card import check_base, is_held_out
@@ -15,8 +17,8 @@ from freqq.runs.environment import environment
 from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
-from freqq.runs.parts import PartWriter, answered, sweep
-from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
+from freqq.runs.parts import PartWriter, answered, part_files, sweep
+from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, share
 from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
@@ -77,7 +79,8 @@ def run(
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
-        everything = samples(settings)
+        drawn = draw(settings)
+        everything = drawn.samples
         service, placements = None, []
         if settings.backend == "local":
             placements = machine.placements(settings)
@@ -95,11 +98,14 @@ def run(
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
-        description = describe(settings, identity, todo, everything)
+        description = describe(settings, identity, todo, drawn)
         own = shard or Shard()
-        is_new = directory.record(description)
+        is_new, smaller, parts = directory.record(description), None, part_files(directory.path)
         try:
             with lock(directory.path, own, note):
+                if smaller := directory.grow(description):
+                    before = len(smaller["samples"])
+                    note(f"{directory.path} grows from {before} to {len(everything)} samples; its answers are kept")
                 sweep(directory.path, own)
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
                 work = Work(share(everything, own), hashed, answered(directory.path, retry_failed))
@@ -120,6 +126,8 @@ def run(
         except BaseException:
             if is_new and shard is None:  # another shard may be about to start by what this one wrote
                 directory.forget()
+            elif smaller is not None and shard is None and part_files(directory.path) == parts:
+                directory.write(smaller)
             raise
     if shard is None:
         merge(directory.path)
@@ -213,8 +221,9 @@ def _evaluate_here(
     return finished
 
 
-def describe(settings: Settings, identity: Identity, todo: list[Arm], everything: list[Sample]) -> dict[str, Any]:
+def describe(settings: Settings, identity: Identity, todo: list[Arm], drawn: Drawn) -> dict[str, Any]:
     """What ``run.json`` holds: enough to merge without the model or the data."""
+    skipped = [asdict(file) for file in settings.source.skipped]
     beside = {"served": identity.served, "tower": identity.tower} if identity.served is not None else {}
     return {
         "settings": settings.as_json(),
@@ -223,9 +232,11 @@ def describe(settings: Settings, identity: Identity, todo: list[Arm], everything
         **beside,
         **({} if identity.attention == "sdpa" else {"attention": identity.attention}),  # older runs say nothing of it
         "data_revision": settings.source.revision,
+        **({"skipped": skipped} if skipped else {}),
+        **({"drawn": [asdict(stratum) for stratum in drawn.strata]} if drawn.strata else {}),
         "arms": [
             {"method": a.name, "level": a.level, "params": a.params, "config_hash": config_hash(settings, identity, a)}
             for a in todo
         ],
-        "samples": [s.id for s in everything],
+        "samples": [s.id for s in drawn.samples],
     }

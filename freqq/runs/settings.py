@@ -45,7 +45,7 @@ class Settings:
     needles, methods, levels : tuples
         The run has every combination; level ``baseline`` means the plain arm alone.
     limit, seed : int
-        Samples for each needle count, and the stream that they are drawn from.
+        Samples for each needle count, and the seed that draws them (`DataSet.drawn`).
     overrides : tuple of (name, value)
         Parameters of the methods, as text.
     baseline : bool
@@ -67,6 +67,8 @@ class Settings:
         What computes it, as `freqq.glm.place.place` takes it.
     quantization : str or None
         What the language model's linear layers are stored as: ``int8`` or ``nf4``; None: as they are.
+    skip_bad : bool
+        Whether files of a folder of data that cannot be read are left out rather than refused.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class Settings:
     adapter: str | None = None
     attention: str = "auto"
     quantization: str | None = None
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -176,7 +179,7 @@ class Settings:
     @property
     def source(self) -> DataSet:
         """The data set, for the run's task."""
-        return source(self.data, self.task)
+        return source(self.data, self.task, self.skip_bad)
 
     @property
     def store(self) -> "TokenStore | None":
@@ -203,8 +206,11 @@ class Settings:
         return values
 
     def directory(self) -> Path:
-        """Where the run goes unless the user says otherwise: readable, and the same for the same settings."""
-        values = self.as_json()
+        """Where the run goes unless the user says otherwise: readable, and the same for the same settings.
+
+        The same for every `limit`, too: a larger one adds to the run.
+        """
+        values = {name: value for name, value in self.as_json().items() if name != "limit"}
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
         needles = "+".join(map(str, self.needles))
         parts = [
@@ -213,5 +219,5 @@ class Settings:
             "+".join(self.methods),
             "+".join(self.levels),
         ]
-        name = "_".join([*parts, f"n{self.limit}", f"s{self.seed}"])
+        name = "_".join([*parts, f"s{self.seed}"])
         return Path("runs") / f"{re.sub(r'[^A-Za-z0-9_+.-]', '-', name)[:120]}_{digest}"

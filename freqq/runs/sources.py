@@ -16,8 +16,8 @@ MOST_ENTRIES = 20_000
 """Of a folder, what is looked at for changes; `load` refuses one that has more."""
 
 
-def source(name: str, task: str | None = None) -> DataSet:
-    """The data set of a name or path, for a task (None: its own).
+def source(name: str, task: str | None = None, skip_bad: bool = False) -> DataSet:
+    """The data set of a name or path, for a task (None: its own); `skip_bad` as in `freqq.data.load.load`.
 
     Raises
     ------
@@ -27,12 +27,12 @@ def source(name: str, task: str | None = None) -> DataSet:
     path = Path(name)
     found = [path] if path.is_file() else islice(path.rglob("*"), MOST_ENTRIES) if path.is_dir() else []
     files = sorted(p for p in found if p.is_file())
-    return _source(name, task, tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files))
+    return _source(name, task, skip_bad, tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files))
 
 
 @lru_cache(maxsize=4)
-def _source(name: str, task: str | None, stamp: tuple[tuple[str, int, int], ...]) -> DataSet:
-    found = load(name)
+def _source(name: str, task: str | None, skip_bad: bool, stamp: tuple[tuple[str, int, int], ...]) -> DataSet:
+    found = load(name, skip_bad)
     return found if task is None else found.with_task(task)
 
 

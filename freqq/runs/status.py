@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.errors import UserError
-from freqq.runs.directory import RESULTS, RUN, RunDirectory
+from freqq.runs.directory import RUN, RunDirectory
 from freqq.runs.lock import owners
 from freqq.runs.merge import planned_keys
 from freqq.runs.parts import answered
@@ -20,7 +20,7 @@ class Status:
     planned, stored, failed : int
         Keys that there will be, that are there, and those of them that only failed so far.
     merged : bool
-        Whether there are results.
+        Whether there are results of all that is planned.
     at_work : tuple of str
         The processes that hold a part of it.
     """
@@ -69,7 +69,7 @@ def status(path: Path) -> Status:
         len(planned),
         len(there),
         len(there - good),
-        (path / RESULTS).is_file(),
+        RunDirectory(path).is_merged(len(planned)),
         tuple(map(str, owners(path))),
     )
 

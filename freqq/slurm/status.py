@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqq.errors import FreqqError, UserError
-from freqq.runs.directory import RESULTS, SCRIPTS, RunDirectory
+from freqq.runs.directory import SCRIPTS, RunDirectory
 from freqq.slurm import logs
 from freqq.slurm.queue import State, states
 from freqq.slurm.submit import SUBMISSION, Submission
@@ -62,7 +62,7 @@ class Status:
     total : Rows
         Rows of any shard.
     merged : bool
-        Whether ``results.parquet`` is there.
+        Whether ``results.parquet`` is there, with all that is planned.
     problem : str
         Why Slurm could not be asked; empty if it could.
     """
@@ -121,6 +121,7 @@ def status(run: Path) -> Status:
     found, problem = states([*submission.elements(), submission.merge])
     rows = _rows(run)
     names = [f"{i}/{submission.shards}" for i in range(submission.shards)]
+    planned = _planned(run, submission.shards)
     merge_log = logs.read(run / SCRIPTS / f"{submission.merge}_merge.log")
     return Status(
         run,
@@ -128,9 +129,9 @@ def status(run: Path) -> Status:
         _shards(run / SCRIPTS, submission, found, bool(problem)),
         _task(submission.merge, found, bool(problem), merge_log, logs.last_words(merge_log)),
         [rows[name] for name in names],
-        _planned(run, submission.shards),
+        planned,
         sum(rows.values(), Rows()),
-        (run / RESULTS).is_file(),
+        RunDirectory(run).is_merged(sum(planned or ())),
         problem,
     )
 

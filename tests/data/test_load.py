@@ -33,6 +33,11 @@ FORMATS = {
     "convbench_short_names.xlsx": ("convbench", (0,), "transcribe", 2),
     "chat.json": ("chat", (0,), "transcribe", 1),
     "chats.jsonl": ("chat", (0,), "transcribe", 2),
+    "conversations.json": ("chatgpt", (0,), "transcribe", 3),
+    "sharegpt.json": ("sharegpt", (0,), "transcribe", 2),
+    "sharegpt.jsonl": ("sharegpt", (0,), "transcribe", 2),
+    "mrcr.jsonl.gz": ("mrcr", (2, 4), "mrcr", 6),
+    "mrcr.jsonl.zst": ("mrcr", (2, 4), "mrcr", 6),
     "chat.txt": ("text", (0,), "transcribe", 1),
 }
 
@@ -357,10 +362,10 @@ def test_folders(tmp_path):
 def test_a_huge_folder_is_refused_early(tmp_path, monkeypatch):
     monkeypatch.setattr(load_module, "MOST_ENTRIES", 3)
     for name in "abc":
-        write(tmp_path / f"{name}.txt", name)
+        write(tmp_path / f"{name}.md", name)
     with pytest.raises(UserError, match="holds no data"):
         load(tmp_path)
-    write(tmp_path / "d.txt", "d")
+    write(tmp_path / "d.md", "d")
     with pytest.raises(UserError, match="over 3 files and folders"):
         load(tmp_path)
 

@@ -251,6 +251,7 @@ def test_facts_are_enough_to_repeat_a_run(tmp_path):
             attention="eager",
             quantization="nf4",
         ),
+        Settings(skip_bad=True, limit=7, seed=2),
         Settings(data="mini", task="transcribe", limit=7, backend="openai", served_model="a model"),
     ],
 )

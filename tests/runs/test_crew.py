@@ -13,13 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from freqq.data.draws import Drawn
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.runs.lock import lock
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
-from freqq.runs.plan import BASELINE, samples
+from freqq.runs.plan import BASELINE, draw
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
@@ -194,10 +195,10 @@ class Deadly(Sample):
 @linux
 def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whole, tmp_path, monkeypatch):
     def with_a_deadly_one(settings):
-        found = samples(settings)
-        return [Deadly(**vars(s)) if i == 20 else s for i, s in enumerate(found)]
+        found = draw(settings).samples
+        return Drawn(tuple(Deadly(**vars(s)) if i == 20 else s for i, s in enumerate(found)))
 
-    monkeypatch.setattr("freqq.runs.run.samples", with_a_deadly_one)
+    monkeypatch.setattr("freqq.runs.run.draw", with_a_deadly_one)
     notes = []
     machine = Machine(workers=2, batch_size=4)
     path = run(settings, tmp_path / "run", machine=machine, note=notes.append)
@@ -214,8 +215,8 @@ def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whol
 @pytest.mark.slow
 @linux
 def test_samples_that_all_kill_end_the_run(settings, tmp_path, monkeypatch):
-    deadly = lambda s: [Deadly(**vars(one)) for one in samples(s)]  # noqa: E731
-    monkeypatch.setattr("freqq.runs.run.samples", deadly)
+    deadly = lambda s: Drawn(tuple(Deadly(**vars(one)) for one in draw(s).samples))  # noqa: E731
+    monkeypatch.setattr("freqq.runs.run.draw", deadly)
     monkeypatch.setattr("freqq.runs.crew.MOST_DEATHS_IN_A_ROW", 2)
     notes = []
     with pytest.raises(FreqqError, match="all workers died"):

@@ -7,7 +7,7 @@ import pytest
 from freqq.errors import UserError
 from freqq.image import codebooks as image_codebooks
 from freqq.levels import LEVELS
-from freqq.runs.plan import BASELINE, Identity, arms, config_hash, length, samples, share
+from freqq.runs.plan import BASELINE, Identity, arms, config_hash, draw, length, share
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.tokens import codebooks as token_codebooks
@@ -125,7 +125,7 @@ def _text(value):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 50])
 def test_shards_are_a_partition_longest_first(count):
-    everything = samples(Settings(needles=(2, 4), limit=11))
+    everything = draw(Settings(needles=(2, 4), limit=11)).samples
     parts = [share(everything, Shard(i, count)) for i in range(count)]
     assert sorted(s.id for part in parts for s in part) == sorted(s.id for s in everything)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -135,7 +135,7 @@ def test_shards_are_a_partition_longest_first(count):
 
 
 def test_shards_do_not_depend_on_the_order_of_the_samples():
-    everything = samples(Settings(limit=9))
+    everything = draw(Settings(limit=9)).samples
     assert share(everything[::-1], Shard(1, 3)) == share(everything, Shard(1, 3))
 
 

@@ -126,8 +126,8 @@ def test_failures_are_rows_and_can_be_tried_again(settings, tmp_path, monkeypatc
         for sample in mini(needles or 2, limit or 10, seed):
             yield replace(sample, style={**sample.style, "widht": 1}) if sample.id in broken else sample
 
-    found = DataSet("sometimes", "mini", "1", (2,), "mrcr", sometimes)
-    monkeypatch.setattr(sources, "load", lambda name: found)
+    found = DataSet("sometimes", "mini", "1", (2,), "mrcr", sometimes, generated=True)
+    monkeypatch.setattr(sources, "load", lambda name, skip_bad: found)
     mended = replace(settings, data="sometimes", needles=(2,))
     first = RunDirectory(run(mended, tmp_path / "run")).read()
     assert {r.sample_id for r in first if r.error} == broken
@@ -143,7 +143,9 @@ def test_a_run_in_which_everything_failed_is_an_error(settings, tmp_path, monkey
     def never(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
         return (replace(s, question="x" * 600) for s in mini(needles or 2, limit or 10, seed))
 
-    monkeypatch.setattr(sources, "load", lambda name: DataSet("never", "mini", "1", (2,), "mrcr", never))
+    monkeypatch.setattr(
+        sources, "load", lambda name, skip_bad: DataSet("never", "mini", "1", (2,), "mrcr", never, generated=True)
+    )
     with pytest.raises(FreqqError, match="all 10 answers failed"):
         run(replace(settings, data="never", needles=(2,)), tmp_path / "run")
 

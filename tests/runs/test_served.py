@@ -116,7 +116,9 @@ def test_a_sample_that_the_server_refuses_is_a_row(server, settings, tmp_path, m
         for index, sample in enumerate(mini(needles or 2, limit or 10, seed)):
             yield replace(sample, question="x" * 600) if index == 1 else sample
 
-    monkeypatch.setattr(sources, "load", lambda name: DataSet("some", "mini", "1", (2,), "mrcr", some))
+    monkeypatch.setattr(
+        sources, "load", lambda name, skip_bad: DataSet("some", "mini", "1", (2,), "mrcr", some, generated=True)
+    )
     found = rows(run(replace(settings, data="some"), tmp_path / "run", machine=by(server)))
     assert len(found) == 5 * 5
     failed = {key[0] for key, row in found.items() if row.error}

@@ -1,5 +1,6 @@
 """Write the sample files of this folder: `python tests/data/files/make.py`. Small, but each in its real schema."""
 
+import gzip
 import json
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -8,6 +9,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zstandard
 
 HERE = Path(__file__).parent
 
@@ -162,6 +164,109 @@ def excel_workbook(rows: list[tuple[object, ...]], name: str) -> None:
             archive.writestr(part, xml)
 
 
+def message(role: str, *parts: object, kind: str = "text", to: str = "all", **more: object) -> dict[str, object]:
+    """A message of ChatGPT's export; `more` are further fields of its content, apart from `metadata`."""
+    metadata = more.pop("metadata", {})
+    content = {"content_type": kind, **({"parts": list(parts)} if parts else {}), **more}
+    return {"author": {"role": role, "name": None, "metadata": {}}, "create_time": 1712345678.5, "update_time": None,
+            "content": content, "status": "finished_successfully", "end_turn": None, "weight": 1.0,
+            "metadata": metadata, "recipient": to}  # fmt: skip
+
+
+def conversation(title: str, current: str, *nodes: tuple[str, str | None, dict[str, object] | None]) -> object:
+    """A chat of ChatGPT's export: nodes as (id, parent, message)."""
+    mapping = {
+        id: {
+            "id": id,
+            "message": said and {"id": id, **said},
+            "parent": parent,
+            "children": [child for child, of, _ in nodes if of == id],
+        }
+        for id, parent, said in nodes
+    }
+    return {"title": title, "create_time": 1712345678.1, "update_time": 1712345999.9, "mapping": mapping,
+            "moderation_results": [], "current_node": current, "plugin_ids": None, "conversation_id": title,
+            "conversation_template_id": None, "gizmo_id": None, "is_archived": False, "safe_urls": [],
+            "default_model_slug": "gpt-4o", "id": title}  # fmt: skip
+
+
+HIDDEN = {"is_visually_hidden_from_conversation": True}
+PICTURE = {"content_type": "image_asset_pointer", "asset_pointer": "file-service://file-abc", "width": 10, "height": 9}
+SPOKEN = {"content_type": "audio_transcription", "text": "Thank you!", "direction": "in"}
+OF_ONESELF = {"about_user_message": "I am a zoologist.", "about_model_message": "Answer in one line."}
+EXPORT = (
+    conversation(
+        "Tapirs at noon",
+        "a3",
+        ("root", None, None),
+        ("s1", "root", message("system", "", metadata=HIDDEN)),
+        ("s2", "s1", message("user", kind="user_editable_context", user_profile="I like tapirs.")),
+        ("u1", "s2", message("user", "Where do tapirs sleep?")),
+        ("a1", "u1", message("assistant", "In trees.")),
+        ("a2", "u1", message("assistant", "In thickets near water.")),
+        ("u2", "a2", message("user", "And when it is hot?")),
+        ("a3", "u2", message("assistant", "Then they rest in the water.")),
+        ("u3", "a2", message("user", "And at noon?")),
+    ),
+    conversation(
+        "A plot",
+        "m8",
+        ("r", "00000000-0000-0000-0000-000000000000", None),
+        ("m1", "r", message("user", PICTURE, "Plot these numbers.", kind="multimodal_text")),
+        ("m2", "m1", message("assistant", kind="code", to="python", language="unknown", text="plt.plot([1, 2])")),
+        ("m3", "m2", message("tool", kind="execution_output", text="<Figure size 640x480>")),
+        ("m4", "m3", message("assistant", kind="thoughts", thoughts=[{"summary": "s", "content": "Let me think."}])),
+        ("m5", "m4", message("assistant", kind="reasoning_recap", content="Thought for 2 seconds")),
+        ("m6", "m5", message("assistant", "Here it is.")),
+        ("m7", "m6", message("user", SPOKEN, kind="multimodal_text")),
+        ("m8", "m7", message("assistant", "")),
+    ),
+    conversation("New chat", "x1", ("r", None, None), ("x1", "r", message("system", ""))),
+    conversation(
+        "Instructed",
+        "y3",
+        ("r", None, None),
+        (
+            "y1",
+            "r",
+            message("system", "", metadata={"is_user_system_message": True, "user_context_message_data": OF_ONESELF}),
+        ),
+        ("y2", "y1", message("user", "How heavy is a tapir?")),
+        ("y3", "y2", message("assistant", "150 to 300 kg.")),
+    ),
+)
+
+
+def said(**messages: str) -> list[dict[str, str]]:
+    """Messages of ShareGPT; who speaks is written before a number."""
+    return [{"from": who.rstrip("0123456789"), "value": what} for who, what in messages.items()]
+
+
+SHAREGPT = (
+    {
+        "id": "QWJhYvA_0",
+        "conversations": said(
+            human1="What is a tapir?",
+            gpt1="A mammal with a short trunk.",
+            human2="Where does it live?",
+            gpt2="In forests of America and Asia.",
+        ),
+    },
+    {"id": "i6IyJda_0", "conversations": []},
+    {
+        "id": "tools_1",
+        "system": "You can look up the weather.",
+        "tools": '[{"name": "weather"}]',
+        "conversations": said(
+            human="Is it hot in Belém?",
+            function_call='{"name": "weather", "arguments": {"place": "Belém"}}',
+            observation='{"celsius": 31}',
+            gpt="Yes, 31 degrees.",
+        ),
+    },
+)
+
+
 def main() -> None:
     """Write them all."""
     for needles, records in RECORDS.items():
@@ -170,7 +275,10 @@ def main() -> None:
         pq.write_table(pa.Table.from_pylist(records[:2]), folder / f"{needles}needle_0.parquet")
         pq.write_table(pa.Table.from_pylist(records[2:]), folder / f"{needles}needle_1.parquet")
     lines = [json.dumps(r) for n in (2, 4) for r in RECORDS[n]]
-    (HERE / "mrcr.jsonl").write_text("\n".join(lines) + "\n")
+    content = ("\n".join(lines) + "\n").encode()
+    (HERE / "mrcr.jsonl").write_bytes(content)
+    (HERE / "mrcr.jsonl.gz").write_bytes(gzip.compress(content, mtime=0))
+    (HERE / "mrcr.jsonl.zst").write_bytes(zstandard.compress(content))
     names = ("2needle_0k_8k.parquet-0", "2needle_0k_8k.parquet-1", "2needle_8k_16k.parquet-0")
     items = [glyph(r, name) for r, name in zip(RECORDS[2], names, strict=True)]
     (HERE / "processed_2needle_0-128k.json").write_text(json.dumps(items, indent=2))
@@ -178,6 +286,9 @@ def main() -> None:
     (HERE / "chat.json").write_text(json.dumps(CHATS[0], indent=1))
     (HERE / "chats.jsonl").write_text("".join(json.dumps({"messages": c}, ensure_ascii=False) + "\n" for c in CHATS))
     (HERE / "chat.txt").write_text("Anna: Did you see the tapir?\nBen: Which one?\n")
+    (HERE / "conversations.json").write_text(json.dumps(EXPORT, indent=1))
+    (HERE / "sharegpt.json").write_text(json.dumps(SHAREGPT, ensure_ascii=False, indent=2))
+    (HERE / "sharegpt.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in SHAREGPT))
     released = [
         (i, "reading", f"{i}.jpg", "a photo", c[0], "OCR", c[1], c[2], "sense", c[3], c[4], "ad", c[5], "short")
         for i, c in enumerate(CONVBENCH, 1)
