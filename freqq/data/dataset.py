@@ -8,11 +8,35 @@ from math import inf
 from freqq.data.bins import bin_of, upper_edge
 from freqq.data.o200k import count
 from freqq.data.sample import Sample
-from freqq.data.transcribe import transcribe
+from freqq.data.tasks import TASKS, names
 from freqq.errors import UserError
 from freqq.names import unknown
 
-TASKS = ("mrcr", "transcribe")
+Draw = Callable[[int | None, int | None, int], Iterator[Sample]]
+"""``draw(needles, limit, seed)`` gives the samples of a needle count (None: of all) anew at each call, in the same
+order, at least `limit` of them if there are so many. `seed` is for data that are made rather than read."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Data that are made here at any length.
+
+    Parameters
+    ----------
+    subtasks : tuple of str
+        What can be made.
+    context : int
+        Tokens of a context unless the user says so.
+    check : callable
+        ``check(subtasks, context)`` refuses a length by a `UserError`.
+    make : callable
+        ``make(subtasks, context, limit, seed)`` gives the samples of some sub-tasks.
+    """
+
+    subtasks: tuple[str, ...]
+    context: int
+    check: Callable[[tuple[str, ...], int], None]
+    make: Callable[[tuple[str, ...], int, int | None, int], Iterator[Sample]]
 
 
 @dataclass(frozen=True)
@@ -24,16 +48,19 @@ class DataSet:
     name : str
         What the user called it: a name or a path.
     format : str
-        ``mini``, ``mrcr``, ``glyph``, ``convbench``, ``chat`` or ``text``.
+        ``mini``, ``mrcr``, ``glyph``, ``convbench``, ``chat``, ``text``, ``ruler``, ``ruler-mini`` or ``longbench``.
     revision : str
         Changes whenever the samples would: the hub's commit, or a digest of the files.
     needles : tuple of int
         The needle counts that it has, ascending; 0 for chats that hide none.
     task : str
-        ``mrcr``: answer the sample's question; ``transcribe``: read the pages back.
-    draw : callable
-        ``draw(needles, limit, seed)`` gives the samples of a needle count (None: of all) anew at each call, in the
-        same order, at least `limit` of them if there are so many. `seed` is for data that are made rather than read.
+        A name of `freqq.data.tasks.TASKS`: what is asked.
+    draw : Draw
+        Where the samples come from.
+    subtask : str
+        The only sub-task whose samples are given; empty: all.
+    maker : Maker, optional
+        Of data that are made here at any length: how; `draw` is then its.
     """
 
     name: str
@@ -41,7 +68,20 @@ class DataSet:
     revision: str
     needles: tuple[int, ...]
     task: str
-    draw: Callable[[int | None, int | None, int], Iterator[Sample]]
+    draw: Draw
+    subtask: str = ""
+    maker: Maker | None = None
+
+    @classmethod
+    def made(cls, name: str, revision: str, maker: Maker) -> "DataSet":
+        """RULER as it is made here, for all sub-tasks."""
+        draw = _drawing(maker, maker.subtasks, maker.context)
+        return cls(name, name, revision, (0,), "ruler", draw, maker=maker)
+
+    @property
+    def own_look(self) -> bool:
+        """Whether its samples say themselves what their pages look like, which is then not the user's to choose."""
+        return self.format in ("mini", "ruler-mini")
 
     def samples(
         self, needles: int | None = None, limit: int | None = None, seed: int = 0, bins: Collection[str] = ()
@@ -60,29 +100,66 @@ class DataSet:
     def _matching(self, needles: int | None, limit: int | None, seed: int, bins: Collection[str]) -> Iterator[Sample]:
         most = upper_edge(bins)
         seen: set[str] = set()
-        for sample in self.draw(needles, None if bins else limit, seed):
-            if needles not in (None, sample.needles):
+        everything = bins or (self.subtask and self.maker is None)  # how many of these fit is known when they are read
+        for sample in self.draw(needles, None if everything else limit, seed):
+            if needles not in (None, sample.needles) or self.subtask not in ("", sample.subtask):
                 continue
             if sample.id in seen:
                 raise UserError(f"{self.name}: the id {sample.id!r} occurs twice; give each sample its own")
             seen.add(sample.id)
             found = sample if sample.bin else binned(sample, most)
             if not bins or found.bin in bins:
-                yield transcribe(found) if self.task == "transcribe" else found
+                yield TASKS[self.task].ask(found)
 
-    def with_task(self, task: str) -> "DataSet":
-        """The same data for another task.
+    def with_task(self, name: str) -> "DataSet":
+        """The same data for another task, or the part of them that belongs to a sub-task.
 
         Raises
         ------
         UserError
-            If there is no such task, or it needs questions and the data have none.
+            If there is no such task, or it needs questions and the data have none of its kind.
         """
-        if task not in TASKS:
-            raise unknown("task", task, TASKS)
-        if task == "mrcr" and self.format not in ("mini", "mrcr", "glyph"):
-            raise UserError(f"--task mrcr: {self.name} has no questions and answers; use --task transcribe")
-        return replace(self, task=task)
+        task = next((task for task in TASKS.values() if name == task.name or name in task.subtasks), None)
+        if task is None:
+            raise unknown("task", name, names(self.format))
+        if not task.fits(self.format):
+            fitting = " or ".join(f"--task {other.name}" for other in TASKS.values() if other.fits(self.format))
+            raise UserError(f"--task {name}: {self.name} has no questions and answers of that task; use {fitting}")
+        return self._part(replace(self, task=task.name, subtask="" if name == task.name else name), None)
+
+    def with_context(self, tokens: int) -> "DataSet":
+        """The same data with contexts of another length.
+
+        Raises
+        ------
+        UserError
+            If they are not made here, or not at this length.
+        """
+        if self.maker is None:
+            raise UserError(f"--context is for data that are made at any length, such as ruler, not for {self.name}")
+        return self._part(self, tokens)
+
+    def _part(self, part: "DataSet", tokens: int | None) -> "DataSet":
+        """What a maker makes of a sub-task."""
+        maker = part.maker
+        if maker is None:
+            return part
+        if part.subtask and part.subtask not in maker.subtasks:
+            raise UserError(
+                f"--task {part.subtask}: {part.name} can be made for {', '.join(maker.subtasks)}; for others, give "
+                "RULER's own files as --data"
+            )
+        subtasks = (part.subtask,) if part.subtask else maker.subtasks
+        if tokens is not None:
+            maker.check(subtasks, tokens)
+        return replace(part, draw=_drawing(maker, subtasks, tokens or maker.context))
+
+
+def _drawing(maker: Maker, subtasks: tuple[str, ...], context: int) -> Draw:
+    def draw(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+        return maker.make(subtasks, context, limit, seed)
+
+    return draw
 
 
 def binned(sample: Sample, most: float = inf) -> Sample:

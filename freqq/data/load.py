@@ -10,21 +10,36 @@ from os.path import isdir, isfile  # false, rather than an error, for a name tha
 from pathlib import Path
 from typing import Any
 
-from freqq.data import glyph, hub, mrcr
+from freqq.data import glyph, hub, mrcr, ruler
 from freqq.data.chat import chat_samples, text_sample
 from freqq.data.convbench import convbench_samples
 from freqq.data.dataset import DataSet
 from freqq.data.glyph import glyph_samples
 from freqq.data.json_values import json_values
+from freqq.data.longbench import is_longbench, longbench_samples
 from freqq.data.mini import NEEDLES, REVISION, mini
 from freqq.data.mrcr import samples
 from freqq.data.parquet import parquet_needles, parquet_records
+from freqq.data.ruler.records import is_ruler, ruler_samples
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.names import unknown
 
-NAMES = ("mini", "mrcr", hub.HUB)
-"""What can be loaded by name; ``mrcr`` is short for the last."""
+GENERATED = ("mini", *ruler.MADE)
+"""What is made here, without files or a download."""
+
+DESCRIBED = {
+    "mini": "MRCR in small, made here, in a look that the embedded model reads",
+    "mrcr": f"{hub.HUB} from the hub or its cache: several needles in a chat, and one that is asked for",
+    "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MADE["ruler"][1].subtasks),
+    "ruler-mini": "RULER's single needles in the look of mini, for trying things out with the embedded model",
+    "a file or folder": "MRCR's, RULER's and LongBench's records, Glyph's files of all three, ConvBench's "
+    "workbook, chats, plain text: the format is told by the content",
+}
+"""What ``--data`` takes, in words."""
+
+NAMES = ("mini", "mrcr", hub.HUB, *ruler.MADE)
+"""What can be loaded by name; ``mrcr`` is short for the data set of the hub."""
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".xlsx")
 """The files of a folder that are data. A single file may be called anything."""
@@ -50,7 +65,8 @@ def load(name: str | Path) -> DataSet:
     """A data set: a name of `NAMES`, or else a file or folder, whose format is told by its content.
 
     - MRCR's records (Parquet, a JSON array, JSON Lines), or a folder of such files as the hub lays it out
-    - Glyph's processed files (a JSON array, JSON Lines)
+    - Glyph's processed files (a JSON array, JSON Lines) of MRCR, RULER and LongBench
+    - RULER's and LongBench's own records
     - ConvBench's workbook
     - chats as OpenAI messages (JSON, JSON Lines), or as plain text
 
@@ -64,6 +80,8 @@ def load(name: str | Path) -> DataSet:
     """
     if str(name) == "mini":
         return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini)
+    if str(name) in ruler.MADE:
+        return DataSet.made(str(name), *ruler.MADE[str(name)])
     if str(name) in NAMES:
         return DataSet(hub.HUB, "mrcr", hub.REVISION, hub.NEEDLES, "mrcr", _hub)
     path = Path(name)
@@ -102,7 +120,7 @@ def _from_files(name: str, paths: Mapping[str, Path]) -> DataSet:
         format=format,
         revision=revision,
         needles=tuple(sorted(set().union(*needles))),
-        task="mrcr" if format in ("mrcr", "glyph") else "transcribe",
+        task=TASK_OF.get(format, "transcribe"),
         draw=partial(_draw, list(zip(files, needles, strict=True))),
     )
 
@@ -135,10 +153,15 @@ def _mrcr_records(path: Path) -> Iterator[tuple[str, Any]]:
     return ((f"{path}, line {item.line}", item.value) for item in json_values(path))
 
 
+TASK_OF = {"mrcr": "mrcr", "glyph": "mrcr", "ruler": "ruler", "longbench": "longbench"}
+"""What is asked of a format that has questions; chats without any are transcribed."""
+
 READERS: dict[str, Callable[[Path, str], Iterator[Sample]]] = {
     "glyph": lambda path, label: glyph_samples(path),
     "chat": chat_samples,
     "convbench": convbench_samples,
+    "ruler": ruler_samples,
+    "longbench": longbench_samples,
     "text": lambda path, label: iter([text_sample(path, label)]),
 }
 
@@ -183,6 +206,10 @@ def _check_text(path: Path, head: bytes) -> None:
 
 
 def _json_format(value: object) -> str:
+    if isinstance(value, dict) and is_ruler(value):
+        return "ruler"
+    if isinstance(value, dict) and is_longbench(value):
+        return "longbench"
     if isinstance(value, dict) and sum(field in value for field in glyph.FIELDS) >= 3:
         return "glyph"
     return "mrcr" if isinstance(value, dict) and sum(field in value for field in mrcr.FIELDS) >= 2 else "chat"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from freqq.data.sample import Sample
+from freqq.data.tasks import TASKS
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
 from freqq.glm.decoding import GENERATIONS
@@ -123,7 +124,7 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,
         "data": [data.format, data.revision, data.task],
-        "rendering": asdict(Style()) if data.format == "mini" else settings.rendering.identity(),
+        "rendering": asdict(Style()) if data.own_look else settings.rendering.identity(),
         "method": arm.name,
         "params": json.loads(arm.params),
         "generation": GENERATIONS[settings.generation].identity() | {"max_new_tokens": settings.new_tokens},
@@ -152,12 +153,20 @@ def samples(settings: Settings) -> list[Sample]:
     Raises
     ------
     UserError
-        If a record is damaged, or no sample of the data set is asked for.
+        If a record is damaged or could not be graded, or no sample of the data set is asked for.
     """
-    draw, bins = settings.source.samples, settings.bin_names
-    found = [s for needles in settings.needles for s in draw(needles, settings.limit, settings.seed, bins)]
+    data, bins = settings.source, settings.bin_names
+    found = [s for needles in settings.needles for s in data.samples(needles, settings.limit, settings.seed, bins)]
     if not found:
-        raise UserError(f"{settings.data} has no sample of bin {', '.join(settings.bins) or 'any'} with these needles")
+        part = f" of {data.subtask}" if data.subtask else ""
+        raise UserError(
+            f"{settings.data} has no sample{part} of bin {', '.join(settings.bins) or 'any'} with these needles"
+        )
+    for sample in found:
+        try:
+            TASKS[data.task].check(sample)
+        except UserError as error:
+            raise UserError(f"{settings.data}, sample {sample.id}: {error}") from error
     return found
 
 
