@@ -35,7 +35,8 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     (paired, to the plain arm; None without one), the means of `COSTS` and of `ERRORS` where there are any. Under
     ``sparse`` and ``dense`` it has the same scores for the samples with density below the needle count's median, and
     for the others, and under ``bins`` for each length of context; ``macro`` and ``macro_difference`` are the means
-    over these. Of a suite, ``subtasks`` has the scores of its parts and ``suite_score`` their mean. What the differences say stands under ``wins ties losses p_value p_holm detectable words``
+    over these. Of a suite, ``subtasks`` has the scores of its parts and ``suite_score`` their mean. What the
+    differences say stands under ``wins ties losses p_value p_holm detectable words``
     (`freqq.report.comparison`), corrected for all groups.
     """
     groups = [_group(*found) for found in _grouped(rows)]

@@ -25,7 +25,10 @@ TOKENS_A_WORD = 50
 
 
 def common_words(subtask: str, rng: random.Random, room: int, tokens: int) -> Made:
-    """A numbered list of at most `room` characters: ten words 30 times each, others 3 times; if short, 6 times and once."""
+    """A numbered list of at most `room` characters: ten words 30 times each, the others 3 times.
+
+    In a list that is shorter than `LONG` it is 6 times and once, as in RULER.
+    """
     often, seldom = (30, 3) if tokens >= LONG else (6, 1)
     taken: set[str] = set()
     common = [distinct(invented_word, rng, taken) for _ in range(COMMON)]

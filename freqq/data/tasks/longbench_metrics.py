@@ -11,7 +11,6 @@ They are those of its ``metrics.py``, oddities included. Three things to know:
   of a line: more than a response of 8192 tokens has.
 """
 
-import logging
 import re
 import string
 from collections import Counter
@@ -19,14 +18,20 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from functools import cache
 from itertools import pairwise
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from freqq.errors import UserError
+
+if TYPE_CHECKING:
+    from jieba import Tokenizer
 
 MOST_WORDS = 10_000
 MOST_CHARACTERS = 20_000
 
-CHINESE_PUNCTUATION = "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟｠｢｣､、〃》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏."
+CHINESE_PUNCTUATION = (
+    "！？｡。＂＃＄％＆＇（）＊＋，－／：；＜＝＞＠［＼］＾＿｀｛｜｝～｟"
+    "｠｢｣､、〃》「」『』【】〔〕〖〗〘〙〚〛〜〝〞〟〰〾〿–—‘’‛“”„‟…‧﹏."
+)
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -120,12 +125,12 @@ def _chinese_words(text: str) -> list[str]:
 
 
 def _jieba_words(text: str) -> list[str]:
-    return list(_jieba().cut(text[: 10 * MOST_WORDS], cut_all=False))
+    return list(_tokenizer().cut(text[: 10 * MOST_WORDS], cut_all=False))
 
 
 @cache
-def _jieba() -> ModuleType:
-    """What divides Chinese into words.
+def _tokenizer() -> "Tokenizer":
+    """What divides Chinese into words; its dictionary is read, and no cache in a folder that others can write to.
 
     Raises
     ------
@@ -133,11 +138,13 @@ def _jieba() -> ModuleType:
         If it is not installed.
     """
     try:
-        import jieba
+        from jieba import Tokenizer
     except ImportError as error:
         raise UserError("LongBench's Chinese data sets need jieba: pip install 'freqq[longbench]'") from error
-    jieba.setLogLevel(logging.WARNING)  # else it tells of its dictionary
-    return jieba
+    tokenizer = Tokenizer()
+    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    tokenizer.initialized = True
+    return tokenizer
 
 
 def _f1(said: Sequence[str], wanted: Sequence[str]) -> float:
