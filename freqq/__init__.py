@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from freqq.data.mini import mini as mini
     from freqq.data.sample import Sample as Sample
+    from freqq.data.tasks import TASKS as TASKS
     from freqq.data.tasks.mrcr import Grade as Grade
     from freqq.data.tasks.mrcr import grade as grade
     from freqq.errors import FreqqError as FreqqError
@@ -34,6 +35,7 @@ _HOME = {
     "Reader": "freqq.glm.reader",
     "Sample": "freqq.data.sample",
     "Style": "freqq.pages.style",
+    "TASKS": "freqq.data.tasks",
     "UserError": "freqq.errors",
     "grade": "freqq.data.tasks.mrcr",
     "load_reader": "freqq.glm.load",

@@ -61,6 +61,8 @@ class DataSet:
         The only sub-task whose samples are given; empty: all.
     maker : Maker, optional
         Of data that are made here at any length: how; `draw` is then its.
+    context : int, optional
+        Tokens of a context of such data; None: the usual number.
     """
 
     name: str
@@ -71,6 +73,7 @@ class DataSet:
     draw: Draw
     subtask: str = ""
     maker: Maker | None = None
+    context: int | None = None
 
     @classmethod
     def made(cls, name: str, revision: str, maker: Maker) -> "DataSet":
@@ -125,7 +128,7 @@ class DataSet:
         if not task.fits(self.format):
             fitting = " or ".join(f"--task {other.name}" for other in TASKS.values() if other.fits(self.format))
             raise UserError(f"--task {name}: {self.name} has no questions and answers of that task; use {fitting}")
-        return self._part(replace(self, task=task.name, subtask="" if name == task.name else name), None)
+        return replace(self, task=task.name, subtask="" if name == task.name else name)._remade()
 
     def with_context(self, tokens: int) -> "DataSet":
         """The same data with contexts of another length.
@@ -137,22 +140,22 @@ class DataSet:
         """
         if self.maker is None:
             raise UserError(f"--context is for data that are made at any length, such as ruler, not for {self.name}")
-        return self._part(self, tokens)
+        return replace(self, context=tokens)._remade()
 
-    def _part(self, part: "DataSet", tokens: int | None) -> "DataSet":
-        """What a maker makes of a sub-task."""
-        maker = part.maker
+    def _remade(self) -> "DataSet":
+        """Data that are made here, drawn for the sub-task and length that they now have."""
+        maker = self.maker
         if maker is None:
-            return part
-        if part.subtask and part.subtask not in maker.subtasks:
+            return self
+        if self.subtask and self.subtask not in maker.subtasks:
             raise UserError(
-                f"--task {part.subtask}: {part.name} can be made for {', '.join(maker.subtasks)}; for others, give "
+                f"--task {self.subtask}: {self.name} can be made for {', '.join(maker.subtasks)}; for others, give "
                 "RULER's own files as --data"
             )
-        subtasks = (part.subtask,) if part.subtask else maker.subtasks
-        if tokens is not None:
-            maker.check(subtasks, tokens)
-        return replace(part, draw=_drawing(maker, subtasks, tokens or maker.context))
+        subtasks = (self.subtask,) if self.subtask else maker.subtasks
+        context = maker.context if self.context is None else self.context
+        maker.check(subtasks, context)
+        return replace(self, draw=_drawing(maker, subtasks, context))
 
 
 def _drawing(maker: Maker, subtasks: tuple[str, ...], context: int) -> Draw:

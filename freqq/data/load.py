@@ -25,20 +25,20 @@ from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.names import unknown
 
-GENERATED = ("mini", *ruler.MADE)
+GENERATED = ("mini", *ruler.MAKERS)
 """What is made here, without files or a download."""
 
 DESCRIBED = {
     "mini": "MRCR in small, made here, in a look that the embedded model reads",
     "mrcr": f"{hub.HUB} from the hub or its cache: several needles in a chat, and one that is asked for",
-    "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MADE["ruler"][1].subtasks),
+    "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MAKERS["ruler"][1].subtasks),
     "ruler-mini": "RULER's single needles in the look of mini, for trying things out with the embedded model",
     "a file or folder": "MRCR's, RULER's and LongBench's records, Glyph's files of all three, ConvBench's "
     "workbook, chats, plain text: the format is told by the content",
 }
 """What ``--data`` takes, in words."""
 
-NAMES = ("mini", "mrcr", hub.HUB, *ruler.MADE)
+NAMES = ("mini", "mrcr", hub.HUB, *ruler.MAKERS)
 """What can be loaded by name; ``mrcr`` is short for the data set of the hub."""
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".xlsx")
@@ -80,8 +80,8 @@ def load(name: str | Path) -> DataSet:
     """
     if str(name) == "mini":
         return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini)
-    if str(name) in ruler.MADE:
-        return DataSet.made(str(name), *ruler.MADE[str(name)])
+    if str(name) in ruler.MAKERS:
+        return DataSet.made(str(name), *ruler.MAKERS[str(name)])
     if str(name) in NAMES:
         return DataSet(hub.HUB, "mrcr", hub.REVISION, hub.NEEDLES, "mrcr", _hub)
     path = Path(name)

@@ -59,7 +59,9 @@ def test_examples_and_chat_templates_around_a_prompt_are_left_out(subtask, tmp_p
     sample, example = (ruler_sample(subtask, 512, 0, i) for i in range(2))
     record = nvidia(sample)
     shown = nvidia(example)
-    prompt = f"[INST] {shown['input']}{shown['answer_prefix']} one two\n{record['input']} [/INST]{record['answer_prefix']}"
+    prompt = (
+        f"[INST] {shown['input']}{shown['answer_prefix']} one two\n{record['input']} [/INST]{record['answer_prefix']}"
+    )
     older = {"index": 0, "input": prompt, "outputs": record["outputs"], "length": 900}
     (read,) = load(write(tmp_path / f"{subtask}.jsonl", older)).samples()
     assert (read.question, context(read), read.id) == (sample.question, context(sample), f"{subtask}-0")
@@ -68,7 +70,11 @@ def test_examples_and_chat_templates_around_a_prompt_are_left_out(subtask, tmp_p
 def test_questions_about_documents_need_one_of_their_answers(tmp_path):
     form = FORMS["qa_1"]
     asked = form.question.format(query="Where is it?")
-    record = {"index": 0, "input": f"{form.instruction}\n\nDocument 1:\nIn Rome.\n\n{asked}", "outputs": ["Rome", "Roma"]}
+    record = {
+        "index": 0,
+        "input": f"{form.instruction}\n\nDocument 1:\nIn Rome.\n\n{asked}",
+        "outputs": ["Rome", "Roma"],
+    }
     (sample,) = load(write(tmp_path / "qa_1" / "test.jsonl", record | {"answer_prefix": " Answer:"})).samples()
     assert (sample.answer, context(sample)) == ("Rome", "Document 1:\nIn Rome.")
     assert sample.question.endswith("Question: Where is it? Answer:")
@@ -77,7 +83,9 @@ def test_questions_about_documents_need_one_of_their_answers(tmp_path):
 
 def test_a_folder_of_nvidias_files_is_one_data_set(tmp_path):
     for subtask in ("vt", "niah_single_2"):
-        write(tmp_path / "512" / subtask / "validation.jsonl", *(nvidia(ruler_sample(subtask, 512, 0, i)) for i in (0, 1)))
+        write(
+            tmp_path / "512" / subtask / "validation.jsonl", *(nvidia(ruler_sample(subtask, 512, 0, i)) for i in (0, 1))
+        )
     data = load(tmp_path)
     assert [s.subtask for s in data.samples()] == ["niah_single_2"] * 2 + ["vt"] * 2
     assert [s.subtask for s in data.with_task("vt").samples(limit=1)] == ["vt"]
@@ -88,13 +96,19 @@ def test_a_folder_of_nvidias_files_is_one_data_set(tmp_path):
 def glyph(**more):
     return {
         "unique_id": "niah_1", "task_name": "niah_single_1", "context": "One of the special magic numbers\nis 5.",
-        "question": "What is it?", "outputs": ["5"], "example": "left out", "config": {"dpi": 96, "newline-markup": None},
+        "question": "What is it?", "outputs": ["5"], "example": "left out",
+        "config": {"dpi": 96, "newline-markup": None},
     } | more  # fmt: skip
 
 
 def test_glyphs_ruler_is_read_as_it_is(tmp_path):
     (sample,) = load(write(tmp_path / "final.jsonl", glyph())).samples()
-    assert (sample.id, sample.subtask, sample.question, sample.answer) == ("niah_1", "niah_single_1", "What is it?", "5")
+    assert (sample.id, sample.subtask, sample.question, sample.answer) == (
+        "niah_1",
+        "niah_single_1",
+        "What is it?",
+        "5",
+    )
     assert context(sample) == glyph()["context"]
     assert "left out" not in sample.question
     assert Rendering.read(None).of(sample) == GlyphConfig(dpi=96.0)
@@ -179,7 +193,7 @@ def test_damaged_records_are_named_in_one_line(record, message, tmp_path):
 
 def test_what_does_not_fit_is_refused(tmp_path):
     data = load(write(tmp_path / "some.jsonl", longbench()))
-    with pytest.raises(UserError, match="--task niah_single_1: .* use --task transcribe or --task longbench"):
+    with pytest.raises(UserError, match=r"--task niah_single_1: .* use --task transcribe or --task longbench"):
         data.with_task("niah_single_1")
     with pytest.raises(UserError, match="--context is for data that are made"):
         data.with_context(4096)

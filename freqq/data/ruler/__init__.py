@@ -3,7 +3,7 @@
 from freqq.data.dataset import Maker
 from freqq.data.ruler import generate, mini
 
-MADE: dict[str, tuple[str, Maker]] = {
+MAKERS: dict[str, tuple[str, Maker]] = {
     "ruler": (
         generate.REVISION,
         Maker(generate.MADE, generate.CONTEXT, generate.check_context, generate.ruler),
