@@ -112,7 +112,6 @@ def settings(
     from freqq.runs.sources import source, usual_needles
 
     tokens = None if context is None else length(context)
-
     return Settings(
         model=model,
         revision=revision,
