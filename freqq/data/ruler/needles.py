@@ -48,17 +48,13 @@ class Needles:
     value_name: str = "number"
 
 
-def _identifiers(haystack: str, **others: Callable[[random.Random], str]) -> Needles:
-    return Needles(haystack, value=identifier, value_name="uuid", **others)  # type: ignore[arg-type]
-
-
 NEEDLES: dict[str, Needles] = {
     "niah_single_1": Needles("noise"),
     "niah_single_2": Needles("essay"),
-    "niah_single_3": _identifiers("essay"),
+    "niah_single_3": Needles("essay", value=identifier, value_name="uuid"),
     "niah_multikey_1": Needles("essay", keys=4),
     "niah_multikey_2": Needles("needle"),
-    "niah_multikey_3": _identifiers("needle", key=identifier),
+    "niah_multikey_3": Needles("needle", key=identifier, value=identifier, value_name="uuid"),
     "niah_multivalue": Needles("essay", values=4),
     "niah_multiquery": Needles("essay", keys=4, queries=4),
 }
@@ -84,8 +80,12 @@ def needles(subtask: str, rng: random.Random, room: int) -> Made:
 
     def others() -> Iterator[str]:
         left = room
-        while (left := left - len(other := needle(distinct(spec.key, rng, taken))[1]) - 1) >= 0:
-            yield other
+        while True:
+            _, sentence = needle(distinct(spec.key, rng, taken))
+            left -= len(sentence) + 1
+            if left < 0:
+                return
+            yield sentence
 
     if spec.haystack == "needle":
         haystack, joint = list(others()), "\n"
