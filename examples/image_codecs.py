@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import scipy
 
 import freqq
-from freqq.data.transcribe import grade_transcript
+from freqq.data.tasks.transcribe import grade_transcript
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.pages.paint import render_glyph

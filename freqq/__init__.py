@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from freqq.data.grade import Grade as Grade
-    from freqq.data.grade import grade as grade
     from freqq.data.mini import mini as mini
     from freqq.data.sample import Sample as Sample
+    from freqq.data.tasks import TASKS as TASKS
+    from freqq.data.tasks.mrcr import Grade as Grade
+    from freqq.data.tasks.mrcr import grade as grade
     from freqq.errors import FreqqError as FreqqError
     from freqq.errors import UserError as UserError
     from freqq.glm.load import load_reader as load_reader
@@ -29,13 +30,14 @@ _HOME = {
     "CODECS": "freqq.image",
     "COMPRESSORS": "freqq.tokens",
     "FreqqError": "freqq.errors",
-    "Grade": "freqq.data.grade",
+    "Grade": "freqq.data.tasks.mrcr",
     "Page": "freqq.pages.page",
     "Reader": "freqq.glm.reader",
     "Sample": "freqq.data.sample",
     "Style": "freqq.pages.style",
+    "TASKS": "freqq.data.tasks",
     "UserError": "freqq.errors",
-    "grade": "freqq.data.grade",
+    "grade": "freqq.data.tasks.mrcr",
     "load_reader": "freqq.glm.load",
     "mini": "freqq.data.mini",
     "render": "freqq.pages.render",

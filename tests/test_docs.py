@@ -16,6 +16,7 @@ from typer._click.exceptions import MissingParameter
 from typer.testing import CliRunner
 
 from freqq.cli.app import app
+from freqq.data.load import GENERATED
 from freqq.image.dct import BlockDct
 from freqq.image.files import png
 from freqq.pages.render import render
@@ -166,7 +167,7 @@ def hindrance(context: Any, folder: Path) -> str | None:
         for one in value if isinstance(value, list) else [value] if value is not None else []:
             if str(one) == "mrcr":
                 return "it needs the hub"
-            if str(one) != "mini" and not (folder / one).exists():
+            if str(one) not in GENERATED and not (folder / one).exists():
                 return f"it needs a file of one's own ({one})"
     return None
 

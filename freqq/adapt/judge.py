@@ -9,7 +9,7 @@ import torch
 
 from freqq.adapt.lessons import Courses, Question
 from freqq.adapt.student import Student
-from freqq.data.grade import grade
+from freqq.data.tasks.mrcr import grade
 from freqq.glm.reader import Reader
 from freqq.tokens.base import TokenCompressor
 

@@ -1,5 +1,6 @@
 """What the values of options ask for: methods, parameters, a run's settings, and what it is computed on."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,22 @@ def overrides(keep: str | None, bits: str | None, block: str | None, assignments
     if len({name for name, _ in given}) < len(given):
         raise UserError(f"a parameter is given twice: {', '.join(f'{n}={v}' for n, v in given)}")
     return dict(given)
+
+
+def length(text: str) -> int:
+    """A number of tokens such as ``8k`` (8192), ``1m`` or ``5000``.
+
+    Raises
+    ------
+    UserError
+        If it is none.
+    """
+    from freqq.errors import UserError
+
+    found = re.fullmatch(r"(\d{1,7})([km]?)", text.strip().lower())
+    if found is None:
+        raise UserError(f"--context {text}: write it as a number of tokens, such as 8k or 5000")
+    return int(found[1]) * {"": 1, "k": 1024, "m": 1024**2}[found[2]]
 
 
 def check_methods(methods: list[str]) -> None:
@@ -67,6 +84,7 @@ def settings(
     revision: str | None,
     data: str,
     task: str | None,
+    context: str | None,
     bin: list[str] | None,
     config: str | None,
     font: str | None,
@@ -94,17 +112,19 @@ def settings(
     from freqq.runs.settings import Settings
     from freqq.runs.sources import source, usual_needles
 
+    tokens = None if context is None else length(context)
     return Settings(
         model=model,
         revision=revision,
         dtype=dtype,
         data=data,
         task=task,
+        context=tokens,
         bins=tuple(bin or ()),
         config=config,
         font=font,
         dpi=dpi,
-        needles=tuple(needle) if needle else usual_needles(source(data, task, skip_bad)),
+        needles=tuple(needle) if needle else usual_needles(source(data, task, tokens, skip_bad)),
         methods=tuple(method),
         levels=LEVELS if "all" in level else tuple(level),
         limit=limit,

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME|PATH", help="mini, mrcr, or a file or folder.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME|PATH", help="mini, mrcr, ruler, ruler-mini, or a file or folder.", show_default=False),
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Look at the first N samples of each needle count.")
 ]
@@ -24,6 +27,39 @@ SHOWN = 400
 @app.callback()
 def data() -> None:
     """Commands about data sets."""
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False) -> None:
+    """List the data sets that can be named, the formats of files, and the tasks with their parts.
+
+    Example: freqq data list
+    """
+    from freqq.data.load import DESCRIBED
+    from freqq.data.tasks import TASKS
+
+    if as_json:
+        import json
+
+        values = {
+            "data": [{"name": name, "description": what} for name, what in DESCRIBED.items()],
+            "tasks": [{"name": t.name, "description": t.summary, "subtasks": t.subtasks} for t in TASKS.values()],
+        }
+        typer.echo(json.dumps(values, indent=2))
+        return
+    from freqq.cli.files_table import show_values
+
+    show_values("What --data takes", list(DESCRIBED.items()), "freqq data info NAME|PATH tells what is in one.")
+    tasks = [(task.name, f"{task.summary}{_parts(task.subtasks)}") for task in TASKS.values()]
+    show_values(
+        "What --task takes: a task, or a part of it",
+        tasks,
+        "Without --task: what the data are made for; chats without questions are transcribed.",
+    )
+
+
+def _parts(names: tuple[str, ...]) -> str:
+    return f": {', '.join(names)}" if names else ""
 
 
 @app.command()

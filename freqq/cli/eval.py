@@ -24,6 +24,7 @@ def evaluate(
     model: o.Model = "tiny",
     data: o.Data = "mini",
     task: o.Task = None,
+    context: o.Context = None,
     bin: o.Bin = None,
     config: o.Config = None,
     font: o.Font = None,
@@ -71,8 +72,8 @@ def evaluate(
     from freqq.runs.shard import Shard
 
     settings = asked.settings(
-        method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
-        assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
+        method, needle, level, model, revision, data, task, context, bin, config, font, dpi, limit, seed, keep, bits,
+        block, assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
         backend, served_model, adapter, attention, quantization, skip_bad,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)

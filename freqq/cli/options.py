@@ -22,6 +22,13 @@ def completing(*names: str) -> Callable[[str], list[str]]:
     return offered
 
 
+def task_names(incomplete: str) -> list[str]:
+    """What a shell offers for a task: read where the tasks are, which only a shell that asks waits for."""
+    from freqq.data.tasks import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 TOKEN_METHODS = (
     "token", "token-lowpass", "token-prune", "token-highpass", "token-stratified", "token-pool", "token-random",
     "token-stride", "token-merge", "token-divprune", "token-int8", "token-int4", "token-original", "token-vq",
@@ -74,8 +81,9 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="NAME|PATH",
-        help="mini, mrcr, or a file or folder: MRCR, Glyph's, ConvBench, or chats of OpenAI, ShareGPT or ChatGPT.",
-        autocompletion=completing("mini", "mrcr"),
+        help="mini, mrcr, ruler, ruler-mini, or a file or folder: MRCR, RULER, LongBench, Glyph's, ConvBench, or chats "
+        "of OpenAI, ShareGPT or ChatGPT; 'freqq data list' shows them.",
+        autocompletion=completing("mini", "mrcr", "ruler", "ruler-mini"),
     ),
 ]
 Task = Annotated[
@@ -83,8 +91,17 @@ Task = Annotated[
     typer.Option(
         "--task",
         metavar="NAME",
-        help="mrcr or transcribe; by default what the data are made for.",
-        autocompletion=completing("mrcr", "transcribe"),
+        help="mrcr, ruler, longbench, transcribe, or a part such as niah_multikey_1 or qasper; by default what the "
+        "data are made for.",
+        autocompletion=task_names,
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option(
+        "--context",
+        metavar="TOKENS",
+        help="Length of a context that is made here, such as 8k. 4k by default for ruler.",
     ),
 ]
 Bin = Annotated[

@@ -10,11 +10,35 @@ from freqq.data.bins import bin_of, upper_edge
 from freqq.data.draws import Drawn, Stratum, chosen
 from freqq.data.o200k import count, estimate
 from freqq.data.sample import Sample
-from freqq.data.transcribe import transcribe
+from freqq.data.tasks import TASKS, names
 from freqq.errors import UserError
 from freqq.names import unknown
 
-TASKS = ("mrcr", "transcribe")
+Draw = Callable[[int | None, int | None, int], Iterator[Sample]]
+"""``draw(needles, limit, seed)`` gives the samples of a needle count (None: of all) anew at each call, in the same
+order, at least `limit` of them if there are so many. `seed` is for data that are made rather than read."""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Data that are made here at any length.
+
+    Parameters
+    ----------
+    subtasks : tuple of str
+        What can be made.
+    context : int
+        Tokens of a context unless the user says so.
+    check : callable
+        ``check(subtasks, context)`` refuses a length by a `UserError`.
+    make : callable
+        ``make(subtasks, context, limit, seed)`` gives the samples of some sub-tasks.
+    """
+
+    subtasks: tuple[str, ...]
+    context: int
+    check: Callable[[tuple[str, ...], int], None]
+    make: Callable[[tuple[str, ...], int, int | None, int], Iterator[Sample]]
 
 
 @dataclass(frozen=True)
@@ -34,20 +58,25 @@ class DataSet:
     name : str
         What the user called it: a name or a path.
     format : str
-        ``mini``, or one of `freqq.data.formats`.
+        ``mini``, ``ruler``, ``ruler-mini``, or one of `freqq.data.formats`.
     revision : str
         Changes whenever the samples would: the hub's commit, or a digest of the files.
     needles : tuple of int
         The needle counts that it has, ascending; 0 for chats that hide none.
     task : str
-        ``mrcr``: answer the sample's question; ``transcribe``: read the pages back.
-    draw : callable
-        ``draw(needles, limit, seed)`` gives the samples of a needle count (None: of all) anew at each call, in the
-        same order, at least `limit` of them if there are so many. `seed` is for data that are made rather than read.
+        A name of `freqq.data.tasks.TASKS`: what is asked.
+    draw : Draw
+        Where the samples come from.
     generated : bool
         Whether samples are made rather than read, as many as are asked for.
     skipped : tuple of Skipped
         Files of the folder that are no part of it.
+    subtask : str
+        The only sub-task whose samples are given; empty: all.
+    maker : Maker, optional
+        Of data that are made here at any length: how; `draw` is then its.
+    context : int, optional
+        Tokens of a context of such data; None: the usual number.
     """
 
     name: str
@@ -55,9 +84,23 @@ class DataSet:
     revision: str
     needles: tuple[int, ...]
     task: str
-    draw: Callable[[int | None, int | None, int], Iterator[Sample]]
+    draw: Draw
     generated: bool = False
     skipped: tuple[Skipped, ...] = ()
+    subtask: str = ""
+    maker: Maker | None = None
+    context: int | None = None
+
+    @classmethod
+    def made(cls, name: str, revision: str, maker: Maker) -> "DataSet":
+        """RULER as it is made here, for all sub-tasks."""
+        draw = _drawing(maker, maker.subtasks, maker.context)
+        return cls(name, name, revision, (0,), "ruler", draw, generated=True, maker=maker)
+
+    @property
+    def own_look(self) -> bool:
+        """Whether its samples say themselves what their pages look like, which is then not the user's to choose."""
+        return self.format in ("mini", "ruler-mini")
 
     def samples(
         self, needles: int | None = None, limit: int | None = None, seed: int = 0, bins: Collection[str] = ()
@@ -108,8 +151,9 @@ class DataSet:
 
     def _read(self, needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
         seen: set[str] = set()
-        for sample in self.draw(needles, limit, seed):
-            if needles not in (None, sample.needles):
+        everything = self.subtask and self.maker is None  # how many of these fit is known when they are read
+        for sample in self.draw(needles, None if everything else limit, seed):
+            if needles not in (None, sample.needles) or self.subtask not in ("", sample.subtask):
                 continue
             if sample.id in seen:
                 raise UserError(f"{self.name}: the id {sample.id!r} occurs twice; give each sample its own")
@@ -125,22 +169,57 @@ class DataSet:
 
     def _finished(self, sample: Sample) -> Sample:
         """A sample with its bin, for the task."""
-        found = sample if sample.bin else binned(sample)
-        return transcribe(found) if self.task == "transcribe" else found
+        return TASKS[self.task].ask(sample if sample.bin else binned(sample))
 
-    def with_task(self, task: str) -> "DataSet":
-        """The same data for another task.
+    def with_task(self, name: str) -> "DataSet":
+        """The same data for another task, or the part of them that belongs to a sub-task.
 
         Raises
         ------
         UserError
-            If there is no such task, or it needs questions and the data have none.
+            If there is no such task, or it needs questions and the data have none of its kind.
         """
-        if task not in TASKS:
-            raise unknown("task", task, TASKS)
-        if task == "mrcr" and self.format not in ("mini", "mrcr", "glyph"):
-            raise UserError(f"--task mrcr: {self.name} has no questions and answers; use --task transcribe")
-        return replace(self, task=task)
+        task = next((task for task in TASKS.values() if name == task.name or name in task.subtasks), None)
+        if task is None:
+            raise unknown("task", name, names(self.format))
+        if not task.fits(self.format):
+            fitting = " or ".join(f"--task {other.name}" for other in TASKS.values() if other.fits(self.format))
+            raise UserError(f"--task {name}: {self.name} has no questions and answers of that task; use {fitting}")
+        return replace(self, task=task.name, subtask="" if name == task.name else name)._remade()
+
+    def with_context(self, tokens: int) -> "DataSet":
+        """The same data with contexts of another length.
+
+        Raises
+        ------
+        UserError
+            If they are not made here, or not at this length.
+        """
+        if self.maker is None:
+            raise UserError(f"--context is for data that are made at any length, such as ruler, not for {self.name}")
+        return replace(self, context=tokens)._remade()
+
+    def _remade(self) -> "DataSet":
+        """Data that are made here, drawn for the sub-task and length that they now have."""
+        maker = self.maker
+        if maker is None:
+            return self
+        if self.subtask and self.subtask not in maker.subtasks:
+            raise UserError(
+                f"--task {self.subtask}: {self.name} can be made for {', '.join(maker.subtasks)}; for others, give "
+                "RULER's own files as --data"
+            )
+        subtasks = (self.subtask,) if self.subtask else maker.subtasks
+        context = maker.context if self.context is None else self.context
+        maker.check(subtasks, context)
+        return replace(self, draw=_drawing(maker, subtasks, context))
+
+
+def _drawing(maker: Maker, subtasks: tuple[str, ...], context: int) -> Draw:
+    def draw(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+        return maker.make(subtasks, context, limit, seed)
+
+    return draw
 
 
 def binned(sample: Sample, most: float = inf) -> Sample:
@@ -154,7 +233,8 @@ def binned(sample: Sample, most: float = inf) -> Sample:
 
 def _stratum(sample: Sample) -> str:
     stated = sample.bin if sample.bin_source == "file" else ""
-    return stated or bin_of(sum(map(estimate, _texts(sample))))
+    found = stated or bin_of(sum(map(estimate, _texts(sample))))
+    return f"{sample.subtask} {found}" if sample.subtask else found
 
 
 def _texts(sample: Sample) -> list[str]:

@@ -9,6 +9,9 @@ from freqq.errors import UserError
 MOST_CHARACTERS = 2**26
 """Longest text of one record (67 million characters). MRCR's longest prompt has 5 million."""
 
+MOST_TEXTS = 10_000
+"""Longest list of texts of one record."""
+
 Record = Mapping[str, Any]
 
 
@@ -31,6 +34,23 @@ def text(record: Record, name: str, where: str) -> str:
     if not isinstance(found, str):
         raise UserError(f"{where}: field {name!r} has to be text, not {kind(found)}")
     return bounded(found, f"{where}: field {name!r}")
+
+
+def texts(record: Record, name: str, where: str) -> tuple[str, ...]:
+    """A field that is a list of texts, at most `MOST_TEXTS`; a single text is a list of one.
+
+    Raises
+    ------
+    UserError
+        If it is missing, empty, too long, or holds anything else.
+    """
+    found = value(record, name, where)
+    listed = [found] if isinstance(found, str) else found
+    if not isinstance(listed, list) or not listed or not all(isinstance(one, str) for one in listed):
+        raise UserError(f"{where}: field {name!r} has to be a list of texts")
+    if len(listed) > MOST_TEXTS:
+        raise UserError(f"{where}: field {name!r} has {len(listed):,} texts; the most is {MOST_TEXTS:,}")
+    return tuple(bounded(one, f"{where}: field {name!r}") for one in listed)
 
 
 def bounded(found: str, where: str) -> str:

@@ -14,7 +14,9 @@ from freqq.data.chatgpt import chatgpt_samples, is_export
 from freqq.data.convbench import NotConvBench, convbench_samples
 from freqq.data.glyph import glyph_samples
 from freqq.data.json_values import json_values
+from freqq.data.longbench import is_longbench, longbench_samples
 from freqq.data.parquet import parquet_needles, parquet_records
+from freqq.data.ruler.records import is_ruler, ruler_samples
 from freqq.data.sample import Sample
 from freqq.data.sharegpt import is_sharegpt, sharegpt_samples
 from freqq.data.unpacked import bare, opened, packing
@@ -70,7 +72,7 @@ class Format:
     name, about : str
         Its short name, and what it is in an error message.
     task : str
-        What the data are made for: ``mrcr`` or ``transcribe``.
+        What the data are made for, a name of `freqq.data.tasks.TASKS`.
     read : callable
         See `Read`.
     recognise : callable
@@ -116,6 +118,8 @@ MRCR = Format("mrcr", "MRCR (Parquet, JSON)", "mrcr", _mrcr, has(mrcr.FIELDS, 2)
 CONVBENCH = Format("convbench", "ConvBench's workbook", "transcribe", each(_convbench))
 TEXT = Format("text", "plain text", "transcribe", each(lambda path, label: iter([text_sample(path, label)])))
 JSON_FORMATS = (
+    Format("ruler", "RULER (JSON)", "ruler", each(ruler_samples), is_ruler),
+    Format("longbench", "LongBench (JSON)", "longbench", each(longbench_samples), is_longbench),
     Format("glyph", "Glyph's files (JSON)", "mrcr", each(glyph_samples), has(glyph.FIELDS, 3)),
     MRCR,
     Format("chatgpt", "ChatGPT's export (JSON)", "transcribe", each(chatgpt_samples), is_export),

@@ -37,7 +37,7 @@ def glyph_sample(record: object, path: Path, where: str) -> Sample:
     if not isinstance(record, dict):
         raise UserError(f"{where}: expected an object, not {kind(record)}")
     unique_id = text(record, "unique_id", where)
-    images = _images(record.get("image_paths"), path, where)
+    images = page_files(record.get("image_paths"), path, where)
     shown = text(record, "context", where) if "context" in record or not images else ""
     if not shown and not images:
         raise UserError(f"{where}: 'context' is empty and there are no 'image_paths', so there is nothing to read")
@@ -52,18 +52,21 @@ def glyph_sample(record: object, path: Path, where: str) -> Sample:
         question=text(record, "question", where),
         answer=text(record, "answer", where),
         prefix=text(record, "random_string_to_prepend", where),
-        config=_config(record.get("config"), where),
+        config=rendering(record.get("config"), where),
         images=images,
     )
 
 
-def _config(found: object, where: str) -> Mapping[str, Any] | None:
-    if found is None or isinstance(found, dict):
-        return found
+def rendering(found: object, where: str) -> Mapping[str, Any] | None:
+    """A record's `config`: keys of Glyph's ``config.json``, its newline markup among them, which is null by default."""
+    if isinstance(found, dict):
+        return {key: value for key, value in found.items() if key != "newline-markup" or value is not None}
+    if found is None:
+        return None
     raise UserError(f"{where}: field 'config' has to be an object, not {kind(found)}")
 
 
-def _images(found: object, path: Path, where: str) -> tuple[Path, ...]:
+def page_files(found: object, path: Path, where: str) -> tuple[Path, ...]:
     """The page files, relative ones found from the file's own folder, one above it, or the working directory."""
     if found is None:
         return ()

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from os.path import isdir, isfile  # false, rather than an error, for a name that no file can have
 from pathlib import Path
 
-from freqq.data import hub
+from freqq.data import hub, ruler
 from freqq.data.dataset import DataSet, Skipped
 from freqq.data.formats import JSONS, SUFFIXES, TEXTS, File, Format, find_format, known, needles_in
 from freqq.data.mini import NEEDLES, REVISION, mini
@@ -20,8 +20,21 @@ from freqq.data.unpacked import bare, opened
 from freqq.errors import UserError
 from freqq.names import unknown
 
-NAMES = ("mini", "mrcr", hub.HUB)
-"""What can be loaded by name; ``mrcr`` is short for the last."""
+GENERATED = ("mini", *ruler.MAKERS)
+"""What is made here, without files or a download."""
+
+DESCRIBED = {
+    "mini": "MRCR in small, made here, in a look that the embedded model reads",
+    "mrcr": f"{hub.HUB} from the hub or its cache: several needles in a chat, and one that is asked for",
+    "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MAKERS["ruler"][1].subtasks),
+    "ruler-mini": "RULER's single needles in the look of mini, for trying things out with the embedded model",
+    "a file or folder": "MRCR's, RULER's and LongBench's records, Glyph's files of all three, ConvBench's "
+    "workbook, chats, plain text: the format is told by the content",
+}
+"""What ``--data`` takes, in words."""
+
+NAMES = ("mini", "mrcr", hub.HUB, *ruler.MAKERS)
+"""What can be loaded by name; ``mrcr`` is short for the data set of the hub."""
 
 MOST_FILES = 1000
 MOST_ENTRIES = 20_000
@@ -54,7 +67,8 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     """A data set: a name of `NAMES`, or else a file or folder, whose format is told by its content.
 
     - MRCR's records (Parquet, a JSON array, JSON Lines), or a folder of such files as the hub lays it out
-    - Glyph's processed files (a JSON array, JSON Lines)
+    - Glyph's processed files (a JSON array, JSON Lines) of MRCR, RULER and LongBench
+    - RULER's and LongBench's own records
     - ConvBench's workbook
     - chats as OpenAI messages, as ShareGPT or as ChatGPT's export (JSON, JSON Lines), or as plain text
 
@@ -75,6 +89,8 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     """
     if str(name) == "mini":
         return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini, generated=True)
+    if str(name) in ruler.MAKERS:
+        return DataSet.made(str(name), *ruler.MAKERS[str(name)])
     if str(name) in NAMES:
         return DataSet(hub.HUB, "mrcr", hub.REVISION, hub.NEEDLES, "mrcr", _hub)
     path = Path(name)

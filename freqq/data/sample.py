@@ -52,6 +52,12 @@ class Sample:
     bin_source : str
         Where `bin` comes from: ``o200k`` (counted), ``estimate`` (see `freqq.data.o200k`) or ``file`` (as stated
         there).
+    references : tuple of str
+        What a right answer holds: all of them or any of them, as the task says. Empty if `answer` is the only one.
+    classes : tuple of str
+        Of a question that asks for a class, the names of all classes.
+    subtask : str
+        Which part of the task or which data set of a suite it belongs to; empty if there are none.
     """
 
     id: str
@@ -65,6 +71,9 @@ class Sample:
     config: Mapping[str, object] | None = None
     images: tuple[Path, ...] = ()
     bin_source: str = ""
+    references: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    subtask: str = ""
 
 
 def context(sample: Sample) -> str:

@@ -13,7 +13,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from freqq.data.transcribe import Transcript, grade_transcript
+from freqq.data.tasks.transcribe import Transcript, grade_transcript
 from freqq.errors import FreqqError, UserError
 from freqq.pages.page import Page
 

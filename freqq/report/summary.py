@@ -11,6 +11,7 @@ from freqq.report.order import bin_order, natural_order
 from freqq.report.paired import weigh
 from freqq.report.significance import holm
 from freqq.report.statistics import macro, mean_estimate, paired_difference, resample_all
+from freqq.report.subtasks import subtask_scores, suite_score
 from freqq.report.wording import UNANSWERED, hedged
 from freqq.runs.directory import SUMMARY, write_json
 from freqq.runs.schema import Row
@@ -34,7 +35,8 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     (paired, to the plain arm; None without one), the means of `COSTS` and of `ERRORS` where there are any. Under
     ``sparse`` and ``dense`` it has the same scores for the samples with density below the needle count's median, and
     for the others, and under ``bins`` for each length of context; ``macro`` and ``macro_difference`` are the means
-    over these. What the differences say stands under ``wins ties losses p_value p_holm detectable words``
+    over these. Of a suite, ``subtasks`` has the scores of its parts and ``suite_score`` their mean. What the
+    differences say stands under ``wins ties losses p_value p_holm detectable words``
     (`freqq.report.comparison`), corrected for all groups.
     """
     groups = [_group(*found) for found in _grouped(rows)]
@@ -95,6 +97,8 @@ def _group(rows: list[Row], baseline: list[Row], median: float) -> Group:
         bin: _scores([r for r in rows if r.bin == bin], [r for r in baseline if r.bin == bin])
         for bin in bin_order({r.bin for r in rows})
     }
+    if subtasks := subtask_scores(rows):
+        group |= {"subtasks": subtasks, "suite_score": suite_score(subtasks)}
     group |= _weighed(rows, baseline)
     return group
 

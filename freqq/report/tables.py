@@ -5,6 +5,8 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from freqq.data.tasks import TASKS
+
 Group = dict[str, Any]
 
 
@@ -13,6 +15,8 @@ def tables(summary: dict[str, Any]) -> list[Table]:
     found = [score_table(summary)]
     if any(len(group["bins"]) > 1 for group in summary["groups"]):
         found.append(macro_table(summary))
+    if any("subtasks" in group for group in summary["groups"]):
+        found.append(subtask_table(summary))
     if any("words" in group for group in summary["groups"]):
         found.append(difference_table(summary))
     return [*found, size_table(summary), time_table(summary)]
@@ -21,7 +25,7 @@ def tables(summary: dict[str, Any]) -> list[Table]:
 def score_table(summary: dict[str, Any]) -> Table:
     """How well each group answered, and how much worse or better than the plain arm on the same samples."""
     transcripts = any("cer" in group for group in summary["groups"])
-    score = "Word recall" if transcripts else "Score (MRCR)"
+    score = " / ".join(dict.fromkeys(TASKS[group["task"]].score for group in summary["groups"]))
     exact = "error rates of characters and words" if transcripts else "exact answers"
     table = _table(f"{score} with 95 % bootstrap interval, {exact}, paired difference to no compression")
     for name in ("n", "failed", "score", *(("CER", "WER") if transcripts else ("exact",)), "difference"):
@@ -51,6 +55,22 @@ def macro_table(summary: dict[str, Any]) -> Table:
     for group in summary["groups"]:
         macro = interval(group["macro"]), interval(group["macro_difference"], signed=True)
         table.add_row(*_names(group), str(len(group["bins"])), *macro)
+    return table
+
+
+def subtask_table(summary: dict[str, Any]) -> Table:
+    """The parts of a suite, and their mean, which is its score."""
+    table = _table("Scores of the suite's parts; last their mean, each part counting the same")
+    table.add_column("part")
+    for name in ("n", "failed", "score"):
+        table.add_column(name, justify="right")
+    for group in summary["groups"]:
+        for name, own in group.get("subtasks", {}).items():
+            table.add_row(*_names(group), name, str(own["n"]), str(own["n_failed"]), interval(own["score"]))
+        if len(group.get("subtasks", {})) > 1:
+            table.add_row(
+                *_names(group), "mean", str(group["n"]), str(group["n_failed"]), fraction(group["suite_score"])
+            )
     return table
 
 

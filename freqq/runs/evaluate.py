@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from freqq.data.sample import Sample
+from freqq.data.tasks import TASKS
 from freqq.errors import FreqqError, UserError
 from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
@@ -249,8 +250,8 @@ class BatchEvaluator:
             dtype=self.identity.dtype,
             started_at=started,
             answer=sample.answer,
-            cer=1.0 if self.data.task == "transcribe" else None,
-            wer=1.0 if self.data.task == "transcribe" else None,
+            **vars(TASKS[self.data.task].failed),
+            subtask=sample.subtask or None,
         )
         for outcome in outcomes:
             if isinstance(outcome, Exception):

@@ -3,9 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from freqq.data.grade import grade
 from freqq.data.sample import Sample
-from freqq.data.transcribe import grade_transcript
+from freqq.data.tasks import TASKS
 from freqq.runs.schema import Row
 
 if TYPE_CHECKING:
@@ -25,18 +24,8 @@ def marked(row: Row, sample: Sample, text: str) -> Row:
     """A row with a response and its marks, by the sample's task."""
     found = after_thinking(text)
     said = found or ""
-    mark = grade(said, sample.answer, sample.prefix)
-    row = replace(
-        row,
-        score=mark.score,
-        exact=mark.exact,
-        prefix_ok=mark.prefix_ok,
-        first_char_ok=mark.first_char_ok,
-    )
-    if row.task == "transcribe":
-        read = grade_transcript(said, sample.answer)
-        row = replace(row, score=read.word_recall, exact=read.cer == 0, cer=read.cer, wer=read.wer)
-    return replace(row, response=text, truncated=found is None)
+    marks = TASKS[row.task].grade(sample, said)
+    return replace(row, **vars(marks), response=text, truncated=found is None)
 
 
 def graded(row: Row, sample: Sample, answer: "Answer") -> Row:

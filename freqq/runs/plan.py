@@ -8,6 +8,7 @@ from typing import Any
 
 from freqq.data.draws import Drawn
 from freqq.data.sample import Sample
+from freqq.data.tasks import TASKS
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
 from freqq.glm.decoding import GENERATIONS
@@ -124,7 +125,7 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,
         "data": [data.format, data.revision, data.task],
-        "rendering": asdict(Style()) if data.format == "mini" else settings.rendering.identity(),
+        "rendering": asdict(Style()) if data.own_look else settings.rendering.identity(),
         "method": arm.name,
         "params": json.loads(arm.params),
         "generation": GENERATIONS[settings.generation].identity() | {"max_new_tokens": settings.new_tokens},
@@ -153,15 +154,22 @@ def draw(settings: Settings) -> Drawn:
     Raises
     ------
     UserError
-        If a record is damaged, or no sample of the data set is asked for.
+        If a record is damaged or could not be graded, or no sample of the data set is asked for.
     """
     data, bins = settings.source, settings.bin_names
     found = [data.drawn(needles, settings.limit, settings.seed, bins) for needles in settings.needles]
-    if not any(one.samples for one in found):
-        raise UserError(f"{settings.data} has no sample of bin {', '.join(settings.bins) or 'any'} with these needles")
-    return Drawn(
-        tuple(sample for one in found for sample in one.samples), tuple(s for one in found for s in one.strata)
-    )
+    everything = [sample for one in found for sample in one.samples]
+    if not everything:
+        part = f" of {data.subtask}" if data.subtask else ""
+        raise UserError(
+            f"{settings.data} has no sample{part} of bin {', '.join(settings.bins) or 'any'} with these needles"
+        )
+    for sample in everything:
+        try:
+            TASKS[data.task].check(sample)
+        except UserError as error:
+            raise UserError(f"{settings.data}, sample {sample.id}: {error}") from error
+    return Drawn(tuple(everything), tuple(stratum for one in found for stratum in one.strata))
 
 
 def share(everything: Sequence[Sample], shard: Shard) -> list[Sample]:

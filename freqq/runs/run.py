@@ -92,7 +92,7 @@ def run(
                     note(f"the adapter may have learned from {learned} of these {len(everything)} samples: not a test")
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
-            if settings.model == "tiny" and settings.source.format != "mini":
+            if settings.model == "tiny" and not settings.source.own_look:
                 note(TINY_ELSEWHERE)
             identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
         else:

@@ -29,7 +29,7 @@ class Row:
         The bin of context length, and whether its tokens were counted (``o200k``) or estimated (``estimate``), or it
         was stated with the sample (``file``).
     score : float in [0, 1]
-        MRCR's, or the word recall of a transcript; 0 for a sample that failed: `error` then says why.
+        By the task's metric (`freqq.data.tasks`); 0 for a sample that failed: `error` then says why.
     exact : bool
         Every character is right; in a transcript, but for white space.
     cer, wer : float
@@ -52,6 +52,8 @@ class Row:
         The response was cut inside the model's thoughts, at the limit of new tokens: nothing of it is graded.
     adapter : str
         Digest of the adapter that was on.
+    subtask : str
+        The part of the task, or the data set of a suite, that the sample belongs to.
     """
 
     sample_id: str
@@ -104,6 +106,7 @@ class Row:
     prefill_ms: float | None = None
     decode_ms_per_token: float | None = None
     peak_memory_bytes: int | None = None
+    subtask: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -37,7 +37,9 @@ class Settings:
     data : str
         The data set's name or path.
     task : str or None
-        What is asked of the model; None: what the data set is made for.
+        What is asked of the model, or a part of it, such as ``niah_multikey_1``; None: what the data set is made for.
+    context : int or None
+        Tokens of a context, for data that are made at any length.
     bins : tuple of str
         Ranges of context length, such as ``0-8k``; empty: all.
     config, font, dpi : str, str, float or None
@@ -101,16 +103,17 @@ class Settings:
     attention: str = "auto"
     quantization: str | None = None
     skip_bad: bool = False
+    context: int | None = None
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
         parsed = [parse_bin(text) for text in self.bins]
         if len(set().union(*parsed)) < sum(map(len, parsed)):
             raise UserError(f"--bin {', '.join(self.bins)}: these ranges overlap")
-        if self.source.format != "mini":
+        if not self.source.own_look:
             self.rendering  # noqa: B018 - a bad font or configuration is the user's to hear of now
         elif given := [n for n in ("config", "font", "dpi") if getattr(self, n) is not None]:
-            raise UserError(f"--{given[0]}: the pages of mini have a look of their own; leave it out")
+            raise UserError(f"--{given[0]}: the pages of {self.data} have a look of their own; leave it out")
         for level in self.levels:
             if level not in LEVELS:
                 raise unknown("level", level, (*LEVELS, "all"))
@@ -179,7 +182,7 @@ class Settings:
     @property
     def source(self) -> DataSet:
         """The data set, for the run's task."""
-        return source(self.data, self.task, self.skip_bad)
+        return source(self.data, self.task, self.context, self.skip_bad)
 
     @property
     def store(self) -> "TokenStore | None":
@@ -214,7 +217,7 @@ class Settings:
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
         needles = "+".join(map(str, self.needles))
         parts = [
-            f"{Path(self.data).name}-{needles}needle",
+            f"{Path(self.data).name}-{self.source.subtask or f'{needles}needle'}",
             Path(self.model).name if self.backend == "local" else f"{self.backend}-{self.served_model or 'served'}",
             "+".join(self.methods),
             "+".join(self.levels),

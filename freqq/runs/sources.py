@@ -16,24 +16,30 @@ MOST_ENTRIES = 20_000
 """Of a folder, what is looked at for changes; `load` refuses one that has more."""
 
 
-def source(name: str, task: str | None = None, skip_bad: bool = False) -> DataSet:
-    """The data set of a name or path, for a task (None: its own); `skip_bad` as in `freqq.data.load.load`.
+def source(name: str, task: str | None = None, context: int | None = None, skip_bad: bool = False) -> DataSet:
+    """The data set of a name or path, for a task or sub-task and a length of context in tokens (None: its own).
+
+    `skip_bad` is as in `freqq.data.load.load`.
 
     Raises
     ------
     UserError
-        If there is none, its files are damaged, or it does not fit the task.
+        If there is none, its files are damaged, or it does not fit the task or length.
     """
     path = Path(name)
     found = [path] if path.is_file() else islice(path.rglob("*"), MOST_ENTRIES) if path.is_dir() else []
     files = sorted(p for p in found if p.is_file())
-    return _source(name, task, skip_bad, tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files))
+    stamp = tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files)
+    return _source(name, task, context, skip_bad, stamp)
 
 
 @lru_cache(maxsize=4)
-def _source(name: str, task: str | None, skip_bad: bool, stamp: tuple[tuple[str, int, int], ...]) -> DataSet:
+def _source(
+    name: str, task: str | None, context: int | None, skip_bad: bool, stamp: tuple[tuple[str, int, int], ...]
+) -> DataSet:
     found = load(name, skip_bad)
-    return found if task is None else found.with_task(task)
+    found = found if task is None else found.with_task(task)
+    return found if context is None else found.with_context(context)
 
 
 def token_store(folder: str) -> "TokenStore":
@@ -72,12 +78,12 @@ def usual_needles(data: DataSet) -> tuple[int, ...]:
 
 def usual_batch_size(data: DataSet, by_tokens: bool = False) -> int:
     """Samples that are read together unless the user says so; if their tokens are limited, the most that may be."""
-    return 16 if data.format == "mini" or by_tokens else 1
+    return 16 if data.own_look or by_tokens else 1
 
 
 def usual_new_tokens(data: DataSet) -> int:
-    """The longest response unless the user says so. Glyph's protocol allows 8192 for MRCR."""
-    return {"mrcr": 64, "transcribe": 512}[data.task] if data.format == "mini" else 8192
+    """The longest response unless the user says so. Glyph's protocol allows 8192 for all its suites."""
+    return 8192 if not data.own_look else 512 if data.task == "transcribe" else 64
 
 
 def _listed(needles: tuple[int, ...]) -> str:

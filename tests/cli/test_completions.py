@@ -23,6 +23,7 @@ CASES = {
     "freqq eval --method token-l": ("token-lowpass",),
     "freqq eval --level ": (*LEVELS, "all"),
     "freqq eval --model ": MODELS,
+    "freqq eval --task niah_multik": ("niah_multikey_1", "niah_multikey_2", "niah_multikey_3"),
     "freqq eval --lev": ("--level",),
     "freqq eval --max-": ("--max-new-tokens", "--max-batch-tokens"),
     "freqq compress-image --codec ": (*CODECS, "all"),

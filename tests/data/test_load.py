@@ -19,7 +19,7 @@ from freqq.data import fields, hub
 from freqq.data import load as load_module
 from freqq.data.load import load
 from freqq.data.sample import context
-from freqq.data.transcribe import QUESTION
+from freqq.data.tasks.transcribe import QUESTION
 from freqq.errors import UserError
 from tests.data.conftest import FILES
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from freqq.data.grade import grade
 from freqq.data.mini import mini
+from freqq.data.tasks.mrcr import grade
 from freqq.errors import UserError
 from freqq.glm.load import find, load_reader
 from freqq.glm.memory import weight_bytes

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from freqq.data.grade import grade
 from freqq.data.mini import mini
+from freqq.data.tasks.mrcr import grade
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Reader
 from freqq.pages.page import Page

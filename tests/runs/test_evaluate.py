@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.data.grade import grade
 from freqq.data.mini import mini
+from freqq.data.tasks.mrcr import grade
 from freqq.errors import OutOfMemory
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Answer, Reader

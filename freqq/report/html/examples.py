@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from freqq.data.load import GENERATED
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.image.base import ImageCodec
@@ -142,7 +143,7 @@ def _settings(run: Path) -> Settings:
     plan = RunDirectory(run).plan()
     values = {name: _tuples(value) for name, value in plan["settings"].items()}
     data = values["data"]
-    if data != "mini" and not Path(data).exists():
+    if data not in GENERATED and not Path(data).exists():
         raise UserError(f"the pages are not shown: the data {data} are not on this machine as a file or folder")
     settings = Settings(**values)
     if settings.source.revision != plan["data_revision"]:

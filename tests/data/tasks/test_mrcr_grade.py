@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.data.grade import Grade, grade
+from freqq.data.tasks.mrcr import Grade, grade
 
 ANSWER = "aB3xYzold river stone."
 

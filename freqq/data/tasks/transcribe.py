@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from rapidfuzz.distance import Levenshtein
 
 from freqq.data.sample import Sample, context
+from freqq.data.tasks.base import Marks, Task, starts_right
 
 QUESTION = "Transcribe this conversation image verbatim."
 """The study's prompt."""
@@ -15,7 +16,7 @@ QUESTION = "Transcribe this conversation image verbatim."
 
 def transcribe(sample: Sample) -> Sample:
     """A sample that asks for its own chat: the same pages, another question, and all of their text as the answer."""
-    return replace(sample, question=QUESTION, answer=context(sample), prefix="")
+    return replace(sample, question=QUESTION, answer=context(sample), prefix="", references=(), classes=())
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ def grade_transcript(response: str, text: str) -> Transcript:
     )
 
 
+def marks(sample: Sample, said: str) -> Marks:
+    """`grade_transcript` for a sample; the score is the word recall, and a transcript is exact but for white space."""
+    read = grade_transcript(said, sample.answer)
+    return Marks(read.word_recall, read.cer == 0, **starts_right(sample, said), cer=read.cer, wer=read.wer)
+
+
 def _error_rate(wanted: Sequence[str], said: Sequence[str]) -> float:
     # The hint changes no distance; for a transcript with few errors it is found several times faster.
     distance = Levenshtein.distance(wanted, said, score_hint=len(wanted) // 20 + 1)
@@ -62,3 +69,14 @@ def _error_rate(wanted: Sequence[str], said: Sequence[str]) -> float:
 
 def _words(text: str) -> list[str]:
     return unicodedata.normalize("NFC", text).split()
+
+
+TRANSCRIBE = Task(
+    name="transcribe",
+    summary="read the pages back word for word",
+    score="Word recall",
+    formats=(),
+    grade=marks,
+    ask=transcribe,
+    failed=Marks(0.0, False, cer=1.0, wer=1.0),
+)

@@ -1,7 +1,10 @@
-"""MRCR's official grade."""
+"""The task `mrcr`: find one of several equal requests, and give its answer behind a random string."""
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+from freqq.data.sample import Sample
+from freqq.data.tasks.base import Marks, Task
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,17 @@ def grade(response: str, answer: str, prefix: str) -> Grade:
     body, wanted = response.removeprefix(prefix), answer.removeprefix(prefix)
     score = SequenceMatcher(None, body, wanted).ratio()
     return Grade(float(score), body == wanted, True, body[:1] == wanted[:1])
+
+
+def marks(sample: Sample, said: str) -> Marks:
+    """`grade` for a sample."""
+    return Marks(**vars(grade(said, sample.answer, sample.prefix)))
+
+
+MRCR = Task(
+    name="mrcr",
+    summary="find the n-th of several equal requests and repeat its answer behind a random string",
+    score="Score (MRCR)",
+    formats=("mini", "mrcr", "glyph"),
+    grade=marks,
+)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.data.sample import Sample, Turn, context
-from freqq.data.transcribe import QUESTION, Transcript, grade_transcript, transcribe
+from freqq.data.tasks.transcribe import QUESTION, Transcript, grade_transcript, transcribe
 
 TEXTS = st.text(alphabet="abéB .,\n", max_size=60)
 

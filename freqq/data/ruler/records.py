@@ -1,0 +1,145 @@
+"""RULER's samples out of files: NVIDIA's own records, and Glyph's, which have the context apart.
+
+NVIDIA's ``validation.jsonl`` has `index`, `input` (the whole prompt), `outputs`, `length`, and since 2025
+`answer_prefix`. Glyph's files have `unique_id`, `task_name`, `context`, `question`, `outputs`, `config` and
+`image_paths`. Examples before the question are left out, as in Glyph's evaluation.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from freqq.data.fields import kind, text, texts
+from freqq.data.glyph import page_files, rendering
+from freqq.data.json_values import json_values
+from freqq.data.sample import Sample, Turn
+from freqq.data.tasks.ruler import FORMS, Form, answer, is_any
+from freqq.errors import UserError
+from freqq.names import unknown
+
+
+def is_ruler(record: object) -> bool:
+    """Whether a record is one of RULER's."""
+    return isinstance(record, dict) and ("outputs" in record and ("input" in record or "task_name" in record))
+
+
+def ruler_samples(path: Path, label: str) -> Iterator[Sample]:
+    """The records of a file. Ids are their `unique_id`, or sub-task, file and place in it: `index` is not unique.
+
+    Raises
+    ------
+    UserError
+        With file and line, if a field is missing or of another type, the sub-task is unknown, or `input` does not hold
+        RULER's instruction and question.
+    """
+    for index, item in enumerate(json_values(path)):
+        where = f"{path}, line {item.line}"
+        if not isinstance(item.value, dict):
+            raise UserError(f"{where}: expected an object, not {kind(item.value)}")
+        yield (
+            _of_glyph(item.value, path, where)
+            if "task_name" in item.value
+            else _of_nvidia(item.value, path, f"{label}-{index}", where)
+        )
+
+
+def _of_glyph(record: dict[str, Any], path: Path, where: str) -> Sample:
+    subtask = text(record, "task_name", where)
+    if subtask not in FORMS:
+        raise UserError(f"{where}: {unknown('RULER task', subtask, FORMS)}")
+    images = page_files(record.get("image_paths"), path, where)
+    shown = text(record, "context", where) if "context" in record or not images else ""
+    if not shown and not images:
+        raise UserError(f"{where}: 'context' is empty and there are no 'image_paths', so there is nothing to read")
+    references = texts(record, "outputs", where)
+    return Sample(
+        id=text(record, "unique_id", where),
+        needles=0,
+        bin="",
+        turns=(Turn("", shown),) if shown else (),
+        question=text(record, "question", where),
+        answer=answer(references, is_any(subtask)),
+        prefix="",
+        config=rendering(record.get("config"), where),
+        images=images,
+        references=references,
+        subtask=subtask,
+    )
+
+
+def _of_nvidia(record: dict[str, Any], path: Path, place: str, where: str) -> Sample:
+    prompt = text(record, "input", where)
+    prefix = text(record, "answer_prefix", where) if "answer_prefix" in record else ""
+    kind_of_task, parts = _parts(prompt, prefix, where)
+    named = [name for name in (path.stem, *reversed(path.parts[:-1])) if name in FORMS]
+    subtask = named[0] if named else kind_of_task
+    references = texts(record, "outputs", where)
+    return Sample(
+        id=place if subtask in place else f"{subtask}-{place}",
+        needles=0,
+        bin="",
+        turns=(Turn("", parts.context),),
+        question=f"{parts.instruction}\n{parts.question}{parts.answer_prefix}",
+        answer=answer(references, is_any(subtask)),
+        prefix="",
+        references=references,
+        subtask=subtask,
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    instruction: str
+    context: str
+    question: str
+    answer_prefix: str
+
+
+_FIELD = {"query": r"[^\n]{1,500}?"}
+_OTHER_FIELD = r"\w{1,20}"
+_END = r"(?=\s*(?:Answer:|\n|\Z))"
+"""What ends a question that ends with its query."""
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    """Finds a template whose fields are filled in, whatever white space stands in it."""
+    parts = re.split(r"{(\w+)}", template)
+    texts = [r"\s+".join(map(re.escape, re.split(r"\s+", part))) for part in parts[::2]]
+    fields = [_FIELD.get(name, _OTHER_FIELD) for name in parts[1::2]]
+    pattern = "".join(text + field for text, field in zip(texts, [*fields, ""], strict=True))
+    return re.compile(pattern if texts[-1] else pattern + _END)
+
+
+_KINDS: dict[str, tuple[Form, re.Pattern[str], re.Pattern[str]]] = {
+    name: (FORMS[like], _pattern(FORMS[like].instruction), _pattern(FORMS[like].question))
+    for name, like in {
+        "niah": "niah_single_1", "niah_many": "niah_multivalue", "vt": "vt", "cwe": "cwe", "fwe": "fwe", "qa": "qa_1",
+    }.items()
+}  # fmt: skip
+"""Each form with what finds its instruction and its question."""
+
+
+def _parts(prompt: str, answer_prefix: str, where: str) -> tuple[str, _Parts]:
+    """Take a prompt apart. What a chat template or examples put around it is left out."""
+    for name, (form, instruction, question) in _KINDS.items():
+        first = _last(instruction, prompt, 0)  # examples come before
+        last = None if first is None else _last(question, prompt, first.end())
+        if first is None or last is None:
+            continue
+        begins = prompt.find(form.answer_prefix[:10].strip(), last.end())
+        return name.removesuffix("_many"), _Parts(
+            first.group(),
+            prompt[first.end() : last.start()].strip(),
+            last.group(),
+            f" {prompt[begins:]}" if begins >= 0 else answer_prefix,
+        )
+    raise UserError(f"{where}: 'input' does not hold the instruction and the question of a RULER task")
+
+
+def _last(pattern: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    found = None
+    for match in pattern.finditer(text, start):
+        found = match
+    return found
