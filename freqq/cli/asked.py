@@ -59,6 +59,27 @@ def _is_added(name: str) -> bool:
     return any(name in getattr(sys.modules.get(module), table, ()) for module, table in tables)
 
 
+def protocol(name: str | None, generation: str | None) -> str:
+    """The protocol that is asked for, by its name or by the old one of `--generation`.
+
+    Raises
+    ------
+    UserError
+        If the old name is unknown, or both are given.
+    """
+    from freqq.errors import UserError
+    from freqq.names import unknown
+    from freqq.runs.protocols import OLD_NAMES
+
+    if generation is None:
+        return name or "official"
+    if name is not None:
+        raise UserError("--generation is the old name of --protocol: give one of them")
+    if generation not in OLD_NAMES:
+        raise unknown("generation", generation, OLD_NAMES)
+    return OLD_NAMES[generation]
+
+
 def settings(
     method: list[str],
     needle: list[int] | None,
@@ -81,7 +102,7 @@ def settings(
     max_new_tokens: int | None,
     dtype: str,
     tokens_from: str | None,
-    generation: str,
+    protocol: str,
     backend: str,
     served_model: str | None,
     adapter: Path | None,
@@ -112,7 +133,7 @@ def settings(
         baseline=not no_baseline,
         max_new_tokens=max_new_tokens,
         tokens_from=tokens_from,
-        generation=generation,
+        protocol=protocol,
         backend=backend,
         served_model=served_model,
         adapter=None if adapter is None else str(adapter),

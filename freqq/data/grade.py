@@ -1,4 +1,4 @@
-"""MRCR's official grade."""
+"""MRCR's official grade, and the one of Glyph's scripts."""
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -38,3 +38,10 @@ def grade(response: str, answer: str, prefix: str) -> Grade:
     body, wanted = response.removeprefix(prefix), answer.removeprefix(prefix)
     score = SequenceMatcher(None, body, wanted).ratio()
     return Grade(float(score), body == wanted, True, body[:1] == wanted[:1])
+
+
+def glyph_grade(response: str, answer: str, prefix: str) -> Grade:
+    """Grade as Glyph's scripts do: as `grade`, with every ``<|user|>`` taken out of what follows the prefix."""
+    if not response.startswith(prefix):
+        return Grade(0.0, False, False, False)
+    return grade(prefix + response.removeprefix(prefix).replace("<|user|>", ""), answer, prefix)

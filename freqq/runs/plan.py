@@ -9,7 +9,6 @@ from typing import Any
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
-from freqq.glm.decoding import GENERATIONS
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
@@ -126,7 +125,7 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "rendering": asdict(Style()) if data.format == "mini" else settings.rendering.identity(),
         "method": arm.name,
         "params": json.loads(arm.params),
-        "generation": GENERATIONS[settings.generation].identity() | {"max_new_tokens": settings.new_tokens},
+        "generation": settings.rules.identity() | {"max_new_tokens": settings.new_tokens},
     }
     if arm.method is not None and arm.method.resources:
         covered["resources"] = arm.method.resources
