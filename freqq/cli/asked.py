@@ -59,7 +59,7 @@ def _is_added(name: str) -> bool:
     return any(name in getattr(sys.modules.get(module), table, ()) for module, table in tables)
 
 
-def protocol(name: str | None, generation: str | None) -> str:
+def protocol_name(protocol: str | None, generation: str | None) -> str:
     """The protocol that is asked for, by its name or by the old one of `--generation`.
 
     Raises
@@ -72,8 +72,8 @@ def protocol(name: str | None, generation: str | None) -> str:
     from freqq.runs.protocols import OLD_NAMES
 
     if generation is None:
-        return name or "official"
-    if name is not None:
+        return protocol or "official"
+    if protocol is not None:
         raise UserError("--generation is the old name of --protocol: give one of them")
     if generation not in OLD_NAMES:
         raise unknown("generation", generation, OLD_NAMES)
@@ -102,7 +102,8 @@ def settings(
     max_new_tokens: int | None,
     dtype: str,
     tokens_from: str | None,
-    protocol: str,
+    protocol: str | None,
+    generation: str | None,
     backend: str,
     served_model: str | None,
     adapter: Path | None,
@@ -133,7 +134,7 @@ def settings(
         baseline=not no_baseline,
         max_new_tokens=max_new_tokens,
         tokens_from=tokens_from,
-        protocol=protocol,
+        protocol=protocol_name(protocol, generation),
         backend=backend,
         served_model=served_model,
         adapter=None if adapter is None else str(adapter),

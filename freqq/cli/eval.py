@@ -72,7 +72,7 @@ def evaluate(
 
     settings = asked.settings(
         method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
-        assignments, no_baseline, max_new_tokens, dtype, tokens_from, asked.protocol(protocol, generation),
+        assignments, no_baseline, max_new_tokens, dtype, tokens_from, protocol, generation,
         backend, served_model, adapter, attention, quantization,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)

@@ -78,7 +78,7 @@ def test_what_was_cut_while_thinking_is_told(made):
     folder, printed = made
     assert "cut while thinking: " in printed
     groups = json.loads((folder / "served" / "summary.json").read_text())["groups"]
-    assert sum(group["outcomes"][CUT_THINKING] for group in groups) == 2
+    assert sum(group.get("outcomes", {}).get(CUT_THINKING, 0) for group in groups) == 2
     page = folder / "report.html"
     assert freqq("report", str(folder / "served"), "--out", str(page)).exit_code == 0
     assert "cut while thinking: " in page.read_text()
