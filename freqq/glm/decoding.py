@@ -54,5 +54,5 @@ GLYPH = Generation(
     stop_token_ids=(151329, 151336, 151348),
     special_tokens=True,
 )
-"""Glyph's evaluation: temperature 1e-4, top_p 1, top_k 50, repetition penalty 1.1; the ids are those of
-``<|endoftext|>``, ``<|user|>`` and ``</answer>`` in its tokenizer."""
+"""Glyph's evaluation: temperature 1e-4, top_p 1, top_k 50, repetition penalty 1.1. The ids are what its requests name:
+``<|endoftext|>``, ``<|user|>``, and one that the model's own configuration has among its end tokens, too."""

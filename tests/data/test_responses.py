@@ -36,7 +36,7 @@ RIGHT = [
     f"<think>\nGot it, let's look.\n</think>\n\n{ANSWER}\n",
     f"<think>It begins with {PREFIX}.</think><answer>{ANSWER}</answer>",
     f"<think>It begins with {PREFIX}.</think>\n<answer>\n{ANSWER}\n</answer>",
-    f"<think>Second poem.</think><answer>{ANSWER}",  # generation ends at </answer>, which is left out
+    f"<think>Second poem.</think><answer>{ANSWER}",  # it ended before the mark
     f"<think>Second poem.</think><answer>{ANSWER}</answer><|user|>",
     f"<think>Second poem.</think>\n{ANSWER}<|user|>",
     f"<think>Second poem.</think>\n{ANSWER}\n<|user|>\n",
