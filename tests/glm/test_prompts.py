@@ -1,14 +1,18 @@
 """Prompts as token ids: those of the tokenizer's own chat template, for the templates of every released model."""
 
+import copy
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.data.responses import CUT_THINKING, take_apart
 from freqq.errors import UserError
 from freqq.glm.answer_style import AnswerStyle, answer_style, style_of
 from freqq.glm.decoding import GLYPH
 from freqq.glm.load import load_reader
 from freqq.glm.processor import ChatWriter
+from freqq.glm.reader import Reader
 from freqq.runs.protocols import PROTOCOLS
 from tests.conftest import needs_tiny
 from tests.glm.released import PLAIN, SPECIAL, TEMPLATES, tokenizer
@@ -102,6 +106,16 @@ def test_a_template_that_ends_the_thoughts_itself_leaves_none():
 def test_thoughts_that_the_prompt_begins_are_known():
     assert ChatWriter(TOKENIZERS["thoughts begun"], IMAGE).opening(1) == "<think>"
     assert ChatWriter(TOKENIZERS["GLM-4.6V"], IMAGE).opening(1) == ""
+
+
+def test_what_the_model_thinks_behind_such_a_prompt_is_known_for_thoughts(small):
+    begins = copy.deepcopy(small.tokenizer)
+    begins.chat_template += "{% if add_generation_prompt %}<think>{% endif %}"
+    begun = Reader(small.model, begins, small.image_processor, "begun", "0")
+    answer, plain = (reader.answer_many(["What?"], [[]], 4)[0] for reader in (begun, small))
+    assert answer.text.startswith("<think>")
+    assert take_apart(answer.text).outcome == CUT_THINKING
+    assert not plain.text.startswith("<think>")
 
 
 @needs_tiny
