@@ -50,7 +50,7 @@ def _check(context: Any, parameter: Any, value: Any) -> None:
         method_class(f"token-{value}" if short else value)
     elif parameter.name == "level":
         assert value in (*LEVELS, "all"), f"unknown level {value}"
-    elif parameter.name in ("codec", "task", "generation", "layout", "dtype"):
+    elif parameter.name in ("codec", "task", "protocol", "generation", "layout", "dtype"):
         offered = {item.value for item in parameter.shell_complete(context, "")}
         assert offered
         assert set(value.split(",")) <= offered, f"unknown {parameter.name} {value}"

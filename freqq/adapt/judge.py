@@ -9,6 +9,7 @@ import torch
 
 from freqq.adapt.lessons import Courses, Question
 from freqq.adapt.student import Student
+from freqq.data.responses import take_apart
 from freqq.data.tasks.mrcr import grade
 from freqq.glm.reader import Reader
 from freqq.tokens.base import TokenCompressor
@@ -94,5 +95,5 @@ class Judge:
 
 
 def _mark(text: str, asked: Question) -> tuple[float, float, float]:
-    mark = grade(text.rsplit("</think>", 1)[-1], asked.answer, asked.prefix)
+    mark = grade(take_apart(text).answer, asked.answer, asked.prefix)
     return mark.score, float(mark.exact), float(mark.first_char_ok)

@@ -18,6 +18,7 @@ from freqq.cli.eval import evaluate
 from freqq.cli.info import info
 from freqq.cli.leaderboard import leaderboard
 from freqq.cli.methods import methods
+from freqq.cli.regrade import regrade
 from freqq.cli.render import render
 from freqq.cli.report import report
 from freqq.cli.runs import app as runs
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("eval")(evaluate)
+app.command("regrade")(regrade)
 app.command("render")(render)
 app.command("compress-image")(compress_image)
 app.command("decompress")(decompress)

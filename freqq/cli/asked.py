@@ -76,6 +76,27 @@ def _is_added(name: str) -> bool:
     return any(name in getattr(sys.modules.get(module), table, ()) for module, table in tables)
 
 
+def protocol_name(protocol: str | None, generation: str | None) -> str:
+    """The protocol that is asked for, by its name or by the old one of `--generation`.
+
+    Raises
+    ------
+    UserError
+        If the old name is unknown, or both are given.
+    """
+    from freqq.errors import UserError
+    from freqq.names import unknown
+    from freqq.runs.protocols import OLD_NAMES
+
+    if generation is None:
+        return protocol or "official"
+    if protocol is not None:
+        raise UserError("--generation is the old name of --protocol: give one of them")
+    if generation not in OLD_NAMES:
+        raise unknown("generation", generation, OLD_NAMES)
+    return OLD_NAMES[generation]
+
+
 def settings(
     method: list[str],
     needle: list[int] | None,
@@ -99,7 +120,8 @@ def settings(
     max_new_tokens: int | None,
     dtype: str,
     tokens_from: str | None,
-    generation: str,
+    protocol: str | None,
+    generation: str | None,
     backend: str,
     served_model: str | None,
     adapter: Path | None,
@@ -133,7 +155,7 @@ def settings(
         baseline=not no_baseline,
         max_new_tokens=max_new_tokens,
         tokens_from=tokens_from,
-        generation=generation,
+        protocol=protocol_name(protocol, generation),
         backend=backend,
         served_model=served_model,
         adapter=None if adapter is None else str(adapter),

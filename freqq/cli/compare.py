@@ -23,7 +23,7 @@ def compare(
 ) -> None:
     """Compare the arms of several runs on the samples that they share.
 
-    Runs with another model, data revision, rendering or generation are named and shown apart, never paired.
+    Runs with another model, data revision, rendering or protocol are named and shown apart, never paired.
 
     Example: freqq compare runs/plain runs/tokens --reference token/mild
     """

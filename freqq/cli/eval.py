@@ -42,7 +42,8 @@ def evaluate(
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     tokens_from: o.TokensFrom = None,
-    generation: o.Generation = "greedy",
+    protocol: o.Protocol = None,
+    generation: o.Generation = None,
     backend: o.Backend = "local",
     base_url: o.BaseUrl = None,
     served_model: o.ServedModel = None,
@@ -73,7 +74,7 @@ def evaluate(
 
     settings = asked.settings(
         method, needle, level, model, revision, data, task, context, bin, config, font, dpi, limit, seed, keep, bits,
-        block, assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
+        block, assignments, no_baseline, max_new_tokens, dtype, tokens_from, protocol, generation,
         backend, served_model, adapter, attention, quantization, skip_bad,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)

@@ -25,7 +25,7 @@ def leaderboard(
 ) -> None:
     """Rank the arms of all runs in a folder, with the rates that each stands at.
 
-    Arms are ranked among those of the same model, data, rendering, generation and needle count. An arm shares the rank
+    Arms are ranked among those of the same model, data, rendering, protocol and needle count. An arm shares the rank
     of a better one, marked by =, if the interval of either holds the other.
 
     Example: freqq leaderboard runs --sort retention
@@ -54,7 +54,7 @@ def _as_json(board: "Board") -> dict[str, Any]:
     from freqq.report.formats import records
 
     facts = {name: getattr(board.run, name) for name in (
-        "task", "model", "model_revision", "dtype", "data", "data_revision", "generation",
+        "task", "model", "model_revision", "dtype", "data", "data_revision", "protocol",
     )}  # fmt: skip
     lines = records([place.comparison for place in board.places])
     ranks = ({"rank": p.rank, "tied": p.tied, "runs": list(p.runs)} for p in board.places)

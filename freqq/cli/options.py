@@ -171,15 +171,20 @@ Dtype = Annotated[
         autocompletion=completing("auto", "float32", "bfloat16", "float16"),
     ),
 ]
-Generation = Annotated[
-    str,
+Protocol = Annotated[
+    str | None,
     typer.Option(
-        "--generation",
+        "--protocol",
         metavar="NAME",
-        help="How tokens are chosen: greedy, or glyph for Glyph's protocol "
-        "(temperature 1e-4, top_k 50, repetition penalty 1.1, 8192 new tokens).",
-        autocompletion=completing("greedy", "glyph"),
+        help="How samples are asked, answered and graded: official (the default: greedy, the data set's own rule on "
+        "the answer behind the model's thoughts), or glyph, each step as in Glyph's scripts (temperature 1e-4, top_k "
+        "50, repetition penalty 1.1, 8192 new tokens).",
+        autocompletion=completing("official", "glyph"),
     ),
+]
+Generation = Annotated[
+    str | None,
+    typer.Option("--generation", metavar="NAME", help="The old name of --protocol: greedy or glyph.", hidden=True),
 ]
 Backend = Annotated[
     str,

@@ -57,6 +57,10 @@ def end_token_ids(model: Any) -> frozenset[int]:
     return frozenset([ids] if isinstance(ids, int) else ids or [])
 
 
+def _known(ids: Sequence[int], model: Any) -> frozenset[int]:
+    return frozenset(id for id in ids if id < model.config.text_config.vocab_size)
+
+
 def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]]) -> dict[str, Any]:
     """What ``generate`` and ``forward`` of a GLM-4V model are to be given for prompts, whatever way it decodes.
 
@@ -110,7 +114,7 @@ def generate_from(
         If a sequence does not fit into the model's positions, or features are not of this model.
     """
     _check_lengths(model, prompts, max_new_tokens)
-    ends = end_token_ids(model)
+    ends = end_token_ids(model) | _known(generation.stop_token_ids, model)
     inputs = model_inputs(model, prompts, features)
     # On a CPU there is nowhere to go, and transformers asks for an accelerator's stream.
     cache = {"cache_implementation": "offloaded"} if thrift.offload and model.device.type == "cuda" else {}
@@ -126,6 +130,7 @@ def generate_from(
             return_dict_in_generate=True,
             prefill_chunk_size=thrift.prefill_chunk,
             **cache,
+            **({"eos_token_id": sorted(ends)} if ends != end_token_ids(model) else {}),
         )
     end = now(model.device)
     first = end if clock.first is None else clock.first

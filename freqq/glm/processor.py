@@ -1,11 +1,13 @@
 """What goes in: pages to patches, questions to token ids. No video, hence no torchvision."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
+from freqq.data.responses import THINK
 from freqq.errors import FreqqError, UserError
 from freqq.pages.page import Page
 
@@ -47,38 +49,57 @@ class ChatWriter:
     def __init__(self, tokenizer: Any, image_token_id: int) -> None:
         self._tokenizer = tokenizer
         self._image_token_id = image_token_id
-        self._frames: dict[int, tuple[list[int], list[int]]] = {}
+        self._frames: dict[int, tuple[str, str]] = {}
+        added = sorted((token.content for token in tokenizer.added_tokens_decoder.values()), key=len, reverse=True)
+        self._added = re.compile("|".join(map(re.escape, added)) or "(?!)")
 
-    def write(self, question: str, pages: int) -> list[int]:
+    def write(self, question: str, pages: int, special_tokens: bool = False) -> list[int]:
         """Token ids of a user message (pages, then the question) and of the start of the answer.
 
-        The question is split like any text: ``<|image|>`` in it is nine characters, not a page. Only the template's own
-        special tokens are special.
+        They are those of the tokenizer's own ``apply_chat_template``. Special tokens within the question are so, too,
+        with `special_tokens`; else they are split like any text, and ``<|image|>`` is nine characters, not a page.
 
         Raises
         ------
         UserError
-            If this tokenizer nevertheless makes an image token of the question's text.
+            If this makes an image token of the question's text.
         """
         before, after = self._frame(pages)
-        text = self._ids(question, split_special_tokens=True)
-        if self._image_token_id in text:
+        shown = self._render(question, pages)
+        if len(shown) < len(before) + len(after) or not (shown.startswith(before) and shown.endswith(after)):
+            raise FreqqError("the model's chat template changes with the question: it is not known where that stands")
+        if special_tokens:
+            ids = self._ids(shown)
+        else:
+            # What stands beside the question is text with it, up to the template's next token: "\n" and the question's
+            # own first line break may be one token together.
+            start = max((match.end() for match in self._added.finditer(before)), default=0)
+            first = self._added.search(after)
+            end = len(shown) - len(after) + (first.start() if first else len(after))
+            text = self._ids(shown[start:end], split_special_tokens=True)
+            ids = [*self._ids(shown[:start]), *text, *self._ids(shown[end:])]
+        if ids.count(self._image_token_id) != pages:
             token = self._tokenizer.convert_ids_to_tokens(self._image_token_id)
             raise UserError(f"the question contains {token}, which this model takes for a page: remove it")
-        return [*before, *text, *after]
+        return ids
 
-    def _frame(self, pages: int) -> tuple[list[int], list[int]]:
+    def opening(self, pages: int) -> str:
+        """``<think>`` if the template itself begins the model's thoughts."""
+        return THINK if self._frame(pages)[1].rstrip().endswith(THINK) else ""
+
+    def _frame(self, pages: int) -> tuple[str, str]:
         """What the template puts before and after the question; the same for all questions about so many pages."""
         if pages not in self._frames:
-            content = [{"type": "image"}] * pages + [{"type": "text", "text": QUESTION}]
-            chat = self._tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
-            )
-            before, found, after = chat.partition(QUESTION)
+            before, found, after = self._render(QUESTION, pages).partition(QUESTION)
             if not found:
                 raise FreqqError("the model's chat template does not show the user's text")
-            self._frames[pages] = (self._ids(before), self._ids(after))
+            self._frames[pages] = (before, after)
         return self._frames[pages]
+
+    def _render(self, question: str, pages: int) -> str:
+        content = [{"type": "image"}] * pages + [{"type": "text", "text": question}]
+        chat = [{"role": "user", "content": content}]
+        return str(self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 
     def _ids(self, text: str, split_special_tokens: bool = False) -> list[int]:
         # The template is complete: the tokenizer is to add nothing around it.

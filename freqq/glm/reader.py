@@ -30,7 +30,8 @@ class Answer:
     Parameters
     ----------
     text : str
-        What the model wrote, special tokens left out; text before ``</think>`` is still in it.
+        What the model wrote, special tokens left out unless they were asked for; its thoughts are still in it. Behind
+        a prompt that begins them they stand behind ``<think>``, too.
     prompt_tokens : int
         Length of the sample's own sequence as the model read it: after pruning, without padding.
     new_tokens : int
@@ -95,9 +96,10 @@ class Reader:
         """How many tokens a page has, without seeing it."""
         return patch_count(page, self.image_processor) // self.image_processor.merge_size**2
 
-    def length(self, question: str, pages: Sequence[Page]) -> int:
+    def length(self, question: str, pages: Sequence[Page], generation: Generation = GREEDY) -> int:
         """Tokens of the prompt of a question about pages, without seeing them and nothing dropped."""
-        return len(self._writer.write(question, len(pages))) + sum(self.token_count(page) - 1 for page in pages)
+        written = self._writer.write(question, len(pages), generation.special_tokens)
+        return len(written) + sum(self.token_count(page) - 1 for page in pages)
 
     def answer(
         self, question: str, grids: Sequence[Tensor | CompressedGrid], max_new_tokens: int = MAX_NEW_TOKENS
@@ -118,11 +120,11 @@ class Reader:
 
         Parameters
         ----------
-        questions : one a sample; special tokens in it are plain text
+        questions : one a sample; special tokens in it are plain text unless `generation` says otherwise
         grids : each sample's pages, plain [h, w, C] or compressed; dropped tokens really shorten the sequence
         max_new_tokens : int
         generation : Generation
-            How each token is chosen; greedily unless something else is asked for.
+            How the responses are made; greedily unless something else is asked for.
         thrift : Thrift
             How little memory it shall take.
         fit : bool
@@ -138,7 +140,7 @@ class Reader:
         pages = [[as_compressed(grid) for grid in sample] for sample in grids]
         image_token_id = self.model.config.image_token_id
         prompts = [
-            expand(self._writer.write(question, len(sample)), sample, image_token_id)
+            expand(self._writer.write(question, len(sample), generation.special_tokens), sample, image_token_id)
             for question, sample in zip(questions, pages, strict=True)
         ]
         features = [[page.features for page in sample] for sample in pages]
@@ -155,7 +157,7 @@ class Reader:
         peak = self._peak_memory()
         return [
             Answer(
-                text=self.tokenizer.decode(output.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
+                text=self._writer.opening(len(page)) + self._text(output.tokens, generation),
                 prompt_tokens=len(prompt),
                 new_tokens=len(output.tokens),
                 vision_tokens=prompt.vision_tokens,
@@ -165,8 +167,12 @@ class Reader:
                 peak_memory_bytes=peak,
                 truncated=not output.finished,
             )
-            for output, prompt in ((outputs[i], prompt) for i, prompt in enumerate(prompts))
+            for output, prompt, page in ((outputs[i], prompts[i], pages[i]) for i in range(len(prompts)))
         ]
+
+    def _text(self, tokens: Sequence[int], generation: Generation) -> str:
+        skip = not generation.special_tokens
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
 
     def _by_room(self, prompts: Sequence[Prompt], max_new_tokens: int, fit: bool) -> dict[int, list[int]]:
         """The prompts by how many new tokens each may get, which depends on no other prompt of the batch."""

@@ -46,7 +46,7 @@ class Comparison:
     reference : str
         What stands in for the plain arm where `freqq compare` was told another; "no compression" usually.
     context : int
-        Arms of one context may be compared: the same model, data, rendering and generation.
+        Arms of one context may be compared: the same model, data, rendering and protocol.
     n, n_paired, n_failed : int
         Samples, those of them that the plain arm has, too, and those that failed.
     score, macro : Estimate

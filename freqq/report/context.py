@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.report.results import Results
-from freqq.runs.settings import Settings
+from freqq.runs.settings import Settings, renamed
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class RunFacts:
     dtype: str
     data: str
     data_revision: str
-    generation: str
+    protocol: str
     settings: Mapping[str, Any]
     arms: tuple[Mapping[str, str], ...]
     versions: tuple[Mapping[str, Any], ...]
@@ -49,8 +49,8 @@ class RunFacts:
     ended_at: str
 
 
-DESCRIBED = ("model_revision", "dtype", "attention", "served", "data_revision")
-SET = ("generation", "max_new_tokens", "config", "font", "dpi", "tokens_from", "backend", "quantization")
+DESCRIBED = ("model_revision", "dtype", "attention", "served", "data_revision", "regraded")
+SET = ("protocol", "max_new_tokens", "config", "font", "dpi", "tokens_from", "backend", "quantization")
 """Facts of ``run.json``, and of its settings, in which runs must agree to be paired. Names and paths of the same
 content may differ; samples, arms and the machine may, too."""
 
@@ -60,7 +60,7 @@ def differing(a: Results, b: Results) -> list[str]:
     found = [(name, a.description.get(name), b.description.get(name)) for name in DESCRIBED]
     found.append(("task", a.task, b.task))
     usual = Settings().as_json()
-    before, after = ({**usual, **r.description.get("settings", {})} for r in (a, b))
+    before, after = ({**usual, **renamed(r.description.get("settings", {}))} for r in (a, b))
     found += [(name, before[name], after[name]) for name in SET]
     reasons = [f"{name} is {_shown(y)}, not {_shown(x)}" for name, x, y in found if x != y]
     if not reasons and (pages := _pages_differ(a, b)):
@@ -95,7 +95,7 @@ def find_contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[lis
 
 def facts(run: Results, label: str, context: int) -> RunFacts:
     """What to say of a run."""
-    description, settings = run.description, run.description.get("settings", {})
+    description, settings = run.description, renamed(run.description.get("settings", {}))
     return RunFacts(
         label=label,
         path=run.path,
@@ -107,7 +107,7 @@ def facts(run: Results, label: str, context: int) -> RunFacts:
         dtype=str(description.get("dtype")),
         data=str(settings.get("data")),
         data_revision=str(description.get("data_revision")),
-        generation=str(settings.get("generation", "greedy")),
+        protocol=str(description.get("regraded") or settings.get("protocol", "official")),
         settings=settings,
         arms=tuple(description["arms"]),
         versions=run.versions,

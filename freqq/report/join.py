@@ -14,7 +14,7 @@ from freqq.report.results import read_results
 def join(paths: Sequence[Path], reference: str | None = None) -> Evidence:
     """Compare the arms of some runs with a reference, on the samples that they share.
 
-    Runs of another context (another model, data revision, rendering or generation) are never paired with it: they are
+    Runs of another context (another model, data revision, rendering or protocol) are never paired with it: they are
     compared among themselves, with their own arm of the reference's method, level and parameters if they have it.
     An arm that two runs have is also compared between them.
 

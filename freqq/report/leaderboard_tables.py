@@ -37,7 +37,7 @@ def show(board: Board, console: Console) -> None:
         if Measurement.get(console, console.options.update_width(UNBOUNDED), table).maximum <= console.width:
             break
     run = board.run
-    title = f"{run.model} on {run.data} ({run.data_revision}), {board.needles} needles, {run.generation}"
+    title = f"{run.model} on {run.data} ({run.data_revision}), {board.needles} needles, {run.protocol}"
     console.print(title, style="bold", markup=False)
     console.print(table)
     for own, number in named.items() if runs is named else ():

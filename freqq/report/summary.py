@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from freqq.report.order import bin_order, natural_order
+from freqq.report.outcomes import unanswered
 from freqq.report.paired import weigh
 from freqq.report.significance import holm
 from freqq.report.statistics import macro, mean_estimate, paired_difference, resample_all
@@ -32,7 +33,8 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     """Groups in the order of the rows.
 
     Each group says ``task``, ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference``
-    (paired, to the plain arm; None without one), the means of `COSTS` and of `ERRORS` where there are any. Under
+    (paired, to the plain arm; None without one), ``outcomes`` where responses ended otherwise than answered, how many
+    each way, the means of `COSTS` and of `ERRORS` where there are any. Under
     ``sparse`` and ``dense`` it has the same scores for the samples with density below the needle count's median, and
     for the others, and under ``bins`` for each length of context; ``macro`` and ``macro_difference`` are the means
     over these. Of a suite, ``subtasks`` has the scores of its parts and ``suite_score`` their mean. What the
@@ -81,6 +83,8 @@ def _group(rows: list[Row], baseline: list[Row], median: float) -> Group:
         "params": first.params,
     }
     group |= _scores(rows, baseline)
+    if ended := unanswered((row.outcome, row.truncated) for row in rows):
+        group["outcomes"] = ended
     good = [row for row in rows if row.error is None]
     for name in COSTS:
         known = [v for row in good if (v := getattr(row, name)) is not None]

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from freqq.data.tasks import TASKS
+from freqq.report.outcomes import in_words
 
 Group = dict[str, Any]
 
@@ -19,6 +20,8 @@ def tables(summary: dict[str, Any]) -> list[Table]:
         found.append(subtask_table(summary))
     if any("words" in group for group in summary["groups"]):
         found.append(difference_table(summary))
+    if any("outcomes" in group for group in summary["groups"]):
+        found.append(outcome_table(summary))
     return [*found, size_table(summary), time_table(summary)]
 
 
@@ -90,6 +93,15 @@ def difference_table(summary: dict[str, Any]) -> Table:
 def p_value(value: float | None) -> str:
     """Three decimals; ``<.001`` below."""
     return "-" if value is None else "<.001" if value < 0.001 else fraction(value)
+
+
+def outcome_table(summary: dict[str, Any]) -> Table:
+    """Responses that are no answer, or no whole one."""
+    table = _table("Responses that ended without a whole answer; cut: at the limit of new tokens")
+    table.add_column("responses")
+    for group in summary["groups"]:
+        table.add_row(*_names(group), in_words(group.get("outcomes", {}), group["n"]) or "-")
+    return table
 
 
 def size_table(summary: dict[str, Any]) -> Table:

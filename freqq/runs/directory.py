@@ -12,7 +12,7 @@ from freqq.errors import UserError
 from freqq.files import check_writable, write_whole
 from freqq.runs.parts import PARTS, TEXTS, writing
 from freqq.runs.schema import SCHEMA, Row, conform, from_table
-from freqq.runs.settings import Settings
+from freqq.runs.settings import Settings, renamed
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
 TOLD = ("drawn", "skipped")
@@ -190,7 +190,7 @@ def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:
 
 def _completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
     """What an older version had no setting for, it did as the setting's default says."""
-    return {name: value for name, value in Settings().as_json().items() if name in now} | settings
+    return {name: value for name, value in Settings().as_json().items() if name in now} | renamed(settings)
 
 
 def _shown(value: object) -> str:

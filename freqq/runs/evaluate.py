@@ -19,7 +19,6 @@ from torch import Tensor
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
 from freqq.errors import FreqqError, UserError
-from freqq.glm.decoding import GENERATIONS
 from freqq.glm.reader import Answer, Reader
 from freqq.glm.thrift import Thrift, last_resorts
 from freqq.image.base import ImageCodec
@@ -120,7 +119,10 @@ class BatchEvaluator:
     def _cuts(self, rendered: Sequence[Outcome[Rendered]]) -> Iterator[slice]:
         if self.max_tokens is None:
             return iter([slice(None)])
-        lengths = stage(lambda batch: [self.reader.length(r.sample.question, r.pages) for r in batch], rendered)
+        ask, generation = self.settings.rules.ask, self.settings.rules.generation
+        lengths = stage(
+            lambda batch: [self.reader.length(ask(r.sample.question), r.pages, generation) for r in batch], rendered
+        )
         new = self.settings.new_tokens
         return padded_cuts([0 if isinstance(n, Exception) else n + new for n in lengths], self.max_tokens)
 
@@ -223,10 +225,10 @@ class BatchEvaluator:
         return Rendered(rendered.sample, pages, rendered.columns | columns)
 
     def _answer(self, thrift: Thrift, batch: list[View]) -> list[Answer]:
-        questions, grids = [view.rendered.sample.question for view in batch], [view.grids for view in batch]
-        generation = GENERATIONS[self.settings.generation]
+        rules = self.settings.rules
+        questions, grids = [rules.ask(view.rendered.sample.question) for view in batch], [view.grids for view in batch]
         fit = self.settings.max_new_tokens is None  # a limit that nobody asked for must not make an answer fail
-        return self.reader.answer_many(questions, grids, self.settings.new_tokens, generation, thrift, fit=fit)
+        return self.reader.answer_many(questions, grids, self.settings.new_tokens, rules.generation, thrift, fit=fit)
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
         row = Row(
@@ -265,7 +267,7 @@ class BatchEvaluator:
         return row
 
     def _graded(self, row: Row, sample: Sample, answer: Any) -> Row:
-        return graded(row, sample, answer)
+        return graded(row, sample, answer, self.settings.rules)
 
     def _clock(self) -> float:
         """Now, in seconds, after all work on an accelerator is done: kernels run behind the program's back."""

@@ -3,35 +3,41 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from freqq.data.responses import take_apart
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
+from freqq.runs.protocols import OFFICIAL, Protocol
 from freqq.runs.schema import Row
 
 if TYPE_CHECKING:
     from freqq.glm.reader import Answer
 
 
-def after_thinking(text: str) -> str | None:
-    """What is graded of a response: all that follows the model's thoughts, if it wrote any, as in Glyph's protocol.
+def marked(row: Row, sample: Sample, response: str, protocol: Protocol = OFFICIAL, limited: bool | None = None) -> Row:
+    """A row with a response, what was graded of it, and its marks.
 
-    None if it was cut before its thoughts ended.
+    Parameters
+    ----------
+    limited : bool, optional
+        Whether the response ran into the limit of new tokens; None: not known.
     """
-    _, ended, said = text.rpartition("</think>")
-    return said if ended or "<think>" not in said else None
+    parts = take_apart(response, limited)
+    said, wanted = protocol.compared(response, sample.answer)
+    row = replace(row, response=response, graded=said, outcome=parts.outcome, truncated=parts.unended)
+    return _with_marks(row, replace(sample, answer=wanted), said, protocol)
 
 
-def marked(row: Row, sample: Sample, text: str) -> Row:
-    """A row with a response and its marks, by the sample's task."""
-    found = after_thinking(text)
-    said = found or ""
-    marks = TASKS[row.task].grade(sample, said)
-    return replace(row, **vars(marks), response=text, truncated=found is None)
+def _with_marks(row: Row, sample: Sample, said: str, protocol: Protocol) -> Row:
+    """The marks of what was cut out of a response, by the sample's task; a protocol has its own grade of MRCR."""
+    if row.task == "mrcr":
+        return replace(row, **vars(protocol.grade(said, sample.answer, sample.prefix)))
+    return replace(row, **vars(TASKS[row.task].grade(sample, said)))
 
 
-def graded(row: Row, sample: Sample, answer: "Answer") -> Row:
+def graded(row: Row, sample: Sample, answer: "Answer", protocol: Protocol = OFFICIAL) -> Row:
     """A row with the marks of a sample's answer, and with what the answer cost."""
     return replace(
-        marked(row, sample, answer.text),
+        marked(row, sample, answer.text, protocol, answer.truncated),
         vision_tokens=answer.vision_tokens,
         prompt_tokens=answer.prompt_tokens,
         new_tokens=answer.new_tokens,

@@ -25,7 +25,7 @@ SECONDS_A_PART = 60.0
 DIGITS = 16
 """Hex digits of its content's SHA-256 that a part's name ends in."""
 
-TEXTS = ("answer", "response")
+TEXTS = ("answer", "response", "graded")
 """Columns that make up most of a part."""
 
 Key = tuple[str, str]
@@ -46,7 +46,7 @@ class PartWriter:
     """
 
     def __init__(self, run: Path, shard: Shard, metadata: dict[str, Any]) -> None:
-        self._folder = run / PARTS
+        self._run = run
         self._shard = shard
         self._metadata = metadata
         self._rows: list[Row] = []
@@ -76,7 +76,7 @@ class PartWriter:
         if self._rows:
             content = parquet(to_table(self._rows), self._metadata)
             name = f"{self._shard.index}-of-{self._shard.count}-{self._rows[0].started_at:%Y%m%dT%H%M%S}"
-            path = self._folder / f"{name}-{_digest(content)}.parquet"
+            path = part_path(self._run, name, content)
             with writing(path):
                 write_whole(path, lambda file: file.write_bytes(content))
             self._rows = []
@@ -124,6 +124,11 @@ def packed(schema: pa.Schema, metadata: dict[str, Any]) -> dict[bytes, bytes]:
 def read_metadata(table: pa.Table) -> dict[str, Any]:
     """What `parquet` was given."""
     return json.loads((table.schema.metadata or {}).get(b"freqq", b"{}"))
+
+
+def part_path(run: Path, name: str, content: bytes) -> Path:
+    """Where a part goes, by a name and what it holds."""
+    return run / PARTS / f"{name}-{_digest(content)}.parquet"
 
 
 def part_files(run: Path) -> list[Path]:

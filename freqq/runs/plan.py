@@ -11,7 +11,6 @@ from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
-from freqq.glm.decoding import GENERATIONS
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
@@ -128,7 +127,7 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "rendering": asdict(Style()) if data.own_look else settings.rendering.identity(),
         "method": arm.name,
         "params": json.loads(arm.params),
-        "generation": GENERATIONS[settings.generation].identity() | {"max_new_tokens": settings.new_tokens},
+        "generation": settings.rules.identity() | {"max_new_tokens": settings.new_tokens},
     }
     if arm.method is not None and arm.method.resources:
         covered["resources"] = arm.method.resources

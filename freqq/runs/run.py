@@ -110,6 +110,8 @@ def run(
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
                 work = Work(share(everything, own), hashed, answered(directory.path, retry_failed))
                 progress(work.total - work.missing, work.total)
+                if work:
+                    _check_grading(directory, settings)
                 if not work:
                     note(f"all {work.total} answers were there already")
                 if work and settings.store is not None:
@@ -132,6 +134,16 @@ def run(
     if shard is None:
         merge(directory.path)
     return directory.path
+
+
+def _check_grading(directory: RunDirectory, settings: Settings) -> None:
+    """Refuse to mix answers that are graded by different rules."""
+    regraded = directory.plan().get("regraded")
+    if regraded is not None and regraded != settings.protocol:
+        raise UserError(
+            f"{directory.path} was graded anew by the protocol {regraded}, and new answers would be by its own: "
+            f"freqq regrade {directory.path} comes first"
+        )
 
 
 def _check_pages(store: TokenStore, rendering: Rendering, own: Sequence[Sample], note: Callable[[str], None]) -> None:

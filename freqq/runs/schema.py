@@ -48,8 +48,14 @@ class Row:
         Those grids in bfloat16, and what a token compressor stored.
     kv_bytes : int
         Size of the KV cache behind the prompt.
+    response : str
+        All that the model wrote; thoughts that the prompt began for it stand behind ``<think>``.
+    graded : str
+        What was graded of the response, without thoughts and marks.
+    outcome : str
+        How the response ended, one of `freqq.data.responses.OUTCOMES`.
     truncated : bool
-        The response was cut inside the model's thoughts, at the limit of new tokens: nothing of it is graded.
+        The response ended inside the model's thoughts: nothing of it is graded.
     adapter : str
         Digest of the adapter that was on.
     subtask : str
@@ -82,6 +88,8 @@ class Row:
     cer: float | None = None
     wer: float | None = None
     response: str | None = None
+    graded: str | None = None
+    outcome: str | None = None
     truncated: bool | None = None
     adapter: str | None = None
     error: str | None = None

@@ -7,7 +7,6 @@ from typing import Any
 
 from freqq.data.sample import Sample
 from freqq.errors import UserError
-from freqq.glm.decoding import GENERATIONS
 from freqq.glm.load import Weights, find, load
 from freqq.glm.place import Placement
 from freqq.glm.reader import Reader
@@ -145,10 +144,10 @@ class ServedEvaluator(BatchEvaluator):
         tokens = [grid for grid in view.grids if isinstance(grid, CompressedGrid)]
         request = chat_request(
             self.model_name,
-            question.sample.question,
+            self.settings.rules.ask(question.sample.question),
             tokens or view.rendered.pages,
             self.settings.new_tokens,
-            GENERATIONS[self.settings.generation],
+            self.settings.rules.generation,
         )
         return self.client.complete(request)
 
@@ -168,6 +167,5 @@ class ServedEvaluator(BatchEvaluator):
         return [View(rendered, (), {}) for rendered in batch]
 
     def _graded(self, row: Row, sample: Sample, answer: Any) -> Row:
-        return replace(
-            marked(row, sample, answer.text), prompt_tokens=answer.prompt_tokens, new_tokens=answer.new_tokens
-        )
+        row = marked(row, sample, answer.text, self.settings.rules, answer.truncated)
+        return replace(row, prompt_tokens=answer.prompt_tokens, new_tokens=answer.new_tokens)

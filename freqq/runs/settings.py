@@ -4,19 +4,20 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
 from freqq.glm.adapter_card import AdapterCard, adapter_folder
 from freqq.glm.choices import ATTENTIONS, DTYPES, QUANTIZATIONS
-from freqq.glm.decoding import GENERATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
+from freqq.runs.protocols import OLD_NAMES, PROTOCOLS, Protocol
 from freqq.runs.rendering import Rendering
 from freqq.runs.sources import check_needles, source, token_store, usual_new_tokens
 
@@ -56,8 +57,8 @@ class Settings:
         None: what the protocol or data set says, or what the model's positions leave room for if that is less.
     tokens_from : str or None
         A folder of token streams, which are read in place of running the vision tower.
-    generation : str
-        How tokens are chosen: ``greedy``, or ``glyph`` for Glyph's protocol.
+    protocol : str
+        How samples are asked, answered and graded: a name of `PROTOCOLS`.
     backend : str
         What answers: ``local``, a model in this process, or ``openai``, one behind a server of that protocol. `model`
         is then the one whose vision tower makes the tokens that are compressed here.
@@ -96,7 +97,7 @@ class Settings:
     baseline: bool = True
     max_new_tokens: int | None = None
     tokens_from: str | None = None
-    generation: str = "greedy"
+    protocol: str = "official"
     backend: str = "local"
     served_model: str | None = None
     adapter: str | None = None
@@ -119,8 +120,8 @@ class Settings:
                 raise unknown("level", level, (*LEVELS, "all"))
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
-        if self.generation not in GENERATIONS:
-            raise unknown("generation", self.generation, GENERATIONS)
+        if self.protocol not in PROTOCOLS:
+            raise unknown("protocol", self.protocol, PROTOCOLS)
         if self.attention not in ATTENTIONS:
             raise unknown("attention", self.attention, ATTENTIONS)
         if self.quantization not in (None, *QUANTIZATIONS):
@@ -177,7 +178,12 @@ class Settings:
     @property
     def new_tokens(self) -> int:
         """The longest response."""
-        return self.max_new_tokens or GENERATIONS[self.generation].new_tokens or usual_new_tokens(self.source)
+        return self.max_new_tokens or self.rules.new_tokens or usual_new_tokens(self.source)
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol."""
+        return PROTOCOLS[self.protocol]
 
     @property
     def source(self) -> DataSet:
@@ -208,6 +214,19 @@ class Settings:
                 values[name] = str(Path(given).resolve())
         return values
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Settings":
+        """The settings of a ``run.json``, which may be of an older version.
+
+        Raises
+        ------
+        UserError
+            As for any settings.
+        TypeError
+            If it has settings that are not known.
+        """
+        return cls(**{name: _tuples(value) for name, value in renamed(values).items()})
+
     def directory(self) -> Path:
         """Where the run goes unless the user says otherwise: readable, and the same for the same settings.
 
@@ -224,3 +243,16 @@ class Settings:
         ]
         name = "_".join([*parts, f"s{self.seed}"])
         return Path("runs") / f"{re.sub(r'[^A-Za-z0-9_+.-]', '-', name)[:120]}_{digest}"
+
+
+def renamed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a ``run.json`` by their names of now: the protocol was called ``generation``, after its sampling."""
+    found = dict(values)
+    if "generation" in found:
+        old = found.pop("generation")
+        found.setdefault("protocol", OLD_NAMES.get(old, old))
+    return found
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -127,8 +127,7 @@ def _hashes(plan: dict[str, Any], rows: _Rows) -> Iterator[Finding]:
 def _recomputed(plan: dict[str, Any]) -> Finding:
     """Compute the config hashes anew from the settings; they cover the data, which need not be on this machine."""
     try:
-        values = {n: _tuples(v) for n, v in plan["settings"].items()}
-        settings = Settings(**values)
+        settings = Settings.from_json(plan["settings"])
         identity = Identity(
             plan["model_revision"], plan["dtype"], plan.get("attention", "sdpa"), plan.get("served"), plan.get("tower")
         )
@@ -139,10 +138,6 @@ def _recomputed(plan: dict[str, Any]) -> Finding:
     return Finding(
         same, "config hashes follow from the settings" + ("" if same else " otherwise: made by another freqq")
     )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _results(path: Path, planned: list[Key], rows: _Rows) -> Iterator[Finding]:

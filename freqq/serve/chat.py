@@ -56,8 +56,8 @@ def chat_request(
 ) -> dict[str, Any]:
     """One user message: the pages in order, then the question.
 
-    A greedy request has the fields of the protocol alone. ``top_k`` and ``repetition_penalty`` are those of vLLM and
-    SGLang beside it, and stand there only if the way to choose tokens needs them.
+    A greedy request has the fields of the protocol alone. The others are those of vLLM and SGLang beside it, and stand
+    there only if the way to make responses needs them.
     """
     parts = [image_part(page) if isinstance(page, Page) else embeds_part(page) for page in pages]
     request: dict[str, Any] = {
@@ -71,4 +71,8 @@ def chat_request(
         request["top_k"] = generation.top_k
     if generation.repetition_penalty != 1.0:
         request["repetition_penalty"] = generation.repetition_penalty
+    if generation.stop_token_ids:
+        request["stop_token_ids"] = list(generation.stop_token_ids)
+    if generation.special_tokens:
+        request |= {"skip_special_tokens": False, "include_stop_str_in_output": True}
     return request

@@ -18,11 +18,13 @@ from freqq.serve.chat import MERGE
 from freqq.serve.tensors import unpack
 
 READ = frozenset(
-    "model messages max_tokens max_completion_tokens temperature top_p top_k repetition_penalty n stream user".split()
+    "model messages max_tokens max_completion_tokens temperature top_p top_k repetition_penalty n stream user "
+    "stop_token_ids skip_special_tokens include_stop_str_in_output".split()
 )
 NEUTRAL: Mapping[str, object] = {"top_p": 1, "n": 1, "stream": False}
 """Fields that may stand in a request with this value only."""
 
+MOST_STOPS = 64
 MOST_PAGES = 512
 MOST_SIDE = 4096
 """Tokens along a side of a page of embeddings."""
@@ -86,7 +88,14 @@ def _generation(body: Mapping[str, Any]) -> Generation:
         raise BadRequest("repetition_penalty must be above 0 and at most 10", "repetition_penalty")
     if top_k is not None and (type(top_k) is not int or not (top_k >= 1 or top_k in (-1, 0))):
         raise BadRequest("top_k must be a whole number of at least 1, or -1 for no limit", "top_k")
-    return Generation(temperature, top_k if top_k is not None and top_k >= 1 else None, penalty)
+    stops = body.get("stop_token_ids") or []
+    if not (isinstance(stops, list) and len(stops) <= MOST_STOPS and all(type(id) is int and id >= 0 for id in stops)):
+        raise BadRequest(f"stop_token_ids must be a list of at most {MOST_STOPS} token ids", "stop_token_ids")
+    special = body.get("skip_special_tokens") is False
+    if (body.get("include_stop_str_in_output") or False) is not special:
+        raise BadRequest("include_stop_str_in_output must be the opposite of skip_special_tokens here")
+    top_k = top_k if top_k is not None and top_k >= 1 else None
+    return Generation(temperature, top_k, penalty, tuple(stops), special)
 
 
 def _number(body: Mapping[str, Any], name: str, default: float) -> float:

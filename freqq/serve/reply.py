@@ -28,11 +28,14 @@ class Reply:
     ----------
     text : str
         Thoughts that the server took out of the answer stand before it again, between ``<think>`` and ``</think>``.
+    truncated : bool or None
+        Whether the answer ran into the limit of new tokens.
     """
 
     text: str
     prompt_tokens: int | None
     new_tokens: int | None
+    truncated: bool | None = None
 
 
 class Refused(FreqqError):
@@ -56,12 +59,18 @@ def completion(body: Any) -> Reply:
         if not (isinstance(text, str) and isinstance(thoughts, str)):
             raise TypeError("an answer that is no text")
         usage = body.get("usage") or {}
-        counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        prompt, new = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Refused(f"the server's response is not a chat completion ({type(error).__name__}: {error})") from error
     if thoughts:
         text = f"<think>{thoughts}</think>{text}" if text else f"<think>{thoughts}"
-    return Reply(text, *(n if type(n) is int and n >= 0 else None for n in counts))
+    reason = choice.get("finish_reason")
+    truncated = reason == "length" if isinstance(reason, str) else None
+    return Reply(text, prompt, new, truncated)
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
 
 
 def revision(entry: Mapping[str, Any]) -> str:

@@ -41,6 +41,8 @@ QUICK = ("--limit", "3", "--max-new-tokens", "4")
         (["--attention", "flash"], "unknown attention"),
         (["--quantization", "int4"], "did you mean 'int8'"),
         (["--generation", "beam"], "unknown generation"),
+        (["--protocol", "glyf"], "unknown protocol 'glyf': did you mean 'glyph'"),
+        (["--protocol", "glyph", "--generation", "glyph"], "give one of them"),
         (["--out", "/dev/null/run"], "cannot write"),
         (["--no-baseline", "--level", "baseline"], "nothing to run"),
     ],

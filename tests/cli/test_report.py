@@ -85,12 +85,12 @@ def test_the_leaderboard_ranks_all_arms(runs):
 
 def test_notes_go_to_standard_error(runs, random_model, tmp_path):
     other = str(tmp_path / "other")
-    options = ("--level", "mild", "--generation", "glyph", "--out", other)
+    options = ("--level", "mild", "--protocol", "glyph", "--out", other)
     assert freqq("eval", "--model", random_model, *QUICK, *options).exit_code == 0
     done = freqq("compare", str(runs / "image"), other, "--json")
     json.loads(done.stdout)
-    assert "generation is glyph, not greedy" in json.loads(done.stdout)["warnings"][0]
-    assert "note: other is shown apart from image: generation is glyph" in freqq(
+    assert "protocol is glyph, not official" in json.loads(done.stdout)["warnings"][0]
+    assert "note: other is shown apart from image: protocol is glyph" in freqq(
         "compare", str(runs / "image"), other
     ).stderr.replace("\n", " ")
 

@@ -1,12 +1,14 @@
 """How tokens are chosen: the same in any batch, and as the protocol says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor
 
-from freqq.glm.decoding import GENERATIONS, GLYPH, GREEDY, Generation
+from freqq.glm.decoding import GLYPH, GREEDY, Generation
 from freqq.glm.reader import Reader
 from freqq.glm.sampling import Draw, RepetitionPenalty, processors
 from freqq.glm.sequence import Prompt
@@ -19,7 +21,8 @@ def prompt_of(ids: list[int]) -> Prompt:
 
 
 def test_the_protocol_is_glyphs() -> None:
-    assert GENERATIONS["glyph"] == Generation(temperature=1e-4, top_k=50, repetition_penalty=1.1, new_tokens=8192)
+    sampling = Generation(temperature=1e-4, top_k=50, repetition_penalty=1.1)
+    assert replace(GLYPH, stop_token_ids=(), special_tokens=False) == sampling
     assert processors(GREEDY, [prompt_of([1])]) == []
     assert GREEDY.identity() == {"greedy": True}
 

@@ -190,7 +190,7 @@ def test_failures_are_counted_and_the_first_is_named(tmp_path):
 def test_answers_that_were_cut_in_the_models_thoughts_are_counted(tmp_path):
     rows = [replace(row, truncated=row.method == "image") for row in made_rows(4, needles=(2,))]
     text = section(parse(html(gather([write_run(tmp_path / "run", rows)]))), "failures").text
-    assert "image mild: 4 (run)" in text
+    assert "image mild: cut while thinking: 4 of 4 (run)" in text
 
 
 def test_everything_needed_to_reproduce_is_there(tree, small_run):

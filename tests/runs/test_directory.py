@@ -85,11 +85,11 @@ def test_all_that_differs_is_shown_and_shortened(tmp_path):
 
 
 def test_a_run_from_before_a_setting_existed_had_its_default(tmp_path):
-    before = {name: value for name, value in Settings().as_json().items() if name != "generation"}
+    before = {name: value for name, value in Settings().as_json().items() if name != "protocol"}
     RunDirectory(tmp_path).record({"settings": before})
     RunDirectory(tmp_path).check(Settings())
-    with pytest.raises(UserError, match="generation"):
-        RunDirectory(tmp_path).check(Settings(generation="glyph"))
+    with pytest.raises(UserError, match="protocol"):
+        RunDirectory(tmp_path).check(Settings(protocol="glyph"))
 
 
 def test_a_run_that_could_not_start_is_forgotten_and_one_with_rows_is_not(tmp_path):

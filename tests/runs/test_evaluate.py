@@ -16,7 +16,7 @@ from freqq.glm.reader import Answer, Reader
 from freqq.glm.thrift import Thrift
 from freqq.pages.render import render
 from freqq.runs.evaluate import BatchEvaluator
-from freqq.runs.grading import after_thinking, graded
+from freqq.runs.grading import graded
 from freqq.runs.machine import Machine
 from freqq.runs.plan import arms
 from freqq.runs.rendering import messages, sample_style
@@ -130,13 +130,6 @@ def test_a_sample_that_fails_costs_only_its_own_rows(reader, rows):
     assert all(r.vision_tokens_full for r in failed if r.sample_id == "too-long")
     responses = {r.key: r.response for r in rows}
     assert {r.key: r.response for r in made if r.error is None} == responses
-
-
-def test_what_follows_the_thoughts_is_graded():
-    assert after_thinking("answer") == "answer"
-    assert after_thinking("<think>a</think>b</think>answer") == "answer"
-    assert after_thinking("thoughts that the template began</think>answer") == "answer"
-    assert after_thinking("<think>never closed") is None
 
 
 def answer(text: str) -> Answer:

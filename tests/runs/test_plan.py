@@ -51,8 +51,8 @@ def test_keys_tell_all_arms_apart():
     ("change", "identity"),
     [
         ({"max_new_tokens": 5}, IDENTITY),
-        ({"generation": "glyph"}, IDENTITY),
-        ({"generation": "glyph", "max_new_tokens": 64}, IDENTITY),
+        ({"protocol": "glyph"}, IDENTITY),
+        ({"protocol": "glyph", "max_new_tokens": 64}, IDENTITY),
         ({"overrides": (("bits", "9,9,9"),)}, IDENTITY),
         ({}, Identity("another", "float32")),
         ({}, Identity("revision", "bfloat16")),

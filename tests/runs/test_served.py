@@ -25,7 +25,7 @@ from tests.serve.faulty import Fault, Server
 
 METHODS = ("token", "image-jpeg", "token-lowpass+int8", "token-pool")
 MEASURED = "page_hash pages density image_bytes_raw image_bytes vision_tokens_full params".split()
-SAID = "score exact prefix_ok first_char_ok response truncated error prompt_tokens new_tokens".split()
+SAID = "graded outcome score exact prefix_ok first_char_ok response truncated error prompt_tokens new_tokens".split()
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +77,10 @@ def test_answers_are_those_of_the_local_runner(server, settings, local, tmp_path
 
 
 def test_glyphs_protocol_is_sent(server, settings, tmp_path):
-    sampled = replace(settings, methods=("token",), overrides=(), generation="glyph", limit=3)
+    sampled = replace(settings, methods=("token",), overrides=(), protocol="glyph", limit=3)
     found = rows(run(sampled, tmp_path / "run", machine=by(server)))
     assert_alike(found, rows(run(replace(sampled, backend="local"), tmp_path / "local")))
-    greedy = rows(run(replace(sampled, generation="greedy"), tmp_path / "greedy", machine=by(server)))
+    greedy = rows(run(replace(sampled, protocol="official"), tmp_path / "greedy", machine=by(server)))
     assert {k: r.response for k, r in found.items()} != {k: r.response for k, r in greedy.items()}
 
 

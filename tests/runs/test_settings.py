@@ -17,7 +17,7 @@ from freqq.runs.settings import Settings
         ({"data": "mimi"}, "did you mean 'mini'"),
         ({"dtype": "float31"}, "did you mean 'float32'"),
         ({"limit": 0}, "--limit"),
-        ({"generation": "glyf"}, "did you mean 'glyph'"),
+        ({"protocol": "glyf"}, "did you mean 'glyph'"),
         ({"attention": "flash_attention"}, "did you mean 'flash_attention_2'"),
         ({"quantization": "int4"}, "did you mean 'int8'"),
         ({"max_new_tokens": 0}, "--max-new-tokens"),
@@ -55,5 +55,8 @@ def test_a_model_folder_is_the_same_from_everywhere(tmp_path, monkeypatch):
 
 def test_a_protocol_sets_the_longest_response_unless_the_user_does():
     assert Settings().new_tokens == 64
-    assert Settings(generation="glyph").new_tokens == 8192
-    assert Settings(generation="glyph", max_new_tokens=9).new_tokens == 9
+    assert Settings(protocol="glyph").new_tokens == 8192
+    old = {name: value for name, value in Settings(limit=3).as_json().items() if name != "protocol"}
+    assert Settings.from_json(old | {"generation": "greedy"}) == Settings(limit=3)
+    assert Settings.from_json(old | {"generation": "glyph"}) == Settings(limit=3, protocol="glyph")
+    assert Settings(protocol="glyph", max_new_tokens=9).new_tokens == 9

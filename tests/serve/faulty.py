@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,8 +87,8 @@ async def _fail(fault: Fault, send: Any) -> None:
 class Server:
     """A server that can be stopped and started again at the same port."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.faulty = Faulty(application(reader, 8 << 20, 8))
+    def __init__(self, reader: Reader, around: Callable[[Any], Any] = lambda app: app) -> None:
+        self.faulty = Faulty(around(application(reader, 8 << 20, 8)))
         self.port = 0
         self.start()
 
@@ -108,3 +109,42 @@ class Server:
     def stop(self) -> None:
         self._server.should_exit = True
         self._thread.join()
+
+
+class Rewritten:
+    """An ASGI application that changes the first choice of each chat completion of another.
+
+    Parameters
+    ----------
+    change : callable
+        Given the choice and how many came before it; changes it in place.
+    """
+
+    def __init__(self, app: Any, change: Callable[[dict[str, Any], int], None]) -> None:
+        self.app, self.change, self.count = app, change, 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].endswith("/chat/completions"):
+            await self.app(scope, receive, send)
+            return
+        start: dict[str, Any] = {}
+        body = bytearray()
+
+        async def rewrite(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+                return
+            body.extend(message.get("body", b""))
+            if message.get("more_body"):
+                return
+            content = bytes(body)
+            if start["status"] == 200:
+                found = json.loads(content)
+                self.change(found["choices"][0], self.count)
+                self.count += 1
+                content = json.dumps(found).encode()
+            kept = [(name, value) for name, value in start["headers"] if name != b"content-length"]
+            await send(start | {"headers": [*kept, (b"content-length", str(len(content)).encode())]})
+            await send({"type": "http.response.body", "body": content})
+
+        await self.app(scope, receive, rewrite)

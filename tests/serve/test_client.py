@@ -58,7 +58,7 @@ def test_an_answer_is_the_readers(server, served_reader, name, generation):
     ):  # fmt: skip
         [expected] = served_reader.answer_many(["What?"], [read], 5, generation)
         found = client.complete(chat_request(name, "What?", sent, 5, generation))
-        assert found == Reply(expected.text, expected.prompt_tokens, expected.new_tokens)
+        assert found == Reply(expected.text, expected.prompt_tokens, expected.new_tokens, expected.truncated)
 
 
 def test_embeddings_of_half_precision_arrive_as_they_are(server, served_reader, name):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from freqq.glm.decoding import Generation
+from freqq.glm.decoding import GLYPH, Generation
 from freqq.pages.page import Page
 from freqq.serve.batcher import Batcher, Gone
 from freqq.serve.chat import chat_request, image_part
@@ -55,6 +55,10 @@ def test_fields_are_read():
     assert (question.text, question.max_tokens) == ("What?", 9)
     assert question.generation == Generation(0.5, 7, 1.2)
     assert parse(request(top_k=-1)).generation == Generation(1.0)
+    glyph = chat_request("m", "What?", [], 9, GLYPH)
+    assert parse(glyph).generation == GLYPH
+    assert glyph["stop_token_ids"] == [151329, 151336, 151348]
+    assert glyph["skip_special_tokens"] is False
     plain = {"model": "m", "messages": [{"role": "user", "content": "Only text"}], "max_tokens": 3}
     assert (parse(plain).text, parse(plain).pages, parse(plain).max_tokens) == ("Only text", (), 3)
 
@@ -82,6 +86,10 @@ BOMB = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + HEADER + struct.pack(">I",
         (request(n=2), "n can only be 1"),
         (request(top_p=0.5), "top_p can only be 1"),
         (request(tools=[]), "does not read 'tools'"),
+        (request(stop_token_ids=["a"]), "stop_token_ids must be"),
+        (request(stop_token_ids=[1] * 65), "stop_token_ids must be"),
+        (request(skip_special_tokens=False), "the opposite of skip_special_tokens"),
+        (request(include_stop_str_in_output=True), "the opposite of skip_special_tokens"),
         (request(temperature=3), "temperature"),
         (request(temperature=float("nan")), "temperature"),
         (request(temperature="hot"), "must be a number"),

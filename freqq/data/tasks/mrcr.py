@@ -43,6 +43,13 @@ def grade(response: str, answer: str, prefix: str) -> Grade:
     return Grade(float(score), body == wanted, True, body[:1] == wanted[:1])
 
 
+def glyph_grade(response: str, answer: str, prefix: str) -> Grade:
+    """Grade as Glyph's scripts do: as `grade`, with every ``<|user|>`` taken out of what follows the prefix."""
+    if not response.startswith(prefix):
+        return Grade(0.0, False, False, False)
+    return grade(prefix + response.removeprefix(prefix).replace("<|user|>", ""), answer, prefix)
+
+
 def marks(sample: Sample, said: str) -> Marks:
     """`grade` for a sample."""
     return Marks(**vars(grade(said, sample.answer, sample.prefix)))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from freqq.data.load import GENERATED
+from freqq.data.responses import take_apart
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.image.base import ImageCodec
@@ -19,7 +20,6 @@ from freqq.report.html.choose import Chosen
 from freqq.report.html.differences import Piece, compared
 from freqq.report.html.pictures import Picture, picture
 from freqq.runs.directory import RESULTS, RunDirectory
-from freqq.runs.grading import after_thinking
 from freqq.runs.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ COLUMNS = (
     "score",
     "answer",
     "response",
+    "graded",
     "pages",
     "page_hash",
     "params",
@@ -122,13 +123,16 @@ def _example(chosen: Chosen) -> Example:
 
 def _row(run: Path, sample: str, method: str, level: str) -> dict[str, Any]:
     wanted = [("sample_id", "=", sample), ("method", "=", method), ("level", "=", level)]
-    return pq.read_table(run / RESULTS, columns=list(COLUMNS), filters=wanted).to_pylist()[0]
+    there = set(pq.read_schema(run / RESULTS).names)
+    columns = [name for name in COLUMNS if name in there]
+    return dict(pq.read_table(run / RESULTS, columns=columns, filters=wanted).to_pylist()[0])
 
 
 def _answered(label: str, row: dict[str, Any]) -> Answered:
     response = row["response"] or ""
-    graded = after_thinking(response)
-    return Answered(label, row["score"], tuple(compared(row["answer"], response if graded is None else graded)))
+    graded = row.get("graded")
+    said = take_apart(response).answer if graded is None else graded
+    return Answered(label, row["score"], tuple(compared(row["answer"], said or response)))
 
 
 @cache
@@ -141,11 +145,10 @@ def _settings(run: Path) -> Settings:
         If its data would have to be downloaded, or are no longer what they were.
     """
     plan = RunDirectory(run).plan()
-    values = {name: _tuples(value) for name, value in plan["settings"].items()}
-    data = values["data"]
+    data = plan["settings"]["data"]
     if data not in GENERATED and not Path(data).exists():
         raise UserError(f"the pages are not shown: the data {data} are not on this machine as a file or folder")
-    settings = Settings(**values)
+    settings = Settings.from_json(plan["settings"])
     if settings.source.revision != plan["data_revision"]:
         raise UserError(f"the pages are not shown: the data {data} have changed since the run")
     return settings
@@ -229,7 +232,3 @@ def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
 
         attach(reader, adapter)
     return reader
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

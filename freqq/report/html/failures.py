@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from freqq.report.outcomes import in_words, unanswered
 from freqq.runs.directory import RESULTS
 
-COLUMNS = ("sample_id", "needles", "method", "level", "error", "truncated")
+COLUMNS = ("sample_id", "needles", "method", "level", "error", "truncated", "outcome")
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,16 @@ class Failure:
 
 @dataclass(frozen=True)
 class Cut:
-    """Answers that were cut inside the model's thoughts."""
+    """Responses of a method and level of a run that ended without a whole answer, in words."""
 
     run: str
     method: str
     level: str
-    count: int
+    words: str
 
 
 def failures(runs: Sequence[tuple[str, Path]]) -> tuple[list[Failure], list[Cut]]:
-    """All failures of runs with their names, the commonest first, and the answers that were cut inside thoughts."""
+    """All failures of runs with their names, the commonest first, and responses that ended without a whole answer."""
     found: list[Failure] = []
     cuts: list[Cut] = []
     for name, run in runs:
@@ -49,7 +50,9 @@ def failures(runs: Sequence[tuple[str, Path]]) -> tuple[list[Failure], list[Cut]
         for r in failed:
             first.setdefault((r["method"], r["level"], r["error"]), r["sample_id"])
         found += [Failure(name, *key, count, first[key]) for key, count in counts.items()]
-        if "truncated" in there:
-            cut = table.filter(pc.fill_null(table["truncated"], False)).to_pylist()
-            cuts += [Cut(name, *key, n) for key, n in Counter((r["method"], r["level"]) for r in cut).items()]
+        arms: dict[tuple[str, str], list[tuple[str | None, bool | None]]] = {}
+        for r in table.to_pylist():
+            arms.setdefault((r["method"], r["level"]), []).append((r.get("outcome"), r.get("truncated")))
+        ended = ((key, in_words(unanswered(pairs), len(pairs))) for key, pairs in arms.items())
+        cuts += [Cut(name, *key, words) for key, words in ended if words]
     return sorted(found, key=lambda f: -f.count), cuts

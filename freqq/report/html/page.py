@@ -223,7 +223,7 @@ def _pairs(run: RunFacts) -> list[tuple[str, str]]:
     return [
         ("model", f"{run.model}, revision {run.model_revision}, {run.dtype}"),
         ("data", f"{run.data}, revision {run.data_revision}"),
-        ("generation", run.generation),
+        ("protocol", run.protocol),
         ("answers", f"{run.n_rows:,} to {run.n_samples:,} samples, {run.n_failed:,} failed"),
         ("made", f"{run.started_at} to {run.ended_at} UTC"),
         *(("versions", ", ".join(f"{n} {v}" for n, v in found.items())) for found in run.versions),

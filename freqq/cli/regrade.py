@@ -1,0 +1,68 @@
+"""``freqq regrade``: grade the stored responses of a run anew."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freqq.cli import options as o
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from freqq.runs.regrade import Regraded
+
+
+def regrade(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, of this or an older version.")],
+    protocol: o.Protocol = None,
+    as_json: o.Json = False,
+) -> None:
+    """Grade the stored responses of a run anew, without a model, and say what changed.
+
+    Without --protocol by the run's own. Its data are read for the right answers; what the model wrote stays as it is.
+
+    Example: freqq regrade runs/glyph --protocol official
+    """
+    from freqq.cli.progress import busy
+    from freqq.report.summary import write_summary
+    from freqq.runs.directory import RunDirectory
+    from freqq.runs.regrade import regrade as grade_anew
+
+    with busy("grading anew"):
+        done = grade_anew(run, protocol)
+        if done.whole:
+            write_summary(run, RunDirectory(run).read(texts=False))
+    if as_json:
+        typer.echo(json.dumps(asdict(done), indent=2))
+        return
+    _print(done, run)
+
+
+def _print(done: "Regraded", run: Path) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120  # a file or a pipe has no width of its own
+    console.print(_table(done))
+    count = sum(change.changed for change in done.changes)
+    n = sum(change.n for change in done.changes)
+    state = "results.parquet and summary.json follow" if done.whole else "the run is not whole yet: its parts follow"
+    console.print(
+        f"{count} of {n} scores changed under the protocol {done.protocol}; {state}", soft_wrap=True, highlight=False
+    )
+
+
+def _table(done: "Regraded") -> "Table":
+    from rich.table import Table
+
+    from freqq.report.tables import fraction
+
+    table = Table("needles", "method", "level", "n", "changed", "score before", "after", box=None)
+    for c in done.changes:
+        numbers = str(c.n), str(c.changed), fraction(c.before), fraction(c.after)
+        table.add_row(str(c.needles), c.method, c.level, *numbers)
+    return table

@@ -1,0 +1,69 @@
+"""Protocols: all that an evaluation fixes beside the data, the pages and the model."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from freqq.data.responses import after_thoughts, take_apart
+from freqq.data.tasks.mrcr import Grade, glyph_grade, grade
+from freqq.glm.decoding import GLYPH, GREEDY, Generation
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How samples are asked, answered and graded.
+
+    Parameters
+    ----------
+    before_question : str
+        What stands between the pages and the question.
+    generation : Generation
+        Sampling, stop tokens, and whether special tokens are tokens or text.
+    new_tokens : int or None
+        The longest response; None: what suits the data.
+    compared : callable
+        Gives what is compared: of a response and the right answer, what is graded of each.
+    grade : callable
+        Gives the marks of those two, and the prefix that both have to start with.
+    """
+
+    name: str
+    before_question: str
+    generation: Generation
+    new_tokens: int | None
+    compared: Callable[[str, str], tuple[str, str]]
+    grade: Callable[[str, str, str], Grade]
+
+    def ask(self, question: str) -> str:
+        """The text of a request, which follows the pages."""
+        return self.before_question + question
+
+    def identity(self) -> dict[str, Any]:
+        """All of it that can change a response, but for its length. How it is graded cannot."""
+        before = {"before_question": self.before_question} if self.before_question else {}
+        return self.generation.identity() | before
+
+
+def _by_parts(response: str, answer: str) -> tuple[str, str]:
+    """The answer within a response. Where something was cut off around it, so was white space, which then counts in
+    neither; a response that is the right answer as it is stays so, whatever marks stand in it."""
+    said = response if response == answer else take_apart(response).answer
+    return said, answer if said == response else answer.strip()
+
+
+def _by_glyph(response: str, answer: str) -> tuple[str, str]:
+    return after_thoughts(response), answer
+
+
+OFFICIAL = Protocol("official", "", GREEDY, None, _by_parts, grade)
+"""The data set's own rule on the answer within the response; greedy."""
+
+GLYPH_PROTOCOL = Protocol("glyph", "\n", GLYPH, 8192, _by_glyph, glyph_grade)
+"""The evaluation of Glyph (arXiv:2510.17800) as its scripts do it, step by step. They know neither ``<answer>`` nor
+boxes, so an answer within those scores 0."""
+
+PROTOCOLS = {protocol.name: protocol for protocol in (OFFICIAL, GLYPH_PROTOCOL)}
+"""By the name that a user types."""
+
+OLD_NAMES = {"greedy": "official", "glyph": "glyph"}
+"""The protocols by what ``--generation`` called them."""

@@ -1,0 +1,156 @@
+"""Grade the stored responses of a run anew, without a model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from freqq.data.responses import CUT_ANSWERING, CUT_THINKING
+from freqq.data.sample import Sample
+from freqq.errors import UserError
+from freqq.files import write_whole
+from freqq.names import unknown
+from freqq.runs.directory import RESULTS, RUN, RunDirectory, write_json
+from freqq.runs.grading import marked
+from freqq.runs.lock import lock
+from freqq.runs.merge import merge, planned_keys
+from freqq.runs.parts import answered, parquet, part_files, part_path, read_metadata, read_part, writing
+from freqq.runs.plan import samples
+from freqq.runs.protocols import PROTOCOLS, Protocol
+from freqq.runs.schema import Row, conform, from_table, to_table
+from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
+
+Arm = tuple[int, str, str]
+"""Needles, method, level."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What grading anew did to an arm: of how many responses the score changed, and the means of all before and after.
+
+    A sample that failed has no response, and counts with its 0.
+    """
+
+    needles: int
+    method: str
+    level: str
+    n: int
+    changed: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Regraded:
+    """The protocol by which it was graded, what changed, and whether the run is whole, and so its results are new."""
+
+    protocol: str
+    changes: tuple[Change, ...]
+    whole: bool
+
+
+def regrade(path: Path, protocol: str | None = None) -> Regraded:
+    """Grade all responses of a run by a protocol, its own unless another is named, and put its results together anew.
+
+    The data are read for the right answers. Each file is replaced whole: what is stopped midway is finished by the
+    same command. Results whose parts are gone are graded where they are.
+
+    Raises
+    ------
+    UserError
+        If it is no run directory or another process writes to it, the protocol is unknown, or its data are not here or
+        no longer what they were.
+    FreqqError
+        If a file is damaged or the disk is full.
+    """
+    directory = RunDirectory(path)
+    plan = directory.plan()
+    settings = _settings(plan, path)
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
+    rules = settings.rules if protocol is None else PROTOCOLS[protocol]
+    known = _samples(settings, plan)
+    found: dict[Arm, list[tuple[float, float]]] = {}
+    with lock(path, Shard()):
+        _note(path, plan, None if rules is settings.rules else rules.name)
+        files = part_files(path)
+        for file in files:
+            _regrade_part(path, file, known, rules, found)
+        whole = answered(path) >= set(planned_keys(plan))
+        if whole:
+            merge(path)
+        elif not files and (path / RESULTS).is_file():
+            _regrade_results(path / RESULTS, known, rules, found)
+            whole = True
+    return Regraded(rules.name, tuple(_change(arm, scores) for arm, scores in found.items()), whole)
+
+
+def _settings(plan: Mapping[str, Any], path: Path) -> Settings:
+    try:
+        return Settings.from_json(plan["settings"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path / RUN} has settings that are not known here ({error}): use its own freqq") from error
+
+
+def _samples(settings: Settings, plan: Mapping[str, Any]) -> dict[str, Sample]:
+    if settings.source.revision != plan.get("data_revision"):
+        raise UserError(f"the data {settings.data} have changed since the run: its right answers are gone")
+    known = {sample.id: sample for sample in samples(settings)}
+    if lacking := [id for id in plan["samples"] if id not in known]:
+        raise UserError(f"the data {settings.data} no longer have {len(lacking)} of the samples, such as {lacking[0]}")
+    return known
+
+
+def _note(path: Path, plan: Mapping[str, Any], protocol: str | None) -> None:
+    """Note in ``run.json`` by which protocol it is graded, if not by its own."""
+    if plan.get("regraded") != protocol:
+        kept = {name: value for name, value in plan.items() if name != "regraded"}
+        write_json(path / RUN, kept | ({} if protocol is None else {"regraded": protocol}))
+
+
+def _regrade_part(
+    run: Path, file: Path, known: Mapping[str, Sample], rules: Protocol, found: dict[Arm, list[tuple[float, float]]]
+) -> None:
+    part = read_part(file)
+    before = from_table(conform(part, file))
+    after = [_regraded(row, known, rules, found) for row in before]
+    if after != before:
+        content = parquet(to_table(after), read_metadata(part))
+        new = part_path(run, file.stem.rpartition("-")[0], content)
+        with writing(new):
+            write_whole(new, lambda temporary: temporary.write_bytes(content))
+            if new != file:
+                file.unlink()
+
+
+def _regrade_results(
+    file: Path, known: Mapping[str, Sample], rules: Protocol, found: dict[Arm, list[tuple[float, float]]]
+) -> None:
+    table = pq.read_table(file)
+    rows = [_regraded(row, known, rules, found) for row in from_table(conform(table, file))]
+    new: pa.Table = to_table(rows).replace_schema_metadata(table.schema.metadata)
+    with writing(file):
+        write_whole(file, lambda temporary: pq.write_table(new, temporary, compression="zstd"))
+
+
+def _regraded(
+    row: Row, known: Mapping[str, Sample], rules: Protocol, found: dict[Arm, list[tuple[float, float]]]
+) -> Row:
+    new = row
+    if row.response is not None and row.error is None:
+        if row.sample_id not in known:
+            raise UserError(f"the data no longer have the sample {row.sample_id}")
+        limited = None if row.outcome is None else row.outcome in (CUT_ANSWERING, CUT_THINKING)
+        new = marked(replace(row, cer=None, wer=None), known[row.sample_id], row.response, rules, limited)
+    found.setdefault((row.needles, row.method, row.level), []).append((row.score, new.score))
+    return new
+
+
+def _change(arm: Arm, scores: list[tuple[float, float]]) -> Change:
+    before, after = zip(*scores, strict=True)
+    return Change(*arm, len(scores), sum(a != b for a, b in scores), fmean(before), fmean(after))
