@@ -2,9 +2,12 @@
 # make test    install with what the tests need, then lint, types, floors and all tests
 # make bench   the benchmarks of tests/bench
 # make figures the figures of the study, in figures/; FIGURES: a chat file and other arguments
-# make slurm   Debian's Slurm, for the tests that start one; they skip if it is missing, unless CI is set
-# make browser Debian's Chromium, for the tests that look at pages; they skip if it is missing, unless CI is set
-# make shells  bash, zsh and fish, for the tests of completions; they skip likewise
+# make slurm   Debian's Slurm, for the tests that start one
+# make browser Debian's Chromium, for the tests that look at pages
+# make shells  bash, zsh and fish, for the tests of completions
+# make pdf     poppler, for the tests that compare pages with Glyph's
+# make ocr     tesseract, for the tests that read pages back
+# make programs  all five. Tests skip if their programs are missing; if CI is set, make test installs them first
 # make completions  the scripts in completions/, anew
 # Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval)
 
@@ -21,12 +24,12 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test lint types floors pytest bench figures slurm browser shells completions clean
+.PHONY: demo test lint types floors pytest bench figures slurm browser shells pdf ocr programs completions clean
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)
 
-test: $(if $(CI),slurm browser shells) lint types floors pytest
+test: $(if $(CI),programs) lint types floors pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -47,27 +50,13 @@ bench: $(VENV)/.installed-dev
 figures: $(VENV)/.installed
 	$(BIN)/python examples/study_figures.py $(FIGURES)
 
-# The daemons are started by tests/slurm/cluster.py, as its children, and never by systemd.
-slurm:
-	@(PATH="$$PATH:/usr/sbin"; for program in munged slurmctld slurmd sbatch; do command -v $$program || exit 1; done) \
-		> /dev/null || { \
-		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null; }
+# What tests start besides Python: only what is missing is installed. The daemons of Slurm are started by
+# tests/slurm/cluster.py, as its children, and never by systemd.
+slurm browser shells pdf ocr:
+	@$(PYTHON) tests/programs.py $@
 
-browser:
-	@(for program in chromium chromium-browser google-chrome; do command -v $$program && exit 0; done; exit 1) \
-		> /dev/null || { \
-		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends chromium > /dev/null; }
-
-# bash is everywhere; zsh and fish are for the tests of their completions.
-shells:
-	@for shell in bash zsh fish; do command -v $$shell || exit 1; done > /dev/null || { \
-		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends bash zsh fish > /dev/null; }
+programs:
+	@$(PYTHON) tests/programs.py slurm browser shells pdf ocr
 
 completions: $(VENV)/.installed
 	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done
