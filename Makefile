@@ -1,19 +1,23 @@
 # make demo    install, then the main job: the token method on 100 samples of the embedded model
 # make test    install with what the tests need, then lint, types, floors and all tests
+# make test-full  the same with many times as many made inputs
 # make bench   the benchmarks of tests/bench
 # make figures the figures of the study, in figures/; FIGURES: a chat file and other arguments
 # make slurm   Debian's Slurm, for the tests that start one
 # make browser Debian's Chromium, for the tests that look at pages
+# make curl    curl, for the test of a guide
 # make shells  bash, zsh and fish, for the tests of completions
 # make pdf     poppler, for the tests that compare pages with Glyph's
 # make ocr     tesseract, for the tests that read pages back
-# make programs  all five. Tests skip if their programs are missing; if CI is set, make test installs them first
+# make programs  all six. Tests skip if their programs are missing; if CI is set, make test installs them first
 # make completions  the scripts in completions/, anew
-# Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval)
+# Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval),
+# JOBS (processes that run the tests; 0: this one)
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
+JOBS ?= 2
 DEMO ?= --method token --needle 2 --level ultra_mild
 FIGURES ?=
 BIN := $(VENV)/bin
@@ -24,7 +28,7 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test lint types floors pytest bench figures slurm browser shells pdf ocr programs completions clean
+.PHONY: demo test test-full lint types floors pytest bench figures slurm browser curl shells pdf ocr programs completions clean
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)
@@ -42,7 +46,10 @@ floors: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 pytest: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-full: export FREQQ_FUZZ = full
+test-full: test
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
@@ -52,11 +59,11 @@ figures: $(VENV)/.installed
 
 # What tests start besides Python: only what is missing is installed. The daemons of Slurm are started by
 # tests/slurm/cluster.py, as its children, and never by systemd.
-slurm browser shells pdf ocr:
+slurm browser curl shells pdf ocr:
 	@$(PYTHON) tests/programs.py $@
 
 programs:
-	@$(PYTHON) tests/programs.py slurm browser shells pdf ocr
+	@$(PYTHON) tests/programs.py slurm browser curl shells pdf ocr
 
 completions: $(VENV)/.installed
 	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done

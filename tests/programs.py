@@ -13,6 +13,7 @@ import sys
 PACKAGES = {
     "slurm": {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client"},
     "browser": {"chromium|chromium-browser|google-chrome": "chromium"},
+    "curl": {"curl": "curl"},
     "shells": {"bash": "bash", "zsh": "zsh", "fish": "fish"},
     "pdf": {"pdftoppm": "poppler-utils"},
     "ocr": {"tesseract": "tesseract-ocr", "tesseract's English": "tesseract-ocr-eng"},
@@ -38,11 +39,14 @@ def missing(group: str) -> dict[str, str]:
     return {program: package for program, package in PACKAGES[group].items() if find(program) is None}
 
 
-def require(group: str) -> None:
-    """Skip the test that calls this if a program of its group is missing. In CI (the variable is set), fail it."""
+def require(group: str, *of_them: str) -> None:
+    """Skip the test that calls this if a program of a group, or one of some of its programs, is missing; in CI fail it.
+
+    CI is where the variable CI is set.
+    """
     import pytest
 
-    if absent := missing(group):
+    if absent := [program for program in missing(group) if program in (of_them or PACKAGES[group])]:
         reason = f"{', '.join(absent)}: not installed, see 'make {group}'"
         if os.environ.get("CI"):
             pytest.fail(f"{reason} (nothing is skipped in CI)")

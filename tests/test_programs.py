@@ -142,6 +142,8 @@ def test_a_test_without_its_programs_skips_and_in_ci_fails(machine, monkeypatch)
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="bash, zsh, fish: not installed, see 'make shells'"):
         programs.require("shells")
+    machine.put("zsh")
+    programs.require("shells", "zsh")
     machine.put_all()
     programs.require("shells")
 

@@ -3,7 +3,6 @@
 import os
 import runpy
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -81,7 +80,7 @@ def test_wrong_needle(tmp_path):
 
 @needs_tiny
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
+@pytest.mark.needs("ocr")
 def test_image_codecs(tmp_path):
     script = [sys.executable, str(EXAMPLES / "image_codecs.py"), "--pages", "1", "--limit", "2", "--out", str(tmp_path)]
     script += ["--codec", "png", "text"]  # those of one level: tesseract is slow
@@ -108,7 +107,7 @@ def test_largest_cut(tmp_path):
 
 @needs_tiny
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.needs("curl")
 def test_serving(tmp_path):
     """The guide's commands that need nothing but freqq."""
     commands = (EXAMPLES / "serving.md").read_text().split("```sh\n")[2].split("```")[0]

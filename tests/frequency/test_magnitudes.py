@@ -2,7 +2,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.frequency.magnitudes import BUCKET, HEADER, LARGEST, LOWEST, MEANS, ODDS, PLACES, Decoder, Encoder, fit
@@ -53,7 +53,6 @@ def test_buckets_hold_every_magnitude_once():
     np.testing.assert_array_equal(BUCKET, np.searchsorted(LOWEST, np.arange(LARGEST + 1), side="right") - 1)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(1, 5), st.integers(1, 300)), min_size=1, max_size=5))
 def test_what_was_coded_comes_back(seed, shapes):
     rng = np.random.default_rng(seed)

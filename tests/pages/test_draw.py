@@ -19,6 +19,7 @@ from freqq.pages.atlas import atlas, pdf_number
 from freqq.pages.draw import clearness, draw, draw_runs, tint
 from freqq.pages.page import Line, Run
 from freqq.pages.style import Style, font_file
+from tests import programs
 
 FONTS = ["DejaVuSans", "DejaVuSerif", "DejaVuSansMono"]
 PANGRAM = "Sphinx of black quartz, judge my vow. (0123456789) AVATAR fjords & ñandú — \u4e2d\u0301 end"
@@ -45,6 +46,7 @@ def poppler(drawn, width, height, font, size, dpi, ink=(0, 0, 0), background=(25
         line.textOut(text)
         pdf.drawText(line)
     pdf.save()
+    programs.require("pdf")
     (image,) = convert_from_bytes(file.getvalue(), dpi=dpi)
     return np.asarray(image)
 
@@ -75,7 +77,7 @@ def test_text_looks_as_poppler_draws_it_to_the_last_bit(font, size, dpi):
     assert same_share(ours, theirs, 0) == 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.floats(0, 90), st.floats(5, 90), TEXTS, st.floats(0, 3)), max_size=5), COLORS, COLORS)
 def test_any_text_in_any_colours_looks_as_poppler_draws_it(drawn, ink, background):
     theirs = poppler(drawn, 200, 100, "DejaVuSans", 9, 72, ink, background)
@@ -102,7 +104,7 @@ def one_by_one(runs, width, height, font, size):
     return page[room : room + height, room : room + width]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(RUNS)
 def test_copying_columns_is_drawing_glyph_by_glyph(runs):
     quick = clearness(runs, 120, 70, "DejaVuSans", 9).astype(int)
@@ -112,7 +114,6 @@ def test_copying_columns_is_drawing_glyph_by_glyph(runs):
     assert ((quick == 255) == (slow == 255)).all()
 
 
-@settings(deadline=None)
 @given(RUNS, st.integers(0, 50), st.integers(0, 50))
 def test_a_page_is_a_window(runs, left, top):
     runs = [Run(round(r.x * 4) / 4, round(r.baseline), r.text, r.word_space) for r in runs]
@@ -121,7 +122,6 @@ def test_a_page_is_a_window(runs, left, top):
     assert np.abs(large[top : top + 70, left : left + 120] - clearness(runs, 120, 70, "DejaVuSans", 9)).max() <= 4
 
 
-@settings(deadline=None)
 @given(RUNS)
 def test_many_batches_draw_what_one_does(runs):
     with pytest.MonkeyPatch.context() as patch:
@@ -130,7 +130,6 @@ def test_many_batches_draw_what_one_does(runs):
     assert np.array_equal(few, clearness(runs, 120, 70, "DejaVuSerif", 9))
 
 
-@settings(deadline=None)
 @given(RUNS)
 def test_runs_only_take_clearness_away(runs):
     pages = [clearness(runs[:n], 120, 70, "DejaVuSans", 9) for n in range(len(runs) + 1)]
@@ -139,7 +138,6 @@ def test_runs_only_take_clearness_away(runs):
         assert (after <= before).all()
 
 
-@settings(deadline=None)
 @given(st.characters())
 def test_no_character_is_dropped(char):
     glyphs = atlas("DejaVuSans", 9.0)

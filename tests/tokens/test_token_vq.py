@@ -48,7 +48,7 @@ def stream():
     return VectorQuantization.at("mild").encode(GRID)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(sides, sides, st.sampled_from(LEVELS[1:]), st.integers(0, 1000),
        st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))  # fmt: skip
 def test_the_stream_alone_gives_the_same_features_bit_for_bit(h, w, level, seed, dtype):
@@ -157,7 +157,6 @@ def signed(body):
     return FRAME.pack(container.MAGIC, container.VERSION, zlib.crc32(body)) + body
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_damage_is_refused(stream, data):
     at = data.draw(st.integers(0, len(stream) - 1))
@@ -168,7 +167,7 @@ def test_damage_is_refused(stream, data):
             container.decode(bad)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_damage_under_a_good_checksum_is_refused_or_harmless(stream, data):
     body = bytearray(stream[FRAME.size :])
