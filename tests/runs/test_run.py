@@ -158,7 +158,7 @@ def test_a_stopped_run_goes_on_to_the_same_results(random_model, tmp_path, numbe
     while not parts(tmp_path / "run") and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 75, stderr
     assert "run the same command again" in stderr
     stored = sum(pq.read_table(p).num_rows for p in parts(tmp_path / "run"))

@@ -95,9 +95,9 @@ def test_without_token_methods_no_model_is_needed_here(server, settings, local, 
 
 def test_faults_do_not_show(server, settings, local, tmp_path):
     server.faulty.faults += [
-        Fault(429, {"retry-after": "0.1"}), Fault(500), Fault(cut=True), Fault(stall_s=2.0), Fault(503), Fault(429),
+        Fault(429, {"retry-after": "0.1"}), Fault(500), Fault(cut=True), Fault(stall_s=60.0), Fault(503), Fault(429),
     ]  # fmt: skip
-    assert_alike(rows(run(settings, tmp_path / "run", machine=by(server, timeout_s=1.0, retries=6))), local)
+    assert_alike(rows(run(settings, tmp_path / "run", machine=by(server, timeout_s=4.0, retries=6))), local)
     assert not server.faulty.faults
 
 

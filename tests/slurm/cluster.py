@@ -21,7 +21,7 @@ from pathlib import Path
 GPUS, CORES = 4, 16
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-START_S, STOP_S = 30, 10
+START_S, STOP_S = 120, 60
 SUPERVISE = "--supervise"
 PR_SET_CHILD_SUBREAPER = 36
 

@@ -17,8 +17,8 @@ from tests.cli.test_app import freqq
 from tests.slurm import cluster
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 240
-"""After this long something hangs: alone on two cores, no test here waits for a tenth of it."""
+PATIENCE_S = 600
+"""After this long something hangs: alone on two cores, no test here waits for a twentieth of it."""
 
 
 @pytest.fixture(scope="session")
