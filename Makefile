@@ -45,6 +45,8 @@ types: $(VENV)/.installed-dev
 floors: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
+# Its processes share the cores: each has one thread.
+pytest: export OMP_NUM_THREADS = 1
 pytest: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n $(JOBS)
 
