@@ -30,7 +30,7 @@ from freqq.tokens.measures import fidelity
 from freqq.tokens.prune import Prune
 from freqq.tokens.quantize import Quantize
 from freqq.tokens.vq import VectorQuantization
-from tests.conftest import needs_tiny
+from tests.conftest import FULL, needs_tiny
 from tests.tokens.conftest import CHANNELS, training_grids
 
 sides = st.integers(1, 20)
@@ -342,12 +342,18 @@ def test_a_codebook_knows_its_model(tiny_grids, monkeypatch):
 @needs_tiny
 @pytest.mark.slow
 def test_the_shipped_codebook_is_made_by_one_command(tmp_path, monkeypatch):
-    """The same file on the machine that made it; on another one its statistics, to the digits that processors share."""
+    """Of all pages: the same file on the machine that made it, and its statistics, to the digits that processors share,
+    on another one. Of a sixth of them, in a sixth of the time: nearly those statistics."""
     monkeypatch.delenv(ELSEWHERE)
     out = tmp_path / "tiny.safetensors"
-    assert run("train", "--tokens", "--out", out).exit_code == 0
+    assert run("train", "--tokens", "--out", out, *(() if FULL else ("--limit", 100))).exit_code == 0
     [shipped] = codebooks.token_codebooks()
     made = read_token_codebook(out)
+    if not FULL:
+        largest = np.abs(shipped.arrays["means"]).max()
+        np.testing.assert_allclose(made.arrays["means"], shipped.arrays["means"], atol=0.1 * largest)
+        np.testing.assert_allclose(made.arrays["deviations"], shipped.arrays["deviations"], rtol=0.2)
+        return
     for name in ("means", "deviations", "variances"):
         np.testing.assert_allclose(made.arrays[name], shipped.arrays[name], rtol=1e-2, atol=1e-4)
     assert len(made.file) == pytest.approx(len(shipped.file), rel=0.05)
