@@ -28,7 +28,8 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-full lint types floors pytest bench figures slurm browser curl shells pdf ocr programs completions clean
+.PHONY: demo test test-full lint types floors pytest bench figures completions clean
+.PHONY: slurm browser curl shells pdf ocr programs
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)

@@ -34,7 +34,7 @@ def chat(request) -> str:
     vocabulary = ["".join(rng.choices(letters, range(22, 0, -1), k=length)) for length in lengths]
     frequencies = [1 / rank for rank in range(10, 4010)]
     lines: list[str] = []
-    for _ in range(TURNS_TO_SEE if request.config.getoption("benchmark_disable") else TURNS):
+    for _ in range(TURNS if request.config.getoption("benchmark_enable") else TURNS_TO_SEE):
         lines.append(f"user: write a poem about {rng.choice(vocabulary)}")
         lines.append("Assistant: " + " ".join(rng.choices(vocabulary, frequencies, k=rng.choice([20, 60]))) + ".")
         lines += [" ".join(rng.choices(vocabulary, frequencies, k=rng.choice([8, 40, 90]))) + "," for _ in range(6)]

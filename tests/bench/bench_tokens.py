@@ -26,7 +26,7 @@ LEVEL = Quantize.at("aggressive")
 def grid(request) -> torch.Tensor:
     """Features with the 1/f spectrum of pages and a spread of channel sizes."""
     generator = torch.Generator().manual_seed(0)
-    channels = CHANNELS_TO_SEE if request.config.getoption("benchmark_disable") else CHANNELS
+    channels = CHANNELS if request.config.getoption("benchmark_enable") else CHANNELS_TO_SEE
     noise = torch.randn(H, W, channels, generator=generator)
     smooth = torch.nn.functional.avg_pool2d(noise.permute(2, 0, 1), 5, 1, 2).permute(1, 2, 0)
     return ((noise * 0.2 + smooth) * torch.exp(torch.randn(channels, generator=generator))).contiguous()
