@@ -12,6 +12,9 @@ from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from tests import programs
 
+HANGS_MS = 300_000
+"""What takes the browser so long hangs; its own limit, a tenth of it, is one for quiet machines."""
+
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -34,6 +37,8 @@ def browser() -> Iterator[Browser]:
     [program] = programs.PACKAGES["browser"]
     with sync_playwright() as driver:
         # Its sandbox needs rights that containers do not give; it opens nothing but our own pages.
-        chromium = driver.chromium.launch(executable_path=programs.find(program), args=["--no-sandbox"])
+        chromium = driver.chromium.launch(
+            executable_path=programs.find(program), args=["--no-sandbox"], timeout=HANGS_MS
+        )
         yield chromium
         chromium.close()

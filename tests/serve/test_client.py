@@ -96,7 +96,7 @@ def test_a_pause_that_the_server_asks_for_is_kept(server, name):
     ]  # fmt: skip
     ask(client_of(server, pauses), name)
     assert pauses.asked[0] == 7
-    assert 90 <= pauses.asked[1] <= 100
+    assert 50 <= pauses.asked[1] <= 100  # less by what has passed since
 
 
 @pytest.mark.parametrize("value", ["soon", "nan", "-5", "Mon, 99 Foo"])

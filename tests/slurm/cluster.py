@@ -57,7 +57,7 @@ SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=512000 Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=30
+PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=120
 PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF
 """
 
