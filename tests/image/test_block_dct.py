@@ -119,7 +119,8 @@ def test_the_same_page_gives_the_same_stream(page):
 
 def test_padding_does_not_change_whole_blocks():
     pixels = noise(30, 33).pixels
-    np.testing.assert_allclose(block_dct(pixels, 14)[:2, :2], block_dct(pixels[:28, :28], 14))
+    # In float32 a product may round otherwise in a matrix of another size.
+    np.testing.assert_allclose(block_dct(pixels, 14)[:2, :2], block_dct(pixels[:28, :28], 14), atol=1e-3)
 
 
 @pytest.mark.parametrize("keep", [0, -0.1, 1.01, float("nan"), float("inf")])
