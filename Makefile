@@ -1,16 +1,23 @@
 # make demo    install, then the main job: the token method on 100 samples of the embedded model
 # make test    install with what the tests need, then lint, types, floors and all tests
+# make test-full  the same with many times as many made inputs
 # make bench   the benchmarks of tests/bench
 # make figures the figures of the study, in figures/; FIGURES: a chat file and other arguments
-# make slurm   Debian's Slurm, for the tests that start one; they skip if it is missing, unless CI is set
-# make browser Debian's Chromium, for the tests that look at pages; they skip if it is missing, unless CI is set
-# make shells  bash, zsh and fish, for the tests of completions; they skip likewise
+# make slurm   Debian's Slurm, for the tests that start one
+# make browser Debian's Chromium, for the tests that look at pages
+# make curl    curl, for the test of a guide
+# make shells  bash, zsh and fish, for the tests of completions
+# make pdf     poppler, for the tests that compare pages with Glyph's
+# make ocr     tesseract, for the tests that read pages back
+# make programs  all six. Tests skip if their programs are missing; if CI is set, make test installs them first
 # make completions  the scripts in completions/, anew
-# Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval)
+# Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval),
+# JOBS (processes that run the tests; 0: this one)
 
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
+JOBS ?= 2
 DEMO ?= --method token --needle 2 --level ultra_mild
 FIGURES ?=
 BIN := $(VENV)/bin
@@ -21,12 +28,13 @@ export OMP_WAIT_POLICY = PASSIVE
 export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test lint types floors pytest bench figures slurm browser shells completions clean
+.PHONY: demo test test-full lint types floors pytest bench figures completions clean
+.PHONY: slurm browser curl shells pdf ocr programs
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)
 
-test: $(if $(CI),slurm browser shells) lint types floors pytest
+test: $(if $(CI),programs) lint types floors pytest
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -38,8 +46,13 @@ types: $(VENV)/.installed-dev
 floors: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
+# Its processes share the cores: each has one thread.
+pytest: export OMP_NUM_THREADS = 1
 pytest: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-full: export FREQQ_FUZZ = full
+test-full: test
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/bench --benchmark-enable --benchmark-only
@@ -47,27 +60,13 @@ bench: $(VENV)/.installed-dev
 figures: $(VENV)/.installed
 	$(BIN)/python examples/study_figures.py $(FIGURES)
 
-# The daemons are started by tests/slurm/cluster.py, as its children, and never by systemd.
-slurm:
-	@(PATH="$$PATH:/usr/sbin"; for program in munged slurmctld slurmd sbatch; do command -v $$program || exit 1; done) \
-		> /dev/null || { \
-		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null; }
+# What tests start besides Python: only what is missing is installed. The daemons of Slurm are started by
+# tests/slurm/cluster.py, as its children, and never by systemd.
+slurm browser curl shells pdf ocr:
+	@$(PYTHON) tests/programs.py $@
 
-browser:
-	@(for program in chromium chromium-browser google-chrome; do command -v $$program && exit 0; done; exit 1) \
-		> /dev/null || { \
-		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends chromium > /dev/null; }
-
-# bash is everywhere; zsh and fish are for the tests of their completions.
-shells:
-	@for shell in bash zsh fish; do command -v $$shell || exit 1; done > /dev/null || { \
-		as_root=$$([ "$$(id -u)" = 0 ] || echo sudo); \
-		$$as_root apt-get update -qq && $$as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get install -qq -y --no-install-recommends bash zsh fish > /dev/null; }
+programs:
+	@$(PYTHON) tests/programs.py slurm browser curl shells pdf ocr
 
 completions: $(VENV)/.installed
 	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done

@@ -40,8 +40,9 @@ Arm = tuple[str, str]
 def docstrings() -> str:
     """What scipy's functions say of themselves: its sentences, without their line breaks."""
     found = []
-    for path in sorted(Path(scipy.__file__).parent.rglob("*.py")):
-        if "tests" in path.parts:
+    root = Path(scipy.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        if "tests" in path.relative_to(root).parts:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):

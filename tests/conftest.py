@@ -1,20 +1,59 @@
-"""A model for tests of what is above the model: small, random, and loaded like any other."""
+"""How all tests run; and a model for tests of what is above the model: small, random, and loaded like any other."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import freqq
+from tests import programs
 from tests.glm.conftest import save_model
 
 if TYPE_CHECKING:
     from freqq.glm.reader import Reader
     from tests.serve.faulty import Server
 
+FULL = os.environ.get("FREQQ_FUZZ") == "full"
+"""Whether to try many times as many made inputs (`make test-full`)."""
+
+# Nothing that depends on how busy a machine is may fail a test. In CI every run tries the same examples.
+settings.register_profile(
+    "freqq",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+    print_blob=True,
+    max_examples=2000 if FULL else 100,
+)
+settings.load_profile("freqq")
+
 TINY = Path(freqq.__file__).parent / "glm" / "tiny" / "model.safetensors"
 needs_tiny = pytest.mark.skipif(not TINY.is_file(), reason="the embedded model is not in this checkout")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail tests of which programs are missing, before any fixture of theirs is made."""
+    for mark in item.iter_markers("needs"):
+        programs.require(*mark.args)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Deal out the tests to processes by file, so that a fixture of a file is made once, whatever ``--dist`` says."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith("tests/slurm/"):
+                return "tests/slurm"  # a cluster is started for all of them
+            if nodeid.startswith("tests/cli/test_examples.py"):
+                return nodeid  # they have nothing in common, and some take long
+            return super()._split_scope(nodeid)
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

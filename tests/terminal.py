@@ -12,7 +12,7 @@ import termios
 from collections.abc import Mapping, Sequence
 from time import monotonic
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 """How long a program may say nothing; only a hanging test waits for it."""
 
 

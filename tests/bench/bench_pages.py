@@ -21,12 +21,12 @@ from tests.pages.glyph_way import draw_pdf, page_texts, png, set_pdf
 
 CONFIG = GlyphConfig()
 ROUNDS = 5
-TURNS = 70
-"""Gives about 20 pages; the whole of a long chat would take Glyph's way minutes."""
+TURNS, TURNS_TO_SEE = 70, 8
+"""Gives about 20 pages; the whole of a long chat would take Glyph's way minutes. Fewer, to see that it works."""
 
 
 @pytest.fixture(scope="module")
-def chat() -> str:
+def chat(request) -> str:
     """Turns of prose as in MRCR, with words as often and as long as English has them."""
     rng = random.Random(0)
     letters = "etaoinshrdlucmfwypvbgk"
@@ -34,7 +34,7 @@ def chat() -> str:
     vocabulary = ["".join(rng.choices(letters, range(22, 0, -1), k=length)) for length in lengths]
     frequencies = [1 / rank for rank in range(10, 4010)]
     lines: list[str] = []
-    for _ in range(TURNS):
+    for _ in range(TURNS if request.config.getoption("benchmark_enable") else TURNS_TO_SEE):
         lines.append(f"user: write a poem about {rng.choice(vocabulary)}")
         lines.append("Assistant: " + " ".join(rng.choices(vocabulary, frequencies, k=rng.choice([20, 60]))) + ".")
         lines += [" ".join(rng.choices(vocabulary, frequencies, k=rng.choice([8, 40, 90]))) + "," for _ in range(6)]

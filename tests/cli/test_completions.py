@@ -13,6 +13,7 @@ from freqq.cli.codecs import CODECS
 from freqq.cli.completions import SHELLS, script
 from freqq.cli.options import METHODS, MODELS
 from freqq.levels import LEVELS
+from tests import programs
 from tests.terminal import Terminal, plain_environment
 
 ROOT = Path(freqq.__file__).parents[1]
@@ -36,15 +37,8 @@ CASES = {
 
 @pytest.fixture(params=SHELLS)
 def shell(request) -> str:
-    return installed(request.param)
-
-
-def installed(name: str) -> str:
-    if shutil.which(name) is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is not installed, and this is CI: see 'make shells'")
-        pytest.skip(f"{name} is not installed: see 'make shells'")
-    return name
+    programs.require("shells", request.param)
+    return request.param
 
 
 @pytest.fixture(scope="module")

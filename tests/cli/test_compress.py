@@ -1,9 +1,7 @@
 """The commands that take image files: compress-image, compress-tokens and visualize."""
 
 import json
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -288,7 +286,7 @@ def test_any_parameter_can_be_set(rendered, tmp_path):
     assert {row["params"] for row in rows} == {'{"scale": 0.5}', '{"depth": 3}'}
 
 
-@pytest.mark.skipif(shutil.which("tesseract") is None and "CI" not in os.environ, reason="tesseract is not installed")
+@pytest.mark.needs("ocr")
 def test_pages_are_read_back(rendered, tmp_path):
     one = next(iter(sorted(rendered.glob("*.png"))))
     arguments = ("--codec", "png,resize", "--set", "scale=0.4", "--ocr", "--out", tmp_path / "out")

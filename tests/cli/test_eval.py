@@ -1,13 +1,11 @@
 """``freqq eval`` and ``freqq runs merge``."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
 
 from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
@@ -67,11 +65,11 @@ def test_a_model_of_another_family_is_refused_with_those_that_work(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_no_network_is_one_line(tmp_path):
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
-    command = [sys.executable, "-m", "freqq", "eval", "--model", "glyph", "--out", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 2
+def test_no_network_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    done = freqq("eval", "--model", "glyph", "--out", str(tmp_path / "run"))
+    assert done.exit_code == 2
     assert "cannot reach the hub" in done.stderr
     assert done.stderr.strip().count("\n") == 0
     assert not (tmp_path / "run").exists()

@@ -1,9 +1,8 @@
 """The examples run as they stand."""
 
+import importlib.util
 import os
 import runpy
-import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,13 +21,44 @@ from tests.conftest import needs_tiny
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+class Commands:
+    """`subprocess` for an example: its commands of freqq run in this process, for each start of torch takes seconds."""
+
+    PIPE, DEVNULL = subprocess.PIPE, subprocess.DEVNULL
+
+    @staticmethod
+    def run(command, **options):
+        assert command[:3] == [sys.executable, "-m", "freqq"]
+        done = freqq(*command[3:])
+        assert done.exit_code == 0, done.output
+        return subprocess.CompletedProcess(command, 0, done.stdout)
+
+
+@pytest.fixture
+def example(monkeypatch, capsys):
+    """Runs an example with arguments; what it prints. Names given by keyword replace its own."""
+
+    def run(name, *arguments, **replaced):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        spec = importlib.util.spec_from_file_location("example", EXAMPLES / name)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "example", module)
+        spec.loader.exec_module(module)
+        for own, value in replaced.items():
+            monkeypatch.setattr(module, own, value)
+        if hasattr(module, "main"):
+            module.main()
+        return capsys.readouterr().out
+
+    return run
+
+
 @needs_tiny
 @pytest.mark.slow
-def test_quickstart():
-    done = subprocess.run([sys.executable, str(EXAMPLES / "quickstart.py")], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "plain:" in done.stdout
-    assert "extreme" in done.stdout
+def test_quickstart(example):
+    said = example("quickstart.py")
+    assert "plain:" in said
+    assert "extreme" in said
 
 
 def run_shell(commands, tmp_path):
@@ -46,14 +76,28 @@ def run_shell(commands, tmp_path):
     return done.stdout
 
 
-def run_sweep(script, tmp_path, *arguments):
-    run_shell(shlex.join(["bash", str(EXAMPLES / script), *arguments]), tmp_path)
+NOTE = """#!/bin/sh
+for word; do printf '%s\\n' "$word"; done >> {file}
+echo >> {file}
+"""
+
+
+def run_sweep(script, tmp_path, monkeypatch, *arguments):
+    """Run a script; its commands of freqq then run in this process, one after the other as it gives them."""
+    (tmp_path / "freqq").write_text(NOTE.format(file=tmp_path / "commands"))
+    (tmp_path / "freqq").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["bash", str(EXAMPLES / script), *arguments], check=True, env=environment)
+    monkeypatch.chdir(tmp_path)
+    for command in (tmp_path / "commands").read_text().split("\n\n")[:-1]:
+        done = freqq(*command.split("\n"))
+        assert done.exit_code == 0, done.output
 
 
 @needs_tiny
 @pytest.mark.slow
-def test_sweep(tmp_path):
-    run_sweep("sweep.sh", tmp_path, "--limit", "1", "--max-new-tokens", "2")
+def test_sweep(tmp_path, monkeypatch):
+    run_sweep("sweep.sh", tmp_path, monkeypatch, "--limit", "1", "--max-new-tokens", "2")
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {
         "sweep", "sweep-bits-8-8-8", "sweep-bits-8-6-4", "sweep-bits-8-4-2",
     }  # fmt: skip
@@ -61,8 +105,8 @@ def test_sweep(tmp_path):
 
 @needs_tiny
 @pytest.mark.slow
-def test_sweep_tokens(tmp_path):
-    run_sweep("sweep_tokens.sh", tmp_path, "--limit", "1", "--needle", "2", "--max-new-tokens", "2")
+def test_sweep_tokens(tmp_path, monkeypatch):
+    run_sweep("sweep_tokens.sh", tmp_path, monkeypatch, "--limit", "1", "--needle", "2", "--max-new-tokens", "2")
     rows = pq.read_table(tmp_path / "runs" / "sweep-tokens" / "results.parquet").to_pylist()
     assert {r["method"] for r in rows} >= {"none", *COMPRESSORS}
     assert [r["error"] for r in rows] == [None] * len(rows)
@@ -70,37 +114,33 @@ def test_sweep_tokens(tmp_path):
 
 @needs_tiny
 @pytest.mark.slow
-def test_wrong_needle(tmp_path):
+def test_wrong_needle(tmp_path, example):
     command = f"eval --needle 8 --level baseline --limit 12 --out {tmp_path / 'run'}".split()
     assert freqq(*command).exit_code == 0
-    script = [sys.executable, str(EXAMPLES / "wrong_needle.py"), str(tmp_path / "run")]
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("8 needles, none baseline: ")
+    assert example("wrong_needle.py", tmp_path / "run").startswith("8 needles, none baseline: ")
 
 
 @needs_tiny
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("tesseract") is None, reason="tesseract is not installed")
-def test_image_codecs(tmp_path):
-    script = [sys.executable, str(EXAMPLES / "image_codecs.py"), "--pages", "1", "--limit", "2", "--out", str(tmp_path)]
-    script += ["--codec", "png", "text"]  # those of one level: tesseract is slow
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    table = done.stdout[done.stdout.index("| codec, level |") :].splitlines()
+@pytest.mark.needs("ocr")
+def test_image_codecs(tmp_path, example):
+    own = runpy.run_path(str(EXAMPLES / "image_codecs.py"))
+    text = own["docstrings"]()
+    assert len(text) > 100_000
+    # Tesseract is slow: codecs of one level, and a few lines of a page.
+    arguments = ["--pages", 1, "--limit", 2, "--out", tmp_path, "--codec", "png", "text"]
+    said = example("image_codecs.py", *arguments, docstrings=lambda: text[:1000], subprocess=Commands)
+    table = said[said.index("| codec, level |") :].splitlines()
     assert {row.split("`")[1] for row in table[2:]} == {"none", "png", "text"}
     assert len({row.count("|") for row in table}) == 1
-    assert set(runpy.run_path(script[1])["METHODS"].values()) == set(CODECS) - {"image-dct"}  # another name of image
+    assert set(own["METHODS"].values()) == set(CODECS) - {"image-dct"}  # another name of image
 
 
 @needs_tiny
 @pytest.mark.slow
-def test_largest_cut(tmp_path):
-    script = [sys.executable, str(EXAMPLES / "largest_cut.py"), "--limit", "2", "--out", str(tmp_path)]
-    script += ["--fractions", "0.95", "0.9"]
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    rows = done.stdout.splitlines()[2:]
+def test_largest_cut(tmp_path, example):
+    arguments = ["--limit", 2, "--out", tmp_path, "--fractions", 0.95, 0.9]
+    rows = example("largest_cut.py", *arguments, subprocess=Commands).splitlines()[2:]
     assert {row.split("`")[1] for row in rows} == {n for n, cls in COMPRESSORS.items() if issubclass(cls, Cutter)}
     pooled = next(row for row in rows if "token-pool" in row)
     assert "none of those tried | 0.95: -" in pooled  # means of neighbours cannot be read at any fraction
@@ -108,7 +148,7 @@ def test_largest_cut(tmp_path):
 
 @needs_tiny
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.needs("curl")
 def test_serving(tmp_path):
     """The guide's commands that need nothing but freqq."""
     commands = (EXAMPLES / "serving.md").read_text().split("```sh\n")[2].split("```")[0]
@@ -172,15 +212,13 @@ check()
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chat", [[], [str(EXAMPLES.parent / "tests" / "data" / "files" / "chats.jsonl")]])
-def test_study_figures(chat, tmp_path):
-    script = [sys.executable, str(EXAMPLES / "study_figures.py"), *chat, "--limit", "5", "--out", str(tmp_path / "f")]
-    done = subprocess.run(script, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_study_figures(chat, tmp_path, example):
+    said = example("study_figures.py", *chat, "--limit", 5, "--out", tmp_path / "f")
     drawn = sorted((tmp_path / "f").iterdir())
     assert [path.stem for path in drawn] == [
         "lengths", "page", "pipeline", "residual-0.5", "residual-0.8", "spectrum-0.5", "spectrum-0.8",
     ]  # fmt: skip
-    assert sorted(done.stdout.split()) == [str(path) for path in drawn]
+    assert sorted(said.split()) == [str(path) for path in drawn]
     assert len({path.read_bytes() for path in drawn}) == len(drawn)
     for path in drawn:
         with Image.open(path) as image:
@@ -189,13 +227,9 @@ def test_study_figures(chat, tmp_path):
 
 @needs_tiny
 @pytest.mark.slow
-def test_adaptations(tmp_path):
-    script = [sys.executable, str(EXAMPLES / "adaptations.py"), "--steps", "1", "--limit", "2", "--seed", "1"]
-    done = subprocess.run(
-        [*script, "--only", "stride", "--out", str(tmp_path / "a")], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    *_, row = done.stdout.splitlines()
+def test_adaptations(tmp_path, example):
+    arguments = ["--steps", 1, "--limit", 2, "--seed", 1, "--only", "stride", "--out", tmp_path / "a"]
+    *_, row = example("adaptations.py", *arguments, subprocess=Commands).splitlines()
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[0] == "stride"
     assert 0.4 < float(cells[1]) < 0.6

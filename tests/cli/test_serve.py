@@ -22,7 +22,7 @@ def last_answer(process: subprocess.Popen[str], port: int) -> bytes:
     """What is answered to a request of which a part had come when the signal came."""
     body = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 2}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nExpect: 100-continue"
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=600) as sock:
         sock.sendall(head.encode() + b"\r\n\r\n")
         assert b"100 Continue" in sock.recv(1000)
         process.send_signal(signal.SIGTERM)

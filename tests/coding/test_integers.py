@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.coding import integers
@@ -16,7 +16,6 @@ def laplacian(count, scale, seed=0):
     return np.rint(values).clip(-32768, 32767).astype(np.int16)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 700), st.floats(0.1, 9000), st.integers(0, 99)), min_size=1, max_size=5),
     st.lists(EXTREMES, min_size=1, max_size=9),

@@ -21,7 +21,7 @@ def spoken(symbols: np.ndarray) -> np.ndarray:
     return np.where(symbols < 0, -1 - symbols, symbols)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=seeds, rows=st.integers(1, 20), steps=st.integers(1, 40), symbols=st.integers(2, 30))
 def test_any_rows_come_back(seed: int, rows: int, steps: int, symbols: int) -> None:
     """Also rows that the model never saw: what it does not expect escapes."""
@@ -35,7 +35,7 @@ def test_any_rows_come_back(seed: int, rows: int, steps: int, symbols: int) -> N
     np.testing.assert_array_equal(decoded.T < 0, source.symbols[entries].T == ESCAPE)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=seeds)
 def test_a_symbol_can_be_made_to_escape(seed: int) -> None:
     rows = chain(seed, 8, 20, 12)
@@ -99,7 +99,6 @@ def test_what_is_no_message_is_told(damage: str) -> None:
     assert decode(source, words, states.astype(np.uint32), 50, escaped) is None
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=100), st.integers(7, MOST_BITS))
 def test_frequencies_are_whole_positive_and_complete(counts: list[float], bits: int) -> None:
     found = scaled(np.array(counts), bits)

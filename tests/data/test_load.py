@@ -293,7 +293,7 @@ SINGLE = sorted(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(SINGLE), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4), st.floats(0, 2))
 def test_a_damaged_file_is_read_or_refused(tmp_path_factory, path, changes, kept):
     data = bytearray(path.read_bytes())

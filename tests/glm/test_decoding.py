@@ -28,7 +28,7 @@ def test_the_protocol_is_glyphs() -> None:
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_penalty_is_that_of_transformers_without_padding(data: st.DataObject) -> None:
     ids = data.draw(st.lists(st.integers(0, 19), min_size=1, max_size=8))
     ours, theirs = RepetitionPenalty(1.1, [prompt_of(ids)]), RepetitionPenaltyLogitsProcessor(1.1)

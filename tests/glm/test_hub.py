@@ -83,17 +83,14 @@ def hub(small_folder: Path, tmp_path: Path) -> Iterator[Hub]:
 
 def test_hub(hub: Hub, tmp_path: Path) -> None:
     loads = [["some/good"], ["some/good", COMMIT], ["some/good", "v2"], ["some/other"], ["some/none"]]
-    said = [
-        words
-        for words, _ in load_elsewhere(
-            tmp_path / "cache",
-            loads,
-            HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}",
-            HF_HUB_DISABLE_XET="1",
-            HF_HUB_DISABLE_PROGRESS_BARS="1",
-            NO_PROXY="127.0.0.1",
-        )
-    ]
+    said = load_elsewhere(
+        tmp_path / "cache",
+        loads,
+        HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}",
+        HF_HUB_DISABLE_XET="1",
+        HF_HUB_DISABLE_PROGRESS_BARS="1",
+        NO_PROXY="127.0.0.1",
+    )
     assert said[0] == said[1] == f"loaded some/good {COMMIT}"
     assert said[2] == "refused some/good has no revision 'v2'"
     assert "remote code" in said[3]

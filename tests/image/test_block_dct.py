@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
@@ -43,7 +43,6 @@ def test_levels_keep_the_studys_fractions():
     assert BlockDct.at("mild") == BlockDct(keep=0.5, block=14)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, blocks, st.integers(0, 100), st.sampled_from([0, 3]))
 def test_keeping_all_is_lossless_up_to_rounding(height, width, block, seed, planes):
     page = noise(height, width, seed, planes)
@@ -56,7 +55,6 @@ def test_keeping_all_is_lossless_up_to_rounding(height, width, block, seed, plan
     assert (difference**2).mean() < 0.5 or page.pixels.size < 50
 
 
-@settings(deadline=None)
 @given(sizes, sizes, blocks, keeps, st.integers(0, 255))
 def test_a_flat_page_stays_flat(height, width, block, keep, value):
     page = Page(np.full((height, width), value, np.uint8))
@@ -121,6 +119,7 @@ def test_the_same_page_gives_the_same_stream(page):
 
 def test_padding_does_not_change_whole_blocks():
     pixels = noise(30, 33).pixels
+    # In float32 a product may round otherwise in a matrix of another size.
     np.testing.assert_allclose(block_dct(pixels, 14)[:2, :2], block_dct(pixels[:28, :28], 14), atol=1e-3)
 
 
@@ -136,7 +135,6 @@ def test_block_out_of_range_is_refused(block):
         BlockDct(block=block)
 
 
-@settings(deadline=None)
 @given(sizes, sizes, blocks, st.floats(1, 200), st.floats(0, 15), st.floats(0, 1), st.sampled_from([0, 3]))
 def test_quantization_errs_by_no_more_than_its_steps(height, width, block, step, weight, dead_zone, planes):
     page = noise(height, width, 0, planes)

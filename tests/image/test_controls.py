@@ -42,7 +42,7 @@ def page() -> Page:
 
 
 @pytest.mark.parametrize("codec", LOSSLESS.values(), ids=LOSSLESS)
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(page=pages)
 def test_lossless_codecs_lose_nothing_at_any_size(codec, page):
     stream = codec.encode(page)
@@ -51,7 +51,7 @@ def test_lossless_codecs_lose_nothing_at_any_size(codec, page):
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(page=pages, level=st.sampled_from(LEVELS[1:]))
 def test_every_codec_gives_back_a_page_at_any_size(name, page, level):
     codec = CODECS[name].at(level)
@@ -71,7 +71,6 @@ def test_a_stream_is_its_file_and_20_bytes(name, page):
     assert FRAME.size + container.HEADER.size + FILE_HEADER.size == 20
 
 
-@settings(deadline=None)
 @given(page=pages, scale=st.floats(0.01, 1))
 def test_a_resized_page_is_really_smaller(page, scale):
     stream = Resize(scale=scale).encode(page)
@@ -84,7 +83,7 @@ def test_a_resized_page_is_really_smaller(page, scale):
 
 
 @given(page=pages, depth=st.integers(1, 7))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_few_levels_of_gray_are_the_nearest_ones(page, depth):
     gray = Page(page.pixels if page.pixels.ndim == 2 else page.pixels[..., 0])
     decoded = decode(Gray4(depth=depth).encode(gray)).pixels
@@ -143,7 +142,7 @@ def test_without_the_library_jxl_says_what_to_install(monkeypatch, page):
             use()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(height=st.integers(1, 700), width=st.integers(1, 700))
 def test_the_size_in_a_jxl_header_is_found(height, width):
     content = jxl_file.encoded(np.zeros((height, width), np.uint8), 50, 1)

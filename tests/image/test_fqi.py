@@ -3,7 +3,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.coding.stream import FRAME, CorruptStream
@@ -37,7 +37,6 @@ def test_plain_streams_lose_nothing(height, width, planes):
     np.testing.assert_array_equal(decoded.pixels, page.pixels)
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([2, 3, 8, 14, 31, 128]),
     st.sampled_from([1, 3]),
@@ -74,7 +73,6 @@ def test_damaged_and_truncated_streams_are_refused(data):
             BlockDct().decode(bad)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_damage_under_a_good_checksum_is_refused_or_harmless(data):
     body = bytearray(STREAM[FRAME.size :])

@@ -1,8 +1,5 @@
 """Reading pages back with tesseract."""
 
-import os
-import shutil
-
 import numpy as np
 import pytest
 
@@ -13,10 +10,6 @@ from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
 
-# In CI it is installed, so that there a missing tesseract is a failure.
-needs_tesseract = pytest.mark.skipif(
-    shutil.which("tesseract") is None and "CI" not in os.environ, reason="tesseract is not installed"
-)
 TEXT = "The quick brown fox jumps over the lazy dog while seven wizards quietly mix the potions. " * 6
 
 
@@ -25,7 +18,7 @@ def page() -> Page:
     return next(render_glyph(TEXT, GlyphConfig(page_size=(300.0, 150.0))))
 
 
-@needs_tesseract
+@pytest.mark.needs("ocr")
 def test_a_page_is_read_and_a_blank_one_is_not(page):
     height, width = page.pixels.shape
     marks = legibility(page, page.text, height, width)
@@ -35,7 +28,7 @@ def test_a_page_is_read_and_a_blank_one_is_not(page):
     assert (blank.word_recall, blank.cer) == (0, 1)
 
 
-@needs_tesseract
+@pytest.mark.needs("ocr")
 def test_less_resolution_is_less_legible_whatever_size_it_is_read_at(page):
     height, width = page.pixels.shape
     codec = Resize(scale=0.4)

@@ -31,7 +31,7 @@ def chat(seed, words, newlines):
     return "".join(rng.choice(WORDS) + ("\n" if rng.random() < newlines else " ") for _ in range(words))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 99),
     newlines=st.sampled_from([0, 0.01, 0.3]),
@@ -77,7 +77,7 @@ def test_pages_of_the_built_in_data_that_are_read_from_files_come_back_to_the_la
     assert {gap for *_, gap in shapes} == {0, 14, 28}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     messages=st.lists(
         st.lists(st.sampled_from(["", "", " ", "a", "U: by\u0301 gum", "- . -"]), min_size=1, max_size=4).map(
@@ -102,7 +102,7 @@ def test_blank_lines_and_messages_anywhere_keep_their_place(tmp_path_factory, me
         assert decoded.text == page.text
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     lines=st.lists(
         st.sampled_from(["", "", "a", "(gy) jumping zebras", "Pack  my box " * 9]), min_size=1, max_size=150

@@ -44,7 +44,7 @@ def test_nothing_is_lost_without_tolerance(page: Page) -> None:
     assert EXACT.encode(page) == stream
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     top=st.integers(0, 800), left=st.integers(0, 500), height=st.integers(1, 200), width=st.integers(1, 200),
     noise=st.booleans(), planes=st.sampled_from([0, 3]),
@@ -153,7 +153,6 @@ def test_contradicting_sections_are_corrupt() -> None:
             decode(frame + bytes(damaged))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 12), st.integers(1, 8), st.integers(0, 11))
 def test_strips_join_to_the_page(height: int, width: int, h: int, w: int, phase: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
@@ -164,7 +163,6 @@ def test_strips_join_to_the_page(height: int, width: int, h: int, w: int, phase:
     np.testing.assert_array_equal(strips.cut(pixels, np.array([0])), blocks[:1])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 11), st.integers(0, 59))
 def test_strips_with_ink_are_found(height: int, h: int, phase: int, row: int) -> None:
     pixels = np.full((height, 9), 255, np.uint8)

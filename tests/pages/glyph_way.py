@@ -18,6 +18,7 @@ from reportlab.platypus import Paragraph, SimpleDocTemplate
 
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.style import font_file
+from tests import programs
 
 
 def set_pdf(text: str, config: GlyphConfig) -> bytes:
@@ -85,6 +86,7 @@ def page_texts(pdf: bytes) -> list[str]:
 
 def draw_pdf(pdf: bytes, config: GlyphConfig) -> Iterator[NDArray[np.uint8]]:
     """Drawn by poppler, then scaled and cropped by Glyph's rules: uint8 [height, width, 3]."""
+    programs.require("pdf")
     images = convert_from_bytes(pdf, dpi=config.dpi)
     for number, image in enumerate(images, 1):
         if config.horizontal_scale != 1:

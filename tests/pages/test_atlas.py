@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from reportlab.lib.rl_accel import fp_str
@@ -34,7 +34,6 @@ def trimmed(bitmap):
     return bitmap.ink[rows[0] : rows[-1] + 1] if len(rows) else bitmap.ink[:0]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=4), st.sampled_from(FONTS), st.sampled_from([7, 9.5, 15]), st.booleans())
 def test_an_atlas_keeps_every_glyph_as_it_is_rasterised(texts, font, size, hinted):
     glyphs = Atlas(font, size, hinted)
@@ -97,7 +96,6 @@ def test_a_no_break_space_is_a_space(hinted):
     assert glyphs.width(" ") == glyphs.width("\xa0") > 0
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS)
 def test_advances_add_up_and_grow_with_the_size(first, second):
     glyphs, doubled = Atlas("DejaVuSans", 9), Atlas("DejaVuSans", 18)
@@ -144,7 +142,6 @@ def test_a_file_that_is_no_font_is_refused(tmp_path, content):
         Atlas(str(path), 9)
 
 
-@settings(deadline=None)
 @given(cut=st.integers(1, 757_000), at=st.integers(0, 700_000), junk=st.binary(min_size=1, max_size=64))
 def test_a_damaged_font_is_used_or_refused(tmp_path_factory, cut, at, junk):
     whole = bytearray(Path(font_file("DejaVuSans")).read_bytes())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.pages.glyph import GlyphConfig
@@ -90,7 +90,6 @@ def test_odd_text_looks_the_same():
     assert same_pixels(odd, GlyphConfig(page_size=(300, 200)))[1] >= 0.999
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(), max_size=200))
 def test_any_text_renders(text):
     """Lone surrogates included; every page says what it shows."""

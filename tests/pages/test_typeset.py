@@ -79,7 +79,7 @@ def assert_same_pens(text: str, config: GlyphConfig) -> None:
         assert np.abs(places - wanted).max(initial=0) < 0.01
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(TEXTS, CONFIGS)
 def test_every_glyph_stands_where_reportlab_puts_it(text, config):
     assert_same_pens(text, config)

@@ -1,7 +1,5 @@
 """A run to report on, and a browser to look at the page."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +10,10 @@ from freqq.report.evidence import gather
 from freqq.report.html.page import html
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
+from tests import programs
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+HANGS_MS = 300_000
+"""What takes the browser so long hangs; its own limit, a tenth of it, is one for quiet machines."""
 
 
 @pytest.fixture(scope="session")
@@ -33,13 +33,12 @@ def small_page(small_run: Path) -> str:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium. While it is open an event loop runs in this thread, and no other can."""
-    found = next((path for name in CHROMIUMS if (path := shutil.which(name))), None)
-    if found is None and os.environ.get("CI"):
-        pytest.fail("Chromium is not installed, and this is CI: see 'make browser'")
-    if found is None:
-        pytest.skip("Chromium is not installed: see 'make browser'")
+    programs.require("browser")
+    [program] = programs.PACKAGES["browser"]
     with sync_playwright() as driver:
         # Its sandbox needs rights that containers do not give; it opens nothing but our own pages.
-        chromium = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        chromium = driver.chromium.launch(
+            executable_path=programs.find(program), args=["--no-sandbox"], timeout=HANGS_MS
+        )
         yield chromium
         chromium.close()

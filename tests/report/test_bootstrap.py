@@ -44,7 +44,7 @@ def test_resamples_and_the_interval_of_a_mean_are_those_of_scipy(n, seed):
         assert (found.low, found.high) == pytest.approx((low, high), rel=0, abs=1e-13)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(-64, 64), min_size=3, max_size=40).filter(lambda v: len(set(v)) > 1))
 def test_where_sums_are_exact_the_interval_is_that_of_scipy_to_the_last_digits(values):
     sample = np.array(values) / 64

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page
 
 from freqq.report.evidence import gather
 from freqq.report.html.page import html
+from tests.report.conftest import HANGS_MS
 from tests.report.made_runs import made_rows, write_run
 from tests.report.test_html import hostile_page  # noqa: F401 - a fixture
 
@@ -71,6 +72,7 @@ def see(browser: Browser, tmp_path: Path):
         file = tmp_path / "report.html"
         file.write_text(text, encoding="utf-8")
         context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True)
+        context.set_default_timeout(HANGS_MS)
         contexts.append(context)
         seen = Seen(context.new_page())
         seen.page.on("console", lambda message: seen.complaints.append(message.text))

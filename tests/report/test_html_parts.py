@@ -187,7 +187,7 @@ def x_labels(chart: str) -> list[float]:
 @example([0.95, 0.97])
 @example([3.34])
 @example([0.003, 0.02])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_axis_has_ticks_that_reach_its_points(rates):
     [chart] = panels([line("method", *rates)], "x", "score").charts
     ticks = x_labels(chart)

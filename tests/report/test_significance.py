@@ -31,13 +31,13 @@ def test_known_cases(differences, p):
     assert sign_flip_p(differences) == pytest.approx(p)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(-20, 20), min_size=1, max_size=9))
 def test_few_differences_are_tried_with_all_signs(differences):
     assert sign_flip_p(differences) == pytest.approx(by_hand(differences))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(DIFFERENCES, st.integers(0, 50), st.randoms())
 def test_zeros_order_sign_and_scale_change_nothing(differences, zeros, chance):
     p = sign_flip_p(differences)

@@ -21,7 +21,7 @@ from freqq.report.statistics import (
 SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(SCORES)
 def test_the_mean_lies_in_its_interval_and_the_interval_in_the_data(values):
     found = mean_estimate(values)
@@ -68,7 +68,7 @@ def test_pairing_takes_out_what_makes_samples_hard():
     assert alone.high - alone.low > 0.05
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(SCORES)
 def test_a_difference_to_oneself_is_nothing(values):
     assert paired_difference(values, values) == Estimate(0.0, 0.0, 0.0, len(values))
@@ -79,7 +79,7 @@ def test_unequal_lengths_cannot_be_paired():
         paired_difference([1.0], [1.0, 2.0])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(SCORES, st.floats(-1, 1))
 def test_adding_a_constant_shifts_the_interval_by_it(values, constant):
     before, after = mean_estimate(values), mean_estimate(np.array(values) + constant)
@@ -88,7 +88,7 @@ def test_adding_a_constant_shifts_the_interval_by_it(values, constant):
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(SCORES)
 def test_a_ratio_and_a_difference_to_oneself_are_known_exactly(values):
     own, other = resample(np.column_stack([np.array(values) + 0.1] * 2))
@@ -144,7 +144,7 @@ def test_strata_of_single_values_have_no_interval_of_their_own():
     assert mixed.low < mixed.mean < mixed.high
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(-64, 64), min_size=3, max_size=30))
 def test_caution_keeps_the_mean_and_never_narrows_the_interval(values):
     differences = np.array(values) / 64

@@ -240,7 +240,7 @@ def test_a_signal_to_all_processes_stops_the_run_after_what_is_at_hand(settings,
     # As a terminal and Slurm do it: to each process.
     for number, pid in zip(SIGNALS, [*workers_of(process.pid), process.pid], strict=True):
         os.kill(pid, number)
-    _, stderr = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 75, stderr
     stored = rows_on_disk(tmp_path / "run")
     assert f"{stored} of 140 answers are stored" in stderr
@@ -260,7 +260,7 @@ def test_a_second_interrupt_stops_at_once_and_leaves_no_worker(options, tmp_path
     time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 75, stderr
     while any(map(alive, workers)):
         time.sleep(0.01)

@@ -42,7 +42,7 @@ def rows_of(plan):
     return [make_row(sample_id=s, config_hash=h, response=f"{s} {h}") for s, h in planned_keys(plan)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_parts_in_any_order_give_the_plans_order(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("run")

@@ -76,14 +76,14 @@ def test_tokens_that_are_no_page_are_not_sent(served_reader):
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(429), Fault(500), Fault(503), Fault(cut=True), Fault(stall_s=2.0)],
+    [Fault(429), Fault(500), Fault(503), Fault(cut=True), Fault(stall_s=60.0)],
     ids=["429", "500", "503", "cut", "stalled"],
 )
 def test_what_passes_is_tried_again(server, name, fault):
     pauses = Pauses()
     good = ask(client_of(server), name)
     server.faulty.faults += [fault, fault]
-    assert ask(client_of(server, pauses, timeout_s=1.0 if fault.stall_s else 20.0), name) == good
+    assert ask(client_of(server, pauses, timeout_s=3.0 if fault.stall_s else 20.0), name) == good
     first, second = pauses.asked
     assert 0.25 <= first <= 0.5 <= second <= 1.0
 
@@ -96,7 +96,7 @@ def test_a_pause_that_the_server_asks_for_is_kept(server, name):
     ]  # fmt: skip
     ask(client_of(server, pauses), name)
     assert pauses.asked[0] == 7
-    assert 90 <= pauses.asked[1] <= 100
+    assert 50 <= pauses.asked[1] <= 100  # less by what has passed since
 
 
 @pytest.mark.parametrize("value", ["soon", "nan", "-5", "Mon, 99 Foo"])
@@ -115,7 +115,7 @@ def test_pauses_grow_to_their_limit(server, name):
         assert longest / 2 <= asked <= longest
 
 
-@pytest.mark.parametrize("fault", [Fault(500), Fault(cut=True), Fault(stall_s=1.0)], ids=["500", "cut", "stalled"])
+@pytest.mark.parametrize("fault", [Fault(500), Fault(cut=True), Fault(stall_s=60.0)], ids=["500", "cut", "stalled"])
 def test_a_request_at_which_the_server_fails_again_and_again_is_given_up(server, name, fault):
     server.faulty.faults += [fault] * 3
     client = client_of(server, timeout_s=0.5 if fault.stall_s else 20.0)

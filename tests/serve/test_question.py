@@ -124,7 +124,7 @@ def test_what_is_not_understood_is_refused(asked, message):
 
 def post(server, content):
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return httpx.post(f"{server.url}/chat/completions", timeout=60, content=body)
+    return httpx.post(f"{server.url}/chat/completions", timeout=600, content=body)
 
 
 def test_errors_have_the_protocols_form(server, served_reader):

@@ -21,7 +21,7 @@ from pathlib import Path
 GPUS, CORES = 4, 16
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-START_S, STOP_S = 30, 10
+START_S, STOP_S = 120, 60
 SUPERVISE = "--supervise"
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -57,7 +57,7 @@ SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory=512000 Gres=gpu:{gpus} State=UNKNOWN
-PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=30
+PartitionName=low Nodes=ALL Default=YES PriorityTier=1 GraceTime=120
 PartitionName=high Nodes=ALL PriorityTier=10 PreemptMode=OFF
 """
 

@@ -1,7 +1,6 @@
 """A real Slurm for tests that need one: started once, in a folder of its own, and gone at the end."""
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -13,21 +12,18 @@ from typing import Any
 
 import pytest
 
+from tests import programs
 from tests.cli.test_app import freqq
 from tests.slurm import cluster
 
 REPOSITORY = Path(__file__).parents[2]
-PATIENCE_S = 240
-"""After this long something hangs: alone on two cores, no test here waits for a tenth of it."""
+PATIENCE_S = 600
+"""After this long something hangs: alone on two cores, no test here waits for a twentieth of it."""
 
 
 @pytest.fixture(scope="session")
 def started() -> Iterator[dict[str, str]]:
-    absent = cluster.missing()
-    if absent and os.environ.get("CI"):
-        pytest.fail(f"{', '.join(absent)} not installed, and this is CI: see 'make slurm'")
-    if absent:
-        pytest.skip(f"{', '.join(absent)} not installed: see 'make slurm'")
+    programs.require("slurm")
     with cluster.running() as variables:
         yield variables
 

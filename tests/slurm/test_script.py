@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
@@ -86,7 +86,6 @@ def test_any_printable_values_arrive_as_they_are(name, partition, folder, argume
 
 
 @given(st.text(st.sampled_from("ab '\"\\$(){}<|&;#`!\n"), min_size=1, max_size=8))
-@settings(max_examples=200)
 def test_a_setup_line_never_swallows_the_next_one(line):
     try:
         job = Job(1, setup=(line,))

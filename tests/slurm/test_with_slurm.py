@@ -25,7 +25,7 @@ def script(run, **values):
 
 
 @given(printable)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_sbatch_reads_what_was_meant(slurm, text):
     _, merge = script(slurm.folder, name=text)
     job = sbatch(merge.replace("#SBATCH --ntasks=1", "#SBATCH --ntasks=1\n#SBATCH --hold"), "--parsable")

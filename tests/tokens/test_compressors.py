@@ -108,7 +108,7 @@ def test_what_is_no_number_is_refused(name, bad):
 
 
 @cutters
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(shapes, keeps, st.integers(0, 100))
 def test_cutters_leave_exactly_the_budget(name, size, keep, seed):
     compressed = compressor(name)(keep=keep).compress(grid_of(*size, channels=5, seed=seed))
@@ -157,7 +157,6 @@ def test_the_smaller_grids_of_a_glyph_page():
     assert [fit_grid(30, 21, keep) for keep in (0.75, 0.5, 0.25, 0.125)] == [(26, 18), (21, 15), (16, 10), (11, 7)]
 
 
-@settings(deadline=None)
 @given(shapes, keeps, st.integers(0, 100))
 def test_lowpass_keeps_low_frequencies_and_their_size(size, keep, seed):
     """What a smaller grid can hold comes through unchanged; means do in any case."""
@@ -232,7 +231,7 @@ def test_a_merged_token_is_the_mean_of_all_that_went_into_it():
     torch.testing.assert_close(token, grid.mean((0, 1)), atol=1e-5, rtol=1e-5)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(shapes, keeps)
 def test_stratified_keeps_one_token_of_every_neighbourhood(size, keep):
     h, w = size

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.coding.codebook_files import MissingCodebook
@@ -45,7 +45,6 @@ def test_a_quantized_stream_holds_its_settings():
     assert stored.page.features.dtype == torch.float32
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_damaged_and_truncated_streams_are_refused(data):
     damaged = bytearray(STREAM)
@@ -56,7 +55,6 @@ def test_damaged_and_truncated_streams_are_refused(data):
             container.decode(bad)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_damage_under_a_good_checksum_is_refused_or_harmless(data):
     body = bytearray(STREAM[FRAME.size :])

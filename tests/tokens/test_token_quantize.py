@@ -2,7 +2,7 @@ from math import sqrt
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
@@ -40,7 +40,6 @@ def test_every_compressor_has_every_level_but_the_baseline(cls):
         cls.at("baseline")
 
 
-@settings(deadline=None)
 @given(sides, sides, st.integers(1, 300), st.sampled_from(LEVELS[1:]), st.integers(0, 1000),
        st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))  # fmt: skip
 def test_the_stream_alone_gives_the_same_features_bit_for_bit(h, w, channels, level, seed, dtype):

@@ -29,7 +29,7 @@ from freqq.tokens.quantize import Quantize
 from freqq.tokens.vq import VectorGrid, VectorQuantization, quantize_vectors, restore_vectors
 from freqq.tokens.vq_codebook import RATES, TokenCodebook, read_token_codebook
 from freqq.tokens.vq_training import principal_axes, train
-from tests.conftest import needs_tiny
+from tests.conftest import FULL, needs_tiny
 from tests.tokens.conftest import CHANNELS, training_grids
 
 sides = st.integers(1, 20)
@@ -47,7 +47,7 @@ def stream():
     return VectorQuantization.at("mild").encode(GRID)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(sides, sides, st.sampled_from(LEVELS[1:]), st.integers(0, 1000),
        st.sampled_from([torch.float32, torch.bfloat16, torch.float16]))  # fmt: skip
 def test_the_stream_alone_gives_the_same_features_bit_for_bit(h, w, level, seed, dtype):
@@ -156,7 +156,6 @@ def signed(body):
     return FRAME.pack(container.MAGIC, container.VERSION, zlib.crc32(body)) + body
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_damage_is_refused(stream, data):
     at = data.draw(st.integers(0, len(stream) - 1))
@@ -167,7 +166,7 @@ def test_damage_is_refused(stream, data):
             container.decode(bad)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_damage_under_a_good_checksum_is_refused_or_harmless(stream, data):
     body = bytearray(stream[FRAME.size :])
@@ -342,12 +341,18 @@ def test_a_codebook_knows_its_model(tiny_grids, monkeypatch):
 @needs_tiny
 @pytest.mark.slow
 def test_the_shipped_codebook_is_made_by_one_command(tmp_path, monkeypatch):
-    """The same file on the machine that made it; on another one its statistics, to the digits that processors share."""
+    """Of all pages: the same file on the machine that made it, and its statistics, to the digits that processors share,
+    on another one. Of a sixth of them, in a sixth of the time: nearly those statistics."""
     monkeypatch.delenv(ELSEWHERE)
     out = tmp_path / "tiny.safetensors"
-    assert run("train", "--tokens", "--out", out).exit_code == 0
+    assert run("train", "--tokens", "--out", out, *(() if FULL else ("--limit", 100))).exit_code == 0
     [shipped] = codebooks.token_codebooks()
     made = read_token_codebook(out)
+    if not FULL:
+        largest = np.abs(shipped.arrays["means"]).max()
+        np.testing.assert_allclose(made.arrays["means"], shipped.arrays["means"], atol=0.1 * largest)
+        np.testing.assert_allclose(made.arrays["deviations"], shipped.arrays["deviations"], rtol=0.2)
+        return
     for name in ("means", "deviations", "variances"):
         np.testing.assert_allclose(made.arrays[name], shipped.arrays[name], rtol=1e-2, atol=1e-4)
     assert len(made.file) == pytest.approx(len(shipped.file), rel=0.05)

@@ -20,7 +20,6 @@ def test_the_basis_is_orthonormal(n):
     np.testing.assert_allclose(basis(n) @ basis(n).T, np.eye(n), atol=1e-12)
 
 
-@settings(deadline=None)
 @given(sides, sides, st.integers(1, 5), seeds)
 def test_the_transform_keeps_energy_and_inverts(h, w, channels, seed):
     grid = grid_of(h, w, channels, seed)
@@ -57,7 +56,6 @@ def test_matrices_are_made_once():
     assert dct_matrix(24) is dct_matrix(24)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(2, 20), seeds)
 def test_blocks_invert_to_the_size_of_the_plane(height, width, block, seed):
     plane = np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8)
@@ -67,7 +65,7 @@ def test_blocks_invert_to_the_size_of_the_plane(height, width, block, seed):
         np.testing.assert_allclose(block_idct(coefficients, height, width), plane, atol=atol)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     st.integers(1, 50), st.integers(1, 50), st.sampled_from([2, 3, 8, 14, 40]), st.sampled_from([8, 100, 700]), seeds
 )

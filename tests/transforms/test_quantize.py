@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
@@ -28,7 +28,6 @@ def round_trip(grid, bits=(8, 6, 4), low=0.3, mid=0.6):
     return restore_grid(quantize_grid(grid, low, mid, bits))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 6), edges, all_bits, st.integers(0, 1000))
 def test_every_coefficient_is_within_half_a_step(h, w, channels, edges, bits, seed):
     grid = grid_of(h, w, channels, seed)
@@ -48,7 +47,6 @@ def test_every_coefficient_is_within_half_a_step(h, w, channels, edges, bits, se
             assert ((before[rows] - after[rows]).abs() <= step / 2 + tolerance).all()
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), all_bits, st.integers(0, 1000))
 def test_symbols_stay_within_their_bits(h, w, bits, seed):
     coded = quantize_grid(grid_of(h, w, 3, seed), 0.3, 0.6, bits)

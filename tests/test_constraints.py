@@ -1,0 +1,45 @@
+"""constraints.txt pins what pyproject.toml asks for: results are to be the same to the last digit."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ASKED = [
+    requirement
+    for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+    for requirement in map(Requirement, group)
+    if requirement.name != PROJECT["name"]  # one group that holds another
+]
+LINES = [
+    line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line[:1] not in ("", "#")
+]
+PINS = {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in LINES)}
+
+
+@pytest.mark.parametrize("requirement", ASKED, ids=lambda requirement: requirement.name)
+def test_every_dependency_is_pinned_to_a_version_that_will_do(requirement):
+    assert requirement.specifier.contains(PINS[canonicalize_name(requirement.name)])
+
+
+def test_every_dependency_has_a_lower_bound():
+    assert [str(r) for r in ASKED if not any(bound.operator == ">=" for bound in r.specifier)] == []
+
+
+def test_nothing_is_pinned_twice():
+    assert len(PINS) == len(LINES)
+
+
+def test_every_pin_is_of_a_dependency_or_says_whose_it_is():
+    """What only others ask for is pinned where it decides bytes; the comment before it says so."""
+    text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    indirect = text.partition("# Of others")[2]
+    assert set(PINS) - {canonicalize_name(r.name) for r in ASKED} == {
+        canonicalize_name(name) for name in re.findall(r"^([\w.-]+)==", indirect, re.MULTILINE)
+    }
