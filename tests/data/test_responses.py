@@ -156,7 +156,7 @@ def test_a_known_limit_tells_what_was_cut(response, limited, outcome):
 
 
 @given(anything)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_the_parts_make_the_response_and_the_answer_has_no_parts(response):
     parts = take_apart(response)
     assert parts.before + parts.answer + parts.after == response
@@ -167,7 +167,7 @@ def test_the_parts_make_the_response_and_the_answer_has_no_parts(response):
 
 
 @given(answers, st.sampled_from(FORMS))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_right_answer_scores_one_in_every_form(answer, form):
     parts = take_apart(form(answer))
     assert parts.outcome == ANSWERED
@@ -176,7 +176,7 @@ def test_a_right_answer_scores_one_in_every_form(answer, form):
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_text_without_marks_is_its_own_answer(text):
     if not any(mark in text for mark in MARKS):
         assert take_apart(text).answer == text

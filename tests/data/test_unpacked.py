@@ -59,7 +59,7 @@ def test_a_folder_of_packed_files_is_the_folder(suffix, tmp_path):
         load(tmp_path / "packed")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.binary(max_size=300_000), st.integers(0, 3000), st.integers(1, 70_000))
 def test_what_was_packed_is_read_back(tmp_path_factory, data, cut, size):
     folder = tmp_path_factory.mktemp("packed")
@@ -72,7 +72,7 @@ def test_what_was_packed_is_read_back(tmp_path_factory, data, cut, size):
         assert all(len(piece) == size for piece in pieces[:-1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(PACK)), st.floats(0, 1), st.integers(1, 255))
 def test_damage_is_one_line(tmp_path_factory, suffix, place, change):
     whole = PACK[suffix]((FILES / "mrcr.jsonl").read_bytes())

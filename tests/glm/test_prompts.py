@@ -37,7 +37,7 @@ def own(name: str, question: str, pages: int) -> list[int]:
 
 
 @given(names, questions, st.integers(0, 3), st.booleans(), st.sampled_from(list(PROTOCOLS.values())))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_prompt_is_that_of_the_tokenizers_own_chat_template(name, question, pages, special, protocol):
     writer, asked = ChatWriter(TOKENIZERS[name], IMAGE), protocol.ask(question)
     assert writer.write(asked, pages, special) == own(name, asked, pages)

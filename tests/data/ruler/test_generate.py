@@ -5,7 +5,7 @@ from collections import Counter
 from itertools import islice
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.data.load import load
@@ -55,7 +55,6 @@ def test_a_long_context_is_as_good(subtask):
     assert 0.999 * 131_072 < estimate(context(sample)) <= 131_072
 
 
-@settings(deadline=None)
 @given(st.sampled_from(SUBTASKS), st.integers(0, 9000), st.integers(0, 2**40), st.integers(0, 50))
 def test_lengths_are_within_five_percent_and_references_are_in_the_context(subtask, more, seed, index):
     length = SHORTEST[subtask] + more
