@@ -94,8 +94,8 @@ def load(weights: Weights, placement: Placement) -> Reader:
         If it does not fit into the memory there, in most cases before anything is read.
     """
     try:
-        _check_memory(weights, placement)
-        with _quiet():
+        check_memory(weights, placement)
+        with quiet():
             return _load(weights, placement)
     except FreqqError:
         raise
@@ -105,8 +105,16 @@ def load(weights: Weights, placement: Placement) -> Reader:
         raise UserError(f"cannot load {weights.name}: {_one_line(error)}") from error
 
 
-def _check_memory(weights: Weights, placement: Placement) -> None:
-    """Refuse by the weights alone; what an answer takes beside them is known only when it runs out."""
+def check_memory(weights: Weights, placement: Placement) -> None:
+    """Refuse by the weights alone; what an answer takes beside them is known only when it runs out.
+
+    Raises
+    ------
+    FreqqError
+        If they do not fit.
+    ValueError, OSError
+        If the header of a file is damaged.
+    """
     on_cpu = placement.device == "cpu"
     replicas = placement.replicas if on_cpu else 1
     if replicas > 1:
@@ -148,16 +156,25 @@ def _load(weights: Weights, placement: Placement) -> Reader:
         # transformers would fill them with random numbers and only warn.
         missing = sorted(report["missing_keys"])
         raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
-    tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+    return Reader(model.eval(), read_tokenizer(folder), read_image_processor(folder, config), name, weights.revision)
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """A model's tokenizer with its chat template; a `UserError` if it has none."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not tokenizer.chat_template:
         tokenizer.chat_template = _legacy_template(folder)
+    return tokenizer
+
+
+def read_image_processor(folder: Path, config: Any) -> Any:
+    """A model's image processor, which needs no torchvision."""
     processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
-    image_processor = processor.from_pretrained(folder, local_files_only=True)
-    return Reader(model.eval(), tokenizer, image_processor, name, weights.revision)
+    return processor.from_pretrained(folder, local_files_only=True)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' progress bar and load report off the terminal; what matters in them is raised as an error."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

@@ -5,6 +5,7 @@ from typing import Any
 
 from PIL import Image
 from torch import Tensor
+from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
 
 from freqq.errors import FreqqError, UserError
 from freqq.pages.page import Page
@@ -13,19 +14,34 @@ QUESTION = "\ue000question\ue000"
 """Stands for the question while a chat template is rendered; private-use characters, so no template contains it."""
 
 
-def patch_count(page: Page, image_processor: Any) -> int:
-    """How many patches a page has after the image processor has resized it.
+def grid_shape(height: int, width: int, image_processor: Any) -> tuple[int, int]:
+    """The grid (h, w) of merged tokens that a page of so many pixels becomes; the image processor's own arithmetic.
 
     Raises
     ------
     UserError
         If the image processor refuses a page, for example one that is 250 times as wide as high.
     """
-    height, width = page.pixels.shape[:2]
+    side, size = image_processor.patch_size * image_processor.merge_size, image_processor.size
     try:
-        return int(image_processor.get_number_of_image_patches(height, width))
+        resized = smart_resize(
+            num_frames=image_processor.temporal_patch_size,
+            height=height,
+            width=width,
+            temporal_factor=image_processor.temporal_patch_size,
+            factor=side,
+            min_pixels=size["shortest_edge"],
+            max_pixels=size["longest_edge"],
+        )
     except ValueError as error:
         raise UserError(f"a page of {width} x {height} px cannot be read by the model: {error}") from error
+    return resized[0] // side, resized[1] // side
+
+
+def patch_count(page: Page, image_processor: Any) -> int:
+    """How many patches a page has after the image processor has resized it; errors as of `grid_shape`."""
+    h, w = grid_shape(*page.pixels.shape[:2], image_processor)
+    return int(h * w * image_processor.merge_size**2)
 
 
 def patches(pages: Sequence[Page], image_processor: Any) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
 from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
+from freqq.glm.spec import read_spec
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
@@ -17,6 +18,7 @@ from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
+from freqq.runs.preflight import Planned, enforce, preflight
 from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
@@ -78,10 +80,11 @@ def run(
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         everything = samples(settings)
-        service, placements = None, []
+        service, placements, spec = None, [], None
         if settings.backend == "local":
             placements = machine.placements(settings)
             weights = find(settings.model, settings.revision)
+            spec = read_spec(weights)
             if settings.adapter_folder is not None:
                 card = check_base(settings.adapter_folder, settings.model, weights.revision)
                 learned = sum(not is_held_out(sample.id) for sample in everything)
@@ -95,6 +98,7 @@ def run(
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
+            spec = None if service.tower is None else read_spec(service.tower[0])
         description = describe(settings, identity, todo, everything)
         own = shard or Shard()
         is_new = directory.record(description)
@@ -106,6 +110,8 @@ def run(
                 progress(work.total - work.missing, work.total)
                 if not work:
                     note(f"all {work.total} answers were there already")
+                if work:
+                    enforce(preflight(Planned(settings, todo, work.own, spec, directory.path)), note)
                 if work and settings.store is not None:
                     _check_pages(settings.store, settings.rendering, work.own, note)
                 if work:

@@ -26,6 +26,15 @@ class Combination(TokenCompressor):
         cutter, quantizer = self.parts()
         return quantizer.quantize(cutter.compress(grid))
 
+    def tokens_left(self, h: int, w: int) -> int:
+        """Those that the cut leaves."""
+        return self.parts()[0].tokens_left(h, w)
+
+    def check_model(self, channels: int, embedded: bool) -> None:
+        """Refuse what either part refuses."""
+        for part in self.parts():
+            part.check_model(channels, embedded)
+
     @property
     def resources(self) -> tuple[str, ...]:
         """Those of both parts."""
