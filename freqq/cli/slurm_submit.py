@@ -12,6 +12,7 @@ from freqq.cli import asked, options
 from freqq.cli.eval import evaluate
 
 if TYPE_CHECKING:
+    from freqq.runs.machine import Machine
     from freqq.runs.settings import Settings
 
 OURS = {
@@ -19,6 +20,7 @@ OURS = {
     "gpus": "each process is given one; ask for more processes with --gpus before --",
     "workers": "each process has a GPU for itself; ask for more processes with --gpus before --",
     "device_map": "each process sees one GPU; a model over several needs a script of your own around freqq eval",
+    "dry_run": "give --check before --, which counts what the run would do as well",
 }
 """Options of `freqq eval` that the scripts decide on, and how."""
 
@@ -55,7 +57,9 @@ def slurm_submit(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Look for the model and whether Slurm would take the jobs; write and submit nothing."
+            "--check",
+            help="Look for the model and whether Slurm would take the jobs, count what the run would do, and say what "
+            "cannot work; write and submit nothing.",
         ),
     ] = False,
 ) -> None:
@@ -76,7 +80,7 @@ def slurm_submit(
     job = Job(gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further)
     check_setup(lines)
     given = list(arguments or ())
-    settings, out = parse_eval(given)
+    settings, out, machine = parse_eval(given)
     arms(settings)
     run, folder = (out or settings.directory()).resolve(), Path.cwd()
     program = [sys.executable, "-m", "freqq"]
@@ -91,7 +95,11 @@ def slurm_submit(
         scripts = {"shards": shards, "merge": merge}
         for what, found in check_submission(scripts, run, settings.model, settings.revision):
             typer.echo(f"{what}: {found}")
+        from freqq.cli.dry_run import show_forecast
+        from freqq.runs.forecast import forecast
+
         typer.echo("nothing was submitted")
+        show_forecast(forecast(settings, run, machine, elsewhere=True), as_json=False)
         return
     command = shlex.join([*program, *sys.argv[1:]])
     done = submit(run, shards, merge, layout=layout, count=gpus, command=command, folder=folder)
@@ -99,8 +107,8 @@ def slurm_submit(
     typer.echo(f"scripts and logs are in {run / SCRIPTS}; to see how it is doing: freqq slurm-status {run}")
 
 
-def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
-    """The settings and run directory that ``freqq eval`` would have with these arguments.
+def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None, Machine]":
+    """The settings, run directory and machine that ``freqq eval`` would have with these arguments.
 
     Raises
     ------
@@ -118,11 +126,11 @@ def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
     with command.make_context("freqq eval", list(arguments)) as context:
         values = dict(context.params)
     for name, why in OURS.items():
-        if values[name] is not None:
+        if values[name] not in (None, False):
             raise UserError(f"leave --{name.replace('_', '-')} out after --: {why}")
     machine, settings = (
         {name: values[name] for name in inspect.signature(make).parameters} for make in (asked.machine, asked.settings)
     )
-    asked.machine(**machine)
+    computed_on = asked.machine(**machine)
     out = values["out"]
-    return asked.settings(**settings), None if out is None else Path(out)
+    return asked.settings(**settings), None if out is None else Path(out), computed_on

@@ -40,7 +40,8 @@ def grid_shape(height: int, width: int, image_processor: Any) -> tuple[int, int]
 
 def patch_count(page: Page, image_processor: Any) -> int:
     """How many patches a page has after the image processor has resized it; errors as of `grid_shape`."""
-    h, w = grid_shape(*page.pixels.shape[:2], image_processor)
+    height, width = page.pixels.shape[:2]
+    h, w = grid_shape(height, width, image_processor)
     return int(h * w * image_processor.merge_size**2)
 
 

@@ -12,7 +12,6 @@ from freqq.errors import FreqqError, UserError
 from freqq.glm.load import Weights, quiet, read_image_processor, read_tokenizer
 from freqq.glm.memory import BYTES, tower_digest
 from freqq.glm.processor import ChatWriter, grid_shape
-from freqq.glm.reader import MAX_PATCHES
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,15 @@ class ModelSpec:
         Parameters
         ----------
         patches : int
-            Of all pages; a pass takes at most `freqq.glm.reader.MAX_PATCHES` of them, or one page.
+            Of the pass: at most `freqq.glm.reader.MAX_PATCHES`, or those of one page.
         """
         vision = self.config.vision_config
         pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        # A block's perceptron is `out_hidden_size` wide in this family. `intermediate_size` is the merger's, which works
-        # on merged tokens.
+        # A block's perceptron is `out_hidden_size` wide in this family; `intermediate_size` is the merger's, which
+        # works on merged tokens.
         merged = vision.intermediate_size // vision.spatial_merge_size**2
         widest = 6 * vision.hidden_size + 3 * max(vision.out_hidden_size, merged)
-        return int(min(patches, MAX_PATCHES) * (4 * pixels + BYTES[dtype] * widest))
+        return int(patches * (4 * pixels + BYTES[dtype] * widest))
 
 
 def read_spec(weights: Weights) -> ModelSpec:

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from freqq.data.sample import Sample, context
@@ -76,7 +77,7 @@ class Planned:
     spec: ModelSpec | None
     path: Path
 
-    @property
+    @cached_property
     def counter(self) -> PromptCounter | None:
         """Counts the tokens of the samples."""
         if self.spec is None:
@@ -206,7 +207,8 @@ def font_reasons(samples: Sequence[Sample], rendering: Rendering) -> list[Reason
     found = []
     for font, counts in lacking.items():
         shown = "".join(char for char, _ in counts.most_common(NAMED))
-        text = f"the font {font} lacks {len(counts)} characters of {touched[font]} of {len(samples)} chats ({shown})"
+        which = f"{len(counts)} character{'s' if len(counts) > 1 else ''} of {touched[font]} of {len(samples)} chats"
+        text = f"the font {font} lacks {which} ({shown})"
         fatal = mostly[font] == len(samples)
         end = "of which nearly nothing could be read" if fatal else "which pages show as boxes"
         found.append(Reason(f"{text}, {end}: --font FILE chooses another", fatal=fatal))
