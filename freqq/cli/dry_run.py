@@ -3,13 +3,20 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from freqq.runs.forecast import ArmForecast, Forecast
 
 
-def show_forecast(found: "Forecast", as_json: bool) -> None:
+def show_forecast(found: "Forecast", as_json: bool, checked: "Mapping[str, str] | None" = None) -> None:
     """Print a forecast.
+
+    Parameters
+    ----------
+    checked : mapping of str to str
+        What was looked at besides, and what was found.
 
     Raises
     ------
@@ -22,11 +29,13 @@ def show_forecast(found: "Forecast", as_json: bool) -> None:
     from freqq.errors import UserError
 
     if as_json:
-        print_json(found.as_json())
+        print_json(found.as_json() | ({} if checked is None else {"checked": dict(checked)}))
     else:
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = 160  # a file or a pipe has no width of its own
+        for name, text in (checked or {}).items():
+            console.print(f"{name}: {text}", markup=False, soft_wrap=True)
         for name, text in facts(found).items():
             console.print(f"{name:<8}{text}", markup=False, soft_wrap=True)
         console.print(_table(found))

@@ -62,6 +62,7 @@ def slurm_submit(
             "cannot work; write and submit nothing.",
         ),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --check, print JSON and no table.")] = False,
 ) -> None:
     """Submit an evaluation as an array of shards, and a job that merges them.
 
@@ -70,12 +71,15 @@ def slurm_submit(
 
     Example: freqq slurm-submit --gpus 4 --time 08:00:00 -- --model glyph --method token --needle 2 --out runs/glyph
     """
+    from freqq.errors import UserError
     from freqq.runs.directory import SCRIPTS, RunDirectory
     from freqq.runs.plan import arms
     from freqq.slurm.check import check_setup, check_submission
     from freqq.slurm.script import Job, merge_script, shards_script
     from freqq.slurm.submit import AFTER, MERGE, SHARDS, submit
 
+    if as_json and not check:
+        raise UserError("--json is for --check")
     lines, further = tuple(setup or ()), tuple(sbatch_arg or ())
     job = Job(gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further)
     check_setup(lines)
@@ -92,14 +96,14 @@ def slurm_submit(
         return
     RunDirectory(run).check(settings)
     if check:
-        scripts = {"shards": shards, "merge": merge}
-        for what, found in check_submission(scripts, run, settings.model, settings.revision):
-            typer.echo(f"{what}: {found}")
         from freqq.cli.dry_run import show_forecast
         from freqq.runs.forecast import forecast
 
-        typer.echo("nothing was submitted")
-        show_forecast(forecast(settings, run, machine, elsewhere=True), as_json=False)
+        scripts = {"shards": shards, "merge": merge}
+        checked = dict(check_submission(scripts, run, settings.model, settings.revision))
+        show_forecast(forecast(settings, run, machine, elsewhere=True), as_json, checked)
+        if not as_json:
+            typer.echo("nothing was submitted")
         return
     command = shlex.join([*program, *sys.argv[1:]])
     done = submit(run, shards, merge, layout=layout, count=gpus, command=command, folder=folder)
