@@ -11,18 +11,13 @@ from typing import Any
 import huggingface_hub
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    AutoTokenizer,
-    Glm4vImageProcessorPil,
-    Glm46VImageProcessorPil,
-)
+from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
 from freqq.glm.memory import check_fits, memories, weight_bytes
 from freqq.glm.place import DTYPES, Placement, place
+from freqq.glm.processor import read_image_processor, read_tokenizer
 from freqq.glm.quantization import check_can_be, weights_config
 from freqq.glm.reader import Reader
 from freqq.names import unknown
@@ -159,20 +154,6 @@ def _load(weights: Weights, placement: Placement) -> Reader:
     return Reader(model.eval(), read_tokenizer(folder), read_image_processor(folder, config), name, weights.revision)
 
 
-def read_tokenizer(folder: Path) -> Any:
-    """A model's tokenizer with its chat template; a `UserError` if it has none."""
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = _legacy_template(folder)
-    return tokenizer
-
-
-def read_image_processor(folder: Path, config: Any) -> Any:
-    """A model's image processor, which needs no torchvision."""
-    processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
-    return processor.from_pretrained(folder, local_files_only=True)
-
-
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers' progress bar and load report off the terminal; what matters in them is raised as an error."""
@@ -185,14 +166,6 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _legacy_template(folder: Path) -> str:
-    """The chat template of a folder that keeps it beside the tokenizer, as processors once saved it."""
-    file = folder / "chat_template.json"
-    if not file.is_file():
-        raise UserError(f"{folder} has no chat template: add its chat_template.jinja")
-    return str(json.loads(file.read_text())["chat_template"])
 
 
 def find(name: str, revision: str | None = None) -> Weights:

@@ -1,10 +1,13 @@
 """What goes in: pages to patches, questions to token ids. No video, hence no torchvision."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
+from transformers import AutoTokenizer, Glm4vImageProcessorPil, Glm46VImageProcessorPil
 from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
 
 from freqq.errors import FreqqError, UserError
@@ -101,3 +104,25 @@ class ChatWriter:
         # The template is complete: the tokenizer is to add nothing around it.
         encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=split_special_tokens)
         return list(encoded["input_ids"])
+
+
+def read_tokenizer(folder: Path) -> Any:
+    """A model's tokenizer with its chat template; a `UserError` if it has none."""
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = _legacy_template(folder)
+    return tokenizer
+
+
+def read_image_processor(folder: Path, config: Any) -> Any:
+    """A model's image processor, which needs no torchvision."""
+    processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
+    return processor.from_pretrained(folder, local_files_only=True)
+
+
+def _legacy_template(folder: Path) -> str:
+    """The chat template of a folder that keeps it beside the tokenizer, as processors once saved it."""
+    file = folder / "chat_template.json"
+    if not file.is_file():
+        raise UserError(f"{folder} has no chat template: add its chat_template.jinja")
+    return str(json.loads(file.read_text())["chat_template"])

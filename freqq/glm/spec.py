@@ -9,9 +9,9 @@ from typing import Any
 from transformers import AutoConfig
 
 from freqq.errors import FreqqError, UserError
-from freqq.glm.load import Weights, quiet, read_image_processor, read_tokenizer
+from freqq.glm.load import Weights, quiet
 from freqq.glm.memory import BYTES, tower_digest
-from freqq.glm.processor import ChatWriter, grid_shape
+from freqq.glm.processor import ChatWriter, grid_shape, read_image_processor, read_tokenizer
 
 
 @dataclass(frozen=True)

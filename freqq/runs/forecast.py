@@ -6,13 +6,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from freqq.errors import UserError
-from freqq.glm.adapter_card import check_base
-from freqq.glm.load import check_memory, find
 from freqq.glm.memory import memories, weight_bytes
 from freqq.glm.place import Placement
 from freqq.glm.reader import MAX_PATCHES
-from freqq.glm.spec import ModelSpec, read_spec
+from freqq.glm.spec import ModelSpec
 from freqq.image.base import ImageCodec
 from freqq.runs.directory import RunDirectory
 from freqq.runs.machine import HERE, Machine
@@ -23,19 +20,15 @@ from freqq.runs.preflight import (
     BYTES_PER_TOKEN,
     ROW_BYTES,
     Planned,
-    Reason,
     answer_room,
+    find_model,
     free_bytes,
-    label,
     preflight,
-    refusals,
 )
 from freqq.runs.prompts import PromptCounts, chosen_to_count, count_prompts
-from freqq.runs.served import check_method
+from freqq.runs.reasons import Reason, label, refusals
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.serve.client import Client
-from freqq.tokens.base import TokenCompressor
 
 
 @dataclass(frozen=True)
@@ -169,11 +162,12 @@ def forecast(
     todo, directory = arms(settings), RunDirectory(out or settings.directory())
     everything = share(samples(settings), Shard())
     reasons = refusals(lambda: directory.check(settings))
-    spec, placement, replicas, found = _model(settings, machine, todo, elsewhere)
+    found = find_model(settings, machine, todo, elsewhere)
+    spec, placement = found.spec, found.placements[0] if found.placements else None
     planned = Planned(settings, todo, everything, spec, directory.path)
     chosen = chosen_to_count(everything, settings.seed)
     counts = count_prompts(planned.arms, chosen, everything, settings.rendering, planned.counter)
-    reasons += [*found, *undrawable(counts, len(chosen)), *preflight(planned)]
+    reasons += [*found.reasons, *undrawable(counts, len(chosen)), *preflight(planned)]
     past = None
     if spec is not None and placement is not None and not elsewhere and settings.backend == "local":
         past = pace((directory.path.parent, Path("runs")), spec.weights.revision, placement.dtype, placement.device)
@@ -189,59 +183,14 @@ def forecast(
         pages=counts.pages,
         context=None if spec is None or settings.backend != "local" else spec.context,
         new_tokens=settings.new_tokens,
+        # How the model answers (thoughts, boxes) belongs here, by its chat template and tokenizer: `spec.tokenizer`.
         arms=arm_forecasts,
         memory=None if spec is None or placement is None else _memory(spec, placement, counts, elsewhere),
         disk=_disk(planned),
-        seconds=_seconds(planned, arm_forecasts, counts, past, replicas),
+        seconds=_seconds(planned, arm_forecasts, counts, past, len(found.placements)),
         pace=past,
         reasons=tuple(reasons),
     )
-
-
-def _model(
-    settings: Settings, machine: Machine, todo: Sequence[Arm], elsewhere: bool
-) -> tuple[ModelSpec | None, Placement | None, int, list[Reason]]:
-    """The model that sees pages here, where it goes, in how many replicas, and why it cannot."""
-    reasons: list[Reason] = []
-    if settings.backend != "local":
-        for arm in todo:
-            reasons += refusals(lambda a=arm: check_method(a.name, a.method), label(arm))  # type: ignore[misc]
-        reasons += refusals(lambda: _reach(settings, machine))
-        if not any(isinstance(arm.method, TokenCompressor) for arm in todo):
-            return None, None, 1, reasons
-    elif machine.endpoint is not None:
-        reasons.append(Reason("--base-url is for --backend openai: give both or neither"))
-    placements = []
-    if elsewhere:
-        dtype = "bfloat16" if settings.dtype == "auto" else settings.dtype
-        placements = [Placement(dtype, "cuda:0", quantization=settings.quantization)]
-    else:
-        reasons += refusals(lambda: placements.extend(machine.placements(settings)))
-    specs: list[ModelSpec] = []
-    reasons += refusals(lambda: specs.append(read_spec(find(settings.model, settings.revision))))
-    if not specs:
-        return None, None, 1, reasons
-    weights = specs[0].weights
-    if settings.adapter_folder is not None:
-        folder = settings.adapter_folder
-        reasons += refusals(lambda: check_base(folder, settings.model, weights.revision))
-    if settings.store is not None:
-        store = settings.store
-        reasons += refusals(lambda: store.check_model(settings.model, weights.revision))
-    if placements and not elsewhere:
-        reasons += refusals(lambda: check_memory(weights, placements[0]))
-    return specs[0], placements[0] if placements else None, max(1, len(placements)), reasons
-
-
-def _reach(settings: Settings, machine: Machine) -> None:
-    """Ask the server for its model."""
-    if machine.endpoint is None:
-        raise UserError(f"--backend {settings.backend} needs --base-url, such as http://127.0.0.1:8000/v1")
-    client = Client(machine.endpoint)
-    try:
-        client.served(settings.served_model)
-    finally:
-        client.close()
 
 
 def undrawable(counts: PromptCounts, counted: int) -> list[Reason]:
@@ -278,11 +227,16 @@ def _arm(
     )
 
 
-def _memory(spec: ModelSpec, placement: Placement, counts: PromptCounts, elsewhere: bool) -> Memory:
+def _memory(spec: ModelSpec, placement: Placement, counts: PromptCounts, elsewhere: bool) -> Memory | None:
+    """None if the weights' files are damaged, which is a reason of its own."""
+    try:
+        weights = weight_bytes(spec.weights.folder, placement.dtype, placement.quantization)
+    except (OSError, ValueError):
+        return None
     patches = max(MAX_PATCHES, counts.largest_page * spec.image_processor.merge_size**2)
     return Memory(
         dtype=placement.quantization or placement.dtype,
-        weights=weight_bytes(spec.weights.folder, placement.dtype, placement.quantization),
+        weights=weights,
         kv_bytes_per_token=spec.kv_bytes_per_token(placement.dtype),
         vision_pass=spec.vision_bytes(patches, placement.dtype),
         there=None if elsewhere else sum(memories(placement.device, placement.spread)),

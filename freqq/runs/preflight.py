@@ -7,21 +7,27 @@ and numbers out of range are refused earlier, by `Settings`, `Machine` and `freq
 import shutil
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from freqq.data.sample import Sample, context
-from freqq.errors import FreqqError, UserError
+from freqq.errors import UserError
 from freqq.frequency.codebook_files import ELSEWHERE
-from freqq.glm.spec import ModelSpec
+from freqq.glm.adapter_card import check_base
+from freqq.glm.load import check_memory, find
+from freqq.glm.place import Placement
+from freqq.glm.spec import ModelSpec, read_spec
 from freqq.image.codebooks import best_fit
 from freqq.image.vq import FEWEST_EXACT, VectorQuantization
 from freqq.pages.widths import widths
+from freqq.runs.machine import Machine
 from freqq.runs.plan import Arm
 from freqq.runs.prompts import PromptCounter
+from freqq.runs.reasons import Reason, gathered, label, refusals
 from freqq.runs.rendering import Rendering, messages, sample_style
+from freqq.runs.served import Service, check_method
 from freqq.runs.settings import Settings
 from freqq.tokens.base import TokenCompressor
 
@@ -33,28 +39,6 @@ BYTES_PER_TOKEN = 4
 
 NAMED = 8
 """Characters that a reason shows."""
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why something cannot work, or will not work as expected.
-
-    Parameters
-    ----------
-    text : str
-        What is wrong and what to do, in one line.
-    arms : tuple of str
-        Of which arms it is true, by `label`; empty: of the whole run.
-    fatal : bool
-        False where the run goes on without it: some samples fail, or a method does less.
-    """
-
-    text: str
-    arms: tuple[str, ...] = ()
-    fatal: bool = True
-
-    def __str__(self) -> str:
-        return f"{', '.join(self.arms)}: {self.text}" if self.arms else self.text
 
 
 @dataclass(frozen=True)
@@ -85,20 +69,6 @@ class Planned:
         return PromptCounter(self.spec, self.settings.rendering, self.settings.store)
 
 
-def label(arm: Arm) -> str:
-    """How an arm is called in a reason."""
-    return f"{arm.name} {arm.level}"
-
-
-def refusals(check: Callable[[], object], *arms: str) -> list[Reason]:
-    """What a check refuses, as a reason."""
-    try:
-        check()
-    except (FreqqError, OSError, ValueError) as error:
-        return [Reason(" ".join(str(error).split()), arms)]
-    return []
-
-
 def preflight(planned: Planned) -> list[Reason]:
     """All reasons that can be told without the model."""
     settings = planned.settings
@@ -112,26 +82,6 @@ def preflight(planned: Planned) -> list[Reason]:
     return found
 
 
-def enforce(reasons: Sequence[Reason], note: Callable[[str], None]) -> None:
-    """Refuse a run for the first fatal reason; the others are told.
-
-    Raises
-    ------
-    UserError
-        With the number of further ones.
-    """
-    for reason in reasons:
-        if not reason.fatal:
-            note(str(reason))
-    if fatal := [reason for reason in reasons if reason.fatal]:
-        raise UserError(f"{fatal[0]}{more(len(fatal) - 1)}")
-
-
-def more(count: int) -> str:
-    """How an error ends that stands for others."""
-    return f" (and {count} more; freqq eval --dry-run shows all)" if count else ""
-
-
 def codebook_reasons(arms: Sequence[Arm], spec: ModelSpec) -> list[Reason]:
     """Token methods that have nothing for this model's tokens."""
     found = []
@@ -139,8 +89,8 @@ def codebook_reasons(arms: Sequence[Arm], spec: ModelSpec) -> list[Reason]:
         method = arm.method
         if isinstance(method, TokenCompressor):
             embedded = bool(method.resources) and spec.has_embedded_tower
-            found += refusals(lambda m=method, e=embedded: m.check_model(spec.channels, e), label(arm))  # type: ignore[misc]
-    return _gathered(found)
+            found += refusals(partial(method.check_model, spec.channels, embedded), label(arm))
+    return gathered(found)
 
 
 def context_reasons(planned: Planned) -> list[Reason]:
@@ -162,7 +112,7 @@ def context_reasons(planned: Planned) -> list[Reason]:
             longest = _tokens(counter, planned.samples[0], arm) or 0
             too_long = bisect_left(range(count), True, key=fits)
             found += too_long_reasons(arm, too_long, count, longest, planned.settings, counter.spec.context)
-    return _gathered(found)
+    return gathered(found)
 
 
 def _tokens(counter: PromptCounter, sample: Sample, arm: Arm) -> int | None:
@@ -270,10 +220,62 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def _gathered(reasons: Sequence[Reason]) -> list[Reason]:
-    """Reasons of one text put together."""
-    arms: dict[tuple[str, bool], tuple[str, ...]] = {}
-    for reason in reasons:
-        key = (reason.text, reason.fatal)
-        arms[key] = arms.get(key, ()) + reason.arms
-    return [Reason(text, own, fatal) for (text, fatal), own in arms.items()]
+@dataclass(frozen=True)
+class Found:
+    """The model of a run as far as it was found, and why it cannot work.
+
+    Parameters
+    ----------
+    spec : ModelSpec or None
+        None if it is not there, or a server does all that a model does.
+    placements : sequence of Placement
+        One for each replica; empty if it cannot be placed.
+    """
+
+    spec: ModelSpec | None
+    placements: Sequence[Placement]
+    reasons: list[Reason]
+
+
+def find_model(settings: Settings, machine: Machine, arms: Sequence[Arm], elsewhere: bool = False) -> Found:
+    """Look for what `freqq.runs.run.run` would load, and gather what it would refuse.
+
+    Parameters
+    ----------
+    elsewhere : bool
+        Whether the run is for another machine: nothing is asked of this one, and ``auto`` is bfloat16 on a GPU.
+    """
+    reasons = refusals(lambda: check_endpoint(settings, machine))
+    if settings.backend != "local":
+        for arm in arms:
+            reasons += refusals(partial(check_method, arm.name, arm.method), label(arm))
+        reasons += refusals(lambda: Service.reach(settings, machine, ()).client.close())
+        if not any(isinstance(arm.method, TokenCompressor) for arm in arms):
+            return Found(None, (), reasons)
+    placements: list[Placement] = []
+    if elsewhere:
+        dtype = "bfloat16" if settings.dtype == "auto" else settings.dtype
+        placements = [Placement(dtype, "cuda:0", quantization=settings.quantization)]
+    else:
+        reasons += refusals(lambda: placements.extend(machine.placements(settings)))
+    specs: list[ModelSpec] = []
+    reasons += refusals(lambda: specs.append(read_spec(find(settings.model, settings.revision))))
+    for spec in specs:
+        weights, folder, store = spec.weights, settings.adapter_folder, settings.store
+        if folder is not None:
+            reasons += refusals(partial(check_base, folder, settings.model, weights.revision))
+        if store is not None:
+            reasons += refusals(partial(store.check_model, settings.model, weights.revision))
+        if not any(weights.folder.glob("*.safetensors")):
+            reasons.append(
+                Reason(f"{weights.name} has no safetensors weights in {weights.folder}: get the files again")
+            )
+        if placements and not elsewhere:
+            reasons += refusals(partial(check_memory, weights, placements[0]))
+    return Found(specs[0] if specs else None, placements, reasons)
+
+
+def check_endpoint(settings: Settings, machine: Machine) -> None:
+    """Refuse a server's address for a model in this process."""
+    if settings.backend == "local" and machine.endpoint is not None:
+        raise UserError("--base-url is for --backend openai: give both or neither")

@@ -18,7 +18,8 @@ from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
-from freqq.runs.preflight import Planned, enforce, preflight
+from freqq.runs.preflight import Planned, check_endpoint, preflight
+from freqq.runs.reasons import enforce
 from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
@@ -73,8 +74,7 @@ def run(
         If the disk is full, all workers died, or every single answer failed.
     """
     machine = machine or HERE
-    if settings.backend == "local" and machine.endpoint is not None:
-        raise UserError("--base-url is for --backend openai: give both or neither")
+    check_endpoint(settings, machine)
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)

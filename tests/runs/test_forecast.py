@@ -113,7 +113,8 @@ def test_of_many_chats_some_stand_for_all(random_model, tmp_path, monkeypatch):
     monkeypatch.setattr(prompts, "MOST_CHARACTERS", 0)
     some = forecast(settings, tmp_path / "run")
     assert (some.samples, some.counted) == (90, prompts.COUNTED)
-    assert some == forecast(settings, tmp_path / "run")
+    again = forecast(settings, tmp_path / "run")
+    assert (some.pages, some.arms) == (again.pages, again.arms)
     assert some.pages == pytest.approx(whole.pages, rel=0.1)
     for counted, expected in zip(some.arms, whole.arms, strict=True):
         assert counted.vision_tokens == pytest.approx(expected.vision_tokens, rel=0.1)

@@ -20,6 +20,7 @@ from freqq.runs import sources
 from freqq.runs.directory import RunDirectory
 from freqq.runs.forecast import forecast
 from freqq.runs.machine import Machine
+from freqq.runs.reasons import Reason, enforce
 from freqq.runs.rendering import Rendering
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
@@ -42,7 +43,7 @@ def chats(path: Path, *texts: str) -> str:
     return str(path)
 
 
-def refused(settings: Settings, folder: Path, match: str, **machine: object) -> list[checks.Reason]:
+def refused(settings: Settings, folder: Path, match: str, **machine: object) -> list[Reason]:
     """A dry run lists the reason, the run itself is refused with it, and neither leaves anything."""
     before = sorted(folder.iterdir())
     found = forecast(settings, folder / "run", Machine(**machine))
@@ -202,6 +203,17 @@ def test_a_model_that_is_not_there(settings, tmp_path):
     assert found.pages > 0
 
 
+def test_a_model_whose_weights_are_missing_or_damaged(settings, random_model, tmp_path):
+    folder = shutil.copytree(random_model, tmp_path / "model")
+    wanted = replace(settings, model=str(folder))
+    (folder / "model.safetensors").write_bytes(b"\xff" * 100)
+    [reason] = forecast(wanted, tmp_path / "run").fatal
+    assert "is not a whole safetensors file" in reason.text
+    (folder / "model.safetensors").unlink()
+    [reason] = forecast(wanted, tmp_path / "run").fatal
+    assert "has no safetensors weights" in reason.text
+
+
 def test_more_replicas_than_memory(settings, tmp_path):
     [reason] = forecast(settings, tmp_path / "run", Machine(workers=10**6)).reasons
     assert "use fewer than 1000000 workers" in reason.text
@@ -272,11 +284,11 @@ def test_libraries_that_are_too_old(random_model, tmp_path):
 
 def test_only_fatal_reasons_stop_a_run():
     told = []
-    some, fatal = checks.Reason("some", fatal=False), checks.Reason("all", ("token mild",))
-    checks.enforce([some], told.append)
+    some, fatal = Reason("some", fatal=False), Reason("all", ("token mild",))
+    enforce([some], told.append)
     assert told == ["some"]
     with pytest.raises(UserError, match=r"^token mild: all \(and 1 more; freqq eval --dry-run shows all\)$"):
-        checks.enforce([fatal, some, fatal], told.append)
+        enforce([fatal, some, fatal], told.append)
 
 
 def test_the_default_look_shows_latin_letters():
