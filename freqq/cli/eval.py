@@ -62,15 +62,22 @@ def evaluate(
     skip_bad: o.SkipBad = False,
     retry_failed: o.RetryFailed = False,
     shard: o.ShardOption = None,
+    dry_run: o.DryRun = False,
     as_json: o.Json = False,
 ) -> None:
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.
 
-    Running the same command again goes on where it stopped, and with a larger --limit adds to what is there.
+    Running the same command again goes on where it stopped, and with a larger --limit adds to what is there. --dry-run
+    counts what it would do, and says what cannot work, without loading the model.
 
     Example: freqq eval --method token --needle 2 --level ultra_mild
+
+    Example: freqq eval --method token-prune --level all --dry-run
     """
+    from freqq.runs.checkup import check_packages
     from freqq.runs.shard import Shard
+
+    check_packages()
 
     settings = asked.settings(
         method, needle, level, model, revision, data, task, context, bin, config, font, dpi, limit, seed, keep, bits,
@@ -82,6 +89,13 @@ def evaluate(
         gpus, workers, device_map, batch_size, max_batch_tokens, prefill_chunk, offload,
         base_url, concurrency, timeout, retries,
     )  # fmt: skip
+
+    if dry_run:
+        from freqq.cli.dry_run import show_forecast
+        from freqq.runs.forecast import forecast
+
+        show_forecast(forecast(settings, out, machine), as_json)
+        return
 
     from freqq.runs.directory import RunDirectory
     from freqq.runs.run import run  # takes torch, and some seconds: not before what was asked is known to be good

@@ -290,4 +290,11 @@ ShardOption = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts only; 'freqq runs merge' puts them together."),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Count pages, tokens, prompt lengths, memory, disk and time, and say what cannot work; load no model.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and no table.")]

@@ -12,6 +12,7 @@ from freqq.cli import asked, options
 from freqq.cli.eval import evaluate
 
 if TYPE_CHECKING:
+    from freqq.runs.machine import Machine
     from freqq.runs.settings import Settings
 
 OURS = {
@@ -19,6 +20,7 @@ OURS = {
     "gpus": "each process is given one; ask for more processes with --gpus before --",
     "workers": "each process has a GPU for itself; ask for more processes with --gpus before --",
     "device_map": "each process sees one GPU; a model over several needs a script of your own around freqq eval",
+    "dry_run": "give --check before --, which counts what the run would do as well",
 }
 """Options of `freqq eval` that the scripts decide on, and how."""
 
@@ -55,9 +57,12 @@ def slurm_submit(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Look for the model and whether Slurm would take the jobs; write and submit nothing."
+            "--check",
+            help="Look for the model and whether Slurm would take the jobs, count what the run would do, and say what "
+            "cannot work; write and submit nothing.",
         ),
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --check, print JSON and no table.")] = False,
 ) -> None:
     """Submit an evaluation as an array of shards, and a job that merges them.
 
@@ -66,17 +71,20 @@ def slurm_submit(
 
     Example: freqq slurm-submit --gpus 4 --time 08:00:00 -- --model glyph --method token --needle 2 --out runs/glyph
     """
+    from freqq.errors import UserError
     from freqq.runs.directory import SCRIPTS, RunDirectory
     from freqq.runs.plan import arms
     from freqq.slurm.check import check_setup, check_submission
     from freqq.slurm.script import Job, merge_script, shards_script
     from freqq.slurm.submit import AFTER, MERGE, SHARDS, submit
 
+    if as_json and not check:
+        raise UserError("--json is for --check")
     lines, further = tuple(setup or ()), tuple(sbatch_arg or ())
     job = Job(gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further)
     check_setup(lines)
     given = list(arguments or ())
-    settings, out = parse_eval(given)
+    settings, out, machine = parse_eval(given)
     arms(settings)
     run, folder = (out or settings.directory()).resolve(), Path.cwd()
     program = [sys.executable, "-m", "freqq"]
@@ -88,10 +96,14 @@ def slurm_submit(
         return
     RunDirectory(run).check(settings)
     if check:
+        from freqq.cli.dry_run import show_forecast
+        from freqq.runs.forecast import forecast
+
         scripts = {"shards": shards, "merge": merge}
-        for what, found in check_submission(scripts, run, settings.model, settings.revision):
-            typer.echo(f"{what}: {found}")
-        typer.echo("nothing was submitted")
+        checked = dict(check_submission(scripts, run, settings.model, settings.revision))
+        show_forecast(forecast(settings, run, machine, elsewhere=True), as_json, checked)
+        if not as_json:
+            typer.echo("nothing was submitted")
         return
     command = shlex.join([*program, *sys.argv[1:]])
     done = submit(run, shards, merge, layout=layout, count=gpus, command=command, folder=folder)
@@ -99,8 +111,8 @@ def slurm_submit(
     typer.echo(f"scripts and logs are in {run / SCRIPTS}; to see how it is doing: freqq slurm-status {run}")
 
 
-def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
-    """The settings and run directory that ``freqq eval`` would have with these arguments.
+def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None, Machine]":
+    """The settings, run directory and machine that ``freqq eval`` would have with these arguments.
 
     Raises
     ------
@@ -118,11 +130,11 @@ def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None]":
     with command.make_context("freqq eval", list(arguments)) as context:
         values = dict(context.params)
     for name, why in OURS.items():
-        if values[name] is not None:
+        if values[name] not in (None, False):
             raise UserError(f"leave --{name.replace('_', '-')} out after --: {why}")
     machine, settings = (
         {name: values[name] for name in inspect.signature(make).parameters} for make in (asked.machine, asked.settings)
     )
-    asked.machine(**machine)
+    computed_on = asked.machine(**machine)
     out = values["out"]
-    return asked.settings(**settings), None if out is None else Path(out)
+    return asked.settings(**settings), None if out is None else Path(out), computed_on

@@ -11,18 +11,13 @@ from typing import Any
 import huggingface_hub
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    AutoTokenizer,
-    Glm4vImageProcessorPil,
-    Glm46VImageProcessorPil,
-)
+from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
 from freqq.glm.memory import check_fits, memories, weight_bytes
 from freqq.glm.place import DTYPES, Placement, place
+from freqq.glm.processor import read_image_processor, read_tokenizer
 from freqq.glm.quantization import check_can_be, weights_config
 from freqq.glm.reader import Reader
 from freqq.names import unknown
@@ -94,8 +89,8 @@ def load(weights: Weights, placement: Placement) -> Reader:
         If it does not fit into the memory there, in most cases before anything is read.
     """
     try:
-        _check_memory(weights, placement)
-        with _quiet():
+        check_memory(weights, placement)
+        with quiet():
             return _load(weights, placement)
     except FreqqError:
         raise
@@ -105,8 +100,16 @@ def load(weights: Weights, placement: Placement) -> Reader:
         raise UserError(f"cannot load {weights.name}: {_one_line(error)}") from error
 
 
-def _check_memory(weights: Weights, placement: Placement) -> None:
-    """Refuse by the weights alone; what an answer takes beside them is known only when it runs out."""
+def check_memory(weights: Weights, placement: Placement) -> None:
+    """Refuse by the weights alone; what an answer takes beside them is known only when it runs out.
+
+    Raises
+    ------
+    FreqqError
+        If they do not fit.
+    ValueError, OSError
+        If the header of a file is damaged.
+    """
     on_cpu = placement.device == "cpu"
     replicas = placement.replicas if on_cpu else 1
     if replicas > 1:
@@ -148,16 +151,11 @@ def _load(weights: Weights, placement: Placement) -> Reader:
         # transformers would fill them with random numbers and only warn.
         missing = sorted(report["missing_keys"])
         raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
-    tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = _legacy_template(folder)
-    processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
-    image_processor = processor.from_pretrained(folder, local_files_only=True)
-    return Reader(model.eval(), tokenizer, image_processor, name, weights.revision)
+    return Reader(model.eval(), read_tokenizer(folder), read_image_processor(folder, config), name, weights.revision)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' progress bar and load report off the terminal; what matters in them is raised as an error."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -168,14 +166,6 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _legacy_template(folder: Path) -> str:
-    """The chat template of a folder that keeps it beside the tokenizer, as processors once saved it."""
-    file = folder / "chat_template.json"
-    if not file.is_file():
-        raise UserError(f"{folder} has no chat template: add its chat_template.jinja")
-    return str(json.loads(file.read_text())["chat_template"])
 
 
 def find(name: str, revision: str | None = None) -> Weights:

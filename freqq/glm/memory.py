@@ -1,8 +1,10 @@
-"""Whether a model's weights fit, told from the headers of its files before any of them is loaded."""
+"""What a model's files tell of its weights before any of them is loaded: whether they fit, and whose tower it is."""
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from freqq.errors import FreqqError
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 MOST_HEADER_BYTES = 100_000_000
 """Of one file; safetensors itself allows no more."""
+
+PIECE_BYTES = 1 << 24
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 QUANTIZED_BYTES = {"int8": 1.0, "nf4": 0.5 + 4 / 64}
@@ -30,7 +34,28 @@ def weight_bytes(folder: Path, dtype: str, quantization: str | None = None) -> i
     full = BYTES[dtype]
     packed = full if quantization is None else QUANTIZED_BYTES[quantization]
     tensors = (tensor for file in _files(folder) for tensor in _tensors(folder / file))
-    return round(sum(prod(shape) * (packed if _is_linear(name, shape) else full) for name, shape in tensors))
+    return round(sum(prod(t.shape) * (packed if _is_linear(t.name, t.shape) else full) for t in tensors))
+
+
+def tower_digest(folder: Path) -> str:
+    """A digest of a model's vision tower, merger included: towers with the same one make the same tokens of a page.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a header is damaged.
+    """
+    total = hashlib.sha256()
+    tensors = [(t, folder / file) for file in _files(folder) for t in _tensors(folder / file) if ".visual." in t.name]
+    for tensor, file in sorted(tensors, key=lambda pair: pair[0].name):
+        if not 0 <= tensor.start <= tensor.end <= file.stat().st_size:
+            raise ValueError(f"{file.name} is not a whole safetensors file")
+        total.update(f"{tensor.name} {tensor.shape} {tensor.dtype}\n".encode())
+        with file.open("rb") as stream:
+            stream.seek(tensor.start)
+            for at in range(tensor.start, tensor.end, PIECE_BYTES):
+                total.update(stream.read(min(PIECE_BYTES, tensor.end - at)))
+    return total.hexdigest()
 
 
 def _is_linear(name: str, shape: Sequence[int]) -> bool:
@@ -44,14 +69,29 @@ def _files(folder: Path) -> Sequence[str]:
     return [SINGLE] if (folder / SINGLE).is_file() else []
 
 
-def _tensors(file: Path) -> list[tuple[str, list[int]]]:
-    """The names and shapes of a file's tensors."""
+@dataclass(frozen=True)
+class _Tensor:
+    """A tensor as its file's header has it, and where in the file it begins and ends."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    start: int
+    end: int
+
+
+def _tensors(file: Path) -> list[_Tensor]:
+    """The tensors of a file."""
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         if size > min(MOST_HEADER_BYTES, file.stat().st_size):
             raise ValueError(f"{file.name} is not a whole safetensors file")
         header = json.loads(stream.read(size))
-    return [(name, entry["shape"]) for name, entry in header.items() if name != "__metadata__"]
+    return [
+        _Tensor(name, entry["shape"], entry["dtype"], *(8 + size + at for at in entry["data_offsets"]))
+        for name, entry in header.items()
+        if name != "__metadata__"
+    ]
 
 
 def memories(device: str, spread: bool) -> list[int]:

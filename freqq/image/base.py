@@ -17,3 +17,7 @@ class ImageCodec(Leveled):
     def decode(self, stream: bytes) -> Page:
         """The page of a stream, without its text. A damaged stream is a `freqq.coding.stream.CorruptStream`."""
         raise NotImplementedError
+
+    def decoded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what `decode` gives of a page of so many pixels; the same for nearly all codecs."""
+        return height, width

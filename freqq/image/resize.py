@@ -52,6 +52,10 @@ class Resize(FileCodec):
 
     def encode(self, page: Page) -> bytes:
         """The small page as a lossless file."""
-        height, width = (max(1, round(side * self.scale)) for side in page.pixels.shape[:2])
+        height, width = self.decoded_size(*page.pixels.shape[:2])
         image = Image.fromarray(page.pixels).resize((width, height), Image.Resampling.BICUBIC)
         return write_file(page, WEBP, (height, width), lossless(np.asarray(image)))
+
+    def decoded_size(self, height: int, width: int) -> tuple[int, int]:
+        """The small page's."""
+        return max(1, round(height * self.scale)), max(1, round(width * self.scale))

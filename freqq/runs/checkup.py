@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -54,6 +54,24 @@ def checkup() -> list[Finding]:
     if all(finding.state != BROKEN for finding in found):
         found += [*_machine(), *_parts(), *_optional()]
     return found
+
+
+def check_packages(names: Collection[str] = ("torch", "transformers")) -> None:
+    """Refuse libraries that are older than freqq needs; importing what uses them would fail less clearly.
+
+    Raises
+    ------
+    UserError
+        For the first of them.
+    """
+    try:
+        wanted = [Requirement(text) for text in requires("freqq") or ()]
+    except PackageNotFoundError:
+        return  # a checkout that is not installed does not say what it needs
+    for requirement in wanted:
+        found = _package(requirement) if requirement.name in names and requirement.marker is None else None
+        if found is not None and found.state == BROKEN:
+            raise UserError(f"{found.name} is {found.found}: {found.remedy}")
 
 
 def _versions() -> Iterator[Finding]:

@@ -123,7 +123,12 @@ def packed(schema: pa.Schema, metadata: dict[str, Any]) -> dict[bytes, bytes]:
 
 def read_metadata(table: pa.Table) -> dict[str, Any]:
     """What `parquet` was given."""
-    return json.loads((table.schema.metadata or {}).get(b"freqq", b"{}"))
+    return schema_metadata(table.schema)
+
+
+def schema_metadata(schema: pa.Schema) -> dict[str, Any]:
+    """As `read_metadata`, of a file whose rows are not read."""
+    return json.loads((schema.metadata or {}).get(b"freqq", b"{}"))
 
 
 def part_path(run: Path, name: str, content: bytes) -> Path:

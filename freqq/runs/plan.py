@@ -173,12 +173,13 @@ def draw(settings: Settings) -> Drawn:
 
 def share(everything: Sequence[Sample], shard: Shard) -> list[Sample]:
     """A shard's samples: longest first, dealt round robin. Neighbours are of like length, so batches pad little."""
-    order = sorted(everything, key=lambda s: (-_length(s), s.id))
+    order = sorted(everything, key=lambda s: (-known_length(s), s.id))
     return order[shard.index :: shard.count]
 
 
-def _length(sample: Sample) -> int:
+def known_length(sample: Sample) -> int:
+    """As `length`; 0 for a sample that cannot be laid out. Its row will say why."""
     try:
         return length(sample)
     except UserError:
-        return 0  # It fails again when it is rendered, and becomes a row that says why.
+        return 0

@@ -19,7 +19,6 @@ from freqq.runs.grading import marked
 from freqq.runs.lock import lock
 from freqq.runs.merge import merge, planned_keys
 from freqq.runs.parts import answered, parquet, part_files, part_path, read_metadata, read_part, writing
-from freqq.runs.plan import samples
 from freqq.runs.protocols import PROTOCOLS, Protocol
 from freqq.runs.schema import Row, conform, from_table, to_table
 from freqq.runs.settings import Settings
@@ -100,7 +99,14 @@ def _settings(plan: Mapping[str, Any], path: Path) -> Settings:
 def _samples(settings: Settings, plan: Mapping[str, Any]) -> dict[str, Sample]:
     if settings.source.revision != plan.get("data_revision"):
         raise UserError(f"the data {settings.data} have changed since the run: its right answers are gone")
-    known = {sample.id: sample for sample in samples(settings)}
+    source, wanted = settings.source, set(plan["samples"])
+    limit = settings.limit if source.generated else None  # how an older run drew its samples is not asked
+    known = {
+        sample.id: sample
+        for needles in settings.needles
+        for sample in source.samples(needles, limit, settings.seed, settings.bin_names)
+        if sample.id in wanted
+    }
     if lacking := [id for id in plan["samples"] if id not in known]:
         raise UserError(f"the data {settings.data} no longer have {len(lacking)} of the samples, such as {lacking[0]}")
     return known

@@ -10,6 +10,7 @@ from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
 from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
+from freqq.glm.spec import read_spec
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
@@ -19,6 +20,8 @@ from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, part_files, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, share
+from freqq.runs.preflight import Planned, check_endpoint, preflight
+from freqq.runs.reasons import enforce
 from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
@@ -73,18 +76,18 @@ def run(
         If the disk is full, all workers died, or every single answer failed.
     """
     machine = machine or HERE
-    if settings.backend == "local" and machine.endpoint is not None:
-        raise UserError("--base-url is for --backend openai: give both or neither")
+    check_endpoint(settings, machine)
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         drawn = draw(settings)
         everything = drawn.samples
-        service, placements = None, []
+        service, placements, spec = None, [], None
         if settings.backend == "local":
             placements = machine.placements(settings)
             weights = find(settings.model, settings.revision)
+            spec = read_spec(weights)
             if settings.adapter_folder is not None:
                 card = check_base(settings.adapter_folder, settings.model, weights.revision)
                 learned = sum(not is_held_out(sample.id) for sample in everything)
@@ -98,6 +101,7 @@ def run(
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
+            spec = None if service.tower is None else read_spec(service.tower[0])
         description = describe(settings, identity, todo, drawn)
         own = shard or Shard()
         is_new, smaller, parts = directory.record(description), None, part_files(directory.path)
@@ -114,6 +118,8 @@ def run(
                     _check_grading(directory, settings)
                 if not work:
                     note(f"all {work.total} answers were there already")
+                if work:
+                    enforce(preflight(Planned(settings, todo, work.own, spec, directory.path)), note)
                 if work and settings.store is not None:
                     _check_pages(settings.store, settings.rendering, work.own, note)
                 if work:

@@ -31,6 +31,26 @@ class TokenCompressor(Leveled):
         """
         raise NotImplementedError
 
+    def tokens_left(self, h: int, w: int) -> int:
+        """How many tokens of a page of h x w are left. It depends on nothing else: an engine has to know it before it
+        sees the page.
+        """
+        return len(self.compress(torch.randn(h, w, 8, generator=torch.Generator().manual_seed(0))).features)
+
+    def check_model(self, channels: int, embedded: bool) -> None:
+        """Refuse a model for whose tokens the method lacks something, such as a codebook, before it is loaded.
+
+        Parameters
+        ----------
+        channels : of a token of the model
+        embedded : whether its vision tower is the embedded model's, for which shipped codebooks were made
+
+        Raises
+        ------
+        UserError
+            Few methods need anything.
+        """
+
     def encode(self, grid: Tensor) -> bytes:
         """The stream of a page, which `freqq.tokens.container.decode` turns into what `compress` gives."""
         compressed = self.compress(grid)
@@ -69,6 +89,11 @@ class Cutter(TokenCompressor):
         h, w, _ = grid.shape
         small = self.fit(h, w)
         return whole(grid) if small == (h, w) else self.cut(grid, small)
+
+    def tokens_left(self, h: int, w: int) -> int:
+        """As many as the grid of `fit` has cells."""
+        rows, columns = self.fit(h, w)
+        return rows * columns
 
     def fit(self, h: int, w: int) -> tuple[int, int]:
         """The grid (h', w') that has as many cells as tokens of a page of h x w shall stay."""
@@ -142,6 +167,10 @@ class SmallerGrid(Cutter):
 class Quantizer(TokenCompressor):
     """Base of the methods that store the tokens in fewer bytes. How many there are stays the same."""
 
+    def tokens_left(self, h: int, w: int) -> int:
+        """All h·w."""
+        return h * w
+
     def compress(self, grid: Tensor) -> CompressedGrid:
         """Compress one page: [h, w, C] float -> features [h·w, C] of all cells, and the stream."""
         check_grid(grid)
@@ -175,6 +204,15 @@ class Combination(TokenCompressor):
         """Compress one page: cut it, then quantize the tokens that are left. The payload is theirs alone."""
         cutter, quantizer = self.parts()
         return quantizer.quantize(cutter.compress(grid))
+
+    def tokens_left(self, h: int, w: int) -> int:
+        """Those that the cut leaves."""
+        return self.parts()[0].tokens_left(h, w)
+
+    def check_model(self, channels: int, embedded: bool) -> None:
+        """Refuse what either part refuses."""
+        for part in self.parts():
+            part.check_model(channels, embedded)
 
     @property
     def resources(self) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from freqq.coding.codebook_files import ID_BYTES
 from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
 from freqq.tokens.base import Quantizer
-from freqq.tokens.codebooks import fitting_codebook, token_codebook, token_codebooks
+from freqq.tokens.codebooks import codebooks_for, fitting_codebook, no_codebook, token_codebook, token_codebooks
 from freqq.tokens.codings import CODINGS, Coding
 from freqq.tokens.vq_codebook import RATES, Group, Rate, TokenCodebook, nearest_words
 from freqq.transforms.bands import band_order
@@ -261,9 +261,17 @@ class VectorQuantization(Quantizer):
 
     def book(self, grid: Tensor) -> TokenCodebook:
         """The codebook that a grid [h, w, C] is coded with; errors as of `code`."""
-        found = token_codebook(bytes.fromhex(self.codebook)) if self.codebook else fitting_codebook(grid)
-        if found.channels != grid.shape[2]:
-            raise UserError(
-                f"codebook {self.codebook} is for {found.channels} channels: the tokens have {grid.shape[2]}"
-            )
+        return self._named(grid.shape[2]) if self.codebook else fitting_codebook(grid)
+
+    def check_model(self, channels: int, embedded: bool) -> None:
+        """Refuse a model for which there is no codebook, or not the one that is asked for."""
+        if self.codebook:
+            self._named(channels)
+        elif not any(codebooks_for(channels, embedded)):
+            raise no_codebook(channels)
+
+    def _named(self, channels: int) -> TokenCodebook:
+        found = token_codebook(bytes.fromhex(self.codebook))
+        if found.channels != channels:
+            raise UserError(f"codebook {self.codebook} is for {found.channels} channels: the tokens have {channels}")
         return found

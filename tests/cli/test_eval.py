@@ -162,8 +162,9 @@ def test_without_a_limit_an_answer_may_fill_the_models_context(chats, random_mod
     [group] = json.loads(done.stdout)["groups"]
     assert (group["n"], group["n_failed"]) == (2, 0)
     done = freqq(*command, "--max-new-tokens", "8192", "--out", str(tmp_path / "limited"))
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "smaller --max-new-tokens" in done.stderr
+    assert not (tmp_path / "limited").exists()
 
 
 @needs_tiny

@@ -1,0 +1,118 @@
+"""What ``freqq eval --dry-run`` prints."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+    from freqq.runs.forecast import ArmForecast, Forecast
+
+
+def show_forecast(found: "Forecast", as_json: bool, checked: "Mapping[str, str] | None" = None) -> None:
+    """Print a forecast.
+
+    Parameters
+    ----------
+    checked : mapping of str to str
+        What was looked at besides, and what was found.
+
+    Raises
+    ------
+    UserError
+        If the run, or an arm of it, cannot work.
+    """
+    from rich.console import Console
+
+    from freqq.cli.json_output import print_json
+    from freqq.errors import UserError
+
+    if as_json:
+        print_json(found.as_json() | ({} if checked is None else {"checked": dict(checked)}))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = 160  # a file or a pipe has no width of its own
+        for name, text in (checked or {}).items():
+            console.print(f"{name}: {text}", markup=False, soft_wrap=True)
+        for name, text in facts(found).items():
+            console.print(f"{name:<8}{text}", markup=False, soft_wrap=True)
+        console.print(_table(found))
+        for reason in found.reasons:
+            console.print(f"{'cannot work' if reason.fatal else 'note'}: {reason}", markup=False, soft_wrap=True)
+    if fatal := found.fatal:
+        more = f" (and {len(fatal) - 1} more)" if len(fatal) > 1 else ""
+        raise UserError(f"{fatal[0]}{more}")
+
+
+def facts(found: "Forecast") -> dict[str, str]:
+    """What holds for all arms, in words, by its topic."""
+    from freqq.report.tables import size
+
+    estimated = found.counted < found.samples
+    about = "about " if estimated else ""
+    drawn = f", {found.counted} of them drawn to count (seed {found.seed}, the longest and the shortest among them)"
+    lines = {
+        "run": str(found.path),
+        "data": f"{found.data}: {found.samples:,} samples{drawn if estimated else ''}",
+    }
+    if found.pages is not None:
+        lines["pages"] = f"{about}{found.pages:,.0f}"
+    context = "" if found.context is None else f", a context of {found.context:,} tokens"
+    lines["model"] = f"{found.model}{context}, at most {found.new_tokens:,} new tokens an answer"
+    if found.answers is not None:
+        lines["answers"] = f"{found.answers} (by its chat template and tokenizer)"
+    if (memory := found.memory) is not None:
+        there = "" if memory.there is None else f"; {size(memory.there)} are there"
+        lines["memory"] = (
+            f"weights {size(memory.weights)} ({memory.dtype}), cache {size(memory.kv_bytes_per_token)} a token, "
+            f"vision pass up to about {size(memory.vision_pass)}{there}"
+        )
+    lines["disk"] = f"{size(found.disk.least)} to {size(found.disk.most)} of rows; {size(found.disk.free)} are free"
+    if found.pace is None:
+        lines["time"] = "unknown: no earlier run of this model on this machine is in the same folder or in runs"
+    elif found.seconds is not None:
+        lines["time"] = f"about {duration(found.seconds)}, by the {found.pace.rows:,} rows of {found.pace.run}"
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _table(found: "Forecast") -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("method", "level"):
+        table.add_column(column)
+    for column in ("vision tokens", "kept", "prompt min", "median", "max", "cache of max", "tokens in bf16", "time"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for arm in found.arms:
+        table.add_row(*_cells(arm))
+    return table
+
+
+def _cells(arm: "ArmForecast") -> list[str]:
+    from freqq.report.tables import size
+
+    prompts = ["-"] * 3
+    if arm.prompts is not None:
+        prompts = [f"{arm.prompts.least:,}", f"{arm.prompts.median:,.0f}", f"{arm.prompts.most:,}"]
+    return [
+        arm.method,
+        arm.level,
+        "-" if arm.vision_tokens is None else f"{arm.vision_tokens:,.0f}",
+        "-" if arm.kept is None else f"{arm.kept:.3f}",
+        *prompts,
+        size(arm.kv_bytes),
+        size(arm.token_bytes),
+        "-" if arm.seconds is None else duration(arm.seconds),
+        "" if arm.works else "cannot work",
+    ]

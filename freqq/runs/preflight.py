@@ -1,0 +1,281 @@
+"""What is known to fail before a run starts: checks that give reasons, each with the way out.
+
+`freqq.runs.run.run` makes them before a model is loaded, and ``freqq eval --dry-run`` shows all that they find. Names
+and numbers out of range are refused earlier, by `Settings`, `Machine` and `freqq.runs.plan.arms`.
+"""
+
+import shutil
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from freqq.data.sample import Sample, context
+from freqq.errors import UserError
+from freqq.frequency.codebook_files import ELSEWHERE
+from freqq.glm.adapter_card import check_base
+from freqq.glm.load import check_memory, find
+from freqq.glm.place import Placement
+from freqq.glm.spec import ModelSpec, read_spec
+from freqq.image.codebooks import best_fit
+from freqq.image.vq import FEWEST_EXACT, VectorQuantization
+from freqq.pages.widths import widths
+from freqq.runs.machine import Machine
+from freqq.runs.plan import Arm
+from freqq.runs.prompts import PromptCounter
+from freqq.runs.reasons import Reason, gathered, label, refusals
+from freqq.runs.rendering import Rendering, messages, sample_style
+from freqq.runs.served import Service, check_method
+from freqq.runs.settings import Settings
+from freqq.tokens.base import TokenCompressor
+
+ROW_BYTES = 600
+"""What a row takes at least, in its part and in the results: measured with short answers and 16 samples a part."""
+
+BYTES_PER_TOKEN = 4
+"""Of text."""
+
+NAMED = 8
+"""Characters that a reason shows."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a run is about to do.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Those that wait for an answer, longest first.
+    spec : ModelSpec or None
+        Of the model that sees pages here; None if a server does all of it.
+    path : Path
+        The run directory.
+    """
+
+    settings: Settings
+    arms: Sequence[Arm]
+    samples: Sequence[Sample]
+    spec: ModelSpec | None
+    path: Path
+
+    @cached_property
+    def counter(self) -> PromptCounter | None:
+        """Counts the tokens of the samples."""
+        if self.spec is None:
+            return None
+        return PromptCounter(self.spec, self.settings.rendering, self.settings.rules, self.settings.store)
+
+
+def preflight(planned: Planned) -> list[Reason]:
+    """All reasons that can be told without the model."""
+    settings = planned.settings
+    found = disk_reasons(rows=len(planned.arms) * len(planned.samples), path=planned.path)
+    found += font_reasons(planned.samples, settings.rendering)
+    found += pattern_reasons(planned.arms, planned.samples, settings.rendering)
+    if planned.spec is not None:
+        found += codebook_reasons(planned.arms, planned.spec)
+        if settings.backend == "local":
+            found += context_reasons(planned)
+    return found
+
+
+def codebook_reasons(arms: Sequence[Arm], spec: ModelSpec) -> list[Reason]:
+    """Token methods that have nothing for this model's tokens."""
+    found = []
+    for arm in arms:
+        method = arm.method
+        if isinstance(method, TokenCompressor):
+            embedded = bool(method.resources) and spec.has_embedded_tower
+            found += refusals(partial(method.check_model, spec.channels, embedded), label(arm))
+    return gathered(found)
+
+
+def context_reasons(planned: Planned) -> list[Reason]:
+    """Arms whose prompts do not fit into the model's positions.
+
+    Only as many chats are drawn as it takes: samples are in the order of their length, so those that are too long come
+    first, up to a few beside the border.
+    """
+    counter, count = planned.counter, len(planned.samples)
+    assert counter is not None
+    found = []
+    for arm in planned.arms:
+
+        def fits(index: int, arm: Arm = arm) -> bool:
+            tokens = _tokens(counter, planned.samples[index], arm)
+            return tokens is None or tokens + answer_room(planned.settings) <= counter.spec.context
+
+        if count and not fits(0):
+            longest = _tokens(counter, planned.samples[0], arm) or 0
+            too_long = bisect_left(range(count), True, key=fits)
+            found += too_long_reasons(arm, too_long, count, longest, planned.settings, counter.spec.context)
+    return gathered(found)
+
+
+def _tokens(counter: PromptCounter, sample: Sample, arm: Arm) -> int | None:
+    """A prompt's length; None if the sample cannot be drawn, which its row will say."""
+    try:
+        return counter.size(sample, arm).prompt_tokens
+    except (UserError, OSError):
+        return None
+
+
+def answer_room(settings: Settings) -> int:
+    """New tokens that a prompt needs room for: those that were asked for, else the one without which it fails."""
+    return settings.max_new_tokens or 1
+
+
+def too_long_reasons(
+    arm: Arm, too_long: int, count: int, longest: int, settings: Settings, context: int
+) -> list[Reason]:
+    """The reason of an arm of which some prompts do not fit."""
+    if not too_long:
+        return []
+    new = f" and {settings.max_new_tokens:,} new ones" if settings.max_new_tokens else ""
+    which = f"all {count}" if too_long == count else f"about {too_long} of {count}"
+    way = "use fewer pages (--bin), a lower resolution (--dpi), a method that leaves fewer tokens"
+    way += " or a smaller --max-new-tokens" if settings.max_new_tokens else ""
+    text = f"{which} prompts, the longest of {longest:,} tokens{new}, do not fit into the model's {context:,}"
+    fate = "" if too_long == count else " and will fail"
+    return [Reason(f"{text}{fate}: {way}", (label(arm),), fatal=too_long == count)]
+
+
+def font_reasons(samples: Sequence[Sample], rendering: Rendering) -> list[Reason]:
+    """Fonts that lack characters of the chats: fatal if every chat would be mostly boxes."""
+    lacking: dict[str, Counter[str]] = {}
+    touched: Counter[str] = Counter()
+    mostly: Counter[str] = Counter()
+    for font, text in _shown(samples, rendering):
+        counts = {char: text.count(char) for char in lacking_characters(font, text)}
+        if counts:
+            lacking.setdefault(font, Counter()).update(counts)
+            touched[font] += 1
+            mostly[font] += sum(counts.values()) > len(text) / 2
+    found = []
+    for font, counts in lacking.items():
+        shown = "".join(char for char, _ in counts.most_common(NAMED))
+        which = f"{len(counts)} character{'s' if len(counts) > 1 else ''} of {touched[font]} of {len(samples)} chats"
+        text = f"the font {font} lacks {which} ({shown})"
+        fatal = mostly[font] == len(samples)
+        end = "of which nearly nothing could be read" if fatal else "which pages show as boxes"
+        found.append(Reason(f"{text}, {end}: --font FILE chooses another", fatal=fatal))
+    return found
+
+
+def lacking_characters(font: str, text: str) -> set[str]:
+    """The characters of a text, white space and invisible ones left out, that a font has no glyph for."""
+    measure = widths(font, 10.0)
+    chars = {char for char in set(text) if char.isprintable() and not char.isspace()}
+    for char in chars:
+        measure[char]
+    return measure.lacking("".join(chars))
+
+
+def _shown(samples: Sequence[Sample], rendering: Rendering) -> Iterator[tuple[str, str]]:
+    """The font and text of each sample that is drawn here; what cannot be becomes a row that says why."""
+    for sample in samples:
+        try:
+            if sample.style:
+                yield sample_style(sample).font, "\n".join(messages(sample))
+            elif not sample.images:
+                yield rendering.of(sample).font_path, context(sample)
+        except UserError:
+            continue
+
+
+def pattern_reasons(arms: Sequence[Arm], samples: Sequence[Sample], rendering: Rendering) -> list[Reason]:
+    """Whether `image-vq` knows the look of the pages, by the first page of the shortest chat."""
+    own = [label(arm) for arm in arms if isinstance(arm.method, VectorQuantization)]
+    if not own or not samples:
+        return []
+    try:
+        page = next(iter(rendering.pages(samples[-1])), None)
+    except (UserError, OSError):
+        return []
+    fit = None if page is None or page.pixels.ndim == 3 else best_fit(page.pixels)
+    if fit is not None and fit.share >= FEWEST_EXACT:
+        return []
+    text = (
+        "no codebook knows the look of these pages, so they are stored as WebP, some ten times as large: run freqq "
+        f"codebook train --font FONT.ttf, and set {ELSEWHERE} to the folder of its file"
+    )
+    return [Reason(text, tuple(own), fatal=False)]
+
+
+def disk_reasons(rows: int, path: Path) -> list[Reason]:
+    """Whether a run's rows, with answers of no length, are more than the disk has room for."""
+    free = free_bytes(path)
+    if rows * ROW_BYTES <= free:
+        return []
+    text = f"{rows:,} rows take at least {rows * ROW_BYTES / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free for {path}"
+    return [Reason(f"{text}: make room, or choose another --out")]
+
+
+def free_bytes(path: Path) -> int:
+    """What is free where a folder is, or would be."""
+    there = next(folder for folder in (path.resolve(), *path.resolve().parents) if folder.exists())
+    return shutil.disk_usage(there).free
+
+
+@dataclass(frozen=True)
+class Found:
+    """The model of a run as far as it was found, and why it cannot work.
+
+    Parameters
+    ----------
+    spec : ModelSpec or None
+        None if it is not there, or a server does all that a model does.
+    placements : sequence of Placement
+        One for each replica; empty if it cannot be placed.
+    """
+
+    spec: ModelSpec | None
+    placements: Sequence[Placement]
+    reasons: list[Reason]
+
+
+def find_model(settings: Settings, machine: Machine, arms: Sequence[Arm], elsewhere: bool = False) -> Found:
+    """Look for what `freqq.runs.run.run` would load, and gather what it would refuse.
+
+    Parameters
+    ----------
+    elsewhere : bool
+        Whether the run is for another machine: nothing is asked of this one, and ``auto`` is bfloat16 on a GPU.
+    """
+    reasons = refusals(lambda: check_endpoint(settings, machine))
+    if settings.backend != "local":
+        for arm in arms:
+            reasons += refusals(partial(check_method, arm.name, arm.method), label(arm))
+        reasons += refusals(lambda: Service.reach(settings, machine, ()).client.close())
+        if not any(isinstance(arm.method, TokenCompressor) for arm in arms):
+            return Found(None, (), reasons)
+    placements: list[Placement] = []
+    if elsewhere:
+        dtype = "bfloat16" if settings.dtype == "auto" else settings.dtype
+        placements = [Placement(dtype, "cuda:0", quantization=settings.quantization)]
+    else:
+        reasons += refusals(lambda: placements.extend(machine.placements(settings)))
+    specs: list[ModelSpec] = []
+    reasons += refusals(lambda: specs.append(read_spec(find(settings.model, settings.revision))))
+    for spec in specs:
+        weights, folder, store = spec.weights, settings.adapter_folder, settings.store
+        if folder is not None:
+            reasons += refusals(partial(check_base, folder, settings.model, weights.revision))
+        if store is not None:
+            reasons += refusals(partial(store.check_model, settings.model, weights.revision))
+        if not any(weights.folder.glob("*.safetensors")):
+            reasons.append(
+                Reason(f"{weights.name} has no safetensors weights in {weights.folder}: get the files again")
+            )
+        if placements and not elsewhere:
+            reasons += refusals(partial(check_memory, weights, placements[0]))
+    return Found(specs[0] if specs else None, placements, reasons)
+
+
+def check_endpoint(settings: Settings, machine: Machine) -> None:
+    """Refuse a server's address for a model in this process."""
+    if settings.backend == "local" and machine.endpoint is not None:
+        raise UserError("--base-url is for --backend openai: give both or neither")
