@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from freqq.coding.codebook_files import ELSEWHERE
 from freqq.data.sample import Sample, context
 from freqq.errors import UserError
-from freqq.frequency.codebook_files import ELSEWHERE
 from freqq.glm.adapter_card import check_base
 from freqq.glm.load import check_memory, find
 from freqq.glm.place import Placement
