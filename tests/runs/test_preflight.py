@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from freqq.frequency.codebook_files import ELSEWHERE
 from freqq.tokens.codebook_training import train
 from safetensors.torch import load_file, save_file
 
+from freqq.coding.codebook_files import ELSEWHERE
 from freqq.data.dataset import DataSet
 from freqq.data.mini import mini
 from freqq.errors import UserError
