@@ -20,8 +20,8 @@ from freqq.pages.glyph import GlyphConfig
 from freqq.pages.style import font_file
 
 
-def set_pdf(text: str, config: GlyphConfig) -> bytes:
-    """The PDF of a text, 30 lines a paragraph."""
+def set_pdf(text: str, config: GlyphConfig, one_paragraph: bool = False) -> bytes:
+    """The PDF of a text, 30 lines a paragraph, or all in one as Glyph's evaluation has it."""
 
     def color(rgb):
         return None if rgb is None else colors.Color(*(part / 255 for part in rgb))
@@ -45,10 +45,13 @@ def set_pdf(text: str, config: GlyphConfig) -> bytes:
         alignment=getattr(enums, f"TA_{config.alignment}"),
         spaceBefore=config.space_before,
         spaceAfter=config.space_after,
+        wordWrap="CJK" if re.search("[\u4e00-\u9fff]", text) else None,
     )
     visible = escape(text.replace("\xad", "").replace("\u200b", ""))
-    lines = re.sub("  +", lambda blanks: "&nbsp;" * len(blanks[0]), visible).split("\n")
-    story = [Paragraph(config.newline_markup.join(lines[i : i + 30]), style) for i in range(0, len(lines), 30)]
+    spaced = re.sub("  +", lambda blanks: "&nbsp;" * len(blanks[0]), visible)
+    lines = (spaced.replace("\t", 4 * "&nbsp;") if one_paragraph else spaced).split("\n")
+    step = len(lines) if one_paragraph else 30
+    story = [Paragraph(config.newline_markup.join(lines[i : i + step]), style) for i in range(0, len(lines), step)]
 
     def background(canvas, _):
         canvas.saveState()
