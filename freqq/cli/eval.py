@@ -28,6 +28,7 @@ def evaluate(
     config: o.Config = None,
     font: o.Font = None,
     dpi: o.Dpi = None,
+    line_breaks: o.LineBreaks = None,
     limit: o.Limit = 100,
     seed: o.Seed = 0,
     out: o.Out = None,
@@ -70,8 +71,8 @@ def evaluate(
     from freqq.runs.shard import Shard
 
     settings = asked.settings(
-        method, needle, level, model, revision, data, task, bin, config, font, dpi, limit, seed, keep, bits, block,
-        assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
+        method, needle, level, model, revision, data, task, bin, config, font, dpi, line_breaks, limit, seed, keep,
+        bits, block, assignments, no_baseline, max_new_tokens, dtype, tokens_from, generation,
         backend, served_model, adapter, attention, quantization,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)

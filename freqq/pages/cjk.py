@@ -116,10 +116,10 @@ class CjkLines:
         Whether the paragraph has more than one fragment.
     """
 
-    def __init__(self, paragraph: str, tags: Mapping[str, Tag], widths: tuple[float, float], measure: Widths) -> None:
+    def __init__(self, paragraph: str, tags: Mapping[str, Tag], room: tuple[float, float], measure: Widths) -> None:
         alone = lone_fragment(paragraph, tags)
         self.marked = alone is None
-        self._first, self._later = widths
+        self._first, self._later = room
         self._measure = measure
         self._pages = 0
         self._fresh = _segments(fragments(paragraph, tags), measure) if alone is None else _single(alone)
@@ -198,9 +198,7 @@ class CjkLines:
                 own = segment.colors[line.start : line.end]
                 colors += (own + own[-1:])[: len(text)]
         ending = segment.ending if segment.last or segment.ending is None else " "
-        return replace(
-            segment, text="".join(texts), colors=None if segment.colors is None else colors, ending=ending
-        )
+        return replace(segment, text="".join(texts), colors=None if segment.colors is None else colors, ending=ending)
 
     def _text(self, segment: _Segment, line: Break) -> str:
         text = segment.text[line.start : line.end]

@@ -1,6 +1,6 @@
 """Paragraphs onto pages, as reportlab's ``SimpleDocTemplate`` flows them: where each line's pen starts, in points."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -8,7 +8,7 @@ from freqq.errors import UserError
 from freqq.pages.atlas import pdf_number
 from freqq.pages.cjk import CjkLines, is_cjk
 from freqq.pages.glyph import FRAME_PADDING, GlyphConfig
-from freqq.pages.markup import Part, lone_fragment, paragraphs, words
+from freqq.pages.markup import Part, Tag, lone_fragment, paragraphs, words
 from freqq.pages.setline import SetLine, rejoin
 from freqq.pages.typeset import marked_lines, plain_lines
 from freqq.pages.widths import Widths, widths
@@ -39,13 +39,13 @@ class Block:
 class _Lines:
     """The lines of a paragraph that were not placed yet, broken only when they are looked at."""
 
-    def __init__(self, paragraph: str, config: GlyphConfig, measure: Widths) -> None:
-        first, later = config.line_widths
-        alone = lone_fragment(paragraph, config.newline)
+    def __init__(self, paragraph: str, tags: Mapping[str, Tag], room: tuple[float, float], measure: Widths) -> None:
+        first, later = room
+        alone = lone_fragment(paragraph, tags)
         self.marked = alone is None
         self._broken: Iterator[SetLine] = iter(())
         if alone is None:
-            self._broken = marked_lines(words(paragraph, config.newline), first, later, measure)
+            self._broken = marked_lines(words(paragraph, tags), first, later, measure)
         elif text := alone[1].strip(" "):
             self._broken = plain_lines((alone[0], text), first, later, measure)
         self._ahead: list[SetLine] = []
@@ -84,11 +84,9 @@ def flow(text: str, config: GlyphConfig, one_paragraph: bool = False) -> Iterato
     blocks: list[Block] = []
     y, after, at_top = start, 0.0, True
 
-    cjk = is_cjk(text)
+    kind: type[CjkLines] | type[_Lines] = CjkLines if is_cjk(text) else _Lines
     for paragraph in paragraphs(text, config.newline_markup, one_paragraph):
-        lines: _Lines | CjkLines = (
-            CjkLines(paragraph, config.newline, config.line_widths, measure) if cjk else _Lines(paragraph, config, measure)
-        )
+        lines = kind(paragraph, config.newline, config.line_widths, measure)
         indent = config.first_line_indent
         fresh, more = False, True
         while more:

@@ -78,6 +78,8 @@ def run(
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         everything = samples(settings)
+        for remark in settings.rendering.remarks(everything) if settings.source.format != "mini" else ():
+            note(remark)
         service, placements = None, []
         if settings.backend == "local":
             placements = machine.placements(settings)
