@@ -28,6 +28,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The codebook, 
 Size = Annotated[int, typer.Option(min=2, max=65534, help="Most patterns.")]
 Width = Annotated[int, typer.Option(min=1, max=64, help="Width of a block in pixels.")]
 SIZE, WIDTH = 20480, 3
+"""The first is `freqq.image.codebook_training.SIZE`, which is too heavy to import for a help text."""
 Tokens = Annotated[bool, typer.Option("--tokens", help="Learn a model's vision tokens, for token-vq.")]
 PAGES = 600
 Limit = Annotated[

@@ -81,6 +81,7 @@ def evaluate(
         base_url, concurrency, timeout, retries,
     )  # fmt: skip
 
+    from freqq.cli.progress import learning
     from freqq.runs.directory import RunDirectory
     from freqq.runs.run import run  # takes torch, and some seconds: not before what was asked is known to be good
 
@@ -93,6 +94,7 @@ def evaluate(
             retry_failed=retry_failed,
             progress=report,
             note=_note,
+            watch=learning,
         )
     if part is None:
         show(path, RunDirectory(path).read(texts=False), as_json)
@@ -154,6 +156,14 @@ def _progress() -> "Iterator[Report]":
     columns = (
         TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("answers", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    task = bar.add_task("answers", total=None)
+
+    def report(done: int, total: int) -> None:
+        bar.start()  # not before: until then another bar may show how far a codebook is
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        bar.stop()

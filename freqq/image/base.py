@@ -1,6 +1,11 @@
 """What an image codec is."""
 
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from freqq.image.codebook_cache import Watch, unwatched
 from freqq.levels import Leveled
+from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 
 
@@ -17,3 +22,32 @@ class ImageCodec(Leveled):
     def decode(self, stream: bytes) -> Page:
         """The page of a stream, without its text. A damaged stream is a `freqq.frequency.stream.CorruptStream`."""
         raise NotImplementedError
+
+    def prepared(
+        self,
+        configs: Iterable[GlyphConfig],
+        note: Callable[[str], object] = lambda text: None,
+        watch: Watch | None = unwatched,
+    ) -> Self:
+        """The codec, with all there that it needs for pages of these configurations; it may take a minute to make that.
+
+        Parameters
+        ----------
+        note : callable
+            Told in one line what is being made, or cannot be.
+        watch : callable or None
+            Shows how far that is. None: make nothing, take what is there.
+        """
+        return self
+
+
+def once(note: Callable[[str], object]) -> Callable[[str], None]:
+    """Passes each text on the first time only: the levels of a codec say the same."""
+    said: set[str] = set()
+
+    def told(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            note(text)
+
+    return told

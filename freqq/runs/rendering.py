@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,15 @@ class Rendering:
         config = GlyphConfig.from_mapping(sample.config or {}, self.font, self.config)
         return config if self.dpi is None else replace(config, dpi=self.dpi)
 
+    def configs(self, samples: Iterable[Sample]) -> list[GlyphConfig]:
+        """The configurations of samples that have no style of their own, each once."""
+        found: dict[GlyphConfig, None] = {}
+        for sample in samples:
+            if not sample.style:
+                with suppress(UserError):  # it comes again when the sample is rendered, and says why
+                    found[self.of(sample)] = None
+        return list(found)
+
     def pages(self, sample: Sample) -> Iterator[Page]:
         """A sample's pages, one after another: its images if it has any, else drawn."""
         if sample.images:
@@ -99,10 +109,8 @@ class Rendering:
         chats: dict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
             if not sample.images and not sample.style:
-                try:
+                with suppress(UserError):  # it comes again when the sample is rendered, and says why
                     chats[self.of(sample).font_path].append(sample)
-                except UserError:
-                    continue  # it fails again when it is rendered, and that says why
         for font, drawn in chats.items():
             if has_cff_outlines(font):
                 yield (
@@ -113,8 +121,8 @@ class Rendering:
             if missing := set().union(*boxes):
                 shown = "".join(sorted(char for char in missing if char.isprintable())[:SHOWN])
                 yield (
-                    f"{font} lacks {len(missing):,} characters ({shown}{'...' * (len(missing) > len(shown))}) of "
-                    f"{sum(map(bool, boxes)):,} of these {len(drawn):,} chats and draws boxes for them: choose another "
+                    f"{font} lacks {len(missing):,} characters ({shown}{'...' * (len(missing) > len(shown))}), which "
+                    f"{sum(map(bool, boxes)):,} of {len(drawn):,} chats have and pages show as boxes: choose another "
                     "font with --font"
                 )
 

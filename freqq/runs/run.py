@@ -8,6 +8,7 @@ from freqq.data.sample import Sample
 from freqq.errors import Interrupted, UserError
 from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
+from freqq.image.codebook_cache import Watch, unwatched
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
@@ -16,7 +17,7 @@ from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
-from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
+from freqq.runs.plan import Arm, Identity, arms, config_hash, prepared, samples, share
 from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service
 from freqq.runs.settings import Settings
@@ -45,6 +46,7 @@ def run(
     retry_failed: bool = False,
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda text: None,
+    watch: Watch = unwatched,
 ) -> Path:
     """Evaluate, or go on evaluating, and return the run directory.
 
@@ -60,6 +62,8 @@ def run(
         Whether samples that failed before are tried again.
     note : callable
         Told what a user should know meanwhile: a stop, a worker that died, a lock that was taken over.
+    watch : callable
+        Shows how far the learning of a codebook is, if `image-vq` needs one for a look of pages.
 
     Raises
     ------
@@ -97,6 +101,7 @@ def run(
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
+        todo = prepared(todo, settings.rendering.configs(everything), note, watch)
         description = describe(settings, identity, todo, everything)
         own = shard or Shard()
         is_new = directory.record(description)
