@@ -1,6 +1,6 @@
 """A page of MRCR as Glyph's own evaluation renders it, beside the same chat rendered here.
 
-The page is Glyph's own example, in Verdana. It is no part of this repository, and neither is the font: a test skips where
+The page is Glyph's own example, in Verdana. Neither it nor the font is a part of this repository: a test skips where
 what it needs is missing. Without the font, its widths are recovered from the page as well as lines of known text tell
 them, and set here the text must break into the same lines.
 """
@@ -31,87 +31,12 @@ needs_font = pytest.mark.skipif(not VERDANA, reason="Verdana is not installed")
 
 # How many words each line of the page has; several spaces in a row are part of a word.
 LINES = [
-    6,
-    16,
-    22,
-    21,
-    17,
-    20,
-    19,
-    14,
-    16,
-    17,
-    17,
-    20,
-    17,
-    18,
-    23,
-    19,
-    21,
-    10,
-    8,
-    17,
-    17,
-    20,
-    20,
-    17,
-    17,
-    19,
-    19,
-    17,
-    16,
-    16,
-    18,
-    17,
-    18,
-    17,
-    19,
-    17,
-    16,
-    19,
-    19,
-    18,
-    17,
-    21,
-    19,
-    6,
-    8,
-    16,
-    21,
-    19,
-    17,
-    20,
-    19,
-    21,
-    7,
-    6,
-    21,
-    17,
-    7,
-    7,
-    8,
-    5,
-    18,
-    19,
-    17,
-    17,
-    18,
-    17,
-    14,
-    17,
-    17,
-    16,
-    22,
-    18,
-    4,
-    6,
-    20,
-    18,
-    17,
-    16,
-    13,
-    17,
-    19,
+    int(count)
+    for count in (
+        "6 16 22 21 17 20 19 14 16 17 17 20 17 18 23 19 21 10 8 17 17 20 20 17 17 19 19 17 16 16 18 17 18 17 19 17 16 "
+        "19 19 18 17 21 19 6 8 16 21 19 17 20 19 21 7 6 21 17 7 7 8 5 18 19 17 17 18 17 14 17 17 16 22 18 4 6 20 18 17 "
+        "16 13 17 19 "
+    ).split()
 ]
 FIRST_ROW, PITCH, DESCENT, LEFT, ROOM = 18, 10, 2, 16, 563.0
 FURTHER = "remaining melody\nthat is on no page but the next"
@@ -158,7 +83,7 @@ class Recovered(dict[str, float]):
         counts = np.array([[line.count(char) for char in chars] for line in lines], float)
         before = np.array([usual[char] for char in chars])
         wanted = np.array(right_edges()) + 0.6 - counts @ before  # a letter ends some way before its advance does
-        moved = np.linalg.solve(counts.T @ counts + 5 * np.eye(len(chars)), counts.T @ wanted)
+        moved = np.linalg.solve(counts.T @ counts + 0.1 * np.eye(len(chars)), counts.T @ wanted)
         self.update(zip(chars, before + moved, strict=True))
         self["\xa0"] = self.space = self[" "]
 
