@@ -17,6 +17,14 @@ TINY = Path(freqq.__file__).parent / "glm" / "tiny" / "model.safetensors"
 needs_tiny = pytest.mark.skipif(not TINY.is_file(), reason="the embedded model is not in this checkout")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds codebooks that were learned before, or leaves some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQQ_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a random GLM-4V model. Its answers are noise, but always the same noise."""

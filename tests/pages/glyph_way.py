@@ -17,7 +17,7 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Paragraph, SimpleDocTemplate
 
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.style import font_file
+from freqq.pages.style import font_file, font_index
 
 
 def set_pdf(text: str, config: GlyphConfig, one_paragraph: bool = False) -> bytes:
@@ -26,9 +26,10 @@ def set_pdf(text: str, config: GlyphConfig, one_paragraph: bool = False) -> byte
     def color(rgb):
         return None if rgb is None else colors.Color(*(part / 255 for part in rgb))
 
-    font = font_file(config.font_path)
+    _, index = font_index(config.font_path)
+    font = f"{font_file(config.font_path)} {index}"
     if font not in pdfmetrics.getRegisteredFontNames():
-        pdfmetrics.registerFont(TTFont(font, font))
+        pdfmetrics.registerFont(TTFont(font, font_file(config.font_path), subfontIndex=index))
     style = ParagraphStyle(
         "reference",
         fontName=font,
