@@ -122,18 +122,21 @@ def _rendered(
 
 @app.command("list")
 def show(as_json: o.Json = False) -> None:
-    """Which codebooks are found.
+    """Which codebooks are found, those that were learned on first use included.
 
     Example: freqq codebook list
     """
+    from itertools import chain
+
     from freqq.cli.files_table import show
     from freqq.cli.json_output import print_json
+    from freqq.image.codebook_cache import cached
     from freqq.image.codebooks import codebooks
     from freqq.tokens.codebooks import token_codebooks
 
     found = [
         (book.id.hex(), "{} x {} pixels".format(*book.patterns.block), len(book.patterns), len(book.file))
-        for book in codebooks()
+        for book in chain(codebooks(), cached())
     ] + [
         (book.id.hex(), f"{book.channels} channels", len(book.arrays["frequencies"]), len(book.file))
         for book in token_codebooks()

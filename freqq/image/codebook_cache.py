@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
-from freqq.data.pythontext import python_texts
+from freqq.data.pythontext import docstrings, python_texts
 from freqq.errors import UserError
 from freqq.files import write_whole
 from freqq.frequency.codebook import Codebook, read_codebook
@@ -45,6 +45,12 @@ def cache_folder() -> Path:
     """Where the codebooks are kept; it need not exist."""
     own, shared = os.environ.get(FOLDER), os.environ.get("XDG_CACHE_HOME")
     return Path(own or Path(shared or Path.home() / ".cache") / "freqq") / "codebooks"
+
+
+def training_texts() -> Iterator[str]:
+    """What is learned from: that of the shipped codebook, and prose with line breaks as Glyph's evaluation has them."""
+    yield from python_texts()
+    yield docstrings().replace("\n", "\\n")
 
 
 def look_of(config: GlyphConfig) -> GlyphConfig:
@@ -94,12 +100,17 @@ def learned(look: GlyphConfig, watch: Watch = unwatched) -> Codebook:
             if (found := find_by_look(look)) is not None:
                 return found
             with watch() as watched:
-                book = train(watched(text_pages(python_texts(), look)), line_pitch(look), size=SIZE)
+                book = train(watched(text_pages(training_texts(), look)), line_pitch(look), size=SIZE)
             path = folder / f"{digest}-{book.id.hex()}.safetensors"
             write_whole(path, lambda temporary: temporary.write_bytes(book.file))
     except OSError as error:
         raise UserError(f"cannot write to {folder} ({error.strerror}): set {FOLDER} to another folder") from error
     return book
+
+
+def cached() -> Iterator[Codebook]:
+    """All that were learned."""
+    return _readable("*.safetensors")
 
 
 def _readable(pattern: str) -> Iterator[Codebook]:

@@ -30,7 +30,7 @@ EXACT = VectorQuantization(tolerance=0)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache. What is learned from is short: all of it takes a minute."""
     monkeypatch.setenv(FOLDER, str(tmp_path))
-    monkeypatch.setattr(codebook_cache, "python_texts", lambda: iter([PROSE[:60_000]]))
+    monkeypatch.setattr(codebook_cache, "training_texts", lambda: iter([PROSE[:60_000]]))
     return tmp_path / "codebooks"
 
 
@@ -122,7 +122,7 @@ def test_of_several_processes_one_learns_and_the_others_wait(cache):
         "from freqq.image import codebook_cache as c; from freqq.pages.glyph import GlyphConfig\n"
         "from freqq.data.pythontext import reference\n"
         "def texts():\n    print('learns', flush=True); yield ' '.join(reference().split())[:60000]\n"
-        "c.python_texts = texts\n"
+        "c.training_texts = texts\n"
         "print(c.learned(c.look_of(GlyphConfig(font_path='DejaVuSerif'))).id.hex())"
     )
     start = partial(subprocess.Popen, [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
