@@ -61,7 +61,8 @@ def draw_again(text: str, style: GlyphConfig | Style, starts: Sequence[int] = ()
 
     The same pixels as before for all pages of the px-based style, and for Glyph's if paragraphs are neither justified,
     nor apart, nor indented at their first lines, pages are not scaled, newlines have no visible mark, every character
-    has a glyph, and the text that the page is of has no Chinese. Else the letters are those, but not all at their old places.
+    has a glyph, and the text that the page is of has no Chinese. Else the letters are those, but not all at their old
+    places.
 
     Parameters
     ----------
