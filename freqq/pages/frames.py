@@ -115,6 +115,9 @@ def flow(text: str, config: GlyphConfig, one_paragraph: bool = False) -> Iterato
                 after = config.space_after
                 at_top = at_top and y == start
                 indent = 0.0
+                if more and not lines.peek(1):
+                    fresh = False
+                    continue  # what is left has no height, and needs no other page
             if more:
                 yield tuple(blocks)
                 blocks = []

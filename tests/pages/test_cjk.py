@@ -104,6 +104,11 @@ def test_paragraphs_over_several_pages_break_like_reportlabs(text, alignment, on
         assert_same_pens(text, replace(SMALL, alignment=alignment, newline_markup=markup), one_paragraph)
 
 
+def test_a_line_break_that_is_left_over_alone_needs_no_page():
+    for count in range(4, 18):
+        assert_same_pens("中" + "\n" * count, GlyphConfig(page_size=(150.0, 90.0)))
+
+
 @pytest.mark.parametrize("font", FONTS)
 @pytest.mark.parametrize("kind", ["Chinese", "mixed", "few"])
 def test_pages_look_the_same(kind, font):
