@@ -9,7 +9,8 @@
 # make shells  bash, zsh and fish, for the tests of completions
 # make pdf     poppler, for the tests that compare pages with Glyph's
 # make ocr     tesseract, for the tests that read pages back
-# make programs  all six. Tests skip if their programs are missing; if CI is set, make test installs them first
+# make fonts   fonts with Chinese, for the tests of such pages
+# make programs  all seven. Tests skip if their programs are missing; if CI is set, make test installs them first
 # make completions  the scripts in completions/, anew
 # Variables: PYTHON (3.11 or newer), VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of freqq eval),
 # JOBS (processes that run the tests; 0: this one)
@@ -29,7 +30,7 @@ export GOMP_SPINCOUNT = 0
 export TOKENIZERS_PARALLELISM = false
 
 .PHONY: demo test test-full lint types floors pytest bench figures completions clean
-.PHONY: slurm browser curl shells pdf ocr programs
+.PHONY: slurm browser curl shells pdf ocr fonts programs
 
 demo: $(VENV)/.installed
 	$(BIN)/freqq eval $(DEMO)
@@ -62,11 +63,11 @@ figures: $(VENV)/.installed
 
 # What tests start besides Python: only what is missing is installed. The daemons of Slurm are started by
 # tests/slurm/cluster.py, as its children, and never by systemd.
-slurm browser curl shells pdf ocr:
+slurm browser curl shells pdf ocr fonts:
 	@$(PYTHON) tests/programs.py $@
 
 programs:
-	@$(PYTHON) tests/programs.py slurm browser curl shells pdf ocr
+	@$(PYTHON) tests/programs.py slurm browser curl shells pdf ocr fonts
 
 completions: $(VENV)/.installed
 	for shell in bash zsh fish; do $(BIN)/python -m freqq.cli.completions $$shell > completions/freqq.$$shell; done

@@ -56,6 +56,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     return ByFile(config, log)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test finds codebooks that were learned before, or leaves some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FREQQ_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of a random GLM-4V model. Its answers are noise, but always the same noise."""

@@ -17,8 +17,11 @@ PACKAGES = {
     "shells": {"bash": "bash", "zsh": "zsh", "fish": "fish"},
     "pdf": {"pdftoppm": "poppler-utils"},
     "ocr": {"tesseract": "tesseract-ocr", "tesseract's English": "tesseract-ocr-eng"},
+    "fonts": {"wqy-microhei.ttc": "fonts-wqy-microhei", "wqy-zenhei.ttc": "fonts-wqy-zenhei"},
 }
-"""Of each group (a target of the Makefile): a program, or several any of which will do, and its Debian package."""
+"""Of each group (a target of the Makefile): a program, several any of which will do, or a font; its Debian package."""
+
+FONTS = "/usr/share/fonts/truetype/wqy"
 
 DAEMONS = "/usr/sbin:/sbin"
 """Where Debian keeps what the PATH of ordinary users does not lead to."""
@@ -30,6 +33,9 @@ def find(program: str) -> str | None:
         tesseract = find("tesseract")
         languages = _output(tesseract, "--list-langs").split() if tesseract else []
         return tesseract if "eng" in languages else None
+    if program.endswith(".ttc"):
+        font = f"{FONTS}/{program}"
+        return font if os.path.isfile(font) else None
     path = f"{os.environ.get('PATH', os.defpath)}:{DAEMONS}"
     return next((found for name in program.split("|") if (found := shutil.which(name, path=path))), None)
 

@@ -66,6 +66,7 @@ def machine(tmp_path, monkeypatch) -> Machine:
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(programs, "DAEMONS", str(tmp_path))
+    monkeypatch.setattr(programs, "FONTS", str(tmp_path / "bin"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return Machine(tmp_path / "bin")
 

@@ -16,7 +16,7 @@ from freqq.glm.adapter import Adapter
 from freqq.glm.adapter_card import AdapterCard
 from freqq.glm.load import load_reader
 from freqq.runs.rendering import Rendering
-from freqq.runs.sources import check_needles, source
+from freqq.runs.sources import check_needles, source, usual_line_breaks
 
 HABITS = Habits()
 
@@ -98,5 +98,6 @@ def courses(adaptation: Adaptation, held_out: int) -> Courses:
         return mini_courses(adaptation.seed, adaptation.questions, held_out)
     needles = adaptation.needles or data.needles
     check_needles(data, needles)
-    found = data_courses(data, needles, adaptation.bins, Rendering.read(None), adaptation.seed)
+    rendering = Rendering.read(None, line_breaks=usual_line_breaks(data))
+    found = data_courses(data, needles, adaptation.bins, rendering, adaptation.seed)
     return replace(found, held_out_size=min(found.held_out_size, held_out))

@@ -110,6 +110,7 @@ def settings(
     config: str | None,
     font: str | None,
     dpi: float | None,
+    line_breaks: str | None,
     limit: int,
     seed: int,
     keep: str | None,
@@ -132,9 +133,10 @@ def settings(
     """A run's settings from the values of the options."""
     check_methods(method)
     from freqq.runs.settings import Settings
-    from freqq.runs.sources import source, usual_needles
+    from freqq.runs.sources import source, usual_line_breaks, usual_needles
 
     tokens = None if context is None else length(context)
+    found = source(data, task, tokens, skip_bad)
     return Settings(
         model=model,
         revision=revision,
@@ -146,7 +148,8 @@ def settings(
         config=config,
         font=font,
         dpi=dpi,
-        needles=tuple(needle) if needle else usual_needles(source(data, task, tokens, skip_bad)),
+        line_breaks=line_breaks or usual_line_breaks(found),
+        needles=tuple(needle) if needle else usual_needles(found),
         methods=tuple(method),
         levels=LEVELS if "all" in level else tuple(level),
         limit=limit,

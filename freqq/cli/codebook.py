@@ -28,6 +28,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The codebook, 
 Size = Annotated[int, typer.Option(min=2, max=65534, help="Most patterns.")]
 Width = Annotated[int, typer.Option(min=1, max=64, help="Width of a block in pixels.")]
 SIZE, WIDTH = 20480, 3
+"""The first is `freqq.image.codebook_training.SIZE`, which is too heavy to import for a help text."""
 Tokens = Annotated[bool, typer.Option("--tokens", help="Learn a model's vision tokens, for token-vq.")]
 PAGES = 600
 Limit = Annotated[
@@ -121,18 +122,21 @@ def _rendered(
 
 @app.command("list")
 def show(as_json: o.Json = False) -> None:
-    """Which codebooks are found.
+    """Which codebooks are found, those that were learned on first use included.
 
     Example: freqq codebook list
     """
+    from itertools import chain
+
     from freqq.cli.files_table import show
     from freqq.cli.json_output import print_json
+    from freqq.image.codebook_cache import cached
     from freqq.image.codebooks import codebooks
     from freqq.tokens.codebooks import token_codebooks
 
     found = [
         (book.id.hex(), "{} x {} pixels".format(*book.patterns.block), len(book.patterns), len(book.file))
-        for book in codebooks()
+        for book in chain(codebooks(), cached())
     ] + [
         (book.id.hex(), f"{book.channels} channels", len(book.arrays["frequencies"]), len(book.file))
         for book in token_codebooks()

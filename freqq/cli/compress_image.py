@@ -105,6 +105,7 @@ def compress_image(
     earlier = _earlier(out)
     for path in each(paths, "checking"):
         read_page(path)  # all, before anything is written
+    arms = _prepared(arms, sources)
     if left_out + unknown:
         note(f"left out: {'; '.join(left_out + unknown)}")
     tasks, kept = plan(sources, arms, out, ocr, earlier)
@@ -155,6 +156,21 @@ def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "t
     if not missing or all(arm.name != "text" for arm in arms):
         return arms, []
     return [arm for arm in arms if arm.name != "text"], [f"text (what {missing[0]} shows is not known)"]
+
+
+def _prepared(arms: "list[Arm]", sources: "list[Source]") -> "list[Arm]":
+    """The arms with what their codecs need for the looks of these pages, as far as those are known."""
+    from dataclasses import replace
+
+    from freqq.cli.progress import learning, note
+    from freqq.image.base import once
+    from freqq.pages.again import parse_style
+    from freqq.pages.glyph import GlyphConfig
+
+    styles = dict.fromkeys(source.shown.style for source in sources if source.shown and source.shown.style is not None)
+    looks = [style for style in map(parse_style, styles) if isinstance(style, GlyphConfig)]
+    say = once(note)
+    return [arm if arm.codec is None else replace(arm, codec=arm.codec.prepared(looks, say, learning)) for arm in arms]
 
 
 def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier: list[Row], workers: int) -> list[Row]:

@@ -29,6 +29,7 @@ def evaluate(
     config: o.Config = None,
     font: o.Font = None,
     dpi: o.Dpi = None,
+    line_breaks: o.LineBreaks = None,
     limit: o.Limit = 100,
     seed: o.Seed = 0,
     out: o.Out = None,
@@ -80,8 +81,8 @@ def evaluate(
     check_packages()
 
     settings = asked.settings(
-        method, needle, level, model, revision, data, task, context, bin, config, font, dpi, limit, seed, keep, bits,
-        block, assignments, no_baseline, max_new_tokens, dtype, tokens_from, protocol, generation,
+        method, needle, level, model, revision, data, task, context, bin, config, font, dpi, line_breaks, limit, seed,
+        keep, bits, block, assignments, no_baseline, max_new_tokens, dtype, tokens_from, protocol, generation,
         backend, served_model, adapter, attention, quantization, skip_bad,
     )  # fmt: skip
     part = None if shard is None else Shard.parse(shard)
@@ -97,6 +98,7 @@ def evaluate(
         show_forecast(forecast(settings, out, machine), as_json)
         return
 
+    from freqq.cli.progress import learning
     from freqq.runs.directory import RunDirectory
     from freqq.runs.run import run  # takes torch, and some seconds: not before what was asked is known to be good
 
@@ -109,6 +111,7 @@ def evaluate(
             retry_failed=retry_failed,
             progress=report,
             note=_note,
+            watch=learning,
         )
     if part is None:
         show(path, RunDirectory(path).read(texts=False), as_json)
@@ -174,6 +177,14 @@ def _progress() -> "Iterator[Report]":
     columns = (
         TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("answers", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    task = bar.add_task("answers", total=None)
+
+    def report(done: int, total: int) -> None:
+        bar.start()  # not before: until then another bar may show how far a codebook is
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield report
+    finally:
+        bar.stop()

@@ -111,7 +111,14 @@ Bin = Annotated[
 Config = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="Glyph's rendering configuration; its own by default.")
 ]
-Font = Annotated[str | None, typer.Option("--font", metavar="FILE", help="A TrueType font, for the configuration's.")]
+Font = Annotated[
+    str | None,
+    typer.Option(
+        "--font",
+        metavar="FILE",
+        help="A font, for the configuration's: TrueType, OpenType or a collection (fonts.ttc#1: its second one).",
+    ),
+]
 Dpi = Annotated[float | None, typer.Option("--dpi", metavar="DPI", help="Resolution, for the configuration's.")]
 SkipBad = Annotated[
     bool,
@@ -124,6 +131,16 @@ Limit = Annotated[
         metavar="N",
         help="Samples for each needle count, drawn so that the lengths of context keep their shares. "
         "A larger N adds to the same run.",
+    ),
+]
+LineBreaks = Annotated[
+    str | None,
+    typer.Option(
+        "--line-breaks",
+        metavar="NAME",
+        help="What a line break inside a message is on a page: real, or literal, a backslash and an n, as in Glyph's "
+        "evaluation. By default literal for MRCR, real for all else.",
+        autocompletion=completing("real", "literal"),
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Which samples are drawn.")]

@@ -45,6 +45,13 @@ def counted_then(total: int | None, what: str, then: str) -> Iterator[Callable[[
 
 
 @contextmanager
+def learning() -> Iterator[Callable[[Iterable[T]], Iterator[T]]]:
+    """How far a codebook is that is learned on first use."""
+    with counted_then(None, "rendering pages to learn from", "learning a codebook") as count:
+        yield count
+
+
+@contextmanager
 def busy(what: str) -> Iterator[None]:
     """Says what takes so long, for work that cannot be counted."""
     console = Console(stderr=True)

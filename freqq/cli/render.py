@@ -33,6 +33,7 @@ def render(
     config: o.Config = None,
     dpi: o.Dpi = None,
     font: o.Font = None,
+    line_breaks: o.LineBreaks = None,
     limit: Limit = None,
     skip_bad: o.SkipBad = False,
     as_json: o.Json = False,
@@ -48,19 +49,22 @@ def render(
     from freqq.cli.files_table import show
     from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
-    from freqq.cli.progress import counted, note_skipped
+    from freqq.cli.progress import counted, note, note_skipped
     from freqq.data.load import load
     from freqq.errors import UserError
     from freqq.runs.rendering import Rendering
+    from freqq.runs.sources import usual_line_breaks
 
-    rendering = Rendering.read(config, font, dpi)
     found = load(chat, skip_bad)
+    rendering = Rendering.read(config, font, dpi, line_breaks or usual_line_breaks(found))
     samples = found.samples(limit=limit)
     first = list(islice(samples, 2))
     if not first:
         raise UserError(f"{chat} has no chat to render")
     _check(out, several=len(first) > 1)
     OutputFolder(out).check([], [])
+    for remark in rendering.remarks(found.samples(limit=limit)):
+        note(remark)
     names: set[str] = set()
     rows, written = [], []
     for sample in counted(chain(first, samples), None, "rendering"):

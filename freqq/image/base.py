@@ -1,6 +1,11 @@
 """What an image codec is."""
 
+from collections.abc import Callable, Iterable
+from typing import Self
+
+from freqq.image.codebook_cache import Watch, unwatched
 from freqq.levels import Leveled
+from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 
 
@@ -21,3 +26,32 @@ class ImageCodec(Leveled):
     def decoded_size(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of what `decode` gives of a page of so many pixels; the same for nearly all codecs."""
         return height, width
+
+    def prepared(
+        self,
+        configs: Iterable[GlyphConfig],
+        note: Callable[[str], object] = lambda text: None,
+        watch: Watch | None = unwatched,
+    ) -> Self:
+        """The codec, with all there that it needs for pages of these configurations; it may take a minute to make that.
+
+        Parameters
+        ----------
+        note : callable
+            Told in one line what is being made, or cannot be.
+        watch : callable or None
+            Shows how far that is. None: make nothing, take what is there.
+        """
+        return self
+
+
+def once(note: Callable[[str], object]) -> Callable[[str], None]:
+    """Passes each text on the first time only: the levels of a codec say the same."""
+    said: set[str] = set()
+
+    def told(text: str) -> None:
+        if text not in said:
+            said.add(text)
+            note(text)
+
+    return told

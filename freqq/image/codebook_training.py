@@ -15,6 +15,8 @@ from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
 
 NEIGHBOURS = 4
+SIZE = 20480
+"""Patterns that cover nearly all of Latin text in one look."""
 
 
 def text_pages(texts: Iterable[str], config: GlyphConfig) -> Iterator[Page]:

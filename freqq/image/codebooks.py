@@ -1,14 +1,17 @@
 """Which codebooks there are, and which of them fits a page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freqq.coding.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
+from freqq.image.codebook_cache import find_by_id
 from freqq.image.strips import WHITE, Strips, darkest_gap
 from freqq.image.vq_codebook import Codebook, read_codebook
 
@@ -31,14 +34,18 @@ def codebooks() -> Iterator[Codebook]:
 
 
 def with_id(name: bytes) -> Codebook:
-    """The codebook that a stream names.
+    """The codebook that a stream names; those that were learned on first use are found, too.
 
     Raises
     ------
     MissingCodebook
         If it is not there.
     """
-    return named(codebooks(), name)
+    with suppress(MissingCodebook):
+        return named(codebooks(), name)
+    if (book := find_by_id(name)) is None:
+        raise MissingCodebook(name)
+    return book
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,13 @@ class Fit:
     share: float
 
 
-def best_fit(pixels: NDArray[np.uint8]) -> Fit | None:
+def best_fit(pixels: NDArray[np.uint8], likely: Iterable[Codebook] = ()) -> Fit | None:
     """The first codebook that knows enough of a gray page, else that which knows most. None without any codebook.
 
-    A page that is all blank fits every codebook wholly.
+    The `likely` ones are tried first. A page that is all blank fits every codebook wholly.
     """
     best: Fit | None = None
-    for book in codebooks():
+    for book in chain(likely, codebooks()):
         fit = _fit(pixels, book)
         if best is None or fit.share > best.share:
             best = fit

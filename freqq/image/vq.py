@@ -14,8 +14,10 @@ An escape is a pattern that its context does not list. A raw one stands for a bl
 """
 
 import struct
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +25,19 @@ from numpy.typing import NDArray
 from freqq.coding import rans
 from freqq.coding.codebook_files import ID_BYTES
 from freqq.coding.stream import StreamReader
+from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.image import container
 from freqq.image.base import ImageCodec
+from freqq.image.codebook_cache import Watch, cache_folder, find_by_look, learned, look_of, unwatched
 from freqq.image.codebooks import best_fit, codebooks, with_id
 from freqq.image.embedded import read_file
 from freqq.image.strips import Strips
 from freqq.image.vq_codebook import Codebook
 from freqq.image.webp import Webp
+from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
+from freqq.pages.paint import render_glyph
 
 VQ_HEADER = struct.Struct(f"<{ID_BYTES}sBIIII")
 ESCAPE_ROWS = 16
@@ -42,6 +48,10 @@ FALLBACK_QUALITY = 40
 
 FEWEST_EXACT, SURE = 0.5, 0.9
 """A codebook that knows a smaller share of a page was not made for its kind; one that knows a larger share was."""
+
+
+PROBED = 6000
+"""Characters of prose by which it is told whether there is a codebook for a look."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +66,9 @@ class VectorQuantization(ImageCodec):
     expect, as in entropy-constrained vector quantization (Chou, Lookabaugh, Gray: IEEE Transactions on Acoustics,
     Speech and Signal Processing 37(1), 1989).
 
-    The codebook and the phase of the lines are those that fit the page best. A page that none fits (another font, a
-    photograph, colours) is stored by WebP, without loss at a tolerance of 0.
+    The codebook and the phase of the lines are those that fit the page best. For a look that none was made for, one is
+    learned by `prepared` and kept in `freqq.image.codebook_cache`. A page that none fits (a photograph, colours,
+    Chinese) is stored by WebP, without loss at a tolerance of 0.
 
     Harm comes late: the patterns themselves are sharp, so that the levels span from no loss to letters that were taken
     for others.
@@ -92,10 +103,40 @@ class VectorQuantization(ImageCodec):
         if not self.tolerance >= 0:  # also refuses NaN
             raise UserError(f"tolerance {self.tolerance:g}: give gray levels from 0 on, such as 8")
 
+    learned: ClassVar[tuple[str, ...]] = ()
+    """Ids of the codebooks that `prepared` saw to."""
+
     @property
     def resources(self) -> tuple[str, ...]:
         """The codebooks that there are."""
-        return tuple(sorted(book.id.hex() for book in codebooks()))
+        return tuple(sorted({*(book.id.hex() for book in codebooks()), *self.learned}))
+
+    def prepared(
+        self,
+        configs: Iterable[GlyphConfig],
+        note: Callable[[str], object] = lambda text: None,
+        watch: Watch | None = unwatched,
+    ) -> Self:
+        """The codec with a codebook for each look of these configurations that no codebook here fits."""
+        ids: set[str] = set()
+        for config in dict.fromkeys(configs):
+            try:
+                look = look_of(config)
+            except UserError as error:
+                note(f"image-vq has no codebook for {config.font_path} and stores its pages by WebP: {error}")
+                continue
+            book = find_by_look(look)
+            if book is None and watch is not None and not _fits(look):
+                note(
+                    f"learning a codebook for image-vq from pages in {config.font_path}: about a minute, once; it is "
+                    f"kept in {cache_folder()}"
+                )
+                book = learned(look, watch)
+            if book is not None:
+                ids.add(book.id.hex())
+        prepared = copy(self)
+        object.__setattr__(prepared, "learned", tuple(sorted(ids)))
+        return prepared
 
     def encode(self, page: Page) -> bytes:
         """The page's patterns as a stream, or its WebP file in one."""
@@ -103,11 +144,20 @@ class VectorQuantization(ImageCodec):
         pixels = page.pixels
         if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
             pixels = pixels[..., 0]
-        fit = best_fit(pixels) if pixels.ndim == 2 else None
+        fit = best_fit(pixels, self._likely(page)) if pixels.ndim == 2 else None
         if fit is None or fit.share < FEWEST_EXACT:
             return self._webp(page)
         stream = _encode(page, pixels, fit.book, fit.phase, self.tolerance)
         return stream if fit.share >= SURE else min(stream, self._webp(page), key=len)
+
+    def _likely(self, page: Page) -> Iterator[Codebook]:
+        """What was learned for the page's look, then what was for any that this codec was prepared for."""
+        own = find_by_look(page.style) if isinstance(page.style, GlyphConfig) else None
+        if own is not None:
+            yield own
+        for name in self.learned:
+            if own is None or own.id.hex() != name:
+                yield with_id(bytes.fromhex(name))
 
     def decode(self, stream: bytes) -> Page:
         """The page of a stream; which codebook it needs is in the stream."""
@@ -115,6 +165,13 @@ class VectorQuantization(ImageCodec):
 
     def _webp(self, page: Page) -> bytes:
         return Webp(quality=FALLBACK_QUALITY if self.tolerance else 100).encode(page)
+
+
+def _fits(look: GlyphConfig) -> bool:
+    """Whether a codebook that is here knows the blocks of a look."""
+    page = next(render_glyph(" ".join(reference().split())[:PROBED], look))
+    fit = best_fit(page.pixels)
+    return fit is not None and fit.share >= SURE
 
 
 def _encode(page: Page, pixels: NDArray[np.uint8], book: Codebook, phase: int, tolerance: float) -> bytes:

@@ -60,8 +60,9 @@ def draw_again(text: str, style: GlyphConfig | Style, starts: Sequence[int] = ()
     """Draw a page that shows these lines (newlines between) in a style, not cropped.
 
     The same pixels as before for all pages of the px-based style, and for Glyph's if paragraphs are neither justified,
-    nor apart, nor indented at their first lines, pages are not scaled, newlines have no visible mark, and every
-    character has a glyph. Else the letters are those, but not all at their old places.
+    nor apart, nor indented at their first lines, pages are not scaled, newlines have no visible mark, every character
+    has a glyph, and the text that the page is of has no Chinese. Else the letters are those, but not all at their old
+    places.
 
     Parameters
     ----------

@@ -1,13 +1,14 @@
 """Paragraphs onto pages, as reportlab's ``SimpleDocTemplate`` flows them: where each line's pen starts, in points."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
 from freqq.errors import UserError
 from freqq.pages.atlas import pdf_number
+from freqq.pages.cjk import CjkLines, is_cjk
 from freqq.pages.glyph import FRAME_PADDING, GlyphConfig
-from freqq.pages.markup import Part, paragraphs, single, words
+from freqq.pages.markup import Part, Tag, lone_fragment, paragraphs, words
 from freqq.pages.setline import SetLine, rejoin
 from freqq.pages.typeset import marked_lines, plain_lines
 from freqq.pages.widths import Widths, widths
@@ -38,15 +39,15 @@ class Block:
 class _Lines:
     """The lines of a paragraph that were not placed yet, broken only when they are looked at."""
 
-    def __init__(self, paragraph: str, config: GlyphConfig, measure: Widths) -> None:
-        first, later = config.line_widths
-        alone = single(paragraph, config.newline)
+    def __init__(self, paragraph: str, tags: Mapping[str, Tag], room: tuple[float, float], measure: Widths) -> None:
+        first, later = room
+        alone = lone_fragment(paragraph, tags)
         self.marked = alone is None
         self._broken: Iterator[SetLine] = iter(())
         if alone is None:
-            self._broken = marked_lines(words(paragraph, config.newline), first, later, measure)
-        elif alone[1]:
-            self._broken = plain_lines(alone, first, later, measure)
+            self._broken = marked_lines(words(paragraph, tags), first, later, measure)
+        elif text := alone[1].strip(" "):
+            self._broken = plain_lines((alone[0], text), first, later, measure)
         self._ahead: list[SetLine] = []
         self._later = later
 
@@ -60,13 +61,16 @@ class _Lines:
         taken, self._ahead = self._ahead[:count], self._ahead[count:]
         return taken
 
-    def put_break(self) -> None:
-        """Let the next line be an empty one."""
+    def part(self, taken: list[SetLine]) -> list[SetLine]:
+        """The lines of a page that ends within the paragraph: a line break at their end is left with the rest."""
+        if not taken[-1].forced:
+            return rejoin(taken, self._later)
         self._ahead.insert(0, SetLine(((None, ""),), self._later, 0, True))
+        return [*taken[:-1], taken[-1]._replace(forced=False)] if taken[-1].parts else taken[:-1]
 
 
-def flow(text: str, config: GlyphConfig) -> Iterator[tuple[Block, ...]]:
-    """Place a text on pages, one at a time; an empty text has one empty page.
+def flow(text: str, config: GlyphConfig, one_paragraph: bool = False) -> Iterator[tuple[Block, ...]]:
+    """Place a text on pages, one at a time; an empty text has one empty page. For `one_paragraph` see `render_glyph`.
 
     Raises
     ------
@@ -80,8 +84,9 @@ def flow(text: str, config: GlyphConfig) -> Iterator[tuple[Block, ...]]:
     blocks: list[Block] = []
     y, after, at_top = start, 0.0, True
 
-    for paragraph in paragraphs(text, config.newline_markup):
-        lines = _Lines(paragraph, config, measure)
+    kind: type[CjkLines] | type[_Lines] = CjkLines if is_cjk(text) else _Lines
+    for paragraph in paragraphs(text, config.newline_markup, one_paragraph):
+        lines = kind(paragraph, config.newline, config.line_widths, measure)
         indent = config.first_line_indent
         fresh, more = False, True
         while more:
@@ -101,7 +106,7 @@ def flow(text: str, config: GlyphConfig) -> Iterator[tuple[Block, ...]]:
                 taken = lines.take(count)
                 ends = not more or taken[-1].forced
                 if more:
-                    taken = _part(taken, lines, config.line_widths[1])
+                    taken = lines.part(taken)
                 top = y - before
                 y = top - len(taken) * leading
                 placed = _place(taken, indent, ends, lines.marked, config.alignment)
@@ -110,19 +115,14 @@ def flow(text: str, config: GlyphConfig) -> Iterator[tuple[Block, ...]]:
                 after = config.space_after
                 at_top = at_top and y == start
                 indent = 0.0
+                if more and not lines.peek(1):
+                    fresh = False
+                    continue  # what is left has no height, and needs no other page
             if more:
                 yield tuple(blocks)
                 blocks = []
                 y, after, at_top, fresh = start, 0.0, True, True
     yield tuple(blocks)
-
-
-def _part(taken: list[SetLine], rest: _Lines, later: float) -> list[SetLine]:
-    """The lines of a page that ends within a paragraph: reportlab leaves a line break at its end with the rest."""
-    if not taken[-1].forced:
-        return rejoin(taken, later)
-    rest.put_break()
-    return [*taken[:-1], taken[-1]._replace(forced=False)] if taken[-1].parts else taken[:-1]
 
 
 def _place(taken: list[SetLine], indent: float, ends: bool, marked: bool, alignment: str) -> Iterator[PlacedLine]:

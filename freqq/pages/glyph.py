@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from os.path import isfile
 from pathlib import Path
 from reprlib import repr as brief
 from typing import Any
 
 from freqq.errors import UserError
 from freqq.pages.markup import Color, Tag, parse_markup
-from freqq.pages.style import MAX_PAGE_SIDE, font_file
+from freqq.pages.style import MAX_PAGE_SIDE, font_file, font_index
 from freqq.pages.values import color, maybe_color, maybe_number, number, size, switch, text
 
 ALIGNMENTS = ("LEFT", "CENTER", "RIGHT", "JUSTIFY")
@@ -38,7 +39,7 @@ class GlyphConfig:
         Left and right, top and bottom. The text starts `FRAME_PADDING` further in. A cropped page keeps this many
         *pixels* beside its text, whatever the dpi, as Glyph's do.
     font_path : str
-        A TrueType file, or a name that `freqq.pages.style.font_file` knows.
+        A font file or a name, as `freqq.pages.fonts` has them.
     line_height : float or None
         Distance of two baselines; one point more than `font_size` unless it is given.
     alignment : {"LEFT", "CENTER", "RIGHT", "JUSTIFY"}
@@ -171,9 +172,10 @@ class GlyphConfig:
             raise UserError(f"{path} is no JSON text in UTF-8 that can be read") from error
         if not isinstance(values, dict):
             raise UserError(f"{path}: a rendering configuration is a JSON object of keys like page-size")
-        if font is None and isinstance(values.get("font-path"), str) and not Path(values["font-path"]).is_file():
-            beside = path.parent / values["font-path"]
-            values["font-path"] = str(beside) if beside.is_file() else values["font-path"]
+        if font is None and isinstance(given := values.get("font-path"), str):
+            name, _ = font_index(given)
+            if not isfile(name) and isfile(path.parent / name):
+                values["font-path"] = str(path.parent / given)
         try:
             return cls.from_mapping(values, font)
         except UserError as error:

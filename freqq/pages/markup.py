@@ -21,6 +21,8 @@ from freqq.errors import UserError
 
 LINES_PER_PARAGRAPH = 30
 MAX_MARKUP = 1000
+TAB = "&nbsp;" * 4
+"""What Glyph's evaluation makes of a tab."""
 
 Color = tuple[int, int, int]
 Tag = Color | Literal["break", "close"]
@@ -86,11 +88,15 @@ def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
     return tuple((color, "".join([text for _, text in run])) for color, run in groupby(parts, key=itemgetter(0)))
 
 
-def paragraphs(text: str, newline_markup: str) -> Iterator[str]:
-    """Cut a text into paragraphs of `LINES_PER_PARAGRAPH` lines, as clean markup.
+def paragraphs(text: str, newline_markup: str, whole: bool = False) -> Iterator[str]:
+    """Cut a text into paragraphs of `LINES_PER_PARAGRAPH` lines, as clean markup; or make one of the `whole` text.
 
-    Soft hyphens and zero-width spaces are removed, as Glyph does; everything else stays, blanks in its own way.
+    Soft hyphens and zero-width spaces are removed, as Glyph does; everything else stays, blanks in its own way. A tab
+    is a space, or four no-break spaces in a whole text: so has it Glyph's general function, or its evaluation.
     """
+    if whole:
+        yield _clean(text, newline_markup, TAB)
+        return
     start = 0
     while True:
         end = start - 1
@@ -103,24 +109,23 @@ def paragraphs(text: str, newline_markup: str) -> Iterator[str]:
         start = end + 1
 
 
-def _clean(lines: str, newline_markup: str) -> str:
+def _clean(lines: str, newline_markup: str, tab: str = "\t") -> str:
     joined = escape(lines.replace("\xad", "").replace("\u200b", ""))
     joined = _MANY_BLANKS.sub(lambda match: "&nbsp;" * len(match.group()), joined)
-    joined = joined.replace("\n", newline_markup)
+    joined = joined.replace("\t", tab).replace("\n", newline_markup)
     if _UNUSUAL_SPACE.search(joined):
         joined = _SPACES.sub(" ", joined)
     return joined.strip(" ")
 
 
-def single(paragraph: str, tags: Mapping[str, Tag]) -> Part | None:
+def lone_fragment(paragraph: str, tags: Mapping[str, Tag]) -> Part | None:
     """The text of a paragraph of one fragment, which reportlab breaks by a simpler rule; a lone line break is empty."""
     if "<" not in paragraph and "&" not in paragraph:
         return None, paragraph
-    some = list(islice(_fragments(paragraph, tags), 2))
+    some = list(islice(fragments(paragraph, tags), 2))
     if len(some) != 1 or (paragraph.startswith("&") and paragraph.count(";") > 1):
         return None
-    color, text = some[0] or (None, "")
-    return color, text.strip(" ")
+    return some[0] or (None, "")
 
 
 def plain_words(text: str) -> Iterator[str]:
@@ -132,7 +137,7 @@ def plain_words(text: str) -> Iterator[str]:
     yield from text[start:].split(" ")
 
 
-def _fragments(paragraph: str, tags: Mapping[str, Tag]) -> Iterator[Part | None]:
+def fragments(paragraph: str, tags: Mapping[str, Tag]) -> Iterator[Part | None]:
     """Texts with their colours; None is a line break."""
     colors: list[Color] = []
     start = 0
@@ -158,7 +163,7 @@ def words(paragraph: str, tags: Mapping[str, Tag]) -> Iterator[Word | None]:
     parts: list[Part] = []  # of a word that may go on in the next fragment
     after_space = False  # whether the word before this fragment is one that a space follows
     strip, nothing = True, True
-    for fragment in _fragments(paragraph, tags):
+    for fragment in fragments(paragraph, tags):
         if fragment is None:
             if parts:
                 yield tuple(parts), False

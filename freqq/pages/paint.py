@@ -20,7 +20,7 @@ INK_TOLERANCE = 5
 """A pixel that differs from the page's corner by more than this is not blank (Glyph's rule for cropping)."""
 
 
-def render_glyph(text: str, config: GlyphConfig | None = None) -> Iterator[Page]:
+def render_glyph(text: str, config: GlyphConfig | None = None, one_paragraph: bool = False) -> Iterator[Page]:
     """Render a text as Glyph's pipeline does, a page at a time, so that a long chat needs little memory.
 
     Everything in the text is shown, with two exceptions that Glyph makes too: soft hyphens and zero-width spaces are
@@ -32,6 +32,10 @@ def render_glyph(text: str, config: GlyphConfig | None = None) -> Iterator[Page]
     text : str
         ``\\n`` separates lines.
     config : GlyphConfig, optional
+    one_paragraph : bool
+        Make one paragraph of the text, in which a tab is four no-break spaces, as the scripts of Glyph's evaluation do
+        (``word2png_mrcr.py`` and its like). By default as its general function (``word2png_function.py``): a paragraph
+        for every 30 lines, in which a tab is a space.
 
     Yields
     ------
@@ -45,7 +49,7 @@ def render_glyph(text: str, config: GlyphConfig | None = None) -> Iterator[Page]
     """
     config = config or GlyphConfig()
     measure = widths(config.font_path, config.font_size)
-    pages = flow(text, config)
+    pages = flow(text, config, one_paragraph)
     blocks = next(pages)
     while blocks is not None:
         following = next(pages, None)

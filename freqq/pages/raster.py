@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freqq.errors import UserError
-from freqq.pages.style import font_file
+from freqq.pages.fonts import open_font
 
 PHASES = 4
 """Glyphs start at quarters of a pixel, as poppler has them (`splashFontFraction`)."""
@@ -38,7 +38,7 @@ class Raster:
     Parameters
     ----------
     font : str
-        A font file, or a name that `freqq.pages.style.font_file` knows.
+        A font file or a name, as `freqq.pages.fonts` has them.
     size : float
         Em size in px, over 0 and at most 1024.
     hinted : bool
@@ -63,11 +63,11 @@ class Raster:
         if not 0 < size <= MAX_SIZE:
             raise UserError(f"a font of {size:g} px: its size must be over 0 and at most {MAX_SIZE} px")
         self.font, self.size, self.hinted = font, size, hinted
-        self._face = _open(font)
+        self._face = open_font(font)
         self._flags, self._scale, self.phases = freetype.FT_LOAD_NO_BITMAP, 0x10000, 1
         if hinted:
             self._face.set_char_size(0, max(1, round(size * 64)), 0, 0)
-            self._ruler = _open(font)
+            self._ruler = open_font(font)
             self._ruler.set_char_size(0, max(1, round(size * 64 * 64)), 0, 0)
         else:
             self._flags |= freetype.FT_LOAD_NO_HINTING
@@ -130,13 +130,3 @@ def pdf_number(value: float) -> float:
     if magnitude <= 1e-7:
         return 0.0
     return round(value, 6 if magnitude <= 1 else min(max(0, 6 - int(log10(magnitude))), 6))
-
-
-def _open(font: str) -> freetype.Face:
-    try:
-        face = freetype.Face(font_file(font))
-    except freetype.FT_Exception as error:
-        raise UserError(f"{font}: FreeType cannot read this font ({error}); give a TrueType file") from error
-    if not face.is_scalable or not face.units_per_EM:
-        raise UserError(f"{font} has no outlines, only bitmaps; give a TrueType file")
-    return face

@@ -1,8 +1,10 @@
 """How text becomes a page: sizes, margins, font. All lengths are in pixels."""
 
+import re
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from importlib.util import find_spec
+from os.path import isfile  # false, rather than an error, for a name that no file can have
 from pathlib import Path
 
 from freqq.errors import UserError
@@ -21,8 +23,8 @@ class Style:
     margin_left, margin_top, margin_right, margin_bottom : int
         Where text may not go.
     font : str
-        A TrueType file, or the name of one of the free fonts that come with matplotlib (``DejaVuSans``,
-        ``DejaVuSansMono``).
+        A font file, or the name of one of the free fonts that come with matplotlib (``DejaVuSans``,
+        ``DejaVuSansMono``). See `freqq.pages.fonts`.
     font_size : float
         Em size. DejaVu Sans Mono is exactly 7 px a character at ``14336 / 1233`` px.
     line_height : int
@@ -75,14 +77,21 @@ class Style:
         return replace(self, **values)
 
 
+def font_index(font: str) -> tuple[str, int]:
+    """A font's name without the number of the font in its collection (``fonts.ttc#1``), and that number, else 0."""
+    numbered = None if isfile(font) else re.fullmatch(r"(.+)#(\d{1,5})", font, re.DOTALL)
+    return (numbered[1], int(numbered[2])) if numbered else (font, 0)
+
+
 @lru_cache(maxsize=64)
 def font_file(font: str) -> str:
     """The path of a font: a file's own path, or one of the fonts that matplotlib ships, by its name."""
-    if Path(font).is_file():
-        return font
+    name, _ = font_index(font)
+    if isfile(name):
+        return name
     spec = find_spec("matplotlib")
     if spec is not None and spec.origin is not None:
-        shipped = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / f"{font}.ttf"
+        shipped = Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf" / f"{name}.ttf"
         if shipped.is_file():
             return str(shipped)
-    raise UserError(f"no font {font!r}: give a .ttf file, DejaVuSans or DejaVuSansMono")
+    raise UserError(f"no font {font!r}: give a .ttf, .otf or .ttc file (fonts.ttc#1: its second font), or DejaVuSans")

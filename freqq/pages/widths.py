@@ -5,7 +5,7 @@ from functools import lru_cache
 import freetype
 
 from freqq.errors import UserError
-from freqq.pages.style import font_file
+from freqq.pages.fonts import open_font
 
 CACHED_WORDS = 1 << 16
 CACHED_LENGTH = 64
@@ -49,13 +49,9 @@ class _CharAdvances(dict[str, float]):
     def __init__(self, font: str) -> None:
         super().__init__()
         self.lacking: set[str] = set()
-        try:
-            self._face = freetype.Face(font_file(font))
-            missing = [char for char in "aeiouAEIOU " if not self._face.get_char_index(char)]
-            self._per_unit = 1000 / self._face.units_per_EM
-        except (freetype.FT_Exception, ZeroDivisionError) as error:
-            raise UserError(f"{font} is no font that can be read: give a TrueType file") from error
-        if missing:
+        self._face = open_font(font)
+        self._per_unit = 1000 / self._face.units_per_EM
+        if missing := [char for char in "aeiouAEIOU " if not self._face.get_char_index(char)]:
             raise UserError(f"{font} has no Latin letters (none for {missing[0]!r}): choose another font")
 
     def __missing__(self, char: str) -> float:

@@ -50,7 +50,7 @@ class RunFacts:
 
 
 DESCRIBED = ("model_revision", "dtype", "attention", "served", "data_revision", "regraded")
-SET = ("protocol", "max_new_tokens", "config", "font", "dpi", "tokens_from", "backend", "quantization")
+SET = ("protocol", "max_new_tokens", "config", "font", "dpi", "line_breaks", "tokens_from", "backend", "quantization")
 """Facts of ``run.json``, and of its settings, in which runs must agree to be paired. Names and paths of the same
 content may differ; samples, arms and the machine may, too."""
 
@@ -61,7 +61,7 @@ def differing(a: Results, b: Results) -> list[str]:
     found.append(("task", a.task, b.task))
     usual = Settings().as_json()
     before, after = ({**usual, **renamed(r.description.get("settings", {}))} for r in (a, b))
-    found += [(name, before[name], after[name]) for name in SET]
+    found += [(name, before.get(name), after.get(name)) for name in SET]
     reasons = [f"{name} is {_shown(y)}, not {_shown(x)}" for name, x, y in found if x != y]
     if not reasons and (pages := _pages_differ(a, b)):
         reasons.append(f"{pages} of the samples that both have were rendered to other pages")

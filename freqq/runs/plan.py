@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from freqq.data.draws import Drawn
@@ -11,6 +11,9 @@ from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
+from freqq.image.base import ImageCodec, once
+from freqq.image.codebook_cache import Watch
+from freqq.pages.glyph import GlyphConfig
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
@@ -86,6 +89,20 @@ def arms(settings: Settings) -> list[Arm]:
     if not found:
         raise UserError("--no-baseline with the level baseline alone leaves nothing to run")
     return found
+
+
+def prepared(
+    todo: Sequence[Arm],
+    configs: Iterable[GlyphConfig],
+    note: Callable[[str], object] = lambda text: None,
+    watch: Watch | None = None,
+) -> list[Arm]:
+    """The arms, the image methods with all that they need for pages of these configurations (`ImageCodec.prepared`)."""
+    looks, say = list(configs), once(note)
+    return [
+        replace(arm, method=arm.method.prepared(looks, say, watch)) if isinstance(arm.method, ImageCodec) else arm
+        for arm in todo
+    ]
 
 
 def _distinct(method: str, levels: Sequence[str]) -> list[str]:

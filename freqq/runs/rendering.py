@@ -1,19 +1,30 @@
 """How a sample becomes pages: drawn before, in `mini`'s own look, or by Glyph's configuration."""
 
-import hashlib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample, context
+from freqq.errors import UserError
 from freqq.image.files import read_page
+from freqq.names import unknown
+from freqq.pages.fonts import font_digest, has_cff_outlines, lacking
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
 from freqq.pages.render import layout, render
-from freqq.pages.style import Style, font_file
+from freqq.pages.style import Style
 from freqq.pages.widths import widths
+
+REAL, LITERAL = "real", "literal"
+LINE_BREAKS = (REAL, LITERAL)
+"""What a line break inside a message is on a page: one, or a backslash and the letter n. See `Rendering`."""
+
+SHOWN = 10
+"""Characters that a remark names."""
 
 
 @dataclass(frozen=True)
@@ -28,29 +39,48 @@ class Rendering:
         In place of every ``font-path``, those of the samples included.
     dpi : float or None
         In place of every ``dpi``, likewise.
+    line_breaks : str
+        ``real``: pages as Glyph's general function makes them (``word2png_function.py``).
+        ``literal``: those of its evaluation (``word2png_mrcr.py``). A line break inside a message is a backslash and
+        the letter n, the whole chat is one paragraph, and a tab is four no-break spaces. A turn without a role, such as
+        Glyph's own ``context``, has its line breaks where its author wants them, and keeps them.
     """
 
     config: GlyphConfig = GlyphConfig()
     font: str | None = None
     dpi: float | None = None
+    line_breaks: str = REAL
 
     @classmethod
-    def read(cls, config: str | Path | None, font: str | None = None, dpi: float | None = None) -> "Rendering":
+    def read(
+        cls, config: str | Path | None, font: str | None = None, dpi: float | None = None, line_breaks: str = REAL
+    ) -> "Rendering":
         """From a ``config.json`` (None: Glyph's evaluation) and what is to hold in place of it.
 
         Raises
         ------
         UserError
-            If the file, the font or the resolution cannot be used.
+            If the file, the font, the resolution or the line breaks cannot be used.
         """
+        if line_breaks not in LINE_BREAKS:
+            raise unknown("kind of line breaks", line_breaks, LINE_BREAKS)
         base = GlyphConfig.from_mapping({}, font) if config is None else GlyphConfig.read(config, font)
         widths(base.font_path, base.font_size)  # a file that is no font is the user's to hear of now
-        return cls(base if dpi is None else replace(base, dpi=dpi), font, dpi)
+        return cls(base if dpi is None else replace(base, dpi=dpi), font, dpi, line_breaks)
 
     def of(self, sample: Sample) -> GlyphConfig:
         """The configuration of a sample that has no style of its own."""
         config = GlyphConfig.from_mapping(sample.config or {}, self.font, self.config)
         return config if self.dpi is None else replace(config, dpi=self.dpi)
+
+    def configs(self, samples: Iterable[Sample]) -> list[GlyphConfig]:
+        """The configurations of samples that have no style of their own, each once."""
+        found: dict[GlyphConfig, None] = {}
+        for sample in samples:
+            if not sample.style:
+                with suppress(UserError):  # it comes again when the sample is rendered, and says why
+                    found[self.of(sample)] = None
+        return list(found)
 
     def pages(self, sample: Sample) -> Iterator[Page]:
         """A sample's pages, one after another: its images if it has any, else drawn."""
@@ -58,12 +88,43 @@ class Rendering:
             return (read_page(path) for path in sample.images)
         if sample.style:
             return render(messages(sample), sample_style(sample))
-        return render_glyph(context(sample), self.of(sample))
+        return render_glyph(self.text(sample), self.of(sample), self.line_breaks == LITERAL)
+
+    def text(self, sample: Sample) -> str:
+        """The chat of a sample that has no style of its own, as it is rendered."""
+        if self.line_breaks == REAL:
+            return context(sample)
+        turns = tuple(replace(t, text=t.text.replace("\n", "\\n")) if t.role else t for t in sample.turns)
+        return context(replace(sample, turns=turns))
 
     def identity(self) -> dict[str, Any]:
         """All of it that can change a pixel, the font by its content."""
-        font = hashlib.sha256(Path(font_file(self.config.font_path)).read_bytes()).hexdigest()
-        return {**asdict(self.config), "font_path": font, "font_given": self.font is not None, "dpi_given": self.dpi}
+        font = font_digest(self.config.font_path)
+        found = {**asdict(self.config), "font_path": font, "font_given": self.font is not None, "dpi_given": self.dpi}
+        # Left out as it was before there was a choice, so that the keys of such runs stay.
+        return found if self.line_breaks == REAL else {**found, "line_breaks": self.line_breaks}
+
+    def remarks(self, samples: Iterable[Sample]) -> Iterator[str]:
+        """What a user should know of the fonts before these samples are rendered, one line a font at most for each."""
+        chats: dict[str, list[Sample]] = defaultdict(list)
+        for sample in samples:
+            if not sample.images and not sample.style:
+                with suppress(UserError):  # it comes again when the sample is rendered, and says why
+                    chats[self.of(sample).font_path].append(sample)
+        for font, drawn in chats.items():
+            if has_cff_outlines(font):
+                yield (
+                    f"{font} has CFF outlines, which Glyph's own pipeline cannot use (reportlab takes TrueType alone): "
+                    "pages follow its rules, but cannot be compared with its own"
+                )
+            boxes = [lacking(font, "".join([turn.text for turn in sample.turns])) for sample in drawn]
+            if missing := set().union(*boxes):
+                shown = "".join(sorted(char for char in missing if char.isprintable())[:SHOWN])
+                yield (
+                    f"{font} lacks {len(missing):,} characters ({shown}{'...' * (len(missing) > len(shown))}), which "
+                    f"{sum(map(bool, boxes)):,} of {len(drawn):,} chats have and pages show as boxes: choose another "
+                    "font with --font"
+                )
 
 
 def sample_style(sample: Sample) -> Style:

@@ -11,6 +11,7 @@ from freqq.errors import Interrupted, UserError
 from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
 from freqq.glm.spec import read_spec
+from freqq.image.codebook_cache import Watch, unwatched
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory
@@ -19,7 +20,7 @@ from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, part_files, sweep
-from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, share
+from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, prepared, share
 from freqq.runs.preflight import Planned, check_endpoint, preflight
 from freqq.runs.reasons import enforce
 from freqq.runs.rendering import Rendering
@@ -50,6 +51,7 @@ def run(
     retry_failed: bool = False,
     progress: Progress = lambda done, total: None,
     note: Callable[[str], None] = lambda text: None,
+    watch: Watch = unwatched,
 ) -> Path:
     """Evaluate, or go on evaluating, and return the run directory.
 
@@ -65,6 +67,8 @@ def run(
         Whether samples that failed before are tried again.
     note : callable
         Told what a user should know meanwhile: a stop, a worker that died, a lock that was taken over.
+    watch : callable
+        Shows how far the learning of a codebook is, if `image-vq` needs one for a look of pages.
 
     Raises
     ------
@@ -83,6 +87,8 @@ def run(
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         drawn = draw(settings)
         everything = drawn.samples
+        for remark in () if settings.source.own_look else settings.rendering.remarks(everything):
+            note(remark)
         service, placements, spec = None, [], None
         if settings.backend == "local":
             placements = machine.placements(settings)
@@ -102,6 +108,7 @@ def run(
             service = Service.reach(settings, machine, todo)
             identity = service.identity
             spec = None if service.tower is None else read_spec(service.tower[0])
+        todo = prepared(todo, settings.rendering.configs(everything), note, watch)
         description = describe(settings, identity, todo, drawn)
         own = shard or Shard()
         is_new, smaller, parts = directory.record(description), None, part_files(directory.path)

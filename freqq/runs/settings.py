@@ -17,8 +17,9 @@ from freqq.glm.choices import ATTENTIONS, DTYPES, QUANTIZATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
+from freqq.pages.style import font_index
 from freqq.runs.protocols import OLD_NAMES, PROTOCOLS, Protocol
-from freqq.runs.rendering import Rendering
+from freqq.runs.rendering import LITERAL, REAL, Rendering
 from freqq.runs.sources import check_needles, source, token_store, usual_new_tokens
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Settings:
         Ranges of context length, such as ``0-8k``; empty: all.
     config, font, dpi : str, str, float or None
         Glyph's rendering configuration, and what is to hold in place of its font and resolution. `mini` has its own.
+    line_breaks : str
+        ``real`` or ``literal``, see `freqq.runs.rendering.Rendering`.
     needles, methods, levels : tuples
         The run has every combination; level ``baseline`` means the plain arm alone.
     limit, seed : int
@@ -88,6 +91,7 @@ class Settings:
     config: str | None = None
     font: str | None = None
     dpi: float | None = None
+    line_breaks: str = REAL
     needles: tuple[int, ...] = (2,)
     methods: tuple[str, ...] = ("token",)
     levels: tuple[str, ...] = ("ultra_mild",)
@@ -115,6 +119,9 @@ class Settings:
             self.rendering  # noqa: B018 - a bad font or configuration is the user's to hear of now
         elif given := [n for n in ("config", "font", "dpi") if getattr(self, n) is not None]:
             raise UserError(f"--{given[0]}: the pages of {self.data} have a look of their own; leave it out")
+        if self.line_breaks == LITERAL and (self.source.own_look or self.source.task == "transcribe"):
+            what = f"pages of {self.data}" if self.source.own_look else "pages to be transcribed"
+            raise UserError(f"--line-breaks literal: {what} have real line breaks; leave it out")
         for level in self.levels:
             if level not in LEVELS:
                 raise unknown("level", level, (*LEVELS, "all"))
@@ -203,15 +210,18 @@ class Settings:
     @property
     def rendering(self) -> Rendering:
         """How the pages of chats look that have no style of their own."""
-        return Rendering.read(self.config, self.font, self.dpi)
+        return Rendering.read(self.config, self.font, self.dpi, self.line_breaks)
 
     def as_json(self) -> dict[str, object]:
         """The settings as they stand in ``run.json``; files and folders by their absolute paths."""
         values = json.loads(json.dumps(asdict(self)))
+        if self.line_breaks == REAL:
+            del values["line_breaks"]  # as in runs that knew no other
         for name in ("model", "data", "config", "font", "tokens_from", "adapter"):
             given = getattr(self, name)
-            if given is not None and os.path.exists(given):  # Path.exists raises if a name is too long to be one
-                values[name] = str(Path(given).resolve())
+            file, index = font_index(given) if given is not None and name == "font" else (given, 0)
+            if file is not None and os.path.exists(file):  # Path.exists raises if a name is too long to be one
+                values[name] = str(Path(file).resolve()) + (f"#{index}" if index else "")
         return values
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from freqq.data.dataset import DataSet
 from freqq.data.load import load
 from freqq.errors import UserError
+from freqq.runs.rendering import LITERAL, REAL
 
 if TYPE_CHECKING:
     from freqq.tokens.store import TokenStore
@@ -74,6 +75,15 @@ def check_needles(data: DataSet, needles: tuple[int, ...]) -> None:
 def usual_needles(data: DataSet) -> tuple[int, ...]:
     """The needle counts that are asked for unless the user says so: 2, or all if there is no such chat."""
     return (2,) if 2 in data.needles else data.needles
+
+
+def usual_line_breaks(data: DataSet) -> str:
+    """What a line break inside a message becomes unless the user says so: in its three suites what Glyph's evaluation
+    makes of it.
+
+    A transcript is compared with the chat itself, whose line breaks are then real ones.
+    """
+    return LITERAL if data.task != "transcribe" and data.format in ("mrcr", "glyph", "ruler", "longbench") else REAL
 
 
 def usual_batch_size(data: DataSet, by_tokens: bool = False) -> int:

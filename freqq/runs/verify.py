@@ -13,7 +13,7 @@ from freqq.errors import FreqqError
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.merge import planned_keys
 from freqq.runs.parts import Key, part_files, read_part
-from freqq.runs.plan import Identity, arms, config_hash
+from freqq.runs.plan import Identity, arms, config_hash, prepared
 from freqq.runs.schema import SCHEMA, conform
 from freqq.runs.settings import Settings
 
@@ -131,7 +131,8 @@ def _recomputed(plan: dict[str, Any]) -> Finding:
         identity = Identity(
             plan["model_revision"], plan["dtype"], plan.get("attention", "sdpa"), plan.get("served"), plan.get("tower")
         )
-        now = [config_hash(settings, identity, arm) for arm in arms(settings)]
+        todo = prepared(arms(settings), [settings.rendering.config])
+        now = [config_hash(settings, identity, arm) for arm in todo]
     except (FreqqError, KeyError, TypeError) as error:
         return Finding(True, f"config hashes were not computed anew ({' '.join(str(error).split())[:150]})")
     same = now == [arm["config_hash"] for arm in plan["arms"]]

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import scipy
 import transformers
+from matplotlib.font_manager import findSystemFonts
 from scipy.fftpack import dct, idct
 
 from freqq.data.mini import pseudo_word
@@ -31,11 +32,13 @@ from freqq.image.png import Png
 from freqq.image.text import Text
 from freqq.image.vq import VectorQuantization
 from freqq.image.webp import Webp
+from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
 from freqq.transforms.dct import block_dct, block_idct
 
 PAGES, ROUNDS = 20, 3
+VERDANA = [path for path in findSystemFonts() if Path(path).name.lower() == "verdana.ttf"]
 CODECS: dict[str, ImageCodec] = {
     "vq, lossless": VectorQuantization.at("ultra_mild"),
     "vq, mild": VectorQuantization.at("mild"),
@@ -58,6 +61,21 @@ def docstrings() -> str:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 found += [part for part in (ast.get_docstring(node) or "").split("\n\n") if len(part) > 200]
     return " ".join(" ".join(found).split())
+
+
+def prose() -> str:
+    """Those of the paragraphs that are sentences: no list of parameters, no code, few formulas."""
+
+    def is_prose(text: str) -> bool:
+        plain = sum(c.isalpha() or c in " ,.'-" for c in text)
+        return len(text) > 120 and not any(mark in text for mark in ("`", "_", "--")) and plain > 0.96 * len(text)
+
+    found = []
+    for path in sorted(Path(scipy.__file__).parent.glob("*/_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found += [" ".join(part.split()) for part in (ast.get_docstring(node) or "").split("\n\n")]
+    return " ".join(filter(is_prose, dict.fromkeys(found)))
 
 
 def code() -> str:
@@ -122,6 +140,23 @@ def test_codecs(benchmark, kind, capsys):
     with capsys.disabled():
         print("\n" + "\n".join(lines))
     benchmark(CODECS["vq, lossless"].encode, pages[0])
+
+
+@pytest.mark.parametrize("font", ["DejaVuSans", "DejaVuSerif", *VERDANA])
+def test_vq_in_any_font(benchmark, capsys, font):
+    """English at Glyph's look; for a font without a codebook, how long it takes to learn one (mostly drawing pages)."""
+    config, start = GlyphConfig(font_path=font), perf_counter()
+    codec = VectorQuantization.at("ultra_mild")
+    if benchmark.enabled:
+        codec = codec.prepared([config])
+    took = perf_counter() - start
+    pages = list(islice(render_glyph(prose(), config), PAGES if benchmark.enabled else 1))
+    sizes = [len(codec.encode(page)) for page in pages]
+    benchmark.extra_info.update(bytes=sum(sizes) / len(sizes), most=max(sizes), learning_s=took)
+    with capsys.disabled():
+        print(f"\n{font}: vq without loss, {sum(sizes) / len(sizes):,.0f} bytes a page, at most {max(sizes):,}", end="")
+        print(f"; learned in {took:.0f} s")
+    benchmark(codec.encode, pages[0])
 
 
 def as_published(plane: np.ndarray, block: int, keep: float) -> np.ndarray:

@@ -8,6 +8,7 @@ pdfplumber's text; what is left of the ratio when nobody asks for the text is pr
 import gc
 import random
 from collections.abc import Callable
+from os.path import isfile
 from statistics import median
 from time import perf_counter
 
@@ -18,6 +19,7 @@ from freqq.pages.glyph import GlyphConfig
 from freqq.pages.paint import render_glyph
 from freqq.pages.png import png_bytes
 from tests.pages.glyph_way import draw_pdf, page_texts, png, set_pdf
+from tests.pages.test_cjk import MICRO_HEI, some_text
 
 CONFIG = GlyphConfig()
 ROUNDS = 5
@@ -61,8 +63,10 @@ def telling(chat) -> float:
     return in_turns(1, told=lambda: page_texts(pdf))["told"]
 
 
-def compare(benchmark, chat: str, telling: float, ours: Callable[[], list], drawn: Callable[[], list]) -> None:
-    pages = len(list(render_glyph(chat, CONFIG)))
+def compare(
+    benchmark, chat: str, telling: float, ours: Callable[[], list], drawn: Callable[[], list], config=CONFIG
+) -> None:
+    pages = len(list(render_glyph(chat, config)))
     rounds = 1 if benchmark.disabled else ROUNDS
     seconds = in_turns(rounds, ours=ours, drawn=drawn) | {"told": telling}
     gc.collect()
@@ -94,6 +98,22 @@ def test_png_files_against_reportlab_and_poppler(benchmark, chat, telling):
         telling,
         ours=lambda: [png_bytes(page) for page in render_glyph(chat, CONFIG)],
         drawn=lambda: [png(pixels) for pixels in draw_pdf(set_pdf(chat, CONFIG), CONFIG)],
+    )
+
+
+@pytest.mark.skipif(not isfile(MICRO_HEI), reason=f"{MICRO_HEI} is not installed")
+@pytest.mark.parametrize("kind", ["Chinese", "mixed", "few"])
+def test_pages_with_chinese_against_reportlab_and_poppler(benchmark, kind):
+    """All in one paragraph, as in Glyph's evaluation; no text is told of either."""
+    config = GlyphConfig(font_path=MICRO_HEI)
+    text = some_text(kind, {"Chinese": 600, "mixed": 320, "few": 480}[kind] if benchmark.enabled else 30)
+    compare(
+        benchmark,
+        text,
+        0.0,
+        ours=lambda: list(render_glyph(text, config, True)),
+        drawn=lambda: list(draw_pdf(set_pdf(text, config, True), config)),
+        config=config,
     )
 
 

@@ -6,7 +6,9 @@ from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
 from freqq.data.pythontext import reference
+from freqq.image import codebook_cache
 from freqq.image.codebooks import SHIPPED
+from freqq.image.streams import describe
 from freqq.image.vq_codebook import read_codebook
 
 
@@ -53,3 +55,19 @@ def test_the_shipped_ones_are_listed():
     assert result.exit_code == 0
     for path in SHIPPED.glob("*.safetensors"):
         assert read_codebook(path).id.hex() in result.output
+
+
+def test_rendered_pages_of_another_font_are_compressed_by_a_codebook_of_their_own(tmp_path, monkeypatch):
+    """What is learned from is short here: all of it takes a minute."""
+    prose = " ".join(reference().split())
+    monkeypatch.setenv("FREQQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(codebook_cache, "training_texts", lambda: iter([prose[:30_000]]))
+    (tmp_path / "text.txt").write_text(prose[:9_000])
+    pages, out = tmp_path / "pages", tmp_path / "out"
+    assert freqq("render", tmp_path / "text.txt", "--font", "DejaVuSerif", "--out", pages).exit_code == 0
+    result = freqq("compress-image", pages, "--codec", "vq", "--level", "all", "--workers", 1, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("learning a codebook") == 1
+    assert describe((out / "vq-ultra_mild" / "page-0001.fqi").read_bytes())["coding"] == "patterns"
+    [book] = (tmp_path / "cache" / "codebooks").glob("*.safetensors")
+    assert book.stem.split("-")[1] in freqq("codebook", "list").output

@@ -7,6 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
 
+from freqq.data.pythontext import reference
+from freqq.image import codebook_cache
+from freqq.runs.directory import RunDirectory
 from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
 
@@ -188,3 +191,29 @@ def test_the_main_job_reads(tmp_path):
     assert plain["n_failed"] == mild["n_failed"] == 0
     assert plain["score"]["mean"] > 0.8
     assert abs(mild["difference"]["mean"]) < 0.05
+
+
+@pytest.mark.slow
+def test_a_codebook_for_another_font_is_learned_before_the_workers_start(random_model, tmp_path, monkeypatch):
+    """What is learned from is short here: all of it takes a minute."""
+    prose = " ".join(reference().split())
+    monkeypatch.setenv("FREQQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(codebook_cache, "training_texts", lambda: iter([prose[:30_000]]))
+    (tmp_path / "chats.jsonl").write_text(
+        "\n".join(json.dumps({"messages": [{"role": "user", "content": prose[a : a + 900]}]}) for a in (0, 900))
+    )
+    run, font = str(tmp_path / "run"), ("--font", "DejaVuSerif")
+    done = freqq(
+        "eval", "--data", str(tmp_path / "chats.jsonl"), *font, "--method", "image-vq", "--level", "ultra_mild",
+        "--level", "mild", "--model", random_model, "--workers", "2", "--max-new-tokens", "2", "--out", run,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("learning a codebook for image-vq") == 1
+    rows = RunDirectory(Path(run)).read()
+    for row in rows:
+        assert row.error is None
+        assert row.image_bytes < row.image_bytes_raw / 4 or row.method == "none"
+    assert freqq("runs", "verify", run).exit_code == 0
+    # Without it, these would be other rows.
+    monkeypatch.setenv("FREQQ_CACHE", str(tmp_path / "empty"))
+    assert freqq("runs", "verify", run).exit_code == 1

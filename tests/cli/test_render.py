@@ -112,3 +112,33 @@ def test_the_pages_of_mini_take_no_configuration_of_glyphs():
     done = freqq("eval", "--dpi", "96")
     assert done.exit_code == 2
     assert "--dpi" in done.output
+
+
+def mrcr_file(folder):
+    messages = [*CHAT[:1], {"role": "assistant", "content": "one\ntwo"}, {"role": "user", "content": "q"}]
+    record = {"prompt": json.dumps(messages), "answer": "x", "random_string_to_prepend": "x", "n_needles": 2}
+    (folder / "mrcr.jsonl").write_text(json.dumps(record))
+    return folder / "mrcr.jsonl"
+
+
+@pytest.mark.parametrize(("given", "shown"), [((), "one\\ntwo"), (("--line-breaks", "real"), "one\ntwo")])
+def test_line_breaks_of_mrcr_are_literal_unless_they_are_to_be_real(given, shown, tmp_path):
+    done = freqq("render", mrcr_file(tmp_path), "--out", tmp_path / "pages", *given)
+    assert done.exit_code == 0, done.output
+    [row] = pq.read_table(tmp_path / "pages" / "pages.parquet").to_pylist()
+    assert row["text"] == f"User: write a poem about tapirs\nAssistant: {shown}"
+
+
+def test_line_breaks_of_another_kind_are_refused(tmp_path):
+    done = freqq("render", mrcr_file(tmp_path), "--out", tmp_path / "pages", "--line-breaks", "none")
+    assert done.exit_code == 2
+    assert "known: real, literal" in done.stderr
+    assert not (tmp_path / "pages").exists()
+
+
+def test_what_the_font_lacks_is_said_once_before_pages_are_drawn(tmp_path):
+    (tmp_path / "chats.jsonl").write_text("\n".join(json.dumps({"messages": [*CHAT, CHAT[0] | {"content": text}]})
+                                                    for text in ("中文", "中", "a")))  # fmt: skip
+    done = freqq("render", tmp_path / "chats.jsonl", "--out", tmp_path / "pages")
+    assert done.exit_code == 0
+    assert done.stderr.count("lacks 2 characters (中文), which 2 of 3 chats have") == 1

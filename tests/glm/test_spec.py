@@ -39,7 +39,7 @@ def test_prompts_and_caches_are_those_of_an_answer(reader: Reader, model_folder:
     assert spec.context == reader.model.config.text_config.max_position_embeddings
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_the_shape_has_as_many_patches_as_the_image_processor_says(height: int, width: int) -> None:
     processor = Glm4vImageProcessorPil()

@@ -17,19 +17,20 @@ from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.platypus import Paragraph, SimpleDocTemplate
 
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.style import font_file
+from freqq.pages.style import font_file, font_index
 from tests import programs
 
 
-def set_pdf(text: str, config: GlyphConfig) -> bytes:
-    """The PDF of a text, 30 lines a paragraph."""
+def set_pdf(text: str, config: GlyphConfig, one_paragraph: bool = False) -> bytes:
+    """The PDF of a text, 30 lines a paragraph, or all in one as Glyph's evaluation has it."""
 
     def color(rgb):
         return None if rgb is None else colors.Color(*(part / 255 for part in rgb))
 
-    font = font_file(config.font_path)
+    _, index = font_index(config.font_path)
+    font = f"{font_file(config.font_path)} {index}"
     if font not in pdfmetrics.getRegisteredFontNames():
-        pdfmetrics.registerFont(TTFont(font, font))
+        pdfmetrics.registerFont(TTFont(font, font_file(config.font_path), subfontIndex=index))
     style = ParagraphStyle(
         "reference",
         fontName=font,
@@ -46,10 +47,13 @@ def set_pdf(text: str, config: GlyphConfig) -> bytes:
         alignment=getattr(enums, f"TA_{config.alignment}"),
         spaceBefore=config.space_before,
         spaceAfter=config.space_after,
+        wordWrap="CJK" if re.search("[\u4e00-\u9fff]", text) else None,
     )
     visible = escape(text.replace("\xad", "").replace("\u200b", ""))
-    lines = re.sub("  +", lambda blanks: "&nbsp;" * len(blanks[0]), visible).split("\n")
-    story = [Paragraph(config.newline_markup.join(lines[i : i + 30]), style) for i in range(0, len(lines), 30)]
+    spaced = re.sub("  +", lambda blanks: "&nbsp;" * len(blanks[0]), visible)
+    lines = (spaced.replace("\t", 4 * "&nbsp;") if one_paragraph else spaced).split("\n")
+    step = len(lines) if one_paragraph else 30
+    story = [Paragraph(config.newline_markup.join(lines[i : i + step]), style) for i in range(0, len(lines), step)]
 
     def background(canvas, _):
         canvas.saveState()

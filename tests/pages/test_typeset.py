@@ -51,10 +51,10 @@ CONFIGS = st.builds(
 )
 
 
-def our_pens(text: str, config: GlyphConfig) -> list[list[tuple[str, float, float]]]:
+def our_pens(text: str, config: GlyphConfig, one_paragraph: bool = False) -> list[list[tuple[str, float, float]]]:
     measure = widths(config.font_path, config.font_size)
     pages = []
-    for blocks in flow(text, config):
+    for blocks in flow(text, config, one_paragraph):
         page = []
         for block in blocks:
             for number, line in enumerate(block.lines):
@@ -69,8 +69,8 @@ def our_pens(text: str, config: GlyphConfig) -> list[list[tuple[str, float, floa
     return pages
 
 
-def assert_same_pens(text: str, config: GlyphConfig) -> None:
-    ours, reference = our_pens(text, config), pens(set_pdf(text, config))
+def assert_same_pens(text: str, config: GlyphConfig, one_paragraph: bool = False) -> None:
+    ours, reference = our_pens(text, config, one_paragraph), pens(set_pdf(text, config, one_paragraph))
     assert [len(page) for page in ours] == [len(page) for page in reference]
     for page, expected in zip(ours, reference, strict=True):
         assert [char for char, _, _ in page] == [char for char, _, _ in expected]
@@ -80,9 +80,9 @@ def assert_same_pens(text: str, config: GlyphConfig) -> None:
 
 
 @settings(max_examples=120)
-@given(TEXTS, CONFIGS)
-def test_every_glyph_stands_where_reportlab_puts_it(text, config):
-    assert_same_pens(text, config)
+@given(TEXTS, CONFIGS, st.booleans())
+def test_every_glyph_stands_where_reportlab_puts_it(text, config, one_paragraph):
+    assert_same_pens(text, config, one_paragraph)
 
 
 @pytest.mark.parametrize("markup", ["<br/>", RED_MARK])

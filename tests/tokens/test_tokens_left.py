@@ -18,7 +18,7 @@ COMBINED = ("token-lowpass+quantize", "token-prune+int4")
 
 
 @pytest.mark.parametrize("name", [*COMPRESSORS, *COMBINED])
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(1, 12), st.integers(1, 12), st.sampled_from(LEVELS[1:]), st.integers(0, 3))
 def test_as_many_tokens_are_left_as_said(name, h, w, level, seed):
     book = next(token_codebooks())
