@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from freqq.coding import integers
 from freqq.image import container
 from freqq.pages.page import Page
-from freqq.transforms.dct import restored, whole_blocks
+from freqq.transforms.blocks import restored, whole_blocks
 
 HEADER = struct.Struct("<BHBI")
 MIN_BLOCK, MAX_BLOCK = 2, 128

@@ -11,7 +11,7 @@ from freqq.image.base import ImageCodec
 from freqq.image.coefficients import Coefficients, read_blocks, write_coefficients
 from freqq.image.container import check_size
 from freqq.pages.page import Page
-from freqq.transforms.dct import block_dct
+from freqq.transforms.blocks import block_dct
 
 BIN_BITS = 15
 """Bits of a float32 that `largest` leaves out when it counts magnitudes: 256 bins an octave are left."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from freqq.transforms.dct import whole_blocks
+from freqq.transforms.blocks import whole_blocks
 
 WHITE = 255
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from freqq.coding.rans import ESCAPE, MOST_BITS, Automaton, scaled
 from freqq.transforms.bands import radial_frequency
-from freqq.transforms.dct import basis
+from freqq.transforms.blocks import basis
 
 CHUNK = 512
 """Blocks that are compared with all patterns at a time."""

@@ -16,7 +16,7 @@ from freqq.image.base import ImageCodec
 from freqq.image.files import png
 from freqq.image.measures import psnr
 from freqq.pages.page import Page
-from freqq.transforms.dct import block_dct
+from freqq.transforms.blocks import block_dct
 
 DPI = 150
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"

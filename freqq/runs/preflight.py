@@ -6,22 +6,18 @@ and numbers out of range are refused earlier, by `Settings`, `Machine` and `freq
 
 import shutil
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from freqq.coding.codebook_files import ELSEWHERE
 from freqq.data.sample import Sample, context
 from freqq.errors import UserError
 from freqq.glm.adapter_card import check_base
 from freqq.glm.load import check_memory, find
 from freqq.glm.place import Placement
 from freqq.glm.spec import ModelSpec, read_spec
-from freqq.image.codebooks import best_fit
-from freqq.image.vq import FEWEST_EXACT, VectorQuantization
-from freqq.pages.widths import widths
+from freqq.pages.fonts import lacking
 from freqq.runs.machine import Machine
 from freqq.runs.plan import Arm
 from freqq.runs.prompts import PromptCounter
@@ -36,9 +32,6 @@ ROW_BYTES = 600
 
 BYTES_PER_TOKEN = 4
 """Of text."""
-
-NAMED = 8
-"""Characters that a reason shows."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,6 @@ def preflight(planned: Planned) -> list[Reason]:
     settings = planned.settings
     found = disk_reasons(rows=len(planned.arms) * len(planned.samples), path=planned.path)
     found += font_reasons(planned.samples, settings.rendering)
-    found += pattern_reasons(planned.arms, planned.samples, settings.rendering)
     if planned.spec is not None:
         found += codebook_reasons(planned.arms, planned.spec)
         if settings.backend == "local":
@@ -144,34 +136,17 @@ def too_long_reasons(
 
 
 def font_reasons(samples: Sequence[Sample], rendering: Rendering) -> list[Reason]:
-    """Fonts that lack characters of the chats: fatal if every chat would be mostly boxes."""
-    lacking: dict[str, Counter[str]] = {}
-    touched: Counter[str] = Counter()
-    mostly: Counter[str] = Counter()
+    """What there is to say of fonts: fatal if they lack most of the text of every chat."""
+    boxes = []
     for font, text in _shown(samples, rendering):
-        counts = {char: text.count(char) for char in lacking_characters(font, text)}
-        if counts:
-            lacking.setdefault(font, Counter()).update(counts)
-            touched[font] += 1
-            mostly[font] += sum(counts.values()) > len(text) / 2
-    found = []
-    for font, counts in lacking.items():
-        shown = "".join(char for char, _ in counts.most_common(NAMED))
-        which = f"{len(counts)} character{'s' if len(counts) > 1 else ''} of {touched[font]} of {len(samples)} chats"
-        text = f"the font {font} lacks {which} ({shown})"
-        fatal = mostly[font] == len(samples)
-        end = "of which nearly nothing could be read" if fatal else "which pages show as boxes"
-        found.append(Reason(f"{text}, {end}: --font FILE chooses another", fatal=fatal))
-    return found
-
-
-def lacking_characters(font: str, text: str) -> set[str]:
-    """The characters of a text, white space and invisible ones left out, that a font has no glyph for."""
-    measure = widths(font, 10.0)
-    chars = {char for char in set(text) if char.isprintable() and not char.isspace()}
-    for char in chars:
-        measure[char]
-    return measure.lacking("".join(chars))
+        missing = lacking(font, text)
+        boxes.append(sum(map(text.count, missing)) > len(text) / 2)
+    if boxes and all(boxes):
+        [font, *more] = dict.fromkeys(font for font, _ in _shown(samples, rendering))
+        also = f" (and {len(more)} more)" if more else ""
+        text = f"the font {font}{also} lacks most characters of every chat, so pages would show boxes"
+        return [Reason(f"{text}: choose another with --font", fatal=True)]
+    return [Reason(remark, fatal=False) for remark in rendering.remarks(samples)]
 
 
 def _shown(samples: Sequence[Sample], rendering: Rendering) -> Iterator[tuple[str, str]]:
@@ -184,25 +159,6 @@ def _shown(samples: Sequence[Sample], rendering: Rendering) -> Iterator[tuple[st
                 yield rendering.of(sample).font_path, context(sample)
         except UserError:
             continue
-
-
-def pattern_reasons(arms: Sequence[Arm], samples: Sequence[Sample], rendering: Rendering) -> list[Reason]:
-    """Whether `image-vq` knows the look of the pages, by the first page of the shortest chat."""
-    own = [label(arm) for arm in arms if isinstance(arm.method, VectorQuantization)]
-    if not own or not samples:
-        return []
-    try:
-        page = next(iter(rendering.pages(samples[-1])), None)
-    except (UserError, OSError):
-        return []
-    fit = None if page is None or page.pixels.ndim == 3 else best_fit(page.pixels)
-    if fit is not None and fit.share >= FEWEST_EXACT:
-        return []
-    text = (
-        "no codebook knows the look of these pages, so they are stored as WebP, some ten times as large: run freqq "
-        f"codebook train --font FONT.ttf, and set {ELSEWHERE} to the folder of its file"
-    )
-    return [Reason(text, tuple(own), fatal=False)]
 
 
 def disk_reasons(rows: int, path: Path) -> list[Reason]:

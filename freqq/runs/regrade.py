@@ -86,7 +86,9 @@ def regrade(path: Path, protocol: str | None = None) -> Regraded:
         elif not files and (path / RESULTS).is_file():
             _regrade_results(path / RESULTS, known, rules, found)
             whole = True
-    return Regraded(rules.name, tuple(_change(arm, scores) for arm, scores in found.items()), whole)
+    planned = [(arm["method"], arm["level"]) for arm in plan["arms"]]
+    order = sorted(found, key=lambda arm: (arm[0], planned.index(arm[1:]) if arm[1:] in planned else len(planned)))
+    return Regraded(rules.name, tuple(_change(arm, found[arm]) for arm in order), whole)
 
 
 def _settings(plan: Mapping[str, Any], path: Path) -> Settings:

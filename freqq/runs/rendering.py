@@ -120,8 +120,9 @@ class Rendering:
             boxes = [lacking(font, "".join([turn.text for turn in sample.turns])) for sample in drawn]
             if missing := set().union(*boxes):
                 shown = "".join(sorted(char for char in missing if char.isprintable())[:SHOWN])
+                named = f"{shown}{'...' * (len(missing) > len(shown))}"
                 yield (
-                    f"{font} lacks {len(missing):,} characters ({shown}{'...' * (len(missing) > len(shown))}), which "
+                    f"{font} lacks {len(missing):,} character{'s'[: len(missing) > 1]} ({named}), which "
                     f"{sum(map(bool, boxes)):,} of {len(drawn):,} chats have and pages show as boxes: choose another "
                     "font with --font"
                 )

@@ -87,8 +87,6 @@ def run(
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         drawn = draw(settings)
         everything = drawn.samples
-        for remark in () if settings.source.own_look else settings.rendering.remarks(everything):
-            note(remark)
         service, placements, spec = None, [], None
         if settings.backend == "local":
             placements = machine.placements(settings)

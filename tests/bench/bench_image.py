@@ -35,7 +35,7 @@ from freqq.image.webp import Webp
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
-from freqq.transforms.dct import block_dct, block_idct
+from freqq.transforms.blocks import block_dct, block_idct
 
 PAGES, ROUNDS = 20, 3
 VERDANA = [path for path in findSystemFonts() if Path(path).name.lower() == "verdana.ttf"]

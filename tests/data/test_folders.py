@@ -125,7 +125,7 @@ def tar(path):
 )
 def test_a_table_is_refused_with_the_formats_that_are_known(name, write, message, tmp_path):
     write(tmp_path / name)
-    with pytest.raises(UserError, match=f"{message}.* data are chats, as Glyph's .*ShareGPT.*ConvBench") as found:
+    with pytest.raises(UserError, match=f"{message}.* data are chats, as RULER.*ShareGPT.*ConvBench") as found:
         list(load(tmp_path / name).samples())
     assert "\n" not in str(found.value)
     assert name in str(found.value)

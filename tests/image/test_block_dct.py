@@ -11,7 +11,7 @@ from freqq.levels import LEVELS
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
-from freqq.transforms.dct import block_dct
+from freqq.transforms.blocks import block_dct
 
 sizes = st.integers(1, 45)
 blocks = st.integers(2, 20)

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dctn
 
-from freqq.transforms.dct import basis, block_dct, block_idct, dct2, dct_matrix, idct2, restored
+from freqq.transforms.blocks import basis, block_dct, block_idct, restored
+from freqq.transforms.dct import dct2, dct_matrix, idct2
 
 sides = st.integers(1, 40)
 seeds = st.integers(0, 2**32 - 1)

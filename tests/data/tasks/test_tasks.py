@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.data.load import TASK_OF, load
+from freqq.data.formats import CONVBENCH, JSON_FORMATS, TEXT
+from freqq.data.load import load
 from freqq.data.sample import Sample, Turn
 from freqq.data.tasks import TASKS, names
 
@@ -23,8 +24,7 @@ def test_a_name_is_one_task_or_one_part():
     everything = names()
     assert len(set(everything)) == len(everything)
     assert list(TASKS) == [task.name for task in TASKS.values()]
-    assert set(TASK_OF.values()) <= set(TASKS)
-    assert all(task.fits(format) for format, name in TASK_OF.items() if (task := TASKS[name]))
+    assert all(TASKS[format.task].fits(format.name) for format in (*JSON_FORMATS, CONVBENCH, TEXT))
 
 
 @pytest.mark.parametrize("name", ["mini", "ruler", "ruler-mini"])
