@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from freqq.errors import UserError
 from freqq.files import check_writable, write_whole
 from freqq.runs.parts import PARTS, TEXTS, writing
-from freqq.runs.schema import SCHEMA, Row, conform, from_table
+from freqq.runs.schema import SCHEMA, Row, conform, from_table, renamed
 from freqq.runs.settings import Settings
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
@@ -49,6 +49,10 @@ class RunDirectory:
             raise UserError(f"{self.path / RUN} is not readable ({error}): choose another --out") from error
         if not isinstance(found, dict):
             raise UserError(f"{self.path / RUN} is not a run's description: choose another --out")
+        arms = found.get("arms")
+        for arm in arms if isinstance(arms, list) else ():
+            if isinstance(arm, dict) and isinstance(arm.get("method"), str):
+                arm["method"] = renamed(arm["method"])
         return found
 
     def plan(self) -> dict[str, Any]:

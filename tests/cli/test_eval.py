@@ -95,7 +95,7 @@ def test_json_is_the_summary_and_nothing_else(random_model, tmp_path):
     out = tmp_path / "run"
     done = freqq("eval", "--model", random_model, *QUICK, "--method", "image", "--json", "--out", str(out))
     assert json.loads(done.stdout) == json.loads((out / "summary.json").read_text())
-    assert [g["method"] for g in json.loads(done.stdout)["groups"]] == ["none", "image"]
+    assert [g["method"] for g in json.loads(done.stdout)["groups"]] == ["baseline", "image"]
 
 
 def test_without_out_the_run_goes_under_runs(random_model, tmp_path, monkeypatch):
