@@ -82,10 +82,10 @@ def _candidates(run: Path, base: Path) -> Iterator[Chosen]:
     baseline = reference.filter(pc.is_in(reference["method"], BASELINES))
     others = table.filter(pc.invert(pc.is_in(table["method"], BASELINES)))
     at = pc.index_in(others["sample_id"], baseline["sample_id"].combine_chunks())
-    others = others.append_column("plain", baseline["score"].take(at)).filter(pc.is_valid(at))
+    others = others.append_column("before", baseline["score"].take(at)).filter(pc.is_valid(at))
     for (method, level), rows in _arms(others):
         rows = rows.sort_by("sample_id")
-        score, before = (rows[name].to_numpy() for name in ("score", "plain"))
+        score, before = (rows[name].to_numpy() for name in ("score", "before"))
         change = score - before
         places = {"loss": int(change.argmin()), "gain": int(change.argmax())}
         if len(ties := np.flatnonzero(change == 0)):
