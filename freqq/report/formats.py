@@ -134,6 +134,7 @@ COLUMNS: dict[str, Callable[[Comparison], str]] = {
     "n": lambda c: str(c.n),
     "failed": lambda c: str(c.n_failed),
     "score": lambda c: words.estimate(c.score),
+    "mean": lambda c: words.fraction(c.score.mean),
     "macro": lambda c: words.estimate(c.macro),
     "exact": lambda c: words.fraction(c.exact),
     "difference": lambda c: words.estimate(c.difference, signed=True),
@@ -155,8 +156,8 @@ COLUMNS: dict[str, Callable[[Comparison], str]] = {
 SELDOM = ("if failed = 0", "outcomes")
 """Columns that only stand in a table if they say something there."""
 
-PAPER = ("method", "level", "score", "difference", "p (Holm)", "tokens")
-"""The columns of a LaTeX table, unless others are asked for: as many as fit into half a page."""
+PAPER = ("method", "level", "mean", "difference", "tokens")
+"""The columns of a LaTeX table, unless others are asked for: as many as fit into a column of two, 3.25 inches wide."""
 
 
 def columns(evidence: Evidence, chosen: Sequence[str] | None, usual: Sequence[str]) -> list[str]:
@@ -178,7 +179,7 @@ def columns(evidence: Evidence, chosen: Sequence[str] | None, usual: Sequence[st
 
 def as_markdown(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
     """The headline, the warnings, the table, and the command of each run."""
-    names = columns(evidence, chosen, list(COLUMNS))
+    names = columns(evidence, chosen, [name for name in COLUMNS if name != "mean"])
     rows = [names, ["---"] * len(names), *([COLUMNS[n](c) for n in names] for c in evidence.comparisons)]
     parts = [evidence.headline, "", *(f"- {_line(w)}" for w in evidence.warnings), *([""] if evidence.warnings else [])]
     parts += ["| " + " | ".join(_line(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
@@ -206,7 +207,7 @@ def as_latex(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
     rows = [" & ".join(map(latex, line)) + r" \\" for line in lines]
     left = ("run", "method", "level", "in words", "outcomes")
     kinds = "".join("l" if name in left else "r" for name in names)
-    head = [f"% {_line(evidence.headline)}", r"\begingroup\small\setlength{\tabcolsep}{3pt}"]
+    head = [f"% {_line(evidence.headline)}", r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}"]
     head += [f"\\begin{{tabular}}{{@{{}}{kinds}@{{}}}}", r"\toprule", rows[0], r"\midrule"]
     return "\n".join([*head, *rows[1:], r"\bottomrule", r"\end{tabular}\endgroup", f"% {NOTE}"]) + "\n"
 
