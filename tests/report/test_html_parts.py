@@ -18,7 +18,7 @@ from freqq.pages.page import Page
 from freqq.report.html.charts import INK, SERIES, SETTINGS, Costs, inline, latency, memory, new_figure
 from freqq.report.html.differences import CONTEXT, MOST, compared, differences, shortened
 from freqq.report.html.examples import picture
-from freqq.report.html.heat import colours
+from freqq.report.html.heat import STRONG, colours
 from freqq.report.html.rates import Line, Point, panels
 from freqq.report.html.token_picture import token_pixels
 from freqq.report.statistics import Estimate
@@ -131,7 +131,7 @@ def test_colours_of_a_heat_map_are_those_of_their_sign_and_grow_with_size(value)
     share = int(paper.split(" ")[3].rstrip("%,"))
     assert share == round(100 * min(abs(value), 1))
     assert ("#b2182b" in paper) == (value < 0)
-    assert (ink == "#fff") == (min(abs(value), 1) >= 0.8)
+    assert (ink == "#fff") == (min(abs(value), 1) >= STRONG["#b2182b" if value < 0 else "#2166ac"])
 
 
 def test_a_figure_takes_its_colours_from_the_page_and_its_ids_are_its_own():

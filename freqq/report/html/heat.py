@@ -17,8 +17,8 @@ FULL = 0.5
 STEPS = (-0.5, -0.2, -0.05, 0.0, 0.05, 0.2, 0.5)
 """Differences whose colours the legend shows."""
 
-STRONG = 0.8
-"""From here on white text is read better on the colour than black: both have a contrast of at least 4.2 to 1."""
+STRONG = {LOSS: 0.78, GAIN: 0.88}
+"""From here on white text is read better on the colour than black: both have a contrast of at least 4.5 to 1."""
 
 MOST_COLUMNS = 15
 """More do not stand beside each other on a desk's screen; each row is then a block of cells with names of their own."""
@@ -95,8 +95,9 @@ def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
 def colours(value: float) -> tuple[str, str]:
     """Colours in CSS of a cell and its text, for a value from -1 to 1; 0 is the page's own paper, light or dark."""
     share = min(abs(value), 1.0)
-    paper = f"color-mix(in srgb, {LOSS if value < 0 else GAIN} {100 * share:.0f}%, var(--paper))"
-    return paper, "#fff" if share >= STRONG else "var(--contrast)"
+    colour = LOSS if value < 0 else GAIN
+    paper = f"color-mix(in srgb, {colour} {100 * share:.0f}%, var(--paper))"
+    return paper, "#fff" if share >= STRONG[colour] else "var(--contrast)"
 
 
 def _share(difference: float) -> float:
