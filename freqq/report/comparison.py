@@ -90,6 +90,7 @@ class Comparison:
     failures : tuple of Failure
         The commonest first.
     bins, density, subtasks : tuples of Part
+        At a needle count; empty over all of them.
         ``density`` has the samples with density below the median, ``sparse``, and the others, ``dense``.
     """
 

@@ -95,7 +95,7 @@ def _start(arm: Arm, reference: Arm | None, scores: _Batch, changes: _Batch) -> 
     dense = np.where(samples.values["density"] >= median, "dense", "sparse").astype(object)
     dense[np.isnan(samples.values["density"])] = None
     kinds = [
-        _parts(samples, shared, labels, order, scores, changes)
+        _parts(samples, shared, labels, order if arm.needles is not None else [], scores, changes)
         for labels, order in (
             (samples.bins, bin_order(samples.bins)),
             (dense, ["sparse", "dense"] if np.isfinite(median) else []),
@@ -195,6 +195,8 @@ def _parts(
 
 
 def _failures(samples: Samples) -> tuple[Failure, ...]:
+    if not samples.failed.any():
+        return ()
     first: dict[str, str] = {}
     for error, id in zip(samples.errors, samples.ids, strict=True):
         first.setdefault(error, id)

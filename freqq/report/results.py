@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,7 @@ def read_results(path: Path) -> Results:
             metadata = json.loads((source.schema_arrow.metadata or {}).get(b"freqq", b"{}"))
             table = source.read(columns=[n for n in COLUMNS if n in names], use_threads=False)
         columns = _columns(table)
-        _check(plan, metadata, columns)
+        _check(plan, metadata, table, columns)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FreqqError(f"{file} is damaged ({' '.join(str(error).split())[:200]}): merge the run again") from error
     order = _natural_order(columns["sample_id"])
@@ -184,7 +184,7 @@ def read_results(path: Path) -> Results:
     )
 
 
-def _check(plan: Mapping[str, Any], metadata: object, columns: Mapping[str, NDArray[Any]]) -> None:
+def _check(plan: Mapping[str, Any], metadata: object, table: pa.Table, columns: Mapping[str, NDArray[Any]]) -> None:
     """Refuse what no run of ours leaves, and what statistics would take for numbers.
 
     Raises
@@ -197,7 +197,7 @@ def _check(plan: Mapping[str, Any], metadata: object, columns: Mapping[str, NDAr
     if not all(isinstance(arm, dict) and isinstance(arm.get("config_hash"), str) for arm in plan["arms"]):
         raise ValueError(f"an arm in {RUN} has no config_hash")
     for name in ("sample_id", "task", "bin", "method", "level", "params", "config_hash"):
-        if any(value is None for value in columns[name]):
+        if table[name].null_count:
             raise ValueError(f"{name} is missing in some rows")
     if not (np.isfinite(columns["score"]).all() and np.isfinite(columns["exact"]).all()):
         raise ValueError("some scores are no numbers")
@@ -234,6 +234,7 @@ def natural_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (_natural(name), name))
 
 
+@lru_cache(maxsize=100_000)
 def _natural(name: str) -> tuple[tuple[int, str], ...]:
     parts = enumerate(re.split(r"([0-9]+)", name))
     return tuple((len(digits := part.lstrip("0")), digits) if i % 2 else (0, part) for i, part in parts)

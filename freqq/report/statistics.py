@@ -164,7 +164,7 @@ def _drawn(samples: Sequence[Floats], ends: Sequence[tuple[float, float]], bound
             continue
         columns = np.column_stack([np.append(samples[i], ends[i]) for i in alike])
         wider = spread(n)
-        for i, draws in zip(alike, _product(weights(n), columns), strict=True):
+        for i, draws in zip(alike, _exact(_product(weights(n), columns), columns), strict=True):
             mean = float(samples[i].mean())
             values = np.append(samples[i], ends[i])
             found[i] = Drawn(mean, mean + wider * (draws - mean), n, bounds, partial(_tail, values, mean, wider))
@@ -174,6 +174,20 @@ def _drawn(samples: Sequence[Floats], ends: Sequence[tuple[float, float]], bound
 def spread(n: int) -> float:
     """How much wider than the normal distribution Student's is, at the interval's ends."""
     return float(stdtrit(n - 1, 1 - ERROR / 2) / ndtri(1 - ERROR / 2))
+
+
+def _exact(draws: Floats, columns: Floats) -> Floats:
+    """Draws [k, DRAWS] of weighted means, with the mean and variance that they would have if there were endless many.
+
+    Those of Dirichlet's distribution are known; only the distribution's shape is left to chance.
+    """
+    shape = np.append(np.ones(len(columns) - 2), [PRIOR, PRIOR])
+    total = shape.sum()
+    mean = shape @ columns / total
+    variance = (shape @ (columns - mean) ** 2 / total) / (total + 1)
+    own = draws.mean(1, keepdims=True)
+    scale = np.sqrt(variance)[:, None] / np.maximum(draws.std(1, keepdims=True), np.finfo(float).tiny)
+    return mean[:, None] + (draws - own) * scale
 
 
 def _product(matrix: Floats, columns: Floats) -> Floats:

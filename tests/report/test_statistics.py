@@ -11,6 +11,7 @@ from scipy import stats
 from freqq.report.statistics import (
     DRAWS,
     ERROR,
+    TAIL,
     Drawn,
     _tail,
     detectable,
@@ -41,11 +42,11 @@ def test_the_interval_excludes_0_exactly_where_p_is_below_5_percent(values):
     assert excludes == (found.p_value < ERROR)
 
 
-@pytest.mark.parametrize("beyond", range(245, 254))
+@pytest.mark.parametrize("beyond", range(TAIL - 4, TAIL + 5))
 def test_so_it_is_to_the_very_draw(beyond):
     draws = np.concatenate([np.linspace(-2, -1, beyond), np.linspace(1, 9, DRAWS - beyond)])
     found = Drawn(5.0, np.random.default_rng(0).permutation(draws), 20, (-9.0, 9.0))
-    assert (found.estimate.low > 0) == (found.p_value < ERROR) == (beyond < 249)
+    assert (found.estimate.low > 0) == (found.p_value < ERROR) == (beyond < TAIL)
 
 
 @settings(max_examples=40, deadline=None)
@@ -122,7 +123,7 @@ def test_the_tail_agrees_with_the_draws_and_goes_on_where_they_end():
     for shift in (-0.02, -0.028):
         found = difference(noise - noise.mean() + shift)
         beyond = 2 * np.mean(found.draws >= 0)
-        assert found.tail() == pytest.approx(beyond, rel=0.15)
+        assert found.tail() == pytest.approx(beyond, rel=0.25)
     found = [difference(np.where(np.arange(60) < 50 + k, -0.2, 0.2)).p_value for k in range(10)]
     assert found == sorted(found, reverse=True)
     assert 0 < found[-1] < 1e-9
