@@ -5,13 +5,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqq.errors import UserError
 from freqq.files import check_writable, write_whole
-from freqq.runs.parts import PARTS, TEXTS, writing
-from freqq.runs.schema import SCHEMA, Row, conform, from_table, renamed
+from freqq.runs.parts import PARTS, writing
+from freqq.runs.schema import Row, conform, from_table, renamed
 from freqq.runs.settings import Settings
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
@@ -115,14 +114,8 @@ class RunDirectory:
                 file.unlink()
             self.path.rmdir()
 
-    def read(self, texts: bool = True) -> list[Row]:
+    def read(self) -> list[Row]:
         """The rows of ``results.parquet``.
-
-        Parameters
-        ----------
-        texts : bool
-            Without, `TEXTS` are left on the disk: ``answer`` is empty and ``response`` None. Nothing that is averaged
-            needs them, and they are most of a row.
 
         Raises
         ------
@@ -134,11 +127,7 @@ class RunDirectory:
         path = self.path / RESULTS
         if not path.is_file():
             raise UserError(f"{path} is not there yet: put the parts together with freqq runs merge {self.path}")
-        if texts:
-            return from_table(conform(pq.read_table(path), path))
-        table = pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name not in TEXTS])
-        table = table.append_column(SCHEMA.field("answer"), pa.repeat("", len(table)))
-        return from_table(conform(table, path))
+        return from_table(conform(pq.read_table(path), path))
 
 
 def _completed(settings: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
