@@ -65,7 +65,7 @@ def evaluated(way: Way, adapter: Path | None, out: Path, given: argparse.Namespa
         asked = [part for level in levels for part in ("--level", level)]
         run("eval", "--method", way.method, *asked, "--limit", given.limit, "--seed", seed, *options, "--out", folder)
         for row in RunDirectory(folder).read():
-            found.setdefault("none" if row.method == "none" else row.level, {})[row.sample_id] = row
+            found.setdefault("none" if row.method == "baseline" else row.level, {})[row.sample_id] = row
     return found
 
 

@@ -2,7 +2,7 @@
 
 Usage: python examples/largest_cut.py [--limit 200] [--needle 2] [--seed 1] [--fractions 0.9 0.5 ...] [--out DIR]
 
-Tries ever smaller fractions of the tokens, each time with the methods that have stayed within 0.02 of no compression
+Tries ever smaller fractions of the tokens, each time with the methods that have stayed within 0.02 of the baseline
 so far, all on the same samples. Prints the last fraction within, its difference with a 95 % interval, and the first
 beyond. A stopped run goes on where it was.
 """
@@ -22,7 +22,7 @@ LOSS = 0.02
 
 
 def differences(methods: list[str], keep: float, given: argparse.Namespace) -> dict[str, Any]:
-    """The paired difference to no compression of each method."""
+    """The paired difference to the baseline of each method."""
     command = [sys.executable, "-m", "freqq", "eval", "--level", "mild", "--keep", str(keep), "--json"]
     command += [part for method in methods for part in ("--method", method)]
     command += ["--needle", str(given.needle), "--limit", str(given.limit), "--seed", str(given.seed)]

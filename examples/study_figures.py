@@ -24,7 +24,6 @@ from freqq.image.measures import psnr
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
 from freqq.report import figures
-from freqq.report.lengths import lengths
 from freqq.report.pipeline import pipeline
 from freqq.runs.rendering import Rendering
 
@@ -52,7 +51,9 @@ def main() -> None:
     described = describe(load(given.chat), given.limit)
     drawn = {
         "pipeline": pipeline(),
-        "lengths": lengths(described.chat_characters, described.message_characters, f"{name}: how long its chats are"),
+        "lengths": figures.lengths(
+            described.chat_characters, described.message_characters, f"{name}: how long its chats are"
+        ),
     }
     panels = [figures.Panel.of(page)]
     for keep in given.keep:
@@ -66,7 +67,7 @@ def main() -> None:
     drawn["page"] = figures.compare(panels, name)
     given.out.mkdir(parents=True, exist_ok=True)
     for stem, content in drawn.items():
-        (given.out / f"{stem}.png").write_bytes(content)
+        (given.out / f"{stem}.png").write_bytes(figures.rendered(content))
         print(given.out / f"{stem}.png")
 
 

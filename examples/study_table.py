@@ -13,14 +13,16 @@ from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
 
+import numpy as np
+
 from freqq.data.bins import BINS
 from freqq.levels import LEVELS
-from freqq.report.statistics import Estimate, mean_estimate, paired_difference
+from freqq.report.statistics import Estimate, differences, mean_estimate
 from freqq.runs.directory import RESULTS, RunDirectory
-from freqq.runs.schema import Row
+from freqq.runs.schema import BASELINE, Row
 
 STUDY = {
-    ("none", 2): 34.98, ("none", 4): 30.00, ("none", 8): 18.75,
+    (BASELINE, 2): 34.98, (BASELINE, 4): 30.00, (BASELINE, 8): 18.75,
     ("image", 2): 35.86, ("image", 4): 29.25, ("image", 8): 18.25,
     ("token", 2): 2.79,
 }  # fmt: skip
@@ -36,12 +38,12 @@ GLYPH = {
 GLYPH_MEAN = {2: 34.85, 4: 25.81, 8: 18.14}
 """Their averages there."""
 
-ARMS = [("none", "baseline"), ("image", "mild"), *(("token", level) for level in LEVELS[1:])]
+ARMS = [(BASELINE, BASELINE), ("image", "mild"), *(("token", level) for level in LEVELS[1:])]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One arm with so many needles, in per cent.
+    """One arm with so many needles; published numbers are in per cent.
 
     Parameters
     ----------
@@ -50,9 +52,9 @@ class Line:
     published : mapping of str to float
         By who published it.
     score, difference : Estimate or None
-        What was measured, and its paired difference to no compression.
+        What was measured of the answers, and the paired difference to the baseline on what both answered.
     failed : int
-        Samples of them that failed and count as 0.
+        Samples that failed.
     """
 
     needles: int
@@ -67,24 +69,24 @@ class Line:
 
 def read_rows(folder: Path) -> list[Row]:
     """The rows of all runs of a folder that have results."""
-    return [row for file in sorted(folder.glob(f"*/{RESULTS}")) for row in RunDirectory(file.parent).read(texts=False)]
+    return [row for file in sorted(folder.glob(f"*/{RESULTS}")) for row in RunDirectory(file.parent).read()]
 
 
 def table(rows: Sequence[Row]) -> list[Line]:
-    """A line for each arm and needle count, then one for each bin without compression."""
+    """A line for each arm and needle count, then one for each bin of the baseline."""
     lines = []
     for needles in GLYPH:
-        plain = {row.sample_id: row for row in rows if (row.needles, row.method) == (needles, "none")}
+        plain = {row.sample_id: row for row in rows if (row.needles, row.method) == (needles, BASELINE)}
         for method, level in ARMS:
             own = [row for row in rows if (row.needles, row.method, row.level) == (needles, method, level)]
             published = {"study": STUDY[method, needles]} if (method, needles) in STUDY else {}
-            if method == "none":
+            if method == BASELINE:
                 published["Glyph"] = GLYPH_MEAN[needles]
-            lines.append(line(needles, method, level, "", published, own, {} if method == "none" else plain))
+            lines.append(line(needles, method, level, "", published, own, {} if method == BASELINE else plain))
     for needles, scores in GLYPH.items():
         for name, score in zip(BINS, scores, strict=False):
-            own = [row for row in rows if (row.needles, row.method, row.bin) == (needles, "none", name)]
-            lines.append(line(needles, "none", "baseline", name, {"Glyph": score}, own, {}))
+            own = [row for row in rows if (row.needles, row.method, row.bin) == (needles, BASELINE, name)]
+            lines.append(line(needles, BASELINE, BASELINE, name, {"Glyph": score}, own, {}))
     return lines
 
 
@@ -98,16 +100,18 @@ def line(
     plain: Mapping[str, Row],
 ) -> Line:
     """What was measured of some rows; those of `plain` are their partners by sample."""
-    pairs = [(100 * row.score, 100 * plain[row.sample_id].score) for row in rows if row.sample_id in plain]
+    good = [row for row in rows if row.error is None]
+    partners = [(row, plain[row.sample_id]) for row in good if row.sample_id in plain]
+    changes = np.array([row.score - partner.score for row, partner in partners if partner.error is None])
     return Line(
         needles,
         method,
         level,
         bin,
         published,
-        mean_estimate([100 * row.score for row in rows]) if rows else None,
-        paired_difference([own for own, _ in pairs], [other for _, other in pairs]) if pairs else None,
-        sum(row.error is not None for row in rows),
+        mean_estimate([row.score for row in good]) if good else None,
+        differences([changes])[0].estimate if len(changes) else None,
+        len(rows) - len(good),
     )
 
 
@@ -116,29 +120,30 @@ def cells(line: Line) -> list[str]:
     score, difference = line.score, line.difference
     published = line.published.get
     against = ""
-    if line.method != "none" and (line.method, line.needles) in STUDY:
-        against = f"{STUDY[line.method, line.needles] - STUDY['none', line.needles]:+.2f}"
+    if line.method != BASELINE and (line.method, line.needles) in STUDY:
+        against = f"{STUDY[line.method, line.needles] - STUDY[BASELINE, line.needles]:+.2f}"
     return [
         str(line.needles),
-        "no compression" if line.method == "none" else f"{line.method} {line.level}",
+        BASELINE if line.method == BASELINE else f"{line.method} {line.level}",
         line.bin.replace("_", "-"),
         *(f"{value:.2f}" if (value := published(who)) is not None else "" for who in ("study", "Glyph")),
         shown(score),
         "-" if score is None else str(score.n),
         "-" if score is None else str(line.failed),
         against,
-        shown(difference, signed=True) if line.method != "none" else "",
+        shown(difference, signed=True) if line.method != BASELINE else "",
     ]
 
 
 def shown(estimate: Estimate | None, signed: bool = False) -> str:
-    """A mean with its interval; a dash where nothing was measured."""
+    """A mean with its interval, in per cent; a dash where nothing was measured."""
     if estimate is None:
         return "-"
     form = "+.2f" if signed else ".2f"
-    if isnan(estimate.low):  # a single sample leaves it open
-        return f"{estimate.mean:{form}}"
-    return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+    mean, low, high = (100 * value for value in (estimate.mean, estimate.low, estimate.high))
+    if isnan(low):  # a single sample leaves it open
+        return f"{mean:{form}}"
+    return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 
 
 HEADINGS = [
@@ -163,7 +168,7 @@ def main() -> None:
         return
     rows = [HEADINGS, *(cells(one) for one in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    print("\nMRCR, % (measured: means with 95 % intervals; differences are to no compression on the same samples)\n")
+    print("\nMRCR, % (measured: means with 95 % intervals; differences are to the baseline on the same samples)\n")
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every way to cut or to quantize vision tokens, at every level and needle count, each paired with no compression.
+# Every way to cut or to quantize vision tokens, at every level and needle count, each paired with the baseline.
 # Any argument goes to freqq eval: examples/sweep_tokens.sh --limit 20 --needle 2
 # A stopped sweep goes on where it was when it is started again; its rows are in runs/sweep-tokens/results.parquet.
 set -euo pipefail

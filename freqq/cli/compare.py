@@ -15,8 +15,8 @@ def compare(
         typer.Option(
             "--reference",
             metavar="ARM",
-            help="What the others are compared with: METHOD/LEVEL of the first run, RUN:METHOD/LEVEL, or RUN for its "
-            "plain arm; by default the first plain arm.",
+            help="What the others are compared with: METHOD/LEVEL or baseline of the first run, RUN:METHOD/LEVEL, "
+            "or RUN for its baseline; by default the first baseline.",
         ),
     ] = None,
     as_json: Json = False,
@@ -30,10 +30,9 @@ def compare(
     from rich.console import Console
 
     from freqq.cli.progress import busy
-    from freqq.report.comparison_tables import area_table, comparison_tables, run_names
-    from freqq.report.curves import areas
+    from freqq.report.evidence import join
     from freqq.report.formats import as_json as json_of
-    from freqq.report.join import join
+    from freqq.report.tables import comparison_tables
 
     with busy("joining the runs"):
         found = join(runs, reference)
@@ -43,14 +42,8 @@ def compare(
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100  # a file or a pipe has no width of its own
-    for table in comparison_tables(found.comparisons, console.width):
-        console.print(table)
-        console.print()
-    for run, name in run_names(found.comparisons, console.width).items():
-        if name != run:
-            console.print(f"run {name}: {run}", markup=False, soft_wrap=True)
-    if between := areas(found.comparisons):
-        console.print(area_table(between))
-    console.print(found.headline, markup=False)
+    for table in comparison_tables(found, console.width):
+        console.print(table, soft_wrap=isinstance(table, str))
+    console.print(found.headline, markup=False, soft_wrap=True)
     for warning in found.warnings:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {warning}", markup=False)

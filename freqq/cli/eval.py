@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from freqq.runs.run import Progress as Report
-    from freqq.runs.schema import Row
 
 
 def evaluate(
@@ -99,7 +98,6 @@ def evaluate(
         return
 
     from freqq.cli.progress import learning
-    from freqq.runs.directory import RunDirectory
     from freqq.runs.run import run  # takes torch, and some seconds: not before what was asked is known to be good
 
     with _progress() as report:
@@ -114,30 +112,32 @@ def evaluate(
             watch=learning,
         )
     if part is None:
-        show(path, RunDirectory(path).read(texts=False), as_json)
+        show(path, as_json)
     else:
         _note(f"part {part} is in {path}; when all {part.count} are: freqq runs merge {path}")
 
 
-def show(path: "Path", rows: "list[Row]", as_json: bool) -> None:
+def show(path: "Path", as_json: bool) -> None:
     """Write a run's summary, then print it as tables or as JSON."""
     from rich.console import Console
 
     from freqq.cli.progress import note_skipped
     from freqq.data.dataset import Skipped
-    from freqq.report.summary import write_summary
-    from freqq.report.tables import tables
+    from freqq.report.evidence import gather
+    from freqq.report.formats import write_summary
+    from freqq.report.tables import result_tables
     from freqq.runs.directory import RunDirectory
 
-    summary = write_summary(path, rows)
+    evidence = gather([path])
+    summary = write_summary(path, evidence)
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
     else:
         console = Console()
         if not console.is_terminal:
             console.width = 120  # a file or a pipe has no width of its own
-        for table in tables(summary):
-            console.print(table)
+        for table in result_tables(evidence, console.width):
+            console.print(table, soft_wrap=isinstance(table, str), highlight=False if isinstance(table, str) else None)
         console.print(
             f"rows, run.json and summary.json are in {path}; as a page: freqq report {path}",
             soft_wrap=True,
@@ -151,7 +151,7 @@ def _warn_of_failures(summary: dict[str, Any]) -> None:
     failed = [g for g in summary["groups"] if g["n_failed"]]
     if failed:
         count = sum(g["n_failed"] for g in failed)
-        _note(f"{count} answers failed and count as 0, the first with {failed[0]['first_error']}")
+        _note(f"{count} answers failed and are in no mean, the first with {failed[0]['first_error']}")
 
 
 def _note(text: str) -> None:

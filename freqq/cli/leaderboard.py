@@ -21,12 +21,15 @@ def leaderboard(
     sort: Annotated[
         str, typer.Option("--sort", metavar="BY", help=f"{', '.join(SORTS)}. Rates are sorted from the lowest.")
     ] = "score",
+    least: Annotated[
+        int, typer.Option("--min-samples", metavar="N", min=1, help="Leave out runs that share fewer samples.")
+    ] = 10,
     as_json: Json = False,
 ) -> None:
     """Rank the arms of all runs in a folder, with the rates that each stands at.
 
-    Arms are ranked among those of the same model, data, rendering, protocol and needle count. An arm shares the rank
-    of a better one, marked by =, if the interval of either holds the other.
+    Each arm has one row, ranked on the samples that runs of the same model, data, rendering, protocol, needle count
+    and size share. An arm shares the rank of a better one, marked by =, if the interval of either holds the other.
 
     Example: freqq leaderboard runs --sort retention
     """
@@ -34,18 +37,18 @@ def leaderboard(
 
     from freqq.cli.progress import busy
     from freqq.report.leaderboard import boards
-    from freqq.report.leaderboard_tables import show
+    from freqq.report.tables import show_board
 
     with busy("weighing what the runs show"):
-        found, notes = boards(folder, sort)
+        found, notes = boards(folder, sort, least)
     if as_json:
         typer.echo(json.dumps([_as_json(board) for board in found], indent=2, allow_nan=False))
     else:
         console = Console(highlight=False)
         if not console.is_terminal:
-            console.width = 100  # a file or a pipe has no width of its own
+            console.width = 80  # a file or a pipe has no width of its own
         for board in found:
-            show(board, console)
+            show_board(board, console)
     for note in notes:
         Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {note}", markup=False)
 
@@ -58,4 +61,9 @@ def _as_json(board: "Board") -> dict[str, Any]:
     )}  # fmt: skip
     lines = records([place.comparison for place in board.places])
     ranks = ({"rank": p.rank, "tied": p.tied, "runs": list(p.runs)} for p in board.places)
-    return facts | {"needles": board.needles, "places": [a | b for a, b in zip(ranks, lines, strict=True)]}
+    return facts | {
+        "title": board.title,
+        "needles": board.needles,
+        "n": board.n,
+        "places": [a | b for a, b in zip(ranks, lines, strict=True)],
+    }

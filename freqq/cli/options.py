@@ -244,7 +244,7 @@ Adapter = Annotated[
     typer.Option(
         "--adapter",
         metavar="DIR",
-        help="What freqq adapt made, or the name of a shipped one; on for its method, off for the plain arm.",
+        help="What freqq adapt made, or the name of a shipped one; on for its method, off for the baseline.",
     ),
 ]
 Gpus = Annotated[

@@ -27,14 +27,14 @@ def regrade(
     Example: freqq regrade runs/glyph --protocol official
     """
     from freqq.cli.progress import busy
-    from freqq.report.summary import write_summary
-    from freqq.runs.directory import RunDirectory
+    from freqq.report.evidence import gather
+    from freqq.report.formats import write_summary
     from freqq.runs.regrade import regrade as grade_anew
 
     with busy("grading anew"):
         done = grade_anew(run, protocol)
         if done.whole:
-            write_summary(run, RunDirectory(run).read(texts=False))
+            write_summary(run, gather([run]))
     if as_json:
         typer.echo(json.dumps(asdict(done), indent=2))
         return
@@ -59,7 +59,7 @@ def _print(done: "Regraded", run: Path) -> None:
 def _table(done: "Regraded") -> "Table":
     from rich.table import Table
 
-    from freqq.report.tables import fraction
+    from freqq.report.words import fraction
 
     table = Table("needles", "method", "level", "n", "changed", "score before", "after", box=None)
     for c in done.changes:

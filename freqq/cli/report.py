@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 FORMATS = ("html", "md", "csv", "json", "latex")
+TABLES = ("md", "latex")
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
 
 
@@ -24,44 +25,60 @@ def report(
             help="The file to write; by default report.html, or standard output for another format.",
         ),
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns",
+            metavar="NAME,NAME",
+            help="Columns of a table as md or latex, such as method,level,score,tokens; by default latex has those "
+            "that fit into a paper's column. Can be repeated.",
+        ),
+    ] = None,
 ) -> None:
-    """Report what runs show: each method against no compression on the same samples.
+    """Report what runs show: each method against the baseline on the same samples.
 
     The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
     """
     chosen, target = _chosen(format, out)
+    if columns and chosen not in TABLES:
+        from freqq.errors import UserError
+
+        raise UserError(f"--columns is for the formats {' and '.join(TABLES)}, not {chosen}")
 
     from freqq.cli.progress import busy
 
     with busy("weighing what the runs show"):
-        text = _page(runs) if chosen == "html" else _table(runs, chosen)
+        names = [name.strip() for given in columns or () for name in given.split(",")]
+        text, notes = _page(runs) if chosen == "html" else _table(runs, chosen, names)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
     if target is None:
         typer.echo(text, nl=False)
     else:
         write(target, text)
 
 
-def _page(runs: list[Path]) -> str:
+def _page(runs: list[Path]) -> tuple[str, tuple[str, ...]]:
     # Read when numpy is loaded. A second thread gains nothing in products as small as these, and would wait in the core
     # on which the examples are made.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from freqq.report.html.apart import Apart
+    from freqq.report.html.example_process import ExampleProcess
 
-    with Apart() as apart:
-        from freqq.report.evidence import pairs, unique, weigh
+    with ExampleProcess() as process:
+        from freqq.report.evidence import pairs, read_runs, weigh
         from freqq.report.html.page import html
-        from freqq.report.results import read_results
 
-        results = [read_results(path) for path in unique(runs)]
-        apart.ask(pairs(results))
-        return html(weigh(results), apart.examples)
+        results, notes = read_runs(runs)
+        process.ask(pairs(results))
+        return html(weigh(results, notes), process.examples), tuple(notes)
 
 
-def _table(runs: list[Path], format: str) -> str:
-    from freqq.report.evidence import gather
-    from freqq.report.formats import FORMATS as WRITERS
+def _table(runs: list[Path], format: str, columns: list[str]) -> tuple[str, tuple[str, ...]]:
+    from freqq.report.evidence import read_runs, weigh
+    from freqq.report.formats import write as written
 
-    return WRITERS[format](gather(runs))
+    results, notes = read_runs(runs)
+    return written(weigh(results, notes), format, columns), tuple(notes)
 
 
 def _chosen(format: str | None, out: Path | None) -> tuple[str, Path | None]:

@@ -29,6 +29,7 @@ def list_(
 
     Example: freqq runs list
     """
+    from rich.markup import escape
     from rich.table import Table
 
     from freqq.runs.status import find_runs, status
@@ -37,10 +38,16 @@ def list_(
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in found], indent=2))
         return
-    table = Table("run", "data", "model", "methods", "answers", "state", box=None)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("run", "data", "model", "methods"):
+        table.add_column(name, overflow="fold")
+    for name in ("answers", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", overflow="fold")
     for one in found:
-        table.add_row(one.path.name, one.data, one.model, ", ".join(one.methods), _answers(one), one.state)
-    _console().print(table)
+        names = (one.path.name, Path(one.data).name, Path(one.model).name, ", ".join(one.methods))
+        table.add_row(*map(escape, names), f"{one.stored}/{one.planned}", str(one.failed), escape(one.state))
+    _console(80).print(table)
 
 
 @app.command()
@@ -50,12 +57,11 @@ def show(run: Run, as_json: Json = False) -> None:
     Example: freqq runs show runs/glyph
     """
     from freqq.cli.eval import show as show_tables
-    from freqq.runs.directory import RunDirectory
     from freqq.runs.status import status
 
     found = status(run)
     if found.merged:
-        show_tables(run, RunDirectory(run).read(texts=False), as_json)
+        show_tables(run, as_json)
     elif as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:
@@ -70,12 +76,11 @@ def merge(run: Run, as_json: Json = False) -> None:
     """
     from freqq.cli.eval import show as show_tables
     from freqq.cli.progress import busy
-    from freqq.runs.directory import RunDirectory
     from freqq.runs.merge import merge as merge_parts
 
     with busy("putting the parts together"):
         merge_parts(run)
-    show_tables(run, RunDirectory(run).read(texts=False), as_json)
+    show_tables(run, as_json)
 
 
 @app.command()
@@ -107,10 +112,10 @@ def _answers(found: "Status") -> str:
     return f"{found.stored} of {found.planned}" + (f" ({found.failed} failed)" if found.failed else "")
 
 
-def _console() -> "Console":
+def _console(width: int = 160) -> "Console":
     from rich.console import Console
 
     console = Console()
     if not console.is_terminal:
-        console.width = 160  # a file or a pipe has no width of its own
+        console.width = width  # a file or a pipe has no width of its own
     return console

@@ -14,6 +14,8 @@ from freqq.cli.compress_tokens import Method, token_method
 from freqq.levels import LEVELS
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from freqq.image.dct import BlockDct
     from freqq.pages.page import Page
 
@@ -25,12 +27,17 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="The PNG to write; by default named after the image. -: show it in the terminal, or write it to a pipe.",
+        help="The PNG, PDF or SVG to write, by its ending; by default a PNG named after the image. "
+        "-: show it in the terminal, or write it to a pipe.",
     ),
 ]
 NamedOut = Annotated[
     Path,
-    typer.Option("--out", metavar="FILE", help="The PNG to write. -: show it in the terminal, or write it to a pipe."),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="The PNG, PDF or SVG to write, by its ending. -: show it in the terminal, or write it to a pipe.",
+    ),
 ]
 Keeps = Annotated[
     list[float] | None,
@@ -39,6 +46,7 @@ Keeps = Annotated[
     ),
 ]
 STANDARD_OUTPUT = Path("-")
+ENDINGS = (".png", ".pdf", ".svg")
 
 
 @app.command()
@@ -137,7 +145,7 @@ def lengths(
     from freqq.data.describe import describe
     from freqq.data.load import load
     from freqq.errors import UserError
-    from freqq.report import lengths as figure
+    from freqq.report import figures
 
     target = _target(out)
     found = load(data, skip_bad)
@@ -145,7 +153,7 @@ def lengths(
     if not described.message_characters:
         raise UserError(f"{data} has pages and no text: there are no lengths to draw")
     title = f"{Path(found.name).name}: how long its chats are"
-    _write(target, figure.lengths(described.chat_characters, described.message_characters, title))
+    _write(target, figures.lengths(described.chat_characters, described.message_characters, title))
     note_skipped(found.skipped)
 
 
@@ -155,7 +163,7 @@ def pareto(
         list[Path],
         typer.Argument(
             metavar="TABLE.parquet...",
-            help="pages.parquet of 'freqq compress-image --ocr', results.parquet of a run, or several.",
+            help="pages.parquet of 'freqq compress-image --ocr', a run directory or its results.parquet, or several.",
             show_default=False,
         ),
     ],
@@ -168,13 +176,14 @@ def pareto(
     from freqq.errors import UserError
     from freqq.image.batch import read_rows
     from freqq.report import pareto as figure
+    from freqq.runs.directory import RESULTS
 
     target = _target(out)
     legibility, scores = [], []
     for table in tables:
-        if not table.is_file():
+        if not (table.is_file() or (table / RESULTS).is_file()):
             raise UserError(f"there is no file {table}")
-        rows = read_rows(table)
+        rows = read_rows(table / RESULTS if table.is_dir() else table)
         legibility += [row for row in rows if "cer" in row and "codec" in row]
         scores += [row for row in rows if "score" in row]
     points = figure.legibility_points(legibility), figure.score_points(scores)
@@ -223,12 +232,14 @@ def _target(target: Path) -> Path:
 
     if target == STANDARD_OUTPUT:
         if sys.stdout.isatty():
-            from freqq.report.terminal import check_protocol
+            from freqq.report.terminal_pictures import check_protocol
 
             check_protocol(os.environ)
         return target
-    if target.suffix.lower() != ".png":
-        raise UserError(f"--out {target}: figures are PNG files, so let the name end in .png")
+    if target.suffix.lower() not in ENDINGS:
+        raise UserError(
+            f"--out {target}: let the name end in {', '.join(ENDINGS)}, which says what the figure is to be"
+        )
     if target.is_dir():
         raise UserError(f"--out {target} is a folder: give a file name")
     OutputFolder(target.parent).check([], [])
@@ -243,12 +254,14 @@ def _described(level: str, codec: "BlockDct | None") -> str:
     return level if codec is None else f"{level}, keep {codec.keep:g}"
 
 
-def _write(target: Path, content: bytes) -> None:
+def _write(target: Path, figure: "Figure") -> None:
     from freqq.cli.outputs import OutputFolder
+    from freqq.report.figures import rendered
 
+    content = rendered(figure, "png" if target == STANDARD_OUTPUT else target.suffix[1:].lower())
     if target == STANDARD_OUTPUT:
         if sys.stdout.isatty():
-            from freqq.report.terminal import check_protocol, escapes, width_px
+            from freqq.report.terminal_pictures import check_protocol, escapes, width_px
 
             content = escapes(content, check_protocol(os.environ), width_px(sys.stdout.fileno()))
         typer.echo(content, nl=False)

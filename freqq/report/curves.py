@@ -55,7 +55,7 @@ def curves(comparisons: Sequence[Comparison]) -> list[Curve]:
     for c in comparisons:
         for rate in RATES:
             value = c.rates[rate]
-            if c.retention is not None and value is not None and value > 0 and not c.is_plain:
+            if c.retention is not None and value is not None and value > 0 and not c.is_baseline:
                 groups.setdefault((c.context, c.needles, c.method, rate), []).append((value, c.retention, c))
     return [
         Curve(*key, tuple(sorted(points, key=lambda p: (p[0], p[1].mean, p[2].run))))

@@ -1,20 +1,17 @@
-"""What runs show and what they do not: every arm against the plain arm on the same samples, with its uncertainty."""
+"""What runs show and what they do not: their arms beside a baseline, or beside any arm, with the uncertainty."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from freqq.errors import UserError
-from freqq.report.comparison import RATES, Arm, BinScore, Comparison, compare
-from freqq.report.context import RunFacts, facts, find_contexts, labels
-from freqq.report.headline import headline
+from freqq.names import unknown
+from freqq.report.comparison import Comparison
+from freqq.report.context import RunFacts, check_folder, facts, find_contexts, labels
+from freqq.report.pairs import Arm, arms, compare_all, with_holm
 from freqq.report.results import Results, read_results
-from freqq.report.scored import scored
-from freqq.report.significance import holm
-from freqq.report.wording import UNANSWERED, hedged
-
-__all__ = ["RATES", "BinScore", "Comparison", "Evidence", "RunFacts", "gather"]
+from freqq.report.words import headline, headline_against
+from freqq.runs.directory import RESULTS, RUN
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,11 @@ class Evidence:
     Parameters
     ----------
     warnings : tuple of str
-        What was not merged, and why.
+        What was left out or not merged, and why.
     headline : str
         What is to be said first, in one sentence.
     pairs : tuple of (path, path)
-        See `pairs`.
+        Each run's directory with that of the run whose baseline it is paired with, if there is one.
     """
 
     runs: tuple[RunFacts, ...]
@@ -38,92 +35,180 @@ class Evidence:
     pairs: tuple[tuple[Path, Path], ...] = ()
 
 
-def gather(paths: Sequence[Path]) -> Evidence:
-    """Compare every arm of some runs with the plain arm on the same samples.
-
-    The plain arm is the run's own, or that of the first other run that differs in nothing but its arms and samples.
+def read_runs(paths: Sequence[Path]) -> tuple[list[Results], list[str]]:
+    """The results of some run directories; what is no finished run is left out, which the notes say.
 
     Raises
     ------
     UserError
-        If there is no run, one is given twice, is no run directory, or is not merged yet.
+        If a path is not there or given twice, or if there is no finished run among them.
     FreqqError
         If results are damaged.
     """
-    return weigh([read_results(path) for path in unique(paths)])
-
-
-def unique(paths: Sequence[Path]) -> list[Path]:
-    """The run directories, if none is given twice."""
     if not paths:
         raise UserError("give at least one run directory")
-    for path, times in Counter(p.resolve() for p in paths).items():
-        if times > 1:
-            raise UserError(f"{path} is given {times} times: give each run once")
-    return list(paths)
+    found: list[Results] = []
+    notes: list[str] = []
+    seen: set[Path] = set()
+    refused: UserError | None = None
+    for path in paths:
+        if path.resolve() in seen:
+            raise UserError(
+                f"{path} is given {sum(p.resolve() == path.resolve() for p in paths)} times: give each run once"
+            )
+        seen.add(path.resolve())
+        if not path.exists():
+            check_folder(path)
+        if (path / RUN).is_file() and (path / RESULTS).is_file():
+            found.append(read_results(path))
+            continue
+        try:
+            read_results(path)
+        except UserError as error:
+            refused = refused or error
+            notes.append(f"left out: {error}")
+    if not found:
+        raise refused or UserError("give at least one run directory")
+    return found, notes
 
 
-def weigh(results: Sequence[Results]) -> Evidence:
+def gather(paths: Sequence[Path]) -> Evidence:
+    """Compare every arm of some runs with the baseline on the same samples.
+
+    The baseline is the run's own, or that of the first other run that differs in nothing but its arms and samples.
+
+    Raises
+    ------
+    UserError, FreqqError
+        As `read_runs`.
+    """
+    return weigh(*read_runs(paths))
+
+
+def weigh(results: Sequence[Results], notes: Sequence[str] = ()) -> Evidence:
     """`gather` for results that are read already."""
     names = labels([r.path for r in results])
-    contexts, warnings = find_contexts(results, names)
+    contexts, apart = find_contexts(results, names)
+    warnings = [*notes, *apart]
     comparisons: list[Comparison] = []
-    donors = _donors(results, contexts)
-    for i, (run, donor) in enumerate(zip(results, donors, strict=True)):
-        if donor is None:
-            warnings.append(f"{names[i]} has no plain arm, nor has another run with its settings: nothing is paired")
+    lenders = _lenders(results, contexts)
+    for i, (run, lender) in enumerate(zip(results, lenders, strict=True)):
         own = arms(run, names[i], contexts[i])
-        theirs = own if donor in (i, None) else arms(results[donor], names[donor], contexts[i])
-        plain = {arm.needles: arm for arm in theirs if arm.results.is_plain}
-        found = [compare(arm, None if arm.results.is_plain else plain.get(arm.needles)) for arm in own]
-        if donor not in (i, None):
-            warnings.append(
-                f"{names[i]} has no plain arm: it is paired with that of {names[donor]}, "
-                f"on {max(c.n_paired for c in found)} of its {max(c.n for c in found)} samples"
-            )
+        theirs = own if lender in (i, None) else arms(results[lender], names[lender], contexts[i])
+        baseline = {arm.needles: arm for arm in theirs if arm.results.is_baseline}
+        found = compare_all([(arm, None if arm.results.is_baseline else baseline.get(arm.needles)) for arm in own])
+        if lender is None:
+            warnings.append(f"{names[i]} has no baseline, nor has another run with its settings: nothing is paired")
+        elif lender != i:
+            shared = f"{max(c.n_shared for c in found)} of its {max(c.n for c in found)} samples"
+            warnings.append(f"{names[i]} has no baseline: it is paired with that of {names[lender]}, on {shared}")
         comparisons += found
-    corrected = with_holm(comparisons)
+    corrected = tuple(with_holm(comparisons))
     runs = tuple(facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
-    return Evidence(runs, tuple(corrected), tuple(warnings), headline(corrected), _pairs(results, donors))
+    return Evidence(runs, corrected, tuple(warnings), headline(corrected), _pairs(results, lenders))
 
 
 def pairs(results: Sequence[Results]) -> tuple[tuple[Path, Path], ...]:
-    """Each run's directory with that of the run whose plain arm it is paired with, if there is one."""
+    """`Evidence.pairs`, before there is an `Evidence`."""
     contexts, _ = find_contexts(results, labels([r.path for r in results]))
-    return _pairs(results, _donors(results, contexts))
+    return _pairs(results, _lenders(results, contexts))
 
 
-def _pairs(results: Sequence[Results], donors: Sequence[int | None]) -> tuple[tuple[Path, Path], ...]:
-    found = zip(results, donors, strict=True)
-    return tuple((run.path, results[donor].path) for run, donor in found if donor is not None)
+def _pairs(results: Sequence[Results], lenders: Sequence[int | None]) -> tuple[tuple[Path, Path], ...]:
+    found = zip(results, lenders, strict=True)
+    return tuple((run.path, results[lender].path) for run, lender in found if lender is not None)
 
 
-def _donors(results: Sequence[Results], contexts: Sequence[int]) -> list[int | None]:
-    """The place of the run whose plain arm each run has: its own, or else the first in its context."""
-    firsts = {c: i for i, c in reversed([*enumerate(contexts)]) if results[i].plain is not None}
-    return [firsts.get(c) if run.plain is None else i for i, (run, c) in enumerate(zip(results, contexts, strict=True))]
-
-
-def arms(run: Results, name: str, context: int) -> list[Arm]:
-    """A run's arms at each of its needle counts, then over all of them if there are several (None)."""
-    counts = [*run.needles, None] if len(run.needles) > 1 else [*run.needles]
-    model = str(run.description.get("settings", {}).get("model"))
-    found = [(count, arm, own) for count in counts for arm in run.arms if len(own := arm.samples.of(count))]
+def _lenders(results: Sequence[Results], contexts: Sequence[int]) -> list[int | None]:
+    """The place of the run whose baseline each run is paired with: its own, or else the first in its context."""
+    firsts = {c: i for i, c in reversed([*enumerate(contexts)]) if results[i].baseline is not None}
     return [
-        Arm(name, context, model, run.task, count, arm, scores)
-        for (count, arm, _), scores in zip(found, scored([own for _, _, own in found]), strict=True)
+        firsts.get(c) if run.baseline is None else i for i, (run, c) in enumerate(zip(results, contexts, strict=True))
     ]
 
 
-def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with p-values that are corrected for there being so many, and words that heed it."""
-    corrected = iter(holm([c.p_value for c in comparisons if c.p_value is not None]))
-    count = sum(c.p_value is not None for c in comparisons)
-    found = []
-    for c in comparisons:
-        if c.p_value is not None and c.difference is not None:
-            p_holm, text = next(corrected), UNANSWERED if c.unanswered else c.words
-            text = hedged(text, c.difference, (c.wins or 0, c.losses or 0), p_holm, count)
-            c = replace(c, p_holm=p_holm, words=text)
-        found.append(c)
-    return found
+def join(paths: Sequence[Path], reference: str | None = None) -> Evidence:
+    """Compare the arms of some runs with one reference, on the samples that they share.
+
+    Runs of another context (another model, data revision, rendering or protocol) are never paired with it: they are
+    compared among themselves, with their own arm of the reference's method, level and parameters if they have it.
+    An arm that two runs have is also compared between them.
+
+    Parameters
+    ----------
+    reference : str, optional
+        ``METHOD/LEVEL`` or ``baseline`` of the first run, ``RUN:METHOD/LEVEL``, or ``RUN`` for its baseline. By default
+        the first baseline, else the first run's first arm.
+
+    Raises
+    ------
+    UserError, FreqqError
+        As `read_runs`, and if the reference is unknown.
+    """
+    results, warnings = read_runs(paths)
+    names = labels([r.path for r in results])
+    contexts, apart = find_contexts(results, names)
+    warnings += apart
+    own = {name: arms(r, name, c) for r, name, c in zip(results, names, contexts, strict=True)}
+    chosen = _reference(own, reference)
+    comparisons: list[Comparison] = []
+    for context in dict.fromkeys([chosen.context, *contexts]):
+        inside = [arm for found in own.values() for arm in found if arm.context == context]
+        base = chosen if context == chosen.context else next((a for a in inside if _alike(a, chosen)), None)
+        if base is None:
+            lacking = "baseline" if chosen.results.is_baseline else f"{chosen.name} as in {chosen.run}"
+            warnings.append(f"{inside[0].run} has no {lacking} to be compared with: its arms stand alone")
+        against = {a.needles: a for a in inside if base is not None and _alike(a, base) and a.run == base.run}
+        found = compare_all([(arm, against.get(arm.needles)) for arm in inside if arm not in against.values()])
+        warnings += _unshared(found, base)
+        comparisons += found + _repeated(inside, base)
+    corrected = tuple(with_holm(comparisons))
+    runs = tuple(facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
+    compared = [c for c in corrected if c.reference is not None and c.context == chosen.context]
+    return Evidence(runs, corrected, tuple(warnings), headline_against(compared, chosen.name, chosen.run))
+
+
+def _reference(own: dict[str, list[Arm]], text: str | None) -> Arm:
+    everything = [arm for found in own.values() for arm in found]
+    first = next(iter(own.values()))
+    baselines = [arm for arm in everything if arm.results.is_baseline]
+    if text is None:
+        return next((arm for arm in baselines if arm.context == first[0].context), first[0])
+    known = {f"{arm.run}:{_key(arm)}": arm for arm in reversed(everything)}
+    known |= {_key(arm): arm for arm in reversed(first)} | {arm.run: arm for arm in reversed(baselines)}
+    if text not in known:
+        raise unknown("reference", text, reversed(known))
+    return known[text]
+
+
+def _key(arm: Arm) -> str:
+    return "baseline" if arm.results.is_baseline else f"{arm.results.method}/{arm.results.level}"
+
+
+def _alike(arm: Arm, other: Arm) -> bool:
+    a, b = arm.results, other.results
+    return (a.method, a.level, a.params) == (b.method, b.level, b.params)
+
+
+def _repeated(inside: Sequence[Arm], base: Arm | None) -> list[Comparison]:
+    """Arms against the same arm of an earlier run; for the reference that is done already."""
+    firsts: dict[tuple[str, int | None], Arm] = {}
+    found: list[tuple[Arm, Arm | None]] = []
+    for arm in inside:
+        first = firsts.setdefault((arm.results.config_hash, arm.needles), arm)
+        if first.run != arm.run and (base is None or not _alike(arm, base)):
+            found.append((arm, first))
+    return [c for c in compare_all(found) if c.n_shared]
+
+
+def _unshared(found: Sequence[Comparison], base: Arm | None) -> list[str]:
+    """Which runs share no or not all samples with the reference."""
+    if base is None:
+        return []
+    notes = []
+    for run in dict.fromkeys(c.run for c in found):
+        widest = max((c for c in found if c.run == run), key=lambda c: c.n)
+        if widest.n_shared < widest.n:
+            count = f"{widest.n_shared} of the {widest.n}" if widest.n_shared else f"none of the {widest.n}"
+            notes.append(f"{base.run} has {count} samples of {run}")
+    return notes

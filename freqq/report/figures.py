@@ -1,10 +1,15 @@
-"""Figures of what an image codec does to a page. Drawn without any display; equal inputs give equal files."""
+"""Figures of what an image codec does to a page, and of how long chats are.
+
+Drawn without any display, as PNG, PDF or SVG; equal inputs give equal files.
+"""
 
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from textwrap import fill
+from typing import Any, Literal
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -22,7 +27,18 @@ DPI = 150
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"
 """Colour maps that people who confuse red and green can read, and that stay in order when printed in gray."""
 
-MARK = "#d55e00"
+MARK, BAR = "#d55e00", "#0072b2"
+BINS = 30
+
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"metadata": {"Software": None}},
+    "pdf": {"metadata": {"Creator": None, "Producer": None, "CreationDate": None}},
+    "svg": {"metadata": {"Creator": None, "Date": None}},
+}
+"""What figures can be written as, and what leaves dates and versions of programs out of each."""
+
+TALLEST, NARROWEST = 14.0, 2.4
+"""Inches: very long pages would make a figure that no viewer opens; less than that has no room for a title."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +52,10 @@ class Panel:
     def of(cls, page: Page, name: str = "baseline", codec: ImageCodec | None = None) -> "Panel":
         """A page as a codec leaves it, under its stream's size and its PSNR; without a codec, under its size as PNG."""
         if codec is None:
-            return cls(f"{name}\n{len(png(page)) / 1000:.1f} kB as PNG", page)
+            return cls(f"{name}\n{len(png(page)) / 1000:.1f} KB as PNG", page)
         stream = codec.encode(page)
         after = codec.decode(stream)
-        return cls(f"{name}\n{len(stream) / 1000:.1f} kB, {psnr(page.pixels, after.pixels):.1f} dB", after)
+        return cls(f"{name}\n{len(stream) / 1000:.1f} KB, {psnr(page.pixels, after.pixels):.1f} dB", after)
 
 
 def gray(page: Page) -> NDArray[np.float64]:
@@ -53,8 +69,8 @@ def log_spectrum(page: Page, block: int) -> NDArray[np.float64]:
     return np.log10(1 + np.abs(block_dct(gray(page), block))).mean(axis=(0, 1))
 
 
-def spectrum(before: Page, after: Page, block: int, title: str) -> bytes:
-    """The average block spectrum of a page before and after, and their difference, as PNG."""
+def spectrum(before: Page, after: Page, block: int, title: str) -> Figure:
+    """The average block spectrum of a page before and after, and their difference."""
     first, second = log_spectrum(before, block), log_spectrum(after, block)
     # The DC of white paper is far above all else: the colours are for the rest.
     others = np.concatenate([first.ravel()[1:], second.ravel()[1:]])
@@ -68,12 +84,11 @@ def spectrum(before: Page, after: Page, block: int, title: str) -> bytes:
     axes[0].set_ylabel("vertical frequency")
     change = _cells(axes[2], second - first, "after − before", {"cmap": DIVERGING, "vmin": -reach, "vmax": reach})
     figure.colorbar(change, ax=axes[2], label="change", pad=0.02)
-    figure.suptitle(title)
-    return as_png(figure)
+    return titled(figure, title)
 
 
-def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> bytes:
-    """A page, what became of it, and the difference enlarged (white is none), above a part of each, as PNG."""
+def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> Figure:
+    """A page, what became of it, and the difference enlarged (white is none), above a part of each."""
     difference = gain * (gray(after) - gray(before))
     figure, axes, part = _with_a_part(before, 3)
     for row, window in enumerate((np.s_[:, :], part)):
@@ -85,18 +100,16 @@ def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> bytes:
         _bare(axes[row, 2], "" if row else f"difference × {gain:g}")
     bar = figure.colorbar(shown, ax=axes[:, 2], shrink=0.5, aspect=30, pad=0.02, ticks=[-255, 0, 255])
     bar.ax.set_yticklabels([f"−{255 / gain:g} darker", "0", f"+{255 / gain:g} lighter"])
-    figure.suptitle(title)
-    return as_png(figure)
+    return titled(figure, title)
 
 
-def compare(panels: Sequence[Panel], title: str) -> bytes:
-    """A page at several levels side by side, above an enlarged part of each, as PNG."""
+def compare(panels: Sequence[Panel], title: str) -> Figure:
+    """A page at several levels side by side, above an enlarged part of each."""
     figure, axes, part = _with_a_part(panels[0].page, len(panels))
     for column, panel in enumerate(panels):
         _image(axes[0, column], panel.page, panel.title)
         _image(axes[1, column], Page(panel.page.pixels[part]), "")
-    figure.suptitle(title)
-    return as_png(figure)
+    return titled(figure, title)
 
 
 def _with_a_part(page: Page, columns: int) -> tuple[Figure, Any, tuple[slice, slice]]:
@@ -126,9 +139,12 @@ def busiest(page: Page, fraction: float = 0.25) -> tuple[int, int, int, int]:
 def _page_figure(page: Page, columns: int, extra: float = 0.0) -> Figure:
     height, width = page.pixels.shape[:2]
     column = min(4.0, 16 / columns)
-    # Very long pages would make a figure that no viewer opens.
-    tall = min(column * height / width, 14.0)
-    return Figure(figsize=(column * columns, tall + extra + 0.7), layout="compressed")
+    tall = min(column * height / width, TALLEST)
+    # Pages that are drawn narrow keep their columns apart, lest their titles overlap.
+    layout: Literal["compressed", "constrained"] = (
+        "compressed" if tall * width / height >= min(NARROWEST, column) else "constrained"
+    )
+    return Figure(figsize=(column * columns, tall + extra + 0.7), layout=layout)
 
 
 def _cells(axes: Axes, values: NDArray[np.float64], title: str, scale: dict[str, Any]) -> Any:
@@ -151,8 +167,49 @@ def _bare(axes: Axes, title: str) -> None:
     axes.set_yticks([])
 
 
-def as_png(figure: Figure) -> bytes:
-    """The file's bytes depend on the picture alone: no date, no version of the program."""
+def edges(values: Sequence[int]) -> tuple[NDArray[np.float64], bool]:
+    """Edges of a histogram's bins, and whether they are spaced by ratio: so if lengths differ a hundredfold."""
+    low, high = max(1, min(values)), max(values)
+    if high >= 100 * low:
+        return np.geomspace(low, high * 1.001, BINS + 1), True
+    # Whole numbers in bins of equal whole width: no bin is fuller only because one more number falls into it.
+    width = max(1, -(-(high + 1 - low) // BINS))
+    return np.arange(low, high + width + 1, width, dtype=np.float64), False
+
+
+def lengths(chats: Sequence[int], messages: Sequence[int], title: str) -> Figure:
+    """Histograms of the characters of each chat and of each message, with the median. Neither may be empty."""
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _histogram(left, chats, f"{len(chats):,} chats", "characters in a chat")
+    _histogram(right, messages, f"{len(messages):,} messages", "characters in a message")
+    return titled(figure, title)
+
+
+def _histogram(axes: Axes, values: Sequence[int], title: str, label: str) -> None:
+    bins, by_ratio = edges(values)
+    axes.hist(np.maximum(values, 1), bins=bins.tolist(), color=BAR, edgecolor="white", linewidth=0.4)
+    if by_ratio:
+        axes.set_xscale("log")
+    median = float(np.median(values))
+    axes.axvline(median, color=MARK, linewidth=1.5, label=f"median {median:,.12g}")
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_xlabel(label)
+    axes.set_ylabel("number")
+    # Beside the title, where no bar is.
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+
+
+def titled(figure: Figure, title: str) -> Figure:
+    """The figure under a title, broken into as many lines as it takes; it stands above all that is laid out."""
+    text = fill(title, max(16, int(9 * figure.get_figwidth())), break_on_hyphens=False)
+    figure.suptitle(text, y=1.01, va="bottom")
+    return figure
+
+
+def rendered(figure: Figure, format: str = "png") -> bytes:
+    """A figure as a file of one of `FORMATS`, whose bytes depend on the picture alone."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI, bbox_inches="tight", metadata={"Software": None})
+    with mpl.rc_context({"svg.hashsalt": "freqq", "pdf.fonttype": 42}):
+        figure.savefig(file, format=format, dpi=DPI, bbox_inches="tight", **FORMATS[format])
     return file.getvalue()

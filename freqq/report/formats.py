@@ -1,31 +1,40 @@
-"""A table of comparisons as Markdown, CSV, JSON and LaTeX: the same numbers in each."""
+"""Comparisons as files: ``summary.json``, and tables as Markdown, CSV, JSON and LaTeX, the same numbers in each."""
 
 import csv
 import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from math import isnan
 from pathlib import Path
 from typing import Any
 
-from freqq.report.comparison import RATES, Comparison
+from freqq.names import unknown
+from freqq.report import words
+from freqq.report.comparison import RATES, Comparison, Part
+from freqq.report.context import RunFacts
 from freqq.report.curves import areas
-from freqq.report.evidence import Evidence, RunFacts
+from freqq.report.evidence import Evidence
 from freqq.report.statistics import Estimate
-from freqq.report.tables import fraction, interval, p_value
+from freqq.runs.directory import SUMMARY, write_json
 
 Value = str | int | float | bool | None
 
-ESTIMATES = ("score", "macro", "baseline", "difference", "macro_difference", "retention")
+ESTIMATES = ("score", "macro", "suite", "baseline", "difference", "macro_difference", "as_zero", "retention")
 PLAIN = (
-    "run plain_run reference context model task needles method level params n n_paired n_failed exact baseline_exact "
-    "difference_exact p_value p_holm wins ties losses detectable words"
+    "run reference_run reference context model task needles method level params n n_failed n_shared n_paired "
+    "reference_failed exact baseline_exact difference_exact p_value p_holm wins ties losses detectable"
 ).split()
 
 BACKSLASHED = str.maketrans({
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", **{c: f"\\{c}" for c in "&%$#_{}"},
 })  # fmt: skip
+
+
+def number(value: Any) -> Any:
+    """A value that JSON can hold: None for nan."""
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def records(comparisons: Sequence[Comparison]) -> list[dict[str, Value]]:
@@ -36,34 +45,71 @@ def records(comparisons: Sequence[Comparison]) -> list[dict[str, Value]]:
     return [_record(c) for c in comparisons]
 
 
-def _record(comparison: Comparison) -> dict[str, Value]:
-    found: dict[str, Value] = {name: getattr(comparison, name) for name in PLAIN}
+def _record(c: Comparison) -> dict[str, Value]:
+    found: dict[str, Value] = {name: number(getattr(c, name)) for name in PLAIN}
     for name in ESTIMATES:
-        estimate: Estimate | None = getattr(comparison, name)
-        values = {} if estimate is None else estimate.as_json()
-        found |= {name: values.get("mean"), f"{name}_low": values.get("low"), f"{name}_high": values.get("high")}
-    found |= {f"rate_{name}": comparison.rates[name] for name in RATES}
-    return found | dict(comparison.costs)
+        value: Estimate | None = getattr(c, name)
+        ends = {} if value is None else value.as_json()
+        found |= {name: ends.get("mean"), f"{name}_low": ends.get("low"), f"{name}_high": ends.get("high")}
+    found |= {f"rate_{name}": c.rates[name] for name in RATES} | dict(c.costs)
+    return found | {"outcomes": words.outcomes(c.outcomes, c.n) or None, "words": words.verdict(c)}
+
+
+def summary(evidence: Evidence) -> dict[str, Any]:
+    """What ``freqq eval`` tells of a run: under ``groups`` one for each needle count, method and level.
+
+    A group has ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference`` and all that it
+    says, means of costs, and of a transcript's error rates; under ``sparse`` and ``dense`` the same for the samples
+    with density below the needle count's median and for the others, under ``bins`` for each length of context, and
+    under ``subtasks`` for the parts of a suite, whose mean is ``suite_score``.
+    """
+    return {"headline": evidence.headline, "groups": [_group(c) for c in evidence.comparisons if c.needles is not None]}
+
+
+def write_summary(run: Path, evidence: Evidence) -> dict[str, Any]:
+    """Write ``summary.json`` and return it."""
+    found = summary(evidence)
+    write_json(run / SUMMARY, found)
+    return found
+
+
+def _group(c: Comparison) -> dict[str, Any]:
+    found = {name: number(getattr(c, name)) for name in PLAIN if not name.startswith(("run", "context", "model"))}
+    found |= {name: None if (e := getattr(c, name)) is None else e.as_json() for name in ESTIMATES if name != "suite"}
+    found |= {"words": words.verdict(c), **c.errors, **c.costs}
+    found |= {"first_error": c.failures[0].error} if c.failures else {}
+    found |= {"outcomes": dict(c.outcomes)} if c.outcomes else {}
+    found |= {"density_median": number(c.density_median), **{part.name: _part(part) for part in c.density}}
+    found["bins"] = {part.name: _part(part) for part in c.bins}
+    if c.subtasks:
+        suite = c.subtasks[0].score if c.suite is None else c.suite
+        found |= {"subtasks": {part.name: _part(part) for part in c.subtasks}, "suite_score": number(suite.mean)}
+    return found
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "n": part.n,
+        "n_failed": part.n_failed,
+        "score": part.score.as_json(),
+        "exact": number(part.exact),
+        "difference": None if part.difference is None else part.difference.as_json(),
+    }
 
 
 def as_json(evidence: Evidence) -> str:
-    """Everything: headline, warnings, a record with its bins for each comparison, areas between curves, and runs."""
+    """Everything: headline, warnings, a record with its parts for each comparison, areas between curves, and runs."""
     value = {
         "headline": evidence.headline,
         "warnings": list(evidence.warnings),
         "comparisons": [
-            record | {"bins": [_bin(b) for b in c.bins]}
+            record | {k: [{k[:-1]: p.name} | _part(p) for p in getattr(c, k)] for k in ("bins", "subtasks")}
             for c, record in zip(evidence.comparisons, records(evidence.comparisons), strict=True)
         ],
         "areas": [asdict(a) for a in areas(evidence.comparisons)],
         "runs": [_run(run) for run in evidence.runs],
     }
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def _bin(found: Any) -> dict[str, Any]:
-    difference = None if found.difference is None else found.difference.as_json()
-    return {"bin": found.bin, "n": found.n, "score": found.score.as_json(), "difference": difference}
 
 
 def _run(run: RunFacts) -> dict[str, Any]:
@@ -74,47 +120,67 @@ def as_csv(evidence: Evidence) -> str:
     """A line for each comparison, with every digit; empty where there is nothing."""
     lines = io.StringIO()
     found = records(evidence.comparisons)
-    names = list(found[0]) if found else []
-    writer = csv.DictWriter(lines, names, lineterminator="\n")
+    writer = csv.DictWriter(lines, list(found[0]) if found else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: "" if value is None else value for name, value in record.items()} for record in found)
     return lines.getvalue()
 
 
-HEADERS = (
-    "run", "needles", "method", "level", "n", "failed", "score", "macro", "exact", "difference", "win/tie/loss", "p",
-    "p (Holm)", "detectable", "retention", "image bytes", "token bytes", "tokens", "in words",
-)  # fmt: skip
+COLUMNS: dict[str, Callable[[Comparison], str]] = {
+    "run": lambda c: c.run,
+    "needles": lambda c: "all" if c.needles is None else str(c.needles),
+    "method": lambda c: c.method,
+    "level": lambda c: c.level,
+    "n": lambda c: str(c.n),
+    "failed": lambda c: str(c.n_failed),
+    "score": lambda c: words.estimate(c.score),
+    "mean": lambda c: words.fraction(c.score.mean),
+    "macro": lambda c: words.estimate(c.macro),
+    "exact": lambda c: words.fraction(c.exact),
+    "difference": lambda c: words.estimate(c.difference, signed=True),
+    "if failed = 0": lambda c: words.estimate(c.as_zero, signed=True),
+    "win/tie/loss": words.win_tie_loss,
+    "p": lambda c: words.p_value(c.p_value),
+    "p (Holm)": lambda c: words.p_value(c.p_holm),
+    "detectable": lambda c: words.fraction(c.detectable),
+    "retention": lambda c: words.estimate(c.retention),
+    "image bytes": lambda c: words.percent(c.rates["image_bytes"]),
+    "token bytes": lambda c: words.percent(c.rates["token_bytes"]),
+    "tokens": lambda c: words.percent(c.rates["tokens"]),
+    "KV cache": lambda c: words.size(c.costs.get("kv_prompt_bytes")),
+    "outcomes": lambda c: words.outcomes(c.outcomes, c.n) or words.NOTHING,
+    "in words": words.verdict,
+}
+"""Columns of tables as Markdown and LaTeX."""
+
+SELDOM = ("if failed = 0", "outcomes")
+"""Columns that only stand in a table if they say something there."""
+
+PAPER = ("method", "level", "mean", "difference", "tokens")
+"""The columns of a LaTeX table, unless others are asked for: as many as fit into a column of two, 3.25 inches wide."""
 
 
-def cells(comparison: Comparison) -> list[str]:
-    """A comparison as a line of a table with `HEADERS`."""
-    c = comparison
-    counts = "-" if c.wins is None else f"{c.wins}/{c.ties}/{c.losses}"
-    return [
-        c.run,
-        "all" if c.needles is None else str(c.needles),
-        c.method,
-        c.level,
-        str(c.n),
-        str(c.n_failed),
-        estimate(c.score),
-        estimate(c.macro),
-        fraction(c.exact),
-        estimate(c.difference, signed=True),
-        counts,
-        p_value(c.p_value),
-        p_value(c.p_holm),
-        "-" if c.detectable is None else fraction(c.detectable),
-        estimate(c.retention),
-        *(percent(c.rates[name]) for name in RATES),
-        c.words,
-    ]
+def columns(evidence: Evidence, chosen: Sequence[str] | None, usual: Sequence[str]) -> list[str]:
+    """The names of a table's columns, those chosen or the usual ones that say something.
+
+    Raises
+    ------
+    UserError
+        If one of them is unknown.
+    """
+    for name in chosen or ():
+        if name not in COLUMNS:
+            raise unknown("column", name, COLUMNS)
+    if chosen:
+        return list(chosen)
+    silent = {n for n in SELDOM if all(COLUMNS[n](c) == words.NOTHING for c in evidence.comparisons)}
+    return [name for name in usual if name not in silent]
 
 
-def as_markdown(evidence: Evidence) -> str:
+def as_markdown(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
     """The headline, the warnings, the table, and the command of each run."""
-    rows = [HEADERS, ["---"] * len(HEADERS), *(cells(c) for c in evidence.comparisons)]
+    names = columns(evidence, chosen, [name for name in COLUMNS if name != "mean"])
+    rows = [names, ["---"] * len(names), *([COLUMNS[n](c) for n in names] for c in evidence.comparisons)]
     parts = [evidence.headline, "", *(f"- {_line(w)}" for w in evidence.warnings), *([""] if evidence.warnings else [])]
     parts += ["| " + " | ".join(_line(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
     parts += ["", NOTE, "", *(f"- `{run.label}`: `{_line(run.command)}`" for run in evidence.runs)]
@@ -122,18 +188,28 @@ def as_markdown(evidence: Evidence) -> str:
 
 
 NOTE = (
-    "Intervals: 95 %, bootstrap (BCa; wider for differences where few changed). Differences: paired, on the same "
-    "samples. p: sign flips, corrected after Holm for all lines. Detectable: the difference that so many samples show "
-    "with 80 % power; - if no answer changed or all changed alike. Rates: of the uncompressed."
+    "Intervals: 95 %, weighted bootstrap; an interval of a difference excludes 0 exactly where p < .05. Differences: "
+    "paired, on the samples that both answered. p (Holm): corrected for all lines. Detectable: the effect that so many "
+    "samples detect with 80 % power; - if no answer changed or all changed alike. Rates: of the uncompressed. "
+    "KV cache: of the prompt."
 )
 
 
-def as_latex(evidence: Evidence) -> str:
-    """A table for the package booktabs."""
-    rows = [" & ".join(latex(cell) for cell in row) + r" \\" for row in (HEADERS, *map(cells, evidence.comparisons))]
-    columns = "lrll" + "r" * (len(HEADERS) - 5) + "l"
-    lines = [f"% {_line(evidence.headline)}", f"\\begin{{tabular}}{{{columns}}}", r"\toprule", rows[0], r"\midrule"]
-    return "\n".join([*lines, *rows[1:], r"\bottomrule", r"\end{tabular}", f"% {NOTE}"]) + "\n"
+def as_latex(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
+    """A table for the package booktabs; with several runs or needle counts their columns come first."""
+    usual = list(PAPER)
+    if len({c.needles for c in evidence.comparisons}) > 1:
+        usual.insert(0, "needles")
+    if len({c.run for c in evidence.comparisons}) > 1:
+        usual.insert(0, "run")
+    names = columns(evidence, chosen, usual)
+    lines = [names, *([COLUMNS[n](c) for n in names] for c in evidence.comparisons)]
+    rows = [" & ".join(map(latex, line)) + r" \\" for line in lines]
+    left = ("run", "method", "level", "in words", "outcomes")
+    kinds = "".join("l" if name in left else "r" for name in names)
+    head = [f"% {_line(evidence.headline)}", r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}"]
+    head += [f"\\begin{{tabular}}{{@{{}}{kinds}@{{}}}}", r"\toprule", rows[0], r"\midrule"]
+    return "\n".join([*head, *rows[1:], r"\bottomrule", r"\end{tabular}\endgroup", f"% {NOTE}"]) + "\n"
 
 
 def latex(text: str) -> str:
@@ -143,22 +219,14 @@ def latex(text: str) -> str:
     return "{[}" + escaped[1:] if escaped.startswith("[") else escaped
 
 
-FORMATS: dict[str, Callable[[Evidence], str]] = {
-    "md": as_markdown,
-    "csv": as_csv,
-    "json": as_json,
-    "latex": as_latex,
-}
+FORMATS = ("md", "csv", "json", "latex")
 
 
-def estimate(found: Estimate | None, signed: bool = False) -> str:
-    """``.936 [.901, .962]``."""
-    return "-" if found is None else interval(found.as_json(), signed).replace("\\", "")
-
-
-def percent(value: float | None) -> str:
-    """A rate as a percentage."""
-    return "-" if value is None else f"{100 * value:.1f} %"
+def write(evidence: Evidence, format: str, chosen: Sequence[str] | None = None) -> str:
+    """Comparisons in one of `FORMATS`; the columns of the two that people read can be chosen."""
+    if format in ("md", "latex"):
+        return (as_markdown if format == "md" else as_latex)(evidence, chosen)
+    return as_csv(evidence) if format == "csv" else as_json(evidence)
 
 
 def _line(text: str) -> str:

@@ -1,26 +1,33 @@
-"""Arms of many runs in order: one board for each context and needle count, since only there scores can be compared."""
+"""Arms of many runs in order: one board for each context, needle count and number of samples."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from math import inf
 from pathlib import Path
+
+import numpy as np
 
 from freqq.errors import FreqqError, UserError
 from freqq.names import unknown
 from freqq.report.comparison import Comparison
-from freqq.report.context import RunFacts
-from freqq.report.evidence import weigh
-from freqq.report.results import read_results
+from freqq.report.context import RunFacts, facts, find_contexts, labels
+from freqq.report.pairs import Arm, arms, compare_all, with_holm
+from freqq.report.results import Results, read_results
 from freqq.report.statistics import Estimate
-from freqq.runs.directory import RESULTS, RUN
+from freqq.report.words import counted, needles
+from freqq.runs.directory import RUN
+
+LEAST = 10
+"""Samples below which nothing is ranked, unless that is asked for."""
 
 ESTIMATED: dict[str, Callable[[Comparison], Estimate | None]] = {
     "score": lambda c: c.score,
     "macro": lambda c: c.macro,
-    "retention": lambda c: Estimate(1.0, 1.0, 1.0, c.n) if c.is_plain else c.retention,
-    "difference": lambda c: Estimate(0.0, 0.0, 0.0, c.n) if c.is_plain else c.difference,
+    "retention": lambda c: Estimate(1.0, 1.0, 1.0, c.n) if c.is_baseline else c.retention,
+    "difference": lambda c: Estimate(0.0, 0.0, 0.0, c.n) if c.is_baseline else c.difference,
 }
-"""What arms can be ranked by, highest first. The plain arm keeps all of its own score."""
+"""What arms can be ranked by, highest first. The baseline keeps all of its own score."""
 
 RATED = {"tokens": "tokens", "token-bytes": "token_bytes", "image-bytes": "image_bytes"}
 """And by a rate, lowest first."""
@@ -39,7 +46,7 @@ class Place:
     tied : bool
         Whether it shares its rank.
     runs : tuple of str
-        Where it was found, more than one if runs repeat the same answers.
+        Where it was found; its numbers are those of the first, on which the fewest answers failed.
     """
 
     rank: int
@@ -50,52 +57,86 @@ class Place:
 
 @dataclass(frozen=True)
 class Board:
-    """The arms of one context and needle count, best first."""
+    """The arms of runs of one context and size at a needle count, best first, on the `n` samples that they share."""
 
     run: RunFacts
-    needles: int | None
+    needles: int
+    n: int
     places: tuple[Place, ...]
 
+    @property
+    def title(self) -> str:
+        """What it holds."""
+        run = self.run
+        data = f"{Path(run.data).name} ({run.data_revision})"
+        return f"{run.task} on {data}, {needles(self.needles)}, {counted(self.n, 'sample')}: {Path(run.model).name}"
 
-def boards(folder: Path, sort: str = "score") -> tuple[list[Board], list[str]]:
+
+def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[Board], list[str]]:
     """Rank all arms of the runs in a folder, at any depth; and say what was left out.
+
+    Parameters
+    ----------
+    least : int
+        Samples that runs must share.
 
     Raises
     ------
     UserError
-        If there is no such folder, no merged run in it, or no such order.
+        If there is no such folder, no finished run in it, or no such order.
     """
     if sort not in SORTS:
         raise unknown("order", sort, SORTS)
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name the one that the run directories are in")
-    found, notes = [], []
+    found: list[Results] = []
+    notes: list[str] = []
     for path in sorted(file.parent for file in folder.rglob(RUN)):
-        if not (path / RESULTS).is_file():
-            notes.append(f"{path} is left out: it has no results yet (freqq runs merge {path})")
-            continue
         try:
             found.append(read_results(path))
         except FreqqError as error:
-            notes.append(f"{path} is left out: {error}")
+            notes.append(f"left out: {error}")
     if not found:
         raise UserError(f"{folder} holds no run with results: {notes[0] if notes else 'make one with freqq eval'}")
-    evidence = weigh(found)
+    names = labels([r.path for r in found])
+    contexts, _ = find_contexts(found, names)
+    groups: dict[tuple[int, int, int], list[Arm]] = {}
+    for run, name, context in zip(found, names, contexts, strict=True):
+        for arm in arms(run, name, context):
+            if arm.needles is not None:
+                size = int(sum(run.arms[0].samples.needles == arm.needles)) or len(arm.samples)
+                groups.setdefault((context, arm.needles, size), []).append(arm)
     ranked = []
-    for context in dict.fromkeys(run.context for run in evidence.runs):
-        first = next(run for run in evidence.runs if run.context == context)
-        inside = [c for c in evidence.comparisons if c.context == context and c.needles is not None]
-        for needles in sorted({c.needles for c in inside if c.needles is not None}):
-            ranked.append(Board(first, needles, rank([c for c in inside if c.needles == needles], sort)))
+    for (context, count, _), inside in sorted(groups.items(), key=lambda item: (item[0][:2], -item[0][2])):
+        first = names.index(inside[0].run)
+        shared = reduce(np.intersect1d, [arm.samples.ids.astype(str) for arm in inside])
+        where = f"{', '.join(dict.fromkeys(arm.run for arm in inside))} at {needles(count)}"
+        if len(shared) < least:
+            notes.append(f"left out: {where}, which have {counted(len(shared), 'sample')} in common, and not {least}")
+            continue
+        about = facts(found[first], names[first], context)
+        ranked.append(Board(about, count, len(shared), rank(_compared(inside, set(shared)), sort)))
     return ranked, notes
 
 
+def _compared(inside: Sequence[Arm], shared: set[str]) -> list[Comparison]:
+    """The arms on some samples, each beside its own run's baseline, or else the first."""
+    taken = [
+        replace(arm, samples=arm.samples.take(np.flatnonzero([i in shared for i in arm.samples.ids]))) for arm in inside
+    ]
+    baselines = {arm.run: arm for arm in reversed(taken) if arm.results.is_baseline}
+    usual = next((arm for arm in taken if arm.results.is_baseline), None)
+    pairs = [(arm, None if arm.results.is_baseline else baselines.get(arm.run, usual)) for arm in taken]
+    return with_holm(compare_all(pairs))
+
+
 def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:
-    """Put comparisons in order. What cannot be ranked (nothing to compare it with) comes last."""
-    same: dict[tuple[object, ...], list[Comparison]] = {}
+    """Put comparisons in order, one for each arm. What cannot be ranked (nothing to compare it with) comes last."""
+    same: dict[str, list[Comparison]] = {}
     for c in comparisons:
-        same.setdefault((c.config_hash, c.n, round(c.score.mean, 12), c.difference is None), []).append(c)
-    order = sorted(same.values(), key=lambda group: (_key(group[0], sort), group[0].arm, group[0].params))
+        same.setdefault(c.config_hash, []).append(c)
+    fullest = (sorted(group, key=lambda c: c.n_failed) for group in same.values())
+    order = sorted(fullest, key=lambda group: (_key(group[0], sort), group[0].arm, group[0].params))
     places: list[Place] = []
     leader, number = None, 0
     for i, group in enumerate(order):
@@ -103,7 +144,7 @@ def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:
             leader, number = group[0], i + 1
         places.append(Place(number, False, tuple(c.run for c in group), group[0]))
     ranks = [p.rank for p in places]
-    return tuple(Place(p.rank, ranks.count(p.rank) > 1, p.runs, p.comparison) for p in places)
+    return tuple(replace(p, tied=ranks.count(p.rank) > 1) for p in places)
 
 
 def _tied(leader: Comparison, other: Comparison, sort: str) -> bool:
@@ -119,6 +160,6 @@ def _key(comparison: Comparison, sort: str) -> float:
         rate = comparison.rates[RATED[sort]]
         return inf if rate is None else rate
     if sort == "exact":
-        return -comparison.exact
+        return -comparison.exact if comparison.exact == comparison.exact else inf
     found = ESTIMATED[sort](comparison)
-    return inf if found is None else -found.mean
+    return inf if found is None or found.mean != found.mean else -found.mean

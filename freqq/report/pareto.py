@@ -12,10 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from freqq.levels import LEVELS
-from freqq.report.figures import as_png
+from freqq.report.figures import titled
+from freqq.runs.schema import BASELINE, renamed
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6bb1")
-"""Okabe and Ito's, without yellow, which white paper swallows: told apart however one sees colours."""
+COLOURS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6bb1", "#8c510a", "#b3de69",
+    "#7f7f7f", "#003c30", "#ffd92f",
+)  # fmt: skip
+"""Okabe and Ito's, then others that are told apart from these: one a codec."""
 
 MARKERS = "osD^vPX*<>hp"
 FLOOR = "text"
@@ -42,15 +46,20 @@ def legibility_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
 
 
 def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """Mean scores from the rows of a run, of its image methods and of the plain pages (as PNG)."""
-    own = [r for r in rows if r["method"] == "none" or r["method"].split("-")[0] == "image"]
+    """Mean scores from the rows of a run that were answered, of its image methods and of the baseline's pages (PNG)."""
+    own = [
+        r
+        for r in rows
+        if renamed(r["method"]) == BASELINE or r["method"].split("-")[0] == "image"
+        if not r.get("error")
+    ]
     return _points(
         (_codec(r["method"]), r["level"], r["image_bytes"] / r["pages"], r["score"]) for r in own if r["pages"]
     )
 
 
-def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> bytes:
-    """Bytes against character error and against score, as many of the two as have points, as PNG.
+def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> Figure:
+    """Bytes against character error and against score, as many of the two as have points.
 
     The broad gray line joins what no other point beats in both. The codec `text` stands outside it: it is the floor.
     """
@@ -62,8 +71,7 @@ def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> 
         _panel(one, points, codecs, what, less)
     handles = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", frameon=False)
-    figure.suptitle(title)
-    return as_png(figure)
+    return titled(figure, title)
 
 
 def front(points: Sequence[Point], less: bool) -> list[Point]:
@@ -95,7 +103,8 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
                 marker=MARKERS[number % len(MARKERS)],
                 linewidth=1.2,
                 markersize=7,
-                label="plain" if codec == "none" else codec,
+                markerfacecolor=COLOURS[number % len(COLOURS)] if number < len(COLOURS) else "white",
+                label=renamed(codec),
             )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(_kilobytes))
@@ -126,11 +135,11 @@ def _is_marked(size: float) -> bool:
 
 
 def _kilobytes(size: float, at: int) -> str:
-    return f"{size / 1000:g} kB" if size >= 1000 else f"{size:g} B"
+    return f"{size / 1000:g} KB" if size >= 1000 else f"{size:g} B"
 
 
 def _codec(method: str) -> str:
-    return {"none": "none", "image": "dct"}.get(method, method.removeprefix("image-"))
+    return "dct" if method == "image" else renamed(method).removeprefix("image-")
 
 
 def _points(values: Iterable[tuple[str, str, float, float]]) -> list[Point]:

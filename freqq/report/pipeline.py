@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from freqq.image import ALIASES as CODEC_ALIASES
-from freqq.report.figures import MARK, as_png
+from freqq.report.figures import MARK
 from freqq.runs.methods import METHODS, canonical
 from freqq.tokens import ALIASES
 
@@ -27,8 +27,8 @@ WIDTH, HEIGHT, GAP = 2.0, 1.05, 0.72
 """Of a box and between two."""
 
 
-def pipeline() -> bytes:
-    """The data flow of an evaluation with both methods, as PNG."""
+def pipeline() -> Figure:
+    """The data flow of an evaluation with both methods."""
     figure = Figure(figsize=(13.2, 5.4), layout="constrained")
     axes = figure.subplots()
     middles = [i * (WIDTH + GAP) for i in range(len(STEPS))]
@@ -60,7 +60,7 @@ def pipeline() -> bytes:
     axes.set_ylim(-1.85, 2.3)
     axes.set_aspect("equal")
     axes.axis("off")
-    return as_png(figure)
+    return figure
 
 
 def _names(kind: str) -> Sequence[str]:

@@ -1,8 +1,10 @@
 """A run's results as columns of numbers, one group of samples for each arm and needle count."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +13,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from freqq.data.bins import BINS
 from freqq.errors import FreqqError, UserError
-from freqq.report.order import natural_order
-from freqq.report.summary import COSTS
+from freqq.report.context import check_folder, unfinished
 from freqq.runs.directory import RESULTS, RUN, RunDirectory
-from freqq.runs.schema import SCHEMA
+from freqq.runs.schema import BASELINE, SCHEMA, renamed
 
-TEXT = ("sample_id", "task", "bin", "method", "level", "params", "config_hash", "error", "page_hash")
-NUMBERS = ("needles", "score", "exact", "cer", "wer", "density", *COSTS)
+COSTS = (
+    "vision_tokens_full vision_tokens token_bytes_raw token_bytes image_bytes_raw image_bytes prompt_tokens kv_bytes "
+    "render_ms encode_ms decode_ms vision_ms compress_ms prefill_ms decode_ms_per_token new_tokens"
+).split()
+"""Columns that are averaged over the samples that did not fail."""
+
+LABELS = ("subtask", "outcome")
+"""Columns of text that tell samples of one arm apart, where a run has them."""
+
+CUT = "cut while thinking"
+"""The outcome of a response that older versions only mark as ``truncated``."""
+
+TEXT = ("sample_id", "task", "bin", "method", "level", "params", "config_hash", "error", "page_hash", *LABELS)
+NUMBERS = ("needles", "score", "exact", "cer", "wer", "density", "truncated", "peak_memory_bytes", *COSTS)
 COLUMNS = (*TEXT, *NUMBERS, "started_at")
 """What statistics need of the results; texts of answers, which are most of a file, are not read."""
 
-PLAIN = "none"
-"""The method of the plain arm."""
+KV_PARTS = ("kv_prompt_bytes", "kv_answer_bytes")
 
 Floats = NDArray[np.float64]
 Texts = NDArray[np.object_]
@@ -36,6 +49,7 @@ class Samples:
     Parameters
     ----------
     ids, bins, errors, page_hashes : object [n], text; errors and hashes may be None
+    labels : mapping of `LABELS` to object [n], text or None
     values : mapping of a column's name to float64 [n], nan where it was not measured
     """
 
@@ -44,6 +58,7 @@ class Samples:
     bins: Texts
     errors: Texts
     page_hashes: Texts
+    labels: Mapping[str, Texts]
     values: Mapping[str, Floats]
 
     def __len__(self) -> int:
@@ -54,7 +69,7 @@ class Samples:
         """Scores; 0 where the sample failed."""
         return self.values["score"]
 
-    @property
+    @cached_property
     def failed(self) -> NDArray[np.bool_]:
         """Which have an error."""
         return np.array([error is not None for error in self.errors], bool)
@@ -67,12 +82,13 @@ class Samples:
             self.bins[at],
             self.errors[at],
             self.page_hashes[at],
+            {name: column[at] for name, column in self.labels.items()},
             {name: column[at] for name, column in self.values.items()},
         )
 
-    def in_bins(self, bins: Texts) -> "Samples":
-        """The same with other bins."""
-        return replace(self, bins=bins)
+    def like(self, other: "Samples") -> "Samples":
+        """The same, in the bins and under the labels that another arm's same samples have."""
+        return replace(self, bins=other.bins, labels=other.labels)
 
     def of(self, needles: int | None) -> "Samples":
         """Those of a needle count; None: all."""
@@ -90,9 +106,9 @@ class ArmResults:
     samples: Samples
 
     @property
-    def is_plain(self) -> bool:
+    def is_baseline(self) -> bool:
         """Whether nothing was compressed."""
-        return self.method == PLAIN
+        return self.method == BASELINE
 
 
 @dataclass(frozen=True)
@@ -122,9 +138,9 @@ class Results:
         return tuple(sorted({int(n) for arm in self.arms for n in np.unique(arm.samples.needles)}))
 
     @property
-    def plain(self) -> ArmResults | None:
+    def baseline(self) -> ArmResults | None:
         """The arm in which nothing was compressed, if there is one."""
-        return next((arm for arm in self.arms if arm.is_plain), None)
+        return next((arm for arm in self.arms if arm.is_baseline), None)
 
 
 def read_results(path: Path) -> Results:
@@ -133,24 +149,24 @@ def read_results(path: Path) -> Results:
     Raises
     ------
     UserError
-        If it is no run directory, or its parts are not merged yet.
+        If it is no run directory, or not finished.
     FreqqError
         If its results are damaged or lack columns.
     """
-    _check_folder(path)
+    check_folder(path)
     plan = RunDirectory(path).plan()
     file = path / RESULTS
     if not file.is_file():
-        raise UserError(f"{file} is not there yet: put the parts together with freqq runs merge {path}")
+        raise UserError(unfinished(path, plan))
     try:
         with pq.ParquetFile(file) as source:
             names = source.schema_arrow.names
-            if lacking := [n for n in COLUMNS if n not in names and not SCHEMA.field(n).nullable]:
+            if lacking := [n for n in COLUMNS if n not in (*names, *LABELS) and not SCHEMA.field(n).nullable]:
                 raise FreqqError(f"{file} lacks the columns {', '.join(lacking)}: it is not of freqq, or too old")
             metadata = json.loads((source.schema_arrow.metadata or {}).get(b"freqq", b"{}"))
             table = source.read(columns=[n for n in COLUMNS if n in names], use_threads=False)
         columns = _columns(table)
-        _check(plan, metadata, columns)
+        _check(plan, metadata, table, columns)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FreqqError(f"{file} is damaged ({' '.join(str(error).split())[:200]}): merge the run again") from error
     order = _natural_order(columns["sample_id"])
@@ -168,26 +184,7 @@ def read_results(path: Path) -> Results:
     )
 
 
-def _check_folder(path: Path) -> None:
-    """Refuse what is no run directory; say what to give instead.
-
-    Raises
-    ------
-    UserError
-        In one line.
-    """
-    if path.is_dir():
-        if not (path / RUN).exists() and any(path.glob(f"*/{RUN}")):
-            raise UserError(f"{path} is not a run directory, but a folder of them: give the runs in it, as {path}/*")
-    elif path.is_file():
-        inside = path.parent if (path.parent / RUN).is_file() else None
-        instead = f"give {inside}" if inside else f"give the folder with {RUN} in it"
-        raise UserError(f"{path} is a file, not a run directory: {instead}")
-    else:
-        raise UserError(f"there is no run directory {path}: give the --out of a freqq eval")
-
-
-def _check(plan: Mapping[str, Any], metadata: object, columns: Mapping[str, NDArray[Any]]) -> None:
+def _check(plan: Mapping[str, Any], metadata: object, table: pa.Table, columns: Mapping[str, NDArray[Any]]) -> None:
     """Refuse what no run of ours leaves, and what statistics would take for numbers.
 
     Raises
@@ -200,7 +197,7 @@ def _check(plan: Mapping[str, Any], metadata: object, columns: Mapping[str, NDAr
     if not all(isinstance(arm, dict) and isinstance(arm.get("config_hash"), str) for arm in plan["arms"]):
         raise ValueError(f"an arm in {RUN} has no config_hash")
     for name in ("sample_id", "task", "bin", "method", "level", "params", "config_hash"):
-        if any(value is None for value in columns[name]):
+        if table[name].null_count:
             raise ValueError(f"{name} is missing in some rows")
     if not (np.isfinite(columns["score"]).all() and np.isfinite(columns["exact"]).all()):
         raise ValueError("some scores are no numbers")
@@ -232,15 +229,48 @@ def _texts(column: pa.ChunkedArray) -> Texts:
     return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
 
 
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Names as people sort them: ``s-2`` before ``s-10``."""
+    return sorted(names, key=lambda name: (_natural(name), name))
+
+
+@lru_cache(maxsize=100_000)
+def _natural(name: str) -> tuple[tuple[int, str], ...]:
+    parts = enumerate(re.split(r"([0-9]+)", name))
+    return tuple((len(digits := part.lstrip("0")), digits) if i % 2 else (0, part) for i, part in parts)
+
+
+def bin_order(bins: Iterable[str]) -> list[str]:
+    """The bins that occur, by length of context."""
+    return sorted(natural_order(set(bins)), key=lambda b: BINS.index(b) if b in BINS else len(BINS))
+
+
 def _natural_order(ids: Texts) -> NDArray[np.int64]:
-    """Places in the natural order of ids. Resampling draws places, so the same rows must always stand in the same."""
+    """Places in the natural order of ids. Random weights go by place, so rows must always stand in the same."""
     ranks = {id: rank for rank, id in enumerate(natural_order(set(ids)))}
     return np.argsort([ranks[id] for id in ids], kind="stable")
+
+
+def _kv_parts(values: Mapping[str, Floats]) -> dict[str, Floats]:
+    """The KV cache of the prompt, and that of the answer: the last new token is never read, so it has none."""
+    prompt, new = values["prompt_tokens"], np.fmax(values["new_tokens"], 1)
+    own = np.where(np.isfinite(prompt), prompt / (prompt + np.nan_to_num(new, nan=1.0) - 1), 1.0)
+    return dict(zip(KV_PARTS, (values["kv_bytes"] * own, values["kv_bytes"] * (1 - own)), strict=True))
+
+
+def _outcomes(columns: Mapping[str, NDArray[Any]]) -> Texts:
+    """How responses ended; older versions only say which were cut in the model's thoughts."""
+    found = columns["outcome"].copy()
+    found[[o is None and t == 1 for o, t in zip(found, columns["truncated"], strict=True)]] = CUT
+    return found
 
 
 def _arms(plan: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> list[ArmResults]:
     """Arms in the plan's order, then any that it does not name."""
     hashes = columns["config_hash"]
+    labels = {"subtask": columns["subtask"], "outcome": _outcomes(columns)}
+    numbers = {name: columns[name] for name in NUMBERS if name != "needles"}
+    numbers |= _kv_parts(numbers)
     planned = [arm["config_hash"] for arm in plan["arms"]]
     found = []
     for own in dict.fromkeys([*planned, *sorted(set(hashes))]):
@@ -248,13 +278,15 @@ def _arms(plan: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> list[
         if not len(at):
             continue
         first = {name: columns[name][at[0]] for name in ("method", "level", "params")}
+        first["method"] = renamed(first["method"])
         samples = Samples(
             columns["sample_id"][at],
             columns["needles"][at].astype(np.int64),
             columns["bin"][at],
             columns["error"][at],
             columns["page_hash"][at],
-            {name: columns[name][at] for name in NUMBERS if name != "needles"},
+            {name: column[at] for name, column in labels.items()},
+            {name: column[at] for name, column in numbers.items()},
         )
         found.append(ArmResults(**first, config_hash=own, samples=samples))
     return found

@@ -1,195 +1,301 @@
-"""The tables that `freqq eval` prints; each fits into 100 columns."""
+"""Comparisons as tables for a terminal of any width from 80 columns on: names are folded, numbers never cut."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 from rich import box
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from freqq.data.tasks import TASKS
-from freqq.report.outcomes import in_words
+from freqq.report import words
+from freqq.report.comparison import Comparison
+from freqq.report.curves import Area, areas
+from freqq.report.evidence import Evidence
+from freqq.report.leaderboard import Board, Place
 
-Group = dict[str, Any]
+Column = tuple[str, Callable[[Comparison], str]]
 
+LONGEST_RUN = 18
+"""Characters of a run's name in a column of a table of several; runs with longer names get numbers."""
 
-def tables(summary: dict[str, Any]) -> list[Table]:
-    """Scores, what their differences say, sizes and times, one line a group each."""
-    found = [score_table(summary)]
-    if any(len(group["bins"]) > 1 for group in summary["groups"]):
-        found.append(macro_table(summary))
-    if any("subtasks" in group for group in summary["groups"]):
-        found.append(subtask_table(summary))
-    if any("words" in group for group in summary["groups"]):
-        found.append(difference_table(summary))
-    if any("outcomes" in group for group in summary["groups"]):
-        found.append(outcome_table(summary))
-    return [*found, size_table(summary), time_table(summary)]
+UNBOUNDED = 10_000
 
 
-def score_table(summary: dict[str, Any]) -> Table:
-    """How well each group answered, and how much worse or better than the plain arm on the same samples."""
-    transcripts = any("cer" in group for group in summary["groups"])
-    score = " / ".join(dict.fromkeys(TASKS[group["task"]].score for group in summary["groups"]))
+@dataclass(frozen=True)
+class Heads:
+    """The first columns of a table: their names, and what stands in them."""
+
+    names: tuple[str, ...]
+    of: Callable[[Comparison], list[str]]
+
+
+WIDE = Heads(("needles", "method", "level"), lambda c: [_needles(c), escape(c.method), c.level])
+NARROW = Heads(("needles", "arm"), lambda c: [_needles(c), escape("\n".join(dict.fromkeys((c.method, c.level))))])
+FULL_WIDTH = 100
+"""Columns from which on a line has room for all; with fewer, names are folded and scores go without intervals."""
+
+
+def result_tables(evidence: Evidence, width: int) -> list[RenderableType]:
+    """What ``freqq eval`` prints: scores, what their differences say, sizes and times, a line a group each."""
+    groups = [c for c in evidence.comparisons if c.needles is not None]
+    heads = WIDE if width >= FULL_WIDTH else NARROW
+    found: list[RenderableType] = [_score_table(groups, heads)]
+    if any(len(c.bins) > 1 for c in groups):
+        found.append(_macro_table(groups, heads))
+    if any(c.subtasks for c in groups):
+        found.append(_subtask_table(groups, heads))
+    if any(c.reference is not None for c in groups):
+        found.append(_verdict_table(groups, heads))
+    return [*found, *notes(groups), _size_table(groups, heads), _time_table(groups, heads)]
+
+
+def notes(comparisons: Sequence[Comparison]) -> list[str]:
+    """What failed, and how responses ended that are no answer, a line for each arm that it is true of."""
+    found = []
+    for c in comparisons:
+        ended = words.outcomes(c.outcomes, c.n)
+        if told := "; ".join(text for text in (words.failures(c), ended) if text):
+            found.append(escape(f"{words.needles(c.needles)}, {c.arm}: {told}"))
+    return found
+
+
+def comparison_tables(evidence: Evidence, width: int) -> list[RenderableType]:
+    """What ``freqq compare`` prints: for each reference what differs on the same samples, and what that says."""
+    names = _run_names([c.run for c in evidence.comparisons], LONGEST_RUN - max(0, FULL_WIDTH - width))
+    heads = Heads(("run", "needles", "arm"), lambda c: [escape(names[c.run]), _needles(c), escape(c.arm)])
+    found: list[RenderableType] = []
+    for (run, reference), group in groupby(evidence.comparisons, key=lambda c: (c.reference_run, c.reference)):
+        lines = list(group)
+        title = f"Against {reference} of {run}, on the samples that both answered"
+        table = _table("Not compared: nothing to pair with" if reference is None else title, heads)
+        for name in ("n", "score", "difference", "+/=/-", "p (Holm)"):
+            table.add_column(name, justify="right", no_wrap=True)
+
+        for c in lines:
+            n = str(c.n) if c.reference is None or c.n_paired == c.n else f"{c.n_paired} of {c.n}"
+            change = escape(words.estimate(c.difference, signed=True))
+            row = (n, words.fraction(c.score.mean), change, words.win_tie_loss(c), words.p_value(c.p_holm))
+            table.add_row(*heads.of(c), *row)
+        found.append(table)
+        if reference is not None:
+            found.append(_verdict_table(lines, heads))
+        found += notes(lines)
+    found += [f"run {name}: {escape(run)}" for run, name in names.items() if name != run]
+    return [*found, *([_area_table(between)] if (between := areas(evidence.comparisons)) else [])]
+
+
+def show_board(board: Board, console: Console) -> None:
+    """Print a board of ``freqq leaderboard``. No name and no number is ever cut.
+
+    Runs are named in their column if there is room; else that holds numbers, and the names follow the table, each on a
+    line of its own. Arms take two lines, and then columns are left out, where even that is too wide: they stand in the
+    report, or follow from the rest.
+    """
+    full = {
+        place.runs: f"{place.runs[0]}{f' (+{len(place.runs) - 1})' if place.runs[1:] else ''}" for place in board.places
+    }
+    numbered = {runs: str(i + 1) for i, runs in enumerate(full)}
+    dropped = ("images", "retained", "failed", "difference")
+    choices = [
+        *((runs, lines, ()) for runs in (full, numbered) for lines in (1, 2)),
+        *((numbered, 2, dropped[: i + 1]) for i in range(len(dropped))),
+    ]
+    for runs, lines, without in choices:
+        table = _board_table(board.places, runs, lines, without)
+        if Measurement.get(console, console.options.update_width(UNBOUNDED), table).maximum <= console.width:
+            break
+    console.print(board.title, style="bold", markup=False)
+    console.print(table)
+    for own, number in numbered.items() if runs is numbered else ():
+        console.print(f"run {number}: {full[own]}", markup=False, soft_wrap=True)
+    for note in notes([place.comparison for place in board.places]):
+        console.print(note)
+    console.print()
+
+
+def _board_table(
+    places: Sequence[Place], runs: dict[tuple[str, ...], str], lines: int, without: Sequence[str]
+) -> Table:
+    columns: list[Column] = [
+        ("score", lambda c: words.estimate(c.score)),
+        ("difference", lambda c: words.fraction(None if c.difference is None else c.difference.mean, signed=True)),
+        ("failed", lambda c: str(c.n_failed) if c.n_failed else words.NOTHING),
+        ("retained", lambda c: words.percent(None if c.retention is None else c.retention.mean)),
+        ("images", lambda c: words.percent(c.rates["image_bytes"])),
+        ("stored", lambda c: words.percent(c.rates["token_bytes"])),
+        ("tokens", lambda c: words.percent(c.rates["tokens"])),
+    ]
+    columns = [column for column in columns if column[0] not in without]
+    table = Table(pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, box=box.SIMPLE_HEAD)
+    for name in ("", "arm", "run", *(name for name, _ in columns)):
+        table.add_column(name, justify="left" if name in ("arm", "run") else "right", no_wrap=True)
+    for place in places:
+        c = place.comparison
+        arm = c.arm if c.method == c.level or lines == 1 else f"{c.method}\n{c.level}"
+        rank = f"{place.rank}{'=' if place.tied else ' '}"
+        cells = (_red(cell(c)) if name == "failed" else escape(cell(c)) for name, cell in columns)
+        table.add_row(rank, escape(arm), escape(runs[place.runs]), *cells)
+    return table
+
+
+def _score_table(groups: Sequence[Comparison], heads: Heads) -> Table:
+    transcripts = any(c.errors for c in groups)
+    score = " / ".join(dict.fromkeys(TASKS[c.task].score for c in groups))
     exact = "error rates of characters and words" if transcripts else "exact answers"
-    table = _table(f"{score} with 95 % bootstrap interval, {exact}, paired difference to no compression")
-    for name in ("n", "failed", "score", *(("CER", "WER") if transcripts else ("exact",)), "difference"):
-        table.add_column(name, justify="right")
-    for group in summary["groups"]:
-        failed = str(group["n_failed"])
-        table.add_row(
-            *_names(group),
-            str(group["n"]),
-            f"[red]{failed}[/red]" if group["n_failed"] else failed,
-            interval(group["score"]),
-            *(
-                [fraction(group["cer"]), fraction(group["wer"])]
-                if transcripts
-                else ["-" if group["exact"] is None else fraction(group["exact"])]
-            ),
-            interval(group["difference"], signed=True),
-        )
-    return table
+    columns: list[Column] = [
+        ("n", lambda c: str(c.n)),
+        ("failed", lambda c: str(c.n_failed)),
+        ("score", lambda c: words.estimate(c.score) if heads is WIDE else words.fraction(c.score.mean)),
+        *(
+            [(name.upper(), lambda c, name=name: words.fraction(c.errors.get(name))) for name in ("cer", "wer")]
+            if transcripts
+            else [("exact", lambda c: words.fraction(c.exact))]
+        ),
+        ("difference", lambda c: words.estimate(c.difference, signed=True)),
+    ]  # fmt: skip
+    return _rows(f"{score} with 95 % interval, {exact}, paired difference to the baseline", groups, columns, heads)
 
 
-def macro_table(summary: dict[str, Any]) -> Table:
-    """Means over the bins of context length, each of which counts the same."""
-    table = _table("The same as means over bins of context length, each counting the same (macro average)")
-    for name in ("bins", "score", "difference"):
-        table.add_column(name, justify="right")
-    for group in summary["groups"]:
-        macro = interval(group["macro"]), interval(group["macro_difference"], signed=True)
-        table.add_row(*_names(group), str(len(group["bins"])), *macro)
-    return table
+def _macro_table(groups: Sequence[Comparison], heads: Heads) -> Table:
+    columns: list[Column] = [
+        ("bins", lambda c: str(len(c.bins))),
+        ("score", lambda c: words.estimate(c.macro)),
+        ("difference", lambda c: words.estimate(c.macro_difference, signed=True)),
+    ]
+    title = "The same as means over bins of context length, each counting the same (macro average)"
+    return _rows(title, groups, columns, heads)
 
 
-def subtask_table(summary: dict[str, Any]) -> Table:
-    """The parts of a suite, and their mean, which is its score."""
-    table = _table("Scores of the suite's parts; last their mean, each part counting the same")
+def _subtask_table(groups: Sequence[Comparison], heads: Heads) -> Table:
+    table = _table("Scores of the suite's parts; last their mean, each part counting the same", heads)
     table.add_column("part")
-    for name in ("n", "failed", "score"):
-        table.add_column(name, justify="right")
-    for group in summary["groups"]:
-        for name, own in group.get("subtasks", {}).items():
-            table.add_row(*_names(group), name, str(own["n"]), str(own["n_failed"]), interval(own["score"]))
-        if len(group.get("subtasks", {})) > 1:
+    for name in ("n", "failed", "score", "difference"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for c in groups:
+        for part in c.subtasks:
+            ends = words.estimate(part.score), words.estimate(part.difference, signed=True)
+            table.add_row(*heads.of(c), escape(part.name), str(part.n), str(part.n_failed), *map(escape, ends))
+        if c.suite is not None:
             table.add_row(
-                *_names(group), "mean", str(group["n"]), str(group["n_failed"]), fraction(group["suite_score"])
+                *heads.of(c), "mean", str(c.n), str(c.n_failed), escape(words.estimate(c.suite)), words.NOTHING
             )
     return table
 
 
-def difference_table(summary: dict[str, Any]) -> Table:
-    """Wins, ties and losses, p-values corrected for the table, and the differences in words."""
-    table = _table("Samples with a higher, equal and lower score; Holm-corrected p; the difference in words (points)")
-    table.add_column("+/=/-", justify="right", no_wrap=True)
-    table.add_column("p", justify="right", no_wrap=True)
-    table.add_column("difference")
-    for group in summary["groups"]:
-        if "words" in group:
-            counts = "/".join(str(group[name]) for name in ("wins", "ties", "losses"))
-            table.add_row(*_names(group), counts, p_value(group["p_holm"]), group["words"])
+def _verdict_table(groups: Sequence[Comparison], heads: Heads) -> Table:
+    table = _table("What the differences say, in points of 100; p is corrected for all lines (Holm)", heads)
+    for name in ("+/=/-", "p", "detects"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("in words", min_width=24)
+    shown = [c for c in groups if c.reference is not None]
+    for c in shown:
+        row = (words.win_tie_loss(c), words.p_value(c.p_holm), words.points(c.detectable), escape(words.verdict(c)))
+        table.add_row(*heads.of(c), *row)
+    table.caption = (
+        "+/=/-: answers better, alike, worse; detects: the effect that so many samples detect with 80 % power"
+    )
+    table.caption_justify = "left"
     return table
 
 
-def p_value(value: float | None) -> str:
-    """Three decimals; ``<.001`` below."""
-    return "-" if value is None else "<.001" if value < 0.001 else fraction(value)
-
-
-def outcome_table(summary: dict[str, Any]) -> Table:
-    """Responses that are no answer, or no whole one."""
-    table = _table("Responses that ended without a whole answer; cut: at the limit of new tokens")
-    table.add_column("responses")
-    for group in summary["groups"]:
-        table.add_row(*_names(group), in_words(group.get("outcomes", {}), group["n"]) or "-")
-    return table
-
-
-def size_table(summary: dict[str, Any]) -> Table:
+def _size_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     """The rates, which stay apart: tokens in the sequence (and so the KV cache), stored tokens, images."""
-    table = _table("Mean sizes of a sample: tokens read, tokens as stored, page images, KV cache")
-    for name in ("tokens", "stored tokens", "images", "KV cache"):
-        table.add_column(name, justify="right")
-    for group in summary["groups"]:
-        table.add_row(
-            *_names(group),
-            _arrow(_count(group["vision_tokens_full"]), _count(group["vision_tokens"])),
-            _arrow(size(group["token_bytes_raw"]), size(group["token_bytes"])),
-            _arrow(size(group["image_bytes_raw"]), size(group["image_bytes"])),
-            size(group["kv_bytes"]),
-        )
+
+    def costs(name: str, raw: str, shown: Callable[[float | None], str]) -> Callable[[Comparison], str]:
+        return lambda c: _arrow(shown(c.costs[raw]), shown(c.costs[name]))
+
+    columns: list[Column] = [
+        ("tokens", costs("vision_tokens", "vision_tokens_full", words.count)),
+        ("stored tokens", costs("token_bytes", "token_bytes_raw", words.size)),
+        ("images", costs("image_bytes", "image_bytes_raw", words.size)),
+        (
+            "KV cache",
+            lambda c: _joined(words.size(c.costs["kv_prompt_bytes"]), "+", words.size(c.costs["kv_answer_bytes"])),
+        ),
+    ]
+    title = "Mean sizes of a sample: tokens read, tokens as stored, page images, KV cache of prompt + answer"
+    return _rows(title, groups, columns, heads)
+
+
+def _time_table(groups: Sequence[Comparison], heads: Heads) -> Table:
+    columns: list[Column] = [
+        ("vision", lambda c: words.milliseconds(c.costs["vision_ms"])),
+        ("compress", lambda c: words.milliseconds(_sum(c, "encode_ms", "decode_ms", "compress_ms"))),
+        ("prefill", lambda c: words.milliseconds(c.costs["prefill_ms"])),
+        ("decode", lambda c: words.milliseconds(_product(c, "decode_ms_per_token", "new_tokens"))),
+    ]
+    return _rows(
+        "Mean times of a sample in ms; token methods and the baseline share the vision tower", groups, columns, heads
+    )
+
+
+def _area_table(between: Sequence[Area]) -> Table:
+    title = "Retention at the same rate: how much more the first method retains, on average over the range of both"
+    table = _table(title, Heads((), lambda c: []))
+    for name in ("needles", "rate", "method", "other", "from", "to", "points"):
+        table.add_column(name, justify="left" if name in ("rate", "method", "other") else "right", overflow="fold")
+    for a in between:
+        needles, rate = "all" if a.needles is None else str(a.needles), a.rate.replace("_", " ")
+        ends = words.percent(a.low), words.percent(a.high), words.points(a.difference, signed=True)
+        table.add_row(needles, rate, a.method, a.other, *ends)
     return table
 
 
-def time_table(summary: dict[str, Any]) -> Table:
-    """Where the time went."""
-    table = _table("Mean times of a sample in ms; vision is shared by the token methods and no compression")
-    for name in ("vision", "compress", "prefill", "decode"):
-        table.add_column(name, justify="right")
-    for group in summary["groups"]:
-        table.add_row(
-            *_names(group),
-            _ms(group["vision_ms"]),
-            _ms(_added(group["encode_ms"], group["decode_ms"], group["compress_ms"])),
-            _ms(group["prefill_ms"]),
-            _ms(_product(group["decode_ms_per_token"], group["new_tokens"])),
-        )
+def _rows(title: str, groups: Sequence[Comparison], columns: Sequence[Column], heads: Heads) -> Table:
+    table = _table(title, heads)
+    for name, _ in columns:
+        table.add_column(name, justify="right", no_wrap=heads is WIDE)
+    for c in groups:
+        table.add_row(*heads.of(c), *(_red(cell(c)) if name == "failed" else escape(cell(c)) for name, cell in columns))
     return table
 
 
-def _table(title: str) -> Table:
+def _table(title: str, heads: Heads) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
-    table.add_column("needles", justify="right")
-    table.add_column("method")
-    table.add_column("level", no_wrap=True)
+    table.padding, table.show_edge = (0, 1, 0, 0), False
+    widest = {"run": LONGEST_RUN, "arm": 20 if "run" in heads.names else 15, "method": 22}
+    for name in heads.names:
+        if name in widest:
+            table.add_column(name, overflow="fold", min_width=min(8, widest[name]), max_width=widest[name])
+        else:
+            table.add_column(name, justify="right" if name == "needles" else "left", no_wrap=True)
     return table
 
 
-def _names(group: Group) -> tuple[str, str, str]:
-    return str(group["needles"]), group["method"], group["level"]
+def _needles(c: Comparison) -> str:
+    return "all" if c.needles is None else str(c.needles)
 
 
-def fraction(value: float, signed: bool = False) -> str:
-    """Three decimals without the leading zero, as tables of scores are set: ``.936``, ``+.012``, ``1.000``."""
-    text = f"{value:+.3f}" if signed else f"{value:.3f}"
-    return text.replace("0.", ".", 1) if abs(value) < 0.9995 else text
+def _run_names(runs: Sequence[str], longest: int) -> dict[str, str]:
+    """How tables call each run: by its name, or all by numbers if one of them is too long for a column."""
+    known = list(dict.fromkeys(runs))
+    fits = all(len(run) <= longest for run in known)
+    return {run: run if fits else str(i + 1) for i, run in enumerate(known)}
 
 
-def interval(estimate: dict[str, Any] | None, signed: bool = False) -> str:
-    r"""``.936 \[.901, .962]`` (escaped for rich); a dash where nothing was estimated."""
-    if estimate is None or estimate["mean"] is None:
-        return "-"
-    mean = fraction(estimate["mean"], signed)
-    if estimate["low"] is None:
-        return mean
-    return rf"{mean} \[{fraction(estimate['low'], signed)}, {fraction(estimate['high'], signed)}]"
-
-
-def size(count: float | None) -> str:
-    """A number of bytes in KB, MB or GB (powers of 1000)."""
-    if count is None:
-        return "-"
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count / 1e3:.1f} KB"
-
-
-def _count(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}".removesuffix(".0")
+def _red(failed: str) -> str:
+    return failed if failed in ("0", words.NOTHING) else f"[red]{failed}[/red]"
 
 
 def _arrow(before: str, after: str) -> str:
-    return before if before == after else f"{before} -> {after}"
+    return before if before == after else _joined(before, "->", after)
 
 
-def _added(*values: float | None) -> float | None:
-    known = [v for v in values if v is not None]
+def _joined(first: str, sign: str, second: str) -> str:
+    """``76.8 -> 46.1 KB``: a unit that both have stands once."""
+    number, _, unit = first.partition(" ")
+    return f"{number if unit and second.endswith(f' {unit}') else first} {sign} {second}"
+
+
+def _sum(c: Comparison, *names: str) -> float | None:
+    known = [value for name in names if (value := c.costs[name]) is not None]
     return sum(known) if known else None
 
 
-def _product(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else a * b
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _product(c: Comparison, a: str, b: str) -> float | None:
+    first, second = c.costs[a], c.costs[b]
+    return None if first is None or second is None else first * second

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from freqq.pages.page import Page
-from freqq.report.figures import MARK, SEQUENTIAL, as_png
+from freqq.report.figures import MARK, SEQUENTIAL, titled
 from freqq.tokens.grid import CompressedGrid, spread
 from freqq.transforms.bands import radial_frequency
 from freqq.transforms.dct import dct2
@@ -65,8 +65,8 @@ def whitened_errors(grid: Tensor, restored: Tensor) -> NDArray[np.float64]:
     return ((after - before)[..., varies] / deviation[varies]).square().mean(-1).sqrt().numpy()
 
 
-def tokens(page: Page, grid: Tensor, compressed: CompressedGrid, title: str) -> bytes:
-    """Energy by radial frequency, channel outliers, the cells that are kept, and the error on the grid, as PNG.
+def tokens(page: Page, grid: Tensor, compressed: CompressedGrid, title: str) -> Figure:
+    """Energy by radial frequency, channel outliers, the cells that are kept, and the error on the grid.
 
     Parameters
     ----------
@@ -85,8 +85,7 @@ def tokens(page: Page, grid: Tensor, compressed: CompressedGrid, title: str) -> 
     shown = axes[1, 1].imshow(errors, cmap=SEQUENTIAL, vmin=0, vmax=max(float(errors.max()), 1e-6), aspect="equal")
     _grid_axes(axes[1, 1], f"error of what is left, mean {errors.mean():.2g}")
     figure.colorbar(shown, ax=axes[1, 1], label="standard deviations of a channel", shrink=0.8)
-    figure.suptitle(title)
-    return as_png(figure)
+    return titled(figure, title)
 
 
 def _spectrum(axes: Axes, grid: Tensor, restored: Tensor) -> None:

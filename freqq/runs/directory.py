@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 
 from freqq.errors import UserError
 from freqq.files import check_writable, write_whole
-from freqq.runs.parts import PARTS, TEXTS, writing
-from freqq.runs.schema import SCHEMA, Row, conform, from_table
+from freqq.runs.parts import PARTS, writing
+from freqq.runs.schema import Row, conform, from_table
+from freqq.runs.schema import renamed as with_baseline
 from freqq.runs.settings import Settings, renamed
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
@@ -52,6 +53,10 @@ class RunDirectory:
             raise UserError(f"{self.path / RUN} is not readable ({error}): choose another --out") from error
         if not isinstance(found, dict):
             raise UserError(f"{self.path / RUN} is not a run's description: choose another --out")
+        arms = found.get("arms")
+        for arm in arms if isinstance(arms, list) else ():
+            if isinstance(arm, dict) and isinstance(arm.get("method"), str):
+                arm["method"] = with_baseline(arm["method"])
         return found
 
     def plan(self) -> dict[str, Any]:
@@ -157,14 +162,8 @@ class RunDirectory:
                 file.unlink()
             self.path.rmdir()
 
-    def read(self, texts: bool = True) -> list[Row]:
+    def read(self) -> list[Row]:
         """The rows of ``results.parquet``.
-
-        Parameters
-        ----------
-        texts : bool
-            Without, `TEXTS` are left on the disk: ``answer`` is empty and ``response`` None. Nothing that is averaged
-            needs them, and they are most of a row.
 
         Raises
         ------
@@ -176,11 +175,7 @@ class RunDirectory:
         path = self.path / RESULTS
         if not path.is_file():
             raise UserError(f"{path} is not there yet: put the parts together with freqq runs merge {self.path}")
-        if texts:
-            return from_table(conform(pq.read_table(path), path))
-        table = pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name not in TEXTS])
-        table = table.append_column(SCHEMA.field("answer"), pa.repeat("", len(table)))
-        return from_table(conform(table, path))
+        return from_table(conform(pq.read_table(path), path))
 
 
 def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:

@@ -148,7 +148,7 @@ class BatchEvaluator:
             ]
 
     def _start(self, batch: list[Rendered]) -> list[View]:
-        """What the plain arm is given, and the token methods start from."""
+        """What the baseline is given, and the token methods start from."""
         return self._see(batch) if self.store is None else self._fetch(batch)
 
     def _see(self, batch: list[Rendered]) -> list[View]:

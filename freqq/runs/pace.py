@@ -12,7 +12,7 @@ from freqq.errors import FreqqError
 from freqq.runs.directory import RESULTS
 from freqq.runs.environment import environment
 from freqq.runs.parts import schema_metadata
-from freqq.runs.schema import Row, conform, from_table
+from freqq.runs.schema import BASELINE, Row, conform, from_table
 
 MOST_RUNS = 200
 """Folders that are looked into."""
@@ -117,7 +117,7 @@ def _pace(run: Path, rows: Sequence[Row]) -> Pace | None:
         prefill=_ratio([r.prefill_ms for r in good], [r.prompt_tokens for r in good]),
         decode=_ratio([(r.decode_ms_per_token or 0) * n for r, n in zip(good, following, strict=True)], following),
         new_tokens=sum(row.new_tokens or 0 for row in good) / len(good),
-        methods={name: _method(name, good) for name in {row.method for row in good} - {"none"}},
+        methods={name: _method(name, good) for name in {row.method for row in good} - {BASELINE}},
     )
 
 

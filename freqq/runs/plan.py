@@ -17,6 +17,7 @@ from freqq.pages.glyph import GlyphConfig
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
 from freqq.runs.rendering import length
+from freqq.runs.schema import BASELINE, FORMERLY
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.tokens.base import TokenCompressor
@@ -43,7 +44,7 @@ class Arm:
         return params_json(self.method) if self.stored is None else self.stored
 
 
-BASELINE = Arm("none", "baseline", None)
+BASELINE_ARM = Arm(BASELINE, "baseline", None)
 
 
 def arms(settings: Settings) -> list[Arm]:
@@ -75,7 +76,7 @@ def arms(settings: Settings) -> list[Arm]:
                 )
     if card is not None and "baseline" in settings.levels:
         found.insert(0, Arm(card.method, "baseline", None, adapter))
-    plain, store = BASELINE, settings.store
+    plain, store = BASELINE_ARM, settings.store
     if store is not None and not store.is_plain:
         plain = Arm(canonical(store.method), store.level, None, stored=store.params)
         if found:
@@ -142,7 +143,7 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
         "dtype": identity.dtype,
         "data": [data.format, data.revision, data.task],
         "rendering": asdict(Style()) if data.own_look else settings.rendering.identity(),
-        "method": arm.name,
+        "method": FORMERLY if arm.name == BASELINE else arm.name,  # the keys of runs that are there stay
         "params": json.loads(arm.params),
         "generation": settings.rules.identity() | {"max_new_tokens": settings.new_tokens},
     }

@@ -31,7 +31,7 @@ class Reason:
 
 def label(arm: Arm) -> str:
     """How an arm is called in a reason."""
-    return f"{arm.name} {arm.level}"
+    return arm.name if arm.name == arm.level else f"{arm.name} {arm.level}"
 
 
 def refusals(check: Callable[[], object], *arms: str) -> list[Reason]:

@@ -7,8 +7,17 @@ from datetime import datetime
 from typing import Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from freqq.errors import FreqqError
+
+BASELINE, FORMERLY = "baseline", "none"
+"""The method of the arm in which nothing is compressed, and what it was called before, in rows and in run keys."""
+
+
+def renamed(method: str) -> str:
+    """A method's name, of this or of an older version."""
+    return BASELINE if method == FORMERLY else method
 
 
 @dataclass(frozen=True)
@@ -22,7 +31,7 @@ class Row:
     Parameters
     ----------
     method, level : str
-        ``none`` and ``baseline`` for the plain arm, in which nothing is compressed.
+        Both ``baseline`` for the arm in which nothing is compressed.
     params : str
         The method's parameters as JSON.
     bin, bin_source : str
@@ -156,7 +165,7 @@ def conform(table: pa.Table, where: object) -> pa.Table:
         If it has columns that are not known, lacks some that every row must have, or holds other types.
     """
     if table.schema.equals(SCHEMA):
-        return table.replace_schema_metadata(None)
+        return _renamed(table.replace_schema_metadata(None))
     if unknown := [name for name in table.column_names if name not in SCHEMA.names]:
         raise FreqqError(f"{where} has the unknown columns {', '.join(unknown)}: read it with the freqq that wrote it")
     lacking = [field for field in SCHEMA if field.name not in table.column_names]
@@ -165,9 +174,18 @@ def conform(table: pa.Table, where: object) -> pa.Table:
     for field in lacking:
         table = table.append_column(field, pa.nulls(len(table), field.type))
     try:
-        return table.select(SCHEMA.names).cast(SCHEMA)
+        return _renamed(table.select(SCHEMA.names).cast(SCHEMA))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
         raise FreqqError(f"{where} has columns of other types ({' '.join(str(error).split())[:200]})") from error
+
+
+def _renamed(table: pa.Table) -> pa.Table:
+    """The table with the baseline under its present name."""
+    former = pc.equal(table["method"], FORMERLY)
+    if not pc.any(former).as_py():
+        return table
+    methods = pc.if_else(former, BASELINE, table["method"])
+    return table.set_column(table.column_names.index("method"), SCHEMA.field("method"), methods)
 
 
 def from_table(table: pa.Table) -> list[Row]:

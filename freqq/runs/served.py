@@ -99,7 +99,7 @@ class Question:
 class ServedEvaluator(BatchEvaluator):
     """Makes requests of samples and rows of replies.
 
-    The plain arm and the image methods send pages, whose tokens the server makes; token methods send the tokens that
+    The baseline and the image methods send pages, whose tokens the server makes; token methods send the tokens that
     the vision tower here makes.
     """
 

@@ -49,13 +49,13 @@ class Settings:
     line_breaks : str
         ``real`` or ``literal``, see `freqq.runs.rendering.Rendering`.
     needles, methods, levels : tuples
-        The run has every combination; level ``baseline`` means the plain arm alone.
+        The run has every combination; level ``baseline`` means the baseline alone.
     limit, seed : int
         Samples for each needle count, and the seed that draws them (`DataSet.drawn`).
     overrides : tuple of (name, value)
         Parameters of the methods, as text.
     baseline : bool
-        Whether the plain arm is run beside the methods.
+        Whether the baseline is run beside the methods.
     max_new_tokens : int or None
         None: what the protocol or data set says, or what the model's positions leave room for if that is less.
     tokens_from : str or None
@@ -68,7 +68,7 @@ class Settings:
     served_model : str or None
         What the server calls its model; None: the only one that it has.
     adapter : str or None
-        The folder or name of an adapter (`freqq.glm.adapter`) for what its method leaves; the plain arm goes without.
+        The folder or name of an adapter (`freqq.glm.adapter`) for what its method leaves; the baseline goes without.
     attention : str
         What computes it, as `freqq.glm.place.place` takes it.
     quantization : str or None

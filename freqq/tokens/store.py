@@ -12,7 +12,7 @@ from freqq.tokens.grid import CompressedGrid
 
 INDEX = "tokens.parquet"
 COLUMNS = ("page_hash", "file", "stream_sha256", "model", "model_revision", "method", "level", "params")
-PLAIN = ("none", "baseline", "{}")
+PLAIN = ("baseline", "baseline", "{}")
 
 
 class TokenStore:
@@ -34,7 +34,7 @@ class TokenStore:
     Attributes
     ----------
     method, level, params : str
-        What the tokens were compressed by, and its parameters as JSON; ``none``, ``baseline`` and ``{}`` without loss.
+        What the tokens were compressed by, and its parameters as JSON; ``baseline`` twice and ``{}`` without loss.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -45,7 +45,7 @@ def test_json_is_all_of_it(random_model, tmp_path, method, code):
     assert done.exit_code == code
     found = json.loads(done.stdout)
     assert found["works"] == (code == 0)
-    assert [(a["method"], a["works"]) for a in found["arms"]] == [("none", True), (method, code == 0)]
+    assert [(a["method"], a["works"]) for a in found["arms"]] == [("baseline", True), (method, code == 0)]
     assert [r["arms"] for r in found["reasons"]] == ([] if code == 0 else [["token-vq mild"]])
     assert found["samples"] == found["counted"] == 3
     assert found["disk"]["free"] > found["disk"]["most"] > found["disk"]["least"] > 0

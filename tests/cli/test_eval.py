@@ -98,7 +98,7 @@ def test_json_is_the_summary_and_nothing_else(random_model, tmp_path):
     out = tmp_path / "run"
     done = freqq("eval", "--model", random_model, *QUICK, "--method", "image", "--json", "--out", str(out))
     assert json.loads(done.stdout) == json.loads((out / "summary.json").read_text())
-    assert [g["method"] for g in json.loads(done.stdout)["groups"]] == ["none", "image"]
+    assert [g["method"] for g in json.loads(done.stdout)["groups"]] == ["baseline", "image"]
 
 
 def test_without_out_the_run_goes_under_runs(random_model, tmp_path, monkeypatch):
@@ -212,7 +212,7 @@ def test_a_codebook_for_another_font_is_learned_before_the_workers_start(random_
     rows = RunDirectory(Path(run)).read()
     for row in rows:
         assert row.error is None
-        assert row.image_bytes < row.image_bytes_raw / 4 or row.method == "none"
+        assert row.image_bytes < row.image_bytes_raw / 4 or row.method == "baseline"
     assert freqq("runs", "verify", run).exit_code == 0
     # Without it, these would be other rows.
     monkeypatch.setenv("FREQQ_CACHE", str(tmp_path / "empty"))

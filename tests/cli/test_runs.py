@@ -27,8 +27,9 @@ def test_list_says_how_far_each_run_is(runs):
         ("half", 4, 6, "stopped"), ("unmerged", 6, 6, "to be merged"), ("whole", 6, 6, "done"),
     ]  # fmt: skip
     shown = freqq("runs", "list", str(runs)).stdout
-    assert "4 of 6" in shown
-    assert "none, token" in shown
+    assert "4/6" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "baseline, token" in shown
 
 
 def test_show_is_the_tables_or_how_far_it_is(runs):

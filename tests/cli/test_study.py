@@ -9,9 +9,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from freqq.report.statistics import mean_estimate, paired_difference
+from freqq.report.statistics import differences, mean_estimate
 from freqq.runs.directory import RunDirectory
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
@@ -90,7 +91,7 @@ def test_it_runs_with_the_embedded_model_and_goes_on_where_it_was(study, tmp_pat
     rows = [row for part in ("image", "token") for row in RunDirectory(tmp_path / "out" / f"2needle-{part}").read()]
     arms = [(r.method, r.level) for r in rows]
     levels = ("ultra_mild", "mild", "aggressive", "extreme")
-    assert set(arms) == {("none", "baseline"), ("image", "mild"), *(("token", level) for level in levels)}
+    assert set(arms) == {("baseline", "baseline"), ("image", "mild"), *(("token", level) for level in levels)}
     assert json.loads(next(r.params for r in rows if r.method == "image")) == {"block": 14, "keep": 0.5}
     assert all(row.error is None for row in rows)
     (tmp_path / "out" / "2needle-token" / "results.parquet").unlink()
@@ -120,26 +121,26 @@ def runs(random_model, tmp_path_factory):
 def test_measured_numbers_are_those_of_the_rows_paired_over_both_parts(table, runs):
     rows = table["read_rows"](runs)
     lines = {(x.needles, x.method, x.level): x for x in table["table"](rows) if not x.bin}
-    plain = {r.sample_id: 100 * r.score for r in rows if r.method == "none"}
+    plain = {r.sample_id: r.score for r in rows if r.method == "baseline"}
     for method, level in (("image", "mild"), ("token", "mild"), ("token", "extreme")):
-        own = {r.sample_id: 100 * r.score for r in rows if (r.method, r.level) == (method, level)}
+        own = {r.sample_id: r.score for r in rows if (r.method, r.level) == (method, level)}
         found = lines[2, method, level]
         assert found.score == mean_estimate(list(own.values()))
-        assert found.difference == paired_difference(list(own.values()), [plain[id] for id in own])
+        assert found.difference == differences([np.array([own[id] - plain[id] for id in own])])[0].estimate
         assert (found.score.n, found.failed) == (5, 0)
-    assert lines[2, "none", "baseline"].score == mean_estimate(list(plain.values()))
-    assert lines[2, "none", "baseline"].difference is None
+    assert lines[2, "baseline", "baseline"].score == mean_estimate(list(plain.values()))
+    assert lines[2, "baseline", "baseline"].difference is None
     assert lines[2, "token", "aggressive"].score is lines[4, "image", "mild"].score is None
 
 
 def test_published_numbers_stand_beside_them(table):
     lines = table["table"]([])
     whole = {(x.needles, x.method): x.published for x in lines if not x.bin}
-    assert [whole[n, "none"]["study"] for n in (2, 4, 8)] == [34.98, 30.00, 18.75]
+    assert [whole[n, "baseline"]["study"] for n in (2, 4, 8)] == [34.98, 30.00, 18.75]
     assert [whole[n, "image"]["study"] for n in (2, 4, 8)] == [35.86, 29.25, 18.25]
     assert whole[2, "token"] == {"study": 2.79}
     assert whole[4, "token"] == whole[8, "token"] == {}
-    assert [whole[n, "none"]["Glyph"] for n in (2, 4, 8)] == [34.85, 25.81, 18.14]
+    assert [whole[n, "baseline"]["Glyph"] for n in (2, 4, 8)] == [34.85, 25.81, 18.14]
     bins = {(x.needles, x.bin): x.published["Glyph"] for x in lines if x.bin}
     assert (bins[2, "0k_8k"], bins[8, "64k_128k"], len(bins)) == (41.51, 13.51, 15)
 

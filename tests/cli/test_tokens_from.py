@@ -44,7 +44,7 @@ def test_a_store_without_loss_is_the_vision_tower(pages, random_model, tmp_path,
         for name in ("sample_id", "response", "vision_tokens_full", "vision_tokens", "token_bytes_raw", "kv_bytes"):
             assert one[name] == other[name], name
         assert one["config_hash"] != other["config_hash"]
-    plain = [r for r in stored if r["method"] == "none"]
+    plain = [r for r in stored if r["method"] == "baseline"]
     streams = sum(p.stat().st_size for p in (tmp_path / "store").glob("*.fqt"))
     assert sum(r["token_bytes"] for r in plain) == streams
 

@@ -12,7 +12,7 @@ from freqq.cli.app import app
 from freqq.image.files import png
 from freqq.pages.render import render
 from freqq.pages.style import Style
-from tests.report.test_terminal import shown_by_iterm2, shown_by_kitty
+from tests.report.test_terminal_pictures import shown_by_iterm2, shown_by_kitty
 from tests.terminal import Terminal, plain_environment
 
 

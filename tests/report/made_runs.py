@@ -1,5 +1,6 @@
 """Run directories with made-up scores, in the very files that an evaluation leaves."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.runs.test_schema import make_row
 
 BINS = ("0k_8k", "8k_16k", "16k_32k", "32k_64k", "64k_128k")
 ARMS = {
-    ("none", "baseline"): 1.0,
+    ("baseline", "baseline"): 1.0,
     ("token", "mild"): 0.6,
     ("token", "aggressive"): 0.11,
     ("image", "mild"): 1.0,
@@ -41,7 +42,7 @@ def made_rows(samples: int = 200, needles: tuple[int, ...] = (2, 4, 8), seed: in
         rng = np.random.default_rng([seed, count])
         plain = scores(rng, samples)
         for number, ((method, level), rate) in enumerate(ARMS.items()):
-            own = plain if method == "none" else changed(rng, plain, 0.1 * number, 0.1 * number)
+            own = plain if method == "baseline" else changed(rng, plain, 0.1 * number, 0.1 * number)
             rows += [
                 make_row(**{
                     "sample_id": f"{count}needle-{i}", "needles": count, "bin": BINS[i % len(BINS)], "method": method,
@@ -74,3 +75,17 @@ def write_run(path: Path, rows: list[Row], settings: Settings | None = None, **d
     metadata = {"config": plan, "versions": [VERSIONS], "hardware": [{"device": "cpu"}]}
     (path / RESULTS).write_bytes(parquet(to_table(rows), metadata))
     return path
+
+
+def fallen(n: int, *losses: float) -> list[Row]:
+    """Rows of a baseline with all answers right, and of an arm with .4 of the bytes that loses so much on each."""
+    base = [replace(r, score=1.0, exact=True) for r in made_rows(n, (2,)) if r.method == "baseline"]
+    return base + [
+        replace(r, method="token", level="mild", config_hash="m", token_bytes=30720, score=1 - loss, exact=not loss)
+        for r, loss in zip(base, losses, strict=True)
+    ]
+
+
+def failed(rows: list[Row]) -> list[Row]:
+    """The same, all failed."""
+    return [replace(r, score=0.0, exact=False, error="OSError: disk", response=None) for r in rows]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-VOID = {"meta", "img", "br", "link", "input", "hr", "base", "col", "source"}
+VOID = {"meta", "img", "br", "link", "input", "hr", "base", "col", "source", "wbr"}
 
 
 @dataclass

@@ -5,13 +5,17 @@ import io
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
+import matplotlib as mpl
 import pytest
+from PIL import ImageFont
 
+from freqq.errors import UserError
 from freqq.report.evidence import Evidence, gather
-from freqq.report.formats import FORMATS, HEADERS, cells, estimate, latex, percent, records
+from freqq.report.formats import COLUMNS, FORMATS, PAPER, SELDOM, latex, records, write
 from freqq.report.statistics import Estimate
-from freqq.report.tables import p_value
+from freqq.report.words import estimate, p_value, percent
 from tests.report.made_runs import made_rows, write_run
 
 NASTY = "a|b & 50%_of $x {y} \\cmd #1 ~^<>"
@@ -38,11 +42,11 @@ def parsed_latex(text):
 
 
 def test_csv_parses_back_to_the_json(evidence):
-    theirs = json.loads(FORMATS["json"](evidence))["comparisons"]
-    lines = list(csv.DictReader(io.StringIO(FORMATS["csv"](evidence))))
+    theirs = json.loads(write(evidence, "json"))["comparisons"]
+    lines = list(csv.DictReader(io.StringIO(write(evidence, "csv"))))
     assert len(lines) == len(theirs) == len(evidence.comparisons)
     for line, record in zip(lines, theirs, strict=True):
-        assert set(line) == set(record) - {"bins"}
+        assert set(line) == set(record) - {"bins", "subtasks"}
         for name, text in line.items():
             value = record[name]
             if value is None:
@@ -54,10 +58,10 @@ def test_csv_parses_back_to_the_json(evidence):
 
 
 def test_markdown_and_latex_round_the_very_numbers_of_the_json(evidence):
-    theirs = json.loads(FORMATS["json"](evidence))["comparisons"]
-    header, markdown = parsed_markdown(FORMATS["md"](evidence))
-    assert header == list(HEADERS)
-    set_by_latex = parsed_latex(FORMATS["latex"](evidence))
+    theirs = json.loads(write(evidence, "json"))["comparisons"]
+    header, markdown = parsed_markdown(write(evidence, "md"))
+    assert header == [name for name in COLUMNS if name not in ("outcomes", "mean")]
+    set_by_latex = parsed_latex(write(evidence, "latex", header))
     assert len(markdown) == len(set_by_latex) == len(theirs)
     for line, other, record in zip(markdown, set_by_latex, theirs, strict=True):
         shown = dict(zip(header, line, strict=True))
@@ -74,7 +78,7 @@ def test_markdown_and_latex_round_the_very_numbers_of_the_json(evidence):
 
 
 def test_json_holds_what_reproduces_the_runs(evidence):
-    value = json.loads(FORMATS["json"](evidence))
+    value = json.loads(write(evidence, "json"))
     assert [run["label"] for run in value["runs"]] == ["one", NASTY]
     assert value["runs"][0]["command"].startswith("freqq eval --method token")
     assert value["warnings"] == list(evidence.warnings)
@@ -89,14 +93,14 @@ def test_records_are_all_alike(evidence):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_nothing_to_show_is_a_table_without_lines(name):
-    text = FORMATS[name](Evidence((), (), (), "Nothing."))
+    text = write(Evidence((), (), (), "Nothing."), name)
     assert text.endswith("\n")
     assert "nan" not in text
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_report_has_no_nan_and_one_line_a_row(name, evidence):
-    text = FORMATS[name](evidence)
+    text = write(evidence, name)
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
     if name == "latex":
         assert sum(line.endswith(" \\\\") for line in text.splitlines()) == len(evidence.comparisons) + 1
@@ -116,5 +120,23 @@ def test_latex_sets_any_text(text, escaped):
     assert latex(text) == escaped
 
 
-def test_cells_fit_their_headers(evidence):
-    assert {len(cells(c)) for c in evidence.comparisons} == {len(HEADERS)}
+def test_a_latex_table_fits_a_papers_column_unless_more_is_asked_for(evidence, tmp_path):
+    rows = [replace(r, method="token-stratified", level="ultra_mild", config_hash="l") if r.method == "image" else r
+            for r in made_rows(10, (2,))]  # fmt: skip
+    text = write(gather([write_run(tmp_path / "run", rows)]), "latex")
+    assert text.splitlines()[1] == r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}"
+    font = ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "cmr10.ttf"), 800)
+    table = [PAPER, *([cell.replace("\\", "") for cell in line] for line in parsed_latex(text))]
+    points = [max(font.getlength(cell) / 100 for cell in column) for column in zip(*table, strict=True)]
+    assert sum(points) + 2 * 3 * (len(PAPER) - 1) < 3.25 * 72.27
+    chosen = write(evidence, "latex", ["level", "retention"])
+    assert r"level & retention \\" in chosen
+    assert parsed_markdown(write(evidence, "md", ["method", "p"]))[0] == ["method", "p"]
+    with pytest.raises(UserError, match="unknown column 'scor': did you mean 'score'"):
+        write(evidence, "md", ["scor"])
+
+
+def test_columns_that_say_nothing_are_left_out(evidence, tmp_path):
+    header, _ = parsed_markdown(write(gather([write_run(tmp_path / "run", made_rows(10, (2,)))]), "md"))
+    assert not set(SELDOM) & set(header)
+    assert "if failed = 0" in parsed_markdown(write(evidence, "md"))[0]

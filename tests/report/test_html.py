@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from freqq.report import words
 from freqq.report.evidence import gather
 from freqq.report.html.choose import KINDS, choose
-from freqq.report.html.page import html
-from freqq.report.html.values import p_value, percent, points
+from freqq.report.html.page import html, typeset
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.settings import Settings
 from tests.cli.test_app import freqq
@@ -92,23 +92,33 @@ def test_a_page_is_the_same_each_time_and_no_id_is_there_twice(small_page, small
     assert set(aimed) <= set(ids)
 
 
+def points(value, signed=False):
+    return typeset(words.points(value, signed))
+
+
 def test_the_table_says_what_the_evidence_says(tree, small_run):
     evidence = gather([small_run])
     rows = [row for row in section(tree, "table").all("tr") if row.all("td")]
     ordered = sorted(evidence.comparisons, key=lambda c: -1 if c.needles is None else c.needles)
     assert len(rows) == len(ordered)
     for row, c in zip(rows, ordered, strict=True):
-        cells = [" ".join(cell.text.split()) for cell in row.all() if cell.name in ("th", "td")]
-        name = "no compression" if c.is_plain else f"{c.method} {c.level}"
-        score = f"{points(c.score.mean)} [{points(c.score.low)}, {points(c.score.high)}]"
-        assert cells[:2] == [name, score]
+        cells = {
+            e.attributes.get("data-label", "name"): " ".join(e.text.split())
+            for e in row.all()
+            if e.name in ("th", "td")
+        }
+        assert cells["name"] == c.arm
+        assert cells["score"] == f"{points(c.score.mean)} [{points(c.score.low)}, {points(c.score.high)}]"
         if c.difference is not None:
             d = c.difference
-            assert cells[2] == f"{points(d.mean, True)} [{points(d.low, True)}, {points(d.high, True)}]"
-            assert cells[3] == c.words
-            assert cells[4:6] == [p_value(c.p_holm), f"{c.wins} / {c.ties} / {c.losses}"]
-        assert cells[6] == points(c.exact)
-        assert cells[8:] == [str(c.n), str(c.n_failed), *(percent(r) for r in c.rates.values())]
+            assert cells["difference"] == f"{points(d.mean, True)} [{points(d.low, True)}, {points(d.high, True)}]"
+            assert cells["in words"] == typeset(words.verdict(c))
+            assert cells["p (Holm)"] == words.p_value(c.p_holm)
+            assert cells["better / alike / worse"] == f"{c.wins} / {c.ties} / {c.losses}"
+        assert cells["exact"] == points(c.exact)
+        assert (cells["n"], cells["failed"]) == (str(c.n), str(c.n_failed))
+        rates = [cells[name] for name in ("image bytes", "token bytes", "tokens")]
+        assert rates == [typeset(words.percent(r)) for r in c.rates.values()]
 
 
 def test_figures_and_pictures_say_what_they_show(tree):
@@ -145,7 +155,7 @@ def test_examples_show_both_texts_and_mark_where_they_differ(tree, small_run):
         method, level = article.all("h3")[0].inside[-1].strip().split(", ")
         question, expected, plain, own = article.all("dd")
         by_arm = {(r["method"], r["level"]): r for r in rows if r["sample_id"] == name}
-        for row, answer in ((by_arm["none", "baseline"], plain), (by_arm[method, level], own)):
+        for row, answer in ((by_arm["baseline", "baseline"], plain), (by_arm[method, level], own)):
             assert question.text.startswith(f"Prepend {row['answer'][:6]} to")
             assert expected.text == row["answer"] == spoken(answer, "ins")
             assert spoken(answer, "del") == row["response"]
@@ -163,10 +173,12 @@ def test_the_choice_is_of_the_largest_losses_and_gains_and_of_ties(tmp_path):
     assert Counter(c.kind for c in chosen) == KINDS
     score = {(r.method, r.level, r.sample_id): r.score for r in rows}
     for c in chosen:
-        plain = score["none", "baseline", c.sample]
+        plain = score["baseline", "baseline", c.sample]
         assert c.difference == pytest.approx(score[c.method, c.level, c.sample] - plain)
         assert (np.sign(c.difference)) == {"loss": -1, "gain": 1, "tie": 0}[c.kind]
-    changes = [s - score["none", "baseline", name] for (method, _, name), s in score.items() if method != "none"]
+    changes = [
+        s - score["baseline", "baseline", name] for (method, _, name), s in score.items() if method != "baseline"
+    ]
     assert min(c.difference for c in chosen) == min(changes)
     assert max(c.difference for c in chosen) == max(changes)
     assert len({c.method for c in chosen if c.kind == "loss"}) > 1
@@ -190,7 +202,7 @@ def test_failures_are_counted_and_the_first_is_named(tmp_path):
 def test_answers_that_were_cut_in_the_models_thoughts_are_counted(tmp_path):
     rows = [replace(row, truncated=row.method == "image") for row in made_rows(4, needles=(2,))]
     text = section(parse(html(gather([write_run(tmp_path / "run", rows)]))), "failures").text
-    assert "image mild: cut while thinking: 4 of 4 (run)" in text
+    assert "image mild: cut while thinking: 4 of 4 (run, 2 needles)" in " ".join(text.split())
 
 
 def test_everything_needed_to_reproduce_is_there(tree, small_run):
@@ -206,8 +218,8 @@ def test_everything_needed_to_reproduce_is_there(tree, small_run):
     assert re.search("SHA-256 [0-9a-f]{64}", text)
 
 
-def test_without_a_plain_arm_scores_are_drawn_and_nothing_is_compared(tmp_path):
-    rows = [row for row in made_rows(10) if row.method != "none"]
+def test_without_a_baseline_scores_are_drawn_and_nothing_is_compared(tmp_path):
+    rows = [row for row in made_rows(10) if row.method != "baseline"]
     evidence = gather([write_run(tmp_path / "run", rows)])
     tree = parse(html(evidence))
     assert evidence.warnings[0] in tree.all("ul")[0].text
@@ -216,10 +228,10 @@ def test_without_a_plain_arm_scores_are_drawn_and_nothing_is_compared(tmp_path):
     assert "Score in points" in section(tree, "heat").text
 
 
-def test_a_plain_arm_of_another_run_serves_the_examples(tmp_path):
+def test_a_baseline_of_another_run_serves_the_examples(tmp_path):
     rows = made_rows(10, needles=(2,))
-    methods = write_run(tmp_path / "methods", [row for row in rows if row.method != "none"])
-    plain = write_run(tmp_path / "plain", [row for row in rows if row.method == "none"])
+    methods = write_run(tmp_path / "methods", [row for row in rows if row.method != "baseline"])
+    plain = write_run(tmp_path / "plain", [row for row in rows if row.method == "baseline"])
     tree = parse(html(gather([methods, plain])))
     assert section(tree, "examples").all("article")
 
@@ -230,8 +242,8 @@ def test_few_samples_make_a_page(tmp_path, samples):
     assert len(tree.all("section")) == len(SECTIONS)
 
 
-def test_nothing_but_the_plain_arm_makes_a_page(tmp_path):
-    rows = [row for row in made_rows(3, needles=(2,)) if row.method == "none"]
+def test_nothing_but_the_baseline_makes_a_page(tmp_path):
+    rows = [row for row in made_rows(3, needles=(2,)) if row.method == "baseline"]
     tree = parse(html(gather([write_run(tmp_path / "run", rows)])))
     assert "nothing was compressed" in section(tree, "rates").text.lower()
 
@@ -306,22 +318,29 @@ def test_what_is_no_run_is_one_clear_error_and_no_page(tmp_path, monkeypatch, ki
         (write_run(Path("run"), made_rows(1)) / RESULTS).unlink()
     done = freqq("report", "run", "--out", "page.html")
     assert done.exit_code == 2
-    named = {"empty": "run.json", "missing": "there is no run directory run", "unmerged": "freqq runs merge"}
+    named = {"empty": "run.json", "missing": "there is no run directory run", "unmerged": "go on with freqq eval"}
     assert named[kind] in done.output
     assert len(done.output.strip().splitlines()) <= 3
     assert not Path("page.html").exists()
 
 
-@pytest.mark.parametrize(
-    ("value", "said"), [(0.0325, "3.25 %"), (0.61, "61.0 %"), (1.0, "100 %"), (3.361, "336 %"), (None, "–")]
-)
-def test_rates_are_said_with_three_digits(value, said):
-    assert percent(value) == said
+def test_minus_signs_are_real_and_hyphens_stay():
+    assert typeset("between -4.1 and -.3, token-prune of a-1") == "between −4.1 and −.3, token-prune of a-1"
+    assert typeset("-") == "–"
 
 
-def test_points_have_a_real_minus_and_no_negative_zero():
-    assert [points(-0.043, True), points(0.002, True), points(-0.0001, True)] == ["−4.3", "+0.2", "0.0"]
-    assert [p_value(v) for v in (0.0004, 0.0321, 0.9999, 1.0, None)] == ["<.001", ".032", "1", "1", "–"]
+def test_colours_of_the_heat_map_mean_the_same_in_all_runs(tmp_path):
+    def colours(path, loss):
+        rows = [replace(r, score=1.0 - loss * (r.method != "baseline")) for r in made_rows(10, (2,))]
+        cells = section(parse(html(gather([write_run(path, rows)]))), "heat").all("td")
+        return {c.text: c.attributes["style"] for c in cells if c.attributes.get("style")}
+
+    one, other = colours(tmp_path / "one", 0.1), colours(tmp_path / "other", 0.6)
+    assert one["−10.0"] != other["−60.0"]
+    mixed = [replace(r, score=1.0 - (0.1 if r.method == "image" else 0.6) * (r.method != "baseline"))
+             for r in made_rows(10, (2,))]  # fmt: skip
+    cells = section(parse(html(gather([write_run(tmp_path / "mixed", mixed)]))), "heat").all("td")
+    assert {c.attributes["style"] for c in cells if c.text == "−10.0"} == {one["−10.0"]}
 
 
 def test_data_and_task_are_both_named_and_answers_counted_of_samples(tmp_path):

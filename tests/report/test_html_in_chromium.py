@@ -16,11 +16,11 @@ from tests.report.conftest import HANGS_MS
 from tests.report.made_runs import made_rows, write_run
 from tests.report.test_html import hostile_page  # noqa: F401 - a fixture
 
-PHONE, DESK = 375, 1280
+PHONE, DESK = 390, 1280
 
-LEAST_CONTRASTS = {"text": 4.5, "mark": 3.0, "cell": 4.1}
+LEAST_CONTRASTS = {"text": 4.5, "mark": 3.0, "cell": 4.4}
 """WCAG 2.2, level AA, for text of any size and for the marks of figures. The cells of a heat map go from no colour to
-full: where their ink turns from black to white, both are near 4.2."""
+full: where their ink turns from black to white, both are near 4.5."""
 
 CONTRASTS = """() => {
   const pixel = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
@@ -100,27 +100,22 @@ def many_bins(tmp_path_factory) -> str:
     return html(gather([write_run(folder / f"{name}{i}", rows) for i, rows in enumerate(runs)]))
 
 
-@pytest.mark.parametrize("width", [320, PHONE, 768, DESK])
+@pytest.mark.parametrize("width", [320, PHONE, 1024, DESK])
 @pytest.mark.parametrize("kind", ["small_page", "many_bins", "hostile_page"])
 def test_the_page_never_scrolls_sideways(see, request, kind, width):
     seen = see(request.getfixturevalue(kind), width)
     assert seen.widths == [width, width]
 
 
-def test_wide_tables_scroll_in_boxes_that_the_keyboard_reaches(see, many_bins):
-    page = see(many_bins, PHONE).page
-    boxes = page.locator(".box").all()
-    wide = [box for box in boxes if box.evaluate("box => box.scrollWidth > box.clientWidth")]
-    assert wide
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("kind", ["small_page", "many_bins"])
+def test_no_table_needs_scrolling_and_the_keyboard_reaches_each(see, request, kind, width):
+    boxes = see(request.getfixturevalue(kind), width).page.locator(".box").all()
+    assert len(boxes) >= 5
     for box in boxes:
+        assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
         assert box.get_attribute("tabindex") == "0"
         assert box.get_attribute("aria-label")
-    wide[0].evaluate("box => { box.scrollLeft = 200 }")
-    name = wide[0].locator("tbody th.name").first
-    inside = name.evaluate(
-        "cell => cell.getBoundingClientRect().left - cell.closest('.box').getBoundingClientRect().left"
-    )
-    assert abs(inside) <= 2  # the names stay in sight
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from freqq.pages.page import Page
+from freqq.report.html.charts import INK, SERIES, SETTINGS, Costs, inline, latency, memory, new_figure
 from freqq.report.html.differences import CONTEXT, MOST, compared, differences, shortened
-from freqq.report.html.heat import colours
-from freqq.report.html.pictures import picture
+from freqq.report.html.examples import picture
+from freqq.report.html.heat import STRONG, colours
 from freqq.report.html.rates import Line, Point, panels
-from freqq.report.html.svg import INK, SETTINGS, inline, new_figure
 from freqq.report.html.token_picture import token_pixels
 from freqq.report.statistics import Estimate
 from freqq.tokens import COMPRESSORS
@@ -131,7 +131,7 @@ def test_colours_of_a_heat_map_are_those_of_their_sign_and_grow_with_size(value)
     share = int(paper.split(" ")[3].rstrip("%,"))
     assert share == round(100 * min(abs(value), 1))
     assert ("#b2182b" in paper) == (value < 0)
-    assert (ink == "#fff") == (min(abs(value), 1) >= 0.8)
+    assert (ink == "#fff") == (min(abs(value), 1) >= STRONG["#b2182b" if value < 0 else "#2166ac"])
 
 
 def test_a_figure_takes_its_colours_from_the_page_and_its_ids_are_its_own():
@@ -196,3 +196,15 @@ def test_every_axis_has_ticks_that_reach_its_points(rates):
     assert ticks == sorted(ticks)
     assert ticks[0] <= 1.31 * 100 * min(rates)
     assert ticks[-1] * 1.31 >= 100 * max(rates)
+
+
+def test_bars_carry_whole_names_and_the_cache_is_of_two_parts():
+    names = ["token-lowpass+quantize ultra_mild, a-run-with-a-long-name", "baseline"]
+    bars = [Costs(name, {"prefill_ms": 10.0, "kv_prompt_bytes": 3e6, "kv_answer_bytes": 1e6}) for name in names]
+    for chart in (latency(bars, "x"), memory(bars, "y")):
+        shown = "".join(e.text for e in parse(chart).all("text"))
+        for name in names:
+            assert re.sub("[, ]", "", name) in re.sub("[, ]", "", shown)
+    assert "answer" in memory(bars, "y")
+    assert "4.0 MB" in memory(bars, "y")
+    assert len(set(SERIES)) == len(SERIES)

@@ -6,7 +6,7 @@ import pytest
 
 from freqq.errors import UserError
 from freqq.report.leaderboard import SORTS, boards
-from tests.report.made_runs import made_rows, write_run
+from tests.report.made_runs import failed, made_rows, write_run
 
 ROWS = made_rows(40, (2, 4))
 
@@ -15,22 +15,28 @@ ROWS = made_rows(40, (2, 4))
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     write_run(folder / "a", ROWS)
-    write_run(folder / "deep" / "b", [r for r in ROWS if r.method == "none"])
+    write_run(folder / "deep" / "b", [r for r in ROWS if r.method == "baseline"])
     worse = [replace(r, method="token-pool", level="extreme", config_hash="pool", score=0.0, token_bytes=4000)
-             for r in ROWS if r.method == "none"]  # fmt: skip
+             for r in ROWS if r.method == "baseline"]  # fmt: skip
     write_run(folder / "c", worse)
     write_run(folder / "d", ROWS, model_revision="m2")
-    unmerged = write_run(folder / "e", ROWS[:3])
-    (unmerged / "results.parquet").unlink()
+    write_run(folder / "small", [r for r in ROWS if int(r.sample_id.split("-")[1]) < 20])
+    write_run(folder / "tiny", [r for r in ROWS if int(r.sample_id.split("-")[1]) < 5])
+    unfinished = write_run(folder / "e", ROWS[:3])
+    (unfinished / "results.parquet").unlink()
     (folder / "notes").mkdir()
     return folder
 
 
-def test_there_is_a_board_for_each_context_and_needle_count(folder):
+def test_runs_of_other_data_or_size_stand_apart_under_a_title_of_their_own(folder):
     found, notes = boards(folder)
-    assert [(b.run.model_revision, b.needles) for b in found] == [("m1", 2), ("m1", 4), ("m2", 2), ("m2", 4)]
-    assert len(notes) == 1
-    assert "e is left out" in notes[0]
+    assert [(b.run.model_revision, b.needles, b.n) for b in found] == [
+        ("m1", 2, 40), ("m1", 2, 20), ("m1", 4, 40), ("m1", 4, 20), ("m2", 2, 40), ("m2", 4, 40),
+    ]  # fmt: skip
+    assert found[1].title == "mrcr on mini (mini-1), 2 needles, 20 samples: tiny"
+    assert sum("tiny at" in note and "5 samples in common, and not 10" in note for note in notes) == 2
+    assert sum(note.startswith(f"left out: {folder}/e stopped at") for note in notes) == 1
+    assert {b.n for b in boards(folder, least=1)[0]} == {40, 20, 5}
 
 
 @pytest.mark.parametrize("sort", ["score", "macro", "exact"])
@@ -61,22 +67,34 @@ def test_ties_are_what_the_interval_of_reaches_the_first(folder):
             assert place.tied == (sum(p.rank == place.rank for p in board.places) > 1)
 
 
-def test_a_method_that_answers_nothing_is_last_and_alone(folder):
-    board = boards(folder)[0][0]
-    last = board.places[-1]
-    assert (last.comparison.method, last.tied, last.rank) == ("token-pool", False, len(board.places))
+def test_a_method_that_answers_nothing_right_is_last_and_alone(folder):
+    last = boards(folder)[0][0].places[-1]
+    assert (last.comparison.method, last.tied, last.rank) == ("token-pool", False, 5)
 
 
-def test_the_same_answers_of_several_runs_stand_once(folder):
-    board = boards(folder)[0][0]
-    (plain,) = [p for p in board.places if p.comparison.is_plain]
-    assert sorted(plain.runs) == ["a", "b"]
+def test_an_arm_of_several_runs_stands_once_with_the_numbers_of_the_fullest(folder, tmp_path):
+    (base,) = [p for p in boards(folder)[0][0].places if p.comparison.is_baseline]
+    assert sorted(base.runs) == ["a", "b"]
+    write_run(tmp_path / "a", [*failed(ROWS[:3]), *ROWS[3:]])
+    write_run(tmp_path / "b", ROWS)
+    (base,) = [p for p in boards(tmp_path)[0][0].places if p.comparison.is_baseline]
+    assert (base.runs, base.comparison.n_failed) == (("b", "a"), 0)
 
 
-def test_the_plain_arm_retains_everything(folder):
-    board = next(b for b in boards(folder, "retention")[0])
+def test_arms_are_ranked_on_the_samples_that_all_runs_share(tmp_path):
+    def of(low):
+        return [r for r in ROWS if low <= int(r.sample_id.split("-")[1]) < low + 30]
+
+    write_run(tmp_path / "a", of(0))
+    write_run(tmp_path / "b", [replace(r, config_hash=f"b{r.config_hash}") for r in of(10)])
+    board = boards(tmp_path)[0][0]
+    assert (board.n, len(board.places), {p.comparison.n for p in board.places}) == (20, 8, {20})
+
+
+def test_the_baseline_retains_everything(folder):
+    board = boards(folder, "retention")[0][0]
     ranks = {p.comparison.arm: p.rank for p in board.places}
-    assert ranks["no compression"] == 1
+    assert ranks["baseline"] == 1
     assert ranks["token-pool extreme"] == max(ranks.values())
 
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from freqq.pages.page import Page
+from freqq.report.figures import rendered
 from freqq.report.token_figure import channel_peaks, radial_energy, tokens, whitened_errors
 from freqq.tokens import compressor
 from freqq.tokens.grid import resample, spread, whole
@@ -19,7 +20,7 @@ def grid_of(h, w, channels=16):
 
 def draw(grid, compressed):
     h, w, _ = grid.shape
-    return tokens(Page(np.full((28 * h, 28 * w), 255, np.uint8)), grid, compressed, "a page")
+    return rendered(tokens(Page(np.full((28 * h, 28 * w), 255, np.uint8)), grid, compressed, "a page"))
 
 
 @pytest.mark.parametrize("name", ["token-prune", "token-lowpass", "token"])

@@ -205,7 +205,7 @@ def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whol
     assert ["SIGKILL" in note for note in notes] == [True] * 3  # one on its batch, two on itself
     assert "a new worker takes them over" in notes[-1]
     failed = [row for row in table(path) if row["error"]]
-    assert [row["method"] for row in failed] == ["none", "token"]
+    assert [row["method"] for row in failed] == ["baseline", "token"]
     assert all("2 workers died while they had only this sample" in row["error"] for row in failed)
     [dead] = {row["sample_id"] for row in failed}
     assert [r for r in table(path) if not r["error"]] == [r for r in whole if r["sample_id"] != dead]

@@ -63,7 +63,7 @@ def test_every_arm_answers_every_sample(rows):
     assert [r.error for r in rows] == [None] * len(rows)
     assert len({r.key for r in rows}) == len(rows) == 4 * 5
     assert {(r.method, r.level) for r in rows} == {
-        ("none", "baseline"), ("token", "mild"), ("token", "extreme"), ("image", "mild"), ("image", "extreme"),
+        ("baseline", "baseline"), ("token", "mild"), ("token", "extreme"), ("image", "mild"), ("image", "extreme"),
     }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def test_the_plain_arm_is_what_the_reader_answers(reader, rows):
     for sample in mini(2, 4):
         pages = list(render(messages(sample), sample_style(sample)))
         answer = reader.answer(sample.question, reader.see(pages), max_new_tokens=6)
-        row = next(r for r in rows if r.sample_id == sample.id and r.method == "none")
+        row = next(r for r in rows if r.sample_id == sample.id and r.method == "baseline")
         assert row.response == answer.text
         assert row.score == grade(answer.text, sample.answer, sample.prefix).score
         assert row.prompt_tokens == answer.prompt_tokens
@@ -81,7 +81,7 @@ def test_the_plain_arm_is_what_the_reader_answers(reader, rows):
 
 
 def test_each_arm_changes_its_own_rate_only(rows):
-    plain = {r.sample_id: r for r in rows if r.method == "none"}
+    plain = {r.sample_id: r for r in rows if r.method == "baseline"}
     for row in rows:
         base = plain[row.sample_id]
         assert row.token_bytes_raw == base.token_bytes_raw == row.vision_tokens_full * 64 * 2
@@ -112,7 +112,7 @@ def test_only_what_is_asked_for_is_done(reader):
     todo = [(plain, {samples[1].id}), (token, {samples[0].id, samples[2].id})]
     made = [r for rows in BatchEvaluator(reader, SETTINGS, Shard()).rows(samples, todo) for r in rows]
     assert [(r.sample_id, r.method) for r in made] == [
-        (samples[1].id, "none"), (samples[0].id, "token"), (samples[2].id, "token"),
+        (samples[1].id, "baseline"), (samples[0].id, "token"), (samples[2].id, "token"),
     ]  # fmt: skip
 
 

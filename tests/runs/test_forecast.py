@@ -73,9 +73,9 @@ def test_every_row_is_as_predicted(model, chats, look, tmp_path):
         assert (arm.prompts.least, arm.prompts.median, arm.prompts.most) == tuple(lengths)
         assert arm.vision_tokens == sum(row.vision_tokens for row in own)
         assert arm.kept == pytest.approx(arm.vision_tokens / sum(row.vision_tokens_full for row in own))
-        if arm.method in ("none", "token-prune"):
+        if arm.method in ("baseline", "token-prune"):
             assert arm.token_bytes == sum(row.token_bytes for row in own)
-    assert found.pages == sum(row.pages for row in rows if row.method == "none")
+    assert found.pages == sum(row.pages for row in rows if row.method == "baseline")
 
 
 def test_stored_tokens_are_counted_from_their_streams(random_model, tmp_path):
@@ -140,7 +140,7 @@ def test_the_time_of_a_run_is_what_the_same_run_took(random_model, tmp_path):
     rows = RunDirectory(path).read()
     found = forecast(settings, tmp_path / "runs" / "another")
     assert (found.pace.run, found.pace.rows) == (path, len(rows))
-    shared = sum(r.render_ms + r.vision_ms for r in rows if r.method == "none")
+    shared = sum(r.render_ms + r.vision_ms for r in rows if r.method == "baseline")
     own = sum(r.prefill_ms + r.decode_ms_per_token * (r.new_tokens - 1) + (r.compress_ms or 0) for r in rows)
     assert found.seconds * 1e3 == pytest.approx(shared + own)
     halved = forecast(settings, tmp_path / "runs" / "another", Machine(workers=2))
@@ -152,7 +152,7 @@ def test_only_runs_of_the_same_model_and_machine_tell_the_time(random_model, tmp
     path = run(Settings(model=random_model, limit=2, levels=("baseline",), max_new_tokens=2), tmp_path / "one")
     plan = RunDirectory(path).plan()
     here = {"model_revision": plan["model_revision"], "dtype": "float32", "device": "cpu"}
-    assert pace([tmp_path, tmp_path / "none"], **here).run == path
+    assert pace([tmp_path, tmp_path / "nothing"], **here).run == path
     if "device" not in change:
         assert pace([tmp_path], **here | change) is None
     (path / "results.parquet").write_bytes(b"PAR1 of another program")
@@ -163,7 +163,7 @@ def test_an_arm_takes_what_its_tokens_take():
     given = Pace(Path("r"), 10, 1.0, 2.0, 3.0, 4.0, new_tokens=11.0, methods={"token": 0.5, "image": 0.25})
     load = Load(2, page_pixels=100, vision_tokens_full=10, vision_tokens=5, prompt_tokens=7)
     assert given.pages_seconds(100, 10) == pytest.approx(0.120)
-    assert given.arm_seconds(load, "none", False, 64) == pytest.approx((7 * 3 + 2 * 10 * 4) / 1e3)
+    assert given.arm_seconds(load, "baseline", False, 64) == pytest.approx((7 * 3 + 2 * 10 * 4) / 1e3)
     assert given.arm_seconds(load, "token", False, 6) == pytest.approx((10 * 0.5 + 7 * 3 + 2 * 5 * 4) / 1e3)
     assert given.arm_seconds(load, "image", True, 1) == pytest.approx((100 * 0.25 + 5 * 2 + 7 * 3) / 1e3)
     assert len(SUMMED) == 4

@@ -7,7 +7,7 @@ import pytest
 from freqq.errors import UserError
 from freqq.image import codebooks as image_codebooks
 from freqq.levels import LEVELS
-from freqq.runs.plan import BASELINE, Identity, arms, config_hash, draw, length, share
+from freqq.runs.plan import BASELINE_ARM, Identity, arms, config_hash, draw, length, share
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.tokens import codebooks as token_codebooks
@@ -19,13 +19,13 @@ SERVED = Identity("revision", "unknown", served="m", tower="tower float32")
 def test_the_plain_arm_comes_first_and_can_be_left_out():
     settings = Settings(methods=("token", "image"), levels=LEVELS)
     found = arms(settings)
-    assert found[0] == BASELINE
+    assert found[0] == BASELINE_ARM
     assert [(a.name, a.level) for a in found[1:]] == [(m, lv) for m in ("token", "image") for lv in LEVELS[1:]]
     assert arms(replace(settings, baseline=False)) == found[1:]
 
 
 def test_the_level_baseline_is_the_plain_arm_alone():
-    assert arms(Settings(levels=("baseline",))) == [BASELINE]
+    assert arms(Settings(levels=("baseline",))) == [BASELINE_ARM]
     with pytest.raises(UserError, match="nothing to run"):
         arms(Settings(levels=("baseline",), baseline=False))
 

@@ -109,7 +109,7 @@ def test_the_embedded_model_has_the_shipped_codebook_under_any_name(tmp_path):
 def test_prompts_that_are_too_long(settings, tmp_path):
     long = replace(settings, max_new_tokens=500)
     plain, pruned = refused(long, tmp_path, "and 500 new ones, do not fit into the model's 512")
-    assert (plain.arms, pruned.arms) == (("none baseline",), ("token-prune mild",))
+    assert (plain.arms, pruned.arms) == (("baseline",), ("token-prune mild",))
     assert plain.text.startswith("all 4 prompts, the longest of ")
 
 
@@ -122,7 +122,7 @@ def test_an_arm_that_leaves_few_tokens_may_fit_where_the_plain_one_does_not(sett
     )
     wanted = replace(settings, data="asked", needles=(8,), levels=("extreme",))
     [reason] = refused(wanted, tmp_path, "do not fit into the model's 512")
-    assert reason.arms == ("none baseline",)
+    assert reason.arms == ("baseline",)
     alone = replace(wanted, baseline=False)
     assert all(row.error is None for row in RunDirectory(run(alone, tmp_path / "run")).read())
 
@@ -135,7 +135,7 @@ def test_a_run_of_which_some_prompts_are_too_long_says_so_and_goes_on(settings, 
     failed = sum(row.error is not None for row in rows)
     assert failed == 2
     [text] = told
-    assert text.startswith("none baseline: about 2 of 4 prompts")
+    assert text.startswith("baseline: about 2 of 4 prompts")
     found = forecast(wanted, tmp_path / "other")
     assert [str(r) for r in found.reasons] == [text]
     assert found.fatal == ()

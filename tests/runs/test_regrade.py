@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -65,12 +66,12 @@ def made(request, tmp_path):
     if request.param == "before":
         for file in part_files(path):
             table = pq.read_table(file)
+            named = ["none" if name == "baseline" else name for name in table["method"].to_pylist()]
+            table = table.set_column(table.column_names.index("method"), "method", pa.array(named))
             pq.write_table(
                 table.drop_columns(["graded", "outcome"]),
                 file.with_name(
-                    "0-of-1-20260102-0123abcd.parquet"
-                    if "none" in table["method"].to_pylist()
-                    else "0-of-1-20260103-4567cdef.parquet"
+                    "0-of-1-20260102-0123abcd.parquet" if "none" in named else "0-of-1-20260103-4567cdef.parquet"
                 ),
             )
             file.unlink()
@@ -87,7 +88,7 @@ def test_a_run_is_graded_as_if_it_had_been_at_once(made):
     done = regrade(made)
     assert (done.protocol, done.whole) == ("official", True)
     assert [(c.method, c.n, c.changed, c.before, c.after) for c in done.changes] == [
-        ("none", 4, 2, 0.25, 0.75), ("token", 4, 2, 0.25, 0.75),
+        ("baseline", 4, 2, 0.25, 0.75), ("token", 4, 2, 0.25, 0.75),
     ]  # fmt: skip
     known = {sample.id: sample for sample in SAMPLES}
     for key, row in rows(made).items():

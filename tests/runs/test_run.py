@@ -53,7 +53,7 @@ def parts(path):
 def test_results_have_every_planned_row_once_in_order(whole, settings):
     rows = RunDirectory(whole).read()
     ids = [s.id for needles in (2, 8) for s in mini(needles, 5)]
-    assert [(r.sample_id, r.method) for r in rows] == [(i, m) for i in ids for m in ("none", "token")]
+    assert [(r.sample_id, r.method) for r in rows] == [(i, m) for i in ids for m in ("baseline", "token")]
     assert all(r.error is None for r in rows)
 
 

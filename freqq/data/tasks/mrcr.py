@@ -58,7 +58,7 @@ def marks(sample: Sample, said: str) -> Marks:
 MRCR = Task(
     name="mrcr",
     summary="find the n-th of several equal requests and repeat its answer behind a random string",
-    score="Score (MRCR)",
+    score="MRCR score",
     formats=("mini", "mrcr", "glyph"),
     grade=marks,
 )

@@ -12,26 +12,30 @@ import pyarrow.parquet as pq
 
 from freqq.levels import LEVELS
 from freqq.runs.directory import RESULTS
+from freqq.runs.schema import BASELINE, FORMERLY
 
 KINDS = {"loss": 3, "gain": 2, "tie": 1}
 """How many of each are shown."""
+
+BASELINES = pa.array([BASELINE, FORMERLY])
+"""What rows of this and of older versions call it."""
 
 COLUMNS = ("sample_id", "method", "level", "score", "error")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """One answer that is worth a look, and by how much its score differs from that without compression.
+    """One answer that is worth a look, and by how much its score differs from the baseline's.
 
     Parameters
     ----------
-    plain : Path
-        The run whose answer without compression it is compared with; in most cases `run` itself.
+    baseline : Path
+        The run whose baseline it is compared with; in most cases `run` itself.
     """
 
     kind: str
     run: Path
-    plain: Path
+    baseline: Path
     sample: str
     method: str
     level: str
@@ -47,9 +51,9 @@ def choose(pairs: Sequence[tuple[Path, Path]]) -> list[Chosen]:
 
     Parameters
     ----------
-    pairs : sequence of (run, run with its plain arm)
+    pairs : sequence of (run, run with its baseline)
     """
-    candidates = [one for run, plain in pairs for one in _candidates(run, plain)]
+    candidates = [one for run, base in pairs for one in _candidates(run, base)]
     found: list[Chosen] = []
     for kind, count in KINDS.items():
         own = sorted((c for c in candidates if c.kind == kind), key=lambda c: (-abs(c.difference), -_strength(c.level)))
@@ -71,24 +75,24 @@ def _read(run: Path) -> pa.Table:
     return table.filter(pc.is_null(table["error"]))
 
 
-def _candidates(run: Path, plain: Path) -> Iterator[Chosen]:
+def _candidates(run: Path, base: Path) -> Iterator[Chosen]:
     """Of each arm the largest loss, the largest gain and the best tie."""
     table = _read(run)
-    reference = table if plain == run else _read(plain)
-    baseline = reference.filter(pc.equal(reference["method"], "none"))
-    others = table.filter(pc.not_equal(table["method"], "none"))
+    reference = table if base == run else _read(base)
+    baseline = reference.filter(pc.is_in(reference["method"], BASELINES))
+    others = table.filter(pc.invert(pc.is_in(table["method"], BASELINES)))
     at = pc.index_in(others["sample_id"], baseline["sample_id"].combine_chunks())
-    others = others.append_column("plain", baseline["score"].take(at)).filter(pc.is_valid(at))
+    others = others.append_column("before", baseline["score"].take(at)).filter(pc.is_valid(at))
     for (method, level), rows in _arms(others):
         rows = rows.sort_by("sample_id")
-        score, before = (rows[name].to_numpy() for name in ("score", "plain"))
+        score, before = (rows[name].to_numpy() for name in ("score", "before"))
         change = score - before
         places = {"loss": int(change.argmin()), "gain": int(change.argmax())}
         if len(ties := np.flatnonzero(change == 0)):
             places["tie"] = int(ties[score[ties].argmax()])
         for kind, place in places.items():
             if kind == "tie" or (change[place] < 0 if kind == "loss" else change[place] > 0):
-                yield Chosen(kind, run, plain, rows["sample_id"][place].as_py(), method, level, float(change[place]))
+                yield Chosen(kind, run, base, rows["sample_id"][place].as_py(), method, level, float(change[place]))
 
 
 def _arms(table: pa.Table) -> Iterator[tuple[tuple[Any, Any], pa.Table]]:

@@ -1,5 +1,7 @@
 """Answers to look at: what was read, what was asked, and where the answer differs from the expected one."""
 
+import base64
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
 
 from freqq.data.load import GENERATED
 from freqq.data.responses import take_apart
@@ -16,9 +21,8 @@ from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page, hash_of
-from freqq.report.html.choose import Chosen
+from freqq.report.html.choose import BASELINES, Chosen
 from freqq.report.html.differences import Piece, compared
-from freqq.report.html.pictures import Picture, picture
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.settings import Settings
 
@@ -56,6 +60,25 @@ MOST_QUESTION = 600
 
 
 @dataclass(frozen=True)
+class Picture:
+    """An image as a ``data:`` address, what it shows, for people who do not see it, and what stands below it."""
+
+    address: str
+    width: int
+    height: int
+    alt: str
+    caption: str
+
+
+def picture(pixels: NDArray[np.uint8], alt: str, caption: str) -> Picture:
+    """Pixels [H, W] or [H, W, 3] as lossless WebP."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "webp", lossless=True, method=4)
+    address = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return Picture(address, pixels.shape[1], pixels.shape[0], alt, caption)
+
+
+@dataclass(frozen=True)
 class Answered:
     """An answer: its score and how it differs from the expected one."""
 
@@ -73,7 +96,7 @@ class Example:
     chosen : what it was chosen for
     needles, bin, pages : of the sample
     question : None if it is not known without the data
-    answers : without compression, and by the method
+    answers : of the baseline, and by the method
     before, after : one page of the sample; None where there is none to show, and `note` says why
     """
 
@@ -95,8 +118,8 @@ def examples(chosen: Sequence[Chosen]) -> list[Example]:
 
 
 def _example(chosen: Chosen) -> Example:
-    plain = _row(chosen.plain, chosen.sample, "none", "baseline")
-    own = _row(chosen.run, chosen.sample, chosen.method, chosen.level)
+    base = _row(chosen.baseline, chosen.sample, BASELINES.to_pylist(), "baseline")
+    own = _row(chosen.run, chosen.sample, [chosen.method], chosen.level)
     note, question, before, after = "", None, None, None
     try:
         settings, sample = _sample(chosen.run, own["needles"], chosen.sample)
@@ -114,15 +137,15 @@ def _example(chosen: Chosen) -> Example:
         own["pages"],
         question,
         tuple(compared(own["answer"], own["answer"])),
-        (_answered("without compression", plain), _answered(f"{chosen.method} at {chosen.level}", own)),
+        (_answered("baseline", base), _answered(f"{chosen.method} at {chosen.level}", own)),
         before,
         after,
         note,
     )
 
 
-def _row(run: Path, sample: str, method: str, level: str) -> dict[str, Any]:
-    wanted = [("sample_id", "=", sample), ("method", "=", method), ("level", "=", level)]
+def _row(run: Path, sample: str, methods: list[str], level: str) -> dict[str, Any]:
+    wanted = [("sample_id", "=", sample), ("method", "in", methods), ("level", "=", level)]
     there = set(pq.read_schema(run / RESULTS).names)
     columns = [name for name in COLUMNS if name in there]
     return dict(pq.read_table(run / RESULTS, columns=columns, filters=wanted).to_pylist()[0])

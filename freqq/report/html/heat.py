@@ -2,30 +2,36 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
-from freqq.report.comparison import BinScore, Comparison
-from freqq.report.html.values import points
-from freqq.report.order import bin_order
+from freqq.report import words
+from freqq.report.comparison import Comparison, Part
+from freqq.report.results import bin_order
 
 LOSS, GAIN = "#b2182b", "#2166ac"
 """The ends of matplotlib's map RdBu, which people who confuse red and green can tell apart."""
 
-LEAST_REACH = 0.1
-"""The strongest colour stands for at least so large a difference, lest noise look like an effect."""
+FULL = 0.5
+"""From this difference on the colour is the strongest: the same in all maps, so that they can be compared."""
 
-STEPS: tuple[float, ...] = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+STEPS = (-0.5, -0.2, -0.05, 0.0, 0.05, 0.2, 0.5)
+"""Differences whose colours the legend shows."""
 
-STRONG = 0.8
-"""From here on white text is read better on the colour than black: both have a contrast of at least 4.2 to 1."""
+STRONG = {LOSS: 0.78, GAIN: 0.88}
+"""From here on white text is read better on the colour than black: both have a contrast of at least 4.5 to 1."""
+
+MOST_COLUMNS = 15
+"""More do not stand beside each other on a desk's screen; each row is then a block of cells with names of their own."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, the colours of its cell in CSS, and the rest of what is known about it."""
+    """A number, the colours of its cell in CSS, its column in words, and the rest of what is known about it."""
 
     text: str
     paper: str
     ink: str
+    label: str
     title: str
 
 
@@ -40,64 +46,77 @@ class HeatRow:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Rows of methods; columns of bins, gathered by needles; the scale's ends and its colours between."""
+    """Rows of methods; columns of bins, gathered by needles; colours and numbers of the legend."""
 
     title: str
     caption: str
     needles: tuple[tuple[str, int], ...]
     bins: tuple[str, ...]
     rows: tuple[HeatRow, ...]
-    low: str
-    high: str
-    steps: tuple[str, ...]
+    steps: tuple[tuple[str, str], ...]
+    wide: bool
 
 
 def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
-    """The heat map of one run: differences to no compression, or scores if there is nothing to compare with."""
+    """The heat map of one run: differences to the baseline, or scores if there is nothing to compare with."""
     own = [c for c in comparisons if c.needles is not None]
     counts = sorted({c.needles or 0 for c in own})
-    bins = {n: bin_order([b.bin for c in own if c.needles == n for b in c.bins]) for n in counts}
-    at = {(c.method, c.level, c.needles, b.bin): b for c in own for b in c.bins}
-    sizes = [abs(b.difference.mean) for b in at.values() if b.difference is not None and b.difference.n]
-    reach = max([LEAST_REACH, *sizes]) if sizes else None
+    bins = {n: bin_order([b.name for c in own if c.needles == n for b in c.bins]) for n in counts}
+    at = {(c.method, c.level, c.needles, b.name): b for c in own for b in c.bins}
+    compared = any(b.difference is not None and b.difference.n for b in at.values())
     rows = []
     for method, level in dict.fromkeys((c.method, c.level) for c in own):
-        found = [at.get((method, level, n, b)) for n in counts for b in bins[n]]
-        rows.append(HeatRow(method, level, tuple(None if b is None else _cell(b, reach) for b in found)))
-    if reach is not None:
-        caption = "Difference to no compression in points; its own row has the scores."
-        ends, steps = (f"−{points(reach)}", f"+{points(reach)}"), STEPS
+        columns = [(n, b, at.get((method, level, n, b))) for n in counts for b in bins[n]]
+        label = "{}, {}" if len(counts) > 1 else "{1}"
+        cells = (
+            None if p is None else _cell(p, compared, label.format(words.needles(n), _bin_name(b)))
+            for n, b, p in columns
+        )
+        rows.append(HeatRow(method, level, tuple(cells)))
+    if compared:
+        caption = (
+            "Difference to the baseline in points; its own row has the scores. Colours mean the same in all reports."
+        )
+        steps = tuple((colours(_share(step))[0], words.points(step, True).removesuffix(".0")) for step in STEPS)
     else:
-        caption, ends, steps = "Score in points.", ("0", "100"), STEPS[4:]
+        caption = "Score in points."
+        steps = tuple((colours(step)[0], f"{100 * step:.0f}") for step in (0.0, 0.25, 0.5, 0.75, 1.0))
     return HeatMap(
         title,
         caption,
-        tuple((f"{n} needles" if n else "no needles", len(bins[n])) for n in counts),
+        tuple((words.needles(n), len(bins[n])) for n in counts),
         tuple(_bin_name(b) for n in counts for b in bins[n]),
         tuple(rows),
-        *ends,
-        tuple(colours(step)[0] for step in steps),
+        steps,
+        sum(map(len, bins.values())) > MOST_COLUMNS,
     )
 
 
 def colours(value: float) -> tuple[str, str]:
     """Colours in CSS of a cell and its text, for a value from -1 to 1; 0 is the page's own paper, light or dark."""
     share = min(abs(value), 1.0)
-    paper = f"color-mix(in srgb, {LOSS if value < 0 else GAIN} {100 * share:.0f}%, var(--paper))"
-    return paper, "#fff" if share >= STRONG else "var(--contrast)"
+    colour = LOSS if value < 0 else GAIN
+    paper = f"color-mix(in srgb, {colour} {100 * share:.0f}%, var(--paper))"
+    return paper, "#fff" if share >= STRONG[colour] else "var(--contrast)"
 
 
-def _cell(found: BinScore, reach: float | None) -> Cell:
-    """A bin's difference, or its score if `reach` is None or there is no difference."""
+def _share(difference: float) -> float:
+    """How strong a difference's colour is: by its root, so that small ones can be told apart as well as large ones."""
+    share = sqrt(min(abs(difference) / FULL, 1.0))
+    return share if difference >= 0 else -share
+
+
+def _cell(found: Part, compared: bool, label: str) -> Cell:
+    """A bin's difference, or its score if there is none."""
     score, change = found.score.mean, found.difference
-    said = f"score {points(score)}, {found.n} samples"
-    if reach is None:
-        return Cell(points(score), *colours(score), said)
+    said = f"{label}: score {words.points(score)}, {words.counted(found.n, 'sample')}"
+    if not compared and score == score:
+        return Cell(words.points(score), *colours(score), label, said)
     if change is None or not change.n:
-        return Cell(points(score), "var(--panel)", "var(--ink)", said)
+        return Cell(words.points(score), "var(--panel)", "var(--ink)", label, said)
     if change.low == change.low:
-        said += f", difference {points(change.low, True)} to {points(change.high, True)}"
-    return Cell(points(change.mean, True), *colours(change.mean / reach), said)
+        said += f", difference between {words.points(change.low, True)} and {words.points(change.high, True)}"
+    return Cell(words.points(change.mean, True), *colours(_share(change.mean)), label, said)
 
 
 def _bin_name(name: str) -> str:

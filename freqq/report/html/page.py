@@ -1,6 +1,7 @@
 """The page: what is shown of the evidence, in which order, as one file."""
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,20 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from freqq import __version__
+from freqq.report import words
 from freqq.report.comparison import Comparison
 from freqq.report.context import RunFacts
 from freqq.report.curves import areas
 from freqq.report.evidence import Evidence
-from freqq.report.html import costs, rates
+from freqq.report.html import charts, rates
 from freqq.report.html.choose import choose
 from freqq.report.html.examples import Example, examples
-from freqq.report.html.failures import failures
 from freqq.report.html.heat import heat_map
-from freqq.report.html.values import p_value, percent, points
-from freqq.report.tables import size
 from freqq.runs.directory import RESULTS
 
 HERE = Path(__file__).parent
@@ -39,7 +38,7 @@ class Group:
 
 
 def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = None) -> str:
-    """The page of some runs; equal runs give equal text. Rows are read again for the examples and failures.
+    """The page of some runs; equal runs give equal text. Rows are read again for the examples.
 
     Parameters
     ----------
@@ -49,8 +48,13 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"points": points, "percent": percent, "p_value": p_value}
-    failed, cuts = failures([(run.label, run.path) for run in evidence.runs])
+    environment.filters |= {
+        "points": _points,
+        "percent": lambda value: typeset(words.percent(value)),
+        "p_value": lambda value: typeset(words.p_value(value)),
+        "typeset": typeset,
+        "breakable": lambda name: escape(name).replace("+", Markup("+<wbr>")),
+    }
     groups = [Group(title, tuple(own)) for title, own in _grouped(evidence)]
     contexts = _contexts(evidence)
     return environment.get_template("report.html.jinja").render(
@@ -68,20 +72,51 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         heat_maps=[
             heat_map([c for c in evidence.comparisons if c.run == r.label], r.label) for r in evidence.runs[:MOST_MAPS]
         ],
+        subtasks=[c for c in evidence.comparisons if c.subtasks and c.needles is not None],
         cost_figures=[_costs(i, title, own) for i, (title, own) in enumerate(contexts[:MOST_FIGURES])],
-        stages=[name for name, *_ in costs.STAGES],
+        stages=[name for name, *_ in charts.STAGES],
+        cost_names=[
+            *(f"{name}, ms" for name, *_ in charts.STAGES),
+            "KV cache, prompt",
+            "KV cache, answer",
+            "peak memory",
+        ],
         cost_groups=_cost_groups(evidence),
         examples=[
             {**vars(e), "run": _label(evidence.runs, e.chosen.run)}
             for e in (examples(choose(evidence.pairs)) if shown is None else shown())
         ],
-        failures=failed,
-        cuts=cuts,
+        failures=_failures(evidence),
+        outcomes=[(c, text) for c in _apart(evidence) if (text := words.outcomes(c.outcomes, c.n))],
         runs=[{"facts": run, "pairs": _pairs(run)} for run in evidence.runs],
         most_shown=MOST_SHOWN,
         most_figures=MOST_FIGURES,
         most_maps=MOST_MAPS,
     )
+
+
+def _points(value: float | None, signed: bool = False) -> str:
+    return typeset(words.points(value, signed))
+
+
+def typeset(text: str) -> str:
+    """The text with real minus signs, and a dash for nothing."""
+    return "–" if text == words.NOTHING else re.sub(r"(?<![\w.-])-(?=[\d.])", "−", text)
+
+
+def _apart(evidence: Evidence) -> list[Comparison]:
+    """Comparisons at a needle count each: no sample is in two of an arm's."""
+    return [c for c in evidence.comparisons if c.needles is not None]
+
+
+def _failures(evidence: Evidence) -> list[dict[str, Any]]:
+    """Equal errors of one arm of a run, the commonest first."""
+    found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    for c in _apart(evidence):
+        for f in c.failures:
+            own = {"run": c.run, "method": c.method, "level": c.level, "error": f.error, "sample": f.sample, "count": 0}
+            found.setdefault((c.run, c.method, c.level, f.error), own)["count"] += f.count
+    return sorted(found.values(), key=lambda own: -own["count"])
 
 
 def _facts(evidence: Evidence) -> list[tuple[str, str]]:
@@ -111,18 +146,19 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
         own = [c for c in evidence.comparisons if c.run == run.label]
         own.sort(key=lambda c: -1 if c.needles is None else c.needles)
         for needles, group in groupby(own, lambda c: c.needles):
-            words = "all needles together" if needles is None else f"{needles} needles" if needles else "no needles"
+            counted = "all needles together" if needles is None else words.needles(needles)
             parts = [run.label] if several else []
             adapter = run.settings.get("adapter")
             adapted = [f"methods with the adapter {Path(adapter).name}"] if adapter else []
-            found.append((" · ".join([*parts, words, f"{run.task} on {Path(run.data).name}", *adapted]), list(group)))
+            found.append((" · ".join([*parts, counted, f"{run.task} on {Path(run.data).name}", *adapted]), list(group)))
     return found
 
 
 def _with_verdict(comparison: Comparison) -> dict[str, Any]:
-    """Whether it is shown to be better or worse; empty if neither."""
-    verdict = {"gains": "better", "loses": "worse"}.get(comparison.verdict or "", "")
-    return {**vars(comparison), "is_plain": comparison.is_plain, "verdict": verdict}
+    """A comparison with what it says, of what it says so, and whether that is ``better`` or ``worse``."""
+    verdict = comparison.verdict if comparison.verdict != "unclear" else None
+    said = {"words": words.verdict(comparison), "failures_in_words": words.failures(comparison)}
+    return {**vars(comparison), "verdict": verdict or "", **said, "counts": words.win_tie_loss(comparison)}
 
 
 def _contexts(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
@@ -139,8 +175,8 @@ def _contexts(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
 
 
 def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
-    """The figures of a context; None if there is nothing but no compression."""
-    arms = [c for c in comparisons if not c.is_plain]
+    """The figures of a context; None if there is nothing but the baseline."""
+    arms = [c for c in comparisons if not c.is_baseline]
     if not arms:
         return None
     what = "retention" if any(c.retention is not None for c in arms) else "score"
@@ -165,8 +201,8 @@ def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[st
             "method": a.method,
             "other": a.other,
             "rate": names[a.rate],
-            "range": f"{percent(a.low)} to {percent(a.high)}",
-            "difference": points(a.difference, signed=True),
+            "range": f"{words.percent(a.low)} to {words.percent(a.high)}",
+            "difference": typeset(words.points(a.difference, signed=True)),
             "title": title if len(contexts) > 1 else "",
         }
         for title, own in contexts
@@ -181,14 +217,14 @@ def _marked(found: rates.Panels) -> dict[str, Any]:
 def _costs(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     several = len({c.run for c in comparisons}) > 1
     bars = [
-        costs.Costs(c.arm + (f", {c.run}" if several else ""), costs.stages(c.costs))
-        for c in comparisons[: costs.MOST_BARS]
+        charts.Costs(c.arm + (f", {c.run}" if several else ""), charts.stages(c.costs))
+        for c in comparisons[: charts.MOST_BARS]
     ]
     return {
         "title": title
-        + (f" (the first {costs.MOST_BARS} of {len(comparisons)})" if len(comparisons) > costs.MOST_BARS else ""),
-        "latency": Markup(costs.latency(bars, f"latency{number}")),
-        "memory": Markup(costs.memory(bars, f"memory{number}")),
+        + (f" (the first {charts.MOST_BARS} of {len(comparisons)})" if len(comparisons) > charts.MOST_BARS else ""),
+        "latency": Markup(charts.latency(bars, f"latency{number}")),
+        "memory": Markup(charts.memory(bars, f"memory{number}")),
     }
 
 
@@ -196,21 +232,16 @@ def _cost_groups(evidence: Evidence) -> list[dict[str, Any]]:
     overall = {c.run for c in evidence.comparisons if c.needles is None}
     found = []
     for run in evidence.runs:
-        peaks = costs.peaks(run.path)
         rows = []
         for c in evidence.comparisons:
             if c.run != run.label or (c.needles is not None and c.run in overall):
                 continue
-            values = costs.stages(c.costs)
-            cells = [_ms(values[cost]) for _, cost, *_ in costs.STAGES]
-            cells += [size(values.get("kv_bytes")), size(peaks.get(c.config_hash))]
-            rows.append({"method": c.method, "level": c.level, "plain": c.is_plain, "cells": cells})
+            values = charts.stages(c.costs)
+            cells = [words.milliseconds(values[cost]) for _, cost, *_ in charts.STAGES]
+            cells += [words.size(values[cost]) for cost in ("kv_prompt_bytes", "kv_answer_bytes", "peak_memory_bytes")]
+            rows.append({"method": c.method, "level": c.level, "is_baseline": c.is_baseline, "cells": cells})
         found.append({"title": run.label, "rows": rows})
     return found
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}"
 
 
 def _label(runs: Sequence[RunFacts], path: Path) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from freqq.report.html.svg import INK, SERIES, SETTINGS, inline, new_figure
+from freqq.report.html.charts import INK, SERIES, SETTINGS, inline, new_figure
 from freqq.report.statistics import Estimate
 
 RATES = (
@@ -82,7 +82,7 @@ def panels(lines: Sequence[Line], name: str, what: str) -> Panels:
     name : str
         What the ids begin with.
     what : str
-        The values: ``retention`` (of the score without compression) or ``score``.
+        The values: ``retention`` (of the baseline's score) or ``score``.
     """
     drawn = lines[:MOST_LINES]
     notes = [f"only the first {MOST_LINES} of {len(lines)} lines are drawn"] if len(lines) > MOST_LINES else []
@@ -118,7 +118,7 @@ def _panel(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, name: 
         axes.set_ylim(0, max(105, axes.get_ylim()[1]))
         axes.grid(axis="y", alpha=0.5)
         axes.set_xlabel(f"{words}, % of the uncompressed")
-        axes.set_ylabel("score, % of no compression" if what == "retention" else "score, points")
+        axes.set_ylabel("score, % of the baseline's" if what == "retention" else "score, points")
         return inline(figure, name, _described(lines, own, rate, words, what))
 
 
@@ -139,7 +139,7 @@ def _described(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, wo
     for number, points in own.items():
         shown = ", ".join(f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[rate] or 0):.3g} %" for p in points)
         said.append(f"{lines[number].name}: {shown}")
-    kind = "Score in percent of that without compression" if what == "retention" else "Score in points"
+    kind = "Score in percent of the baseline's" if what == "retention" else "Score in points"
     return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(said) + "."
 
 

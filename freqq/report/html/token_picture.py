@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from freqq.pages.page import Page
-from freqq.report.html.pictures import Pixels
 from freqq.report.token_figure import whitened_errors
 from freqq.tokens.grid import CompressedGrid, spread
+
+Pixels = NDArray[np.uint8]
 
 LEAST_SIDE = 500
 """Pixels: smaller pages are enlarged by a whole number before marks are drawn, which would cover their letters."""

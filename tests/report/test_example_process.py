@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from freqq.errors import FreqqError
-from freqq.report.evidence import gather, pairs, weigh
-from freqq.report.html import apart
+from freqq.report.evidence import pairs, weigh
+from freqq.report.html.example_process import ExampleProcess
 from freqq.report.html.page import html
 from freqq.report.results import read_results
-
-from .made_runs import made_rows, write_run
 
 
 @pytest.fixture
@@ -33,20 +31,20 @@ def test_with_torch_at_hand_there_is_no_other_process(small_run, small_page, mon
     monkeypatch.setitem(sys.modules, "transformers", sys)
     monkeypatch.setattr(subprocess, "Popen", None)
     results = [read_results(small_run)]
-    with apart.Apart() as other:
+    with ExampleProcess() as other:
         other.ask(pairs(results))
         assert html(weigh(results), other.examples) == small_page
 
 
 def test_a_process_that_fails_is_told_in_one_line(tmp_path, without_torch):
-    with apart.Apart() as other:
+    with ExampleProcess() as other:
         other.ask([(tmp_path / "none", tmp_path / "none")])
         with pytest.raises(FreqqError, match=r"the examples could not be made: .*none"):
             other.examples()
 
 
 def test_so_is_one_that_failed_before_it_was_asked(small_run, without_torch):
-    with apart.Apart() as other:
+    with ExampleProcess() as other:
         other._child.kill()
         other._child.wait()
         other.ask([(small_run, small_run)] * 2000)
@@ -55,18 +53,6 @@ def test_so_is_one_that_failed_before_it_was_asked(small_run, without_torch):
 
 
 def test_a_process_that_is_not_asked_ends_with_its_context(without_torch):
-    with apart.Apart() as other:
+    with ExampleProcess() as other:
         assert other._child.poll() is None
     assert other._child.poll() is not None
-
-
-def test_runs_are_paired_with_their_own_plain_arm_or_with_the_first_that_has_one(tmp_path):
-    rows = made_rows(6)
-    plain = [row for row in rows if row.method == "none"]
-    others = [row for row in rows if row.method != "none"]
-    a, b, c = (write_run(tmp_path / n, own) for n, own in (("a", others), ("b", rows), ("c", plain)))
-    results = [read_results(path) for path in (a, b, c)]
-    assert pairs(results) == weigh(results).pairs == ((a, b), (b, b), (c, c))
-    found = {(x.run, x.plain_run) for x in gather([a, b, c]).comparisons if x.plain_run is not None}
-    assert found == {("a", "b"), ("b", "b")}
-    assert pairs(results[:1]) == ()

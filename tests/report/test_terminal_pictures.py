@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from freqq.errors import UserError
-from freqq.report.terminal import CHUNK, ITERM2, KITTY, SIXEL, check_protocol, escapes, protocol, sixels
+from freqq.report.terminal_pictures import CHUNK, ITERM2, KITTY, SIXEL, check_protocol, escapes, protocol, sixels
 
 
 def file_of(pixels) -> bytes:

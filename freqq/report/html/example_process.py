@@ -13,11 +13,10 @@ from typing import Any
 from freqq.errors import FreqqError
 from freqq.report.html.choose import Chosen, choose
 from freqq.report.html.differences import Piece
-from freqq.report.html.examples import Answered, Example, examples
-from freqq.report.html.pictures import Picture
+from freqq.report.html.examples import Answered, Example, Picture, examples
 
 
-class Apart:
+class ExampleProcess:
     """A process that loads what it may need, is told the runs, and makes their examples; as a context, it ends with it.
 
     In a process that has torch already it does nothing, and the examples are made when they are wanted.
@@ -37,7 +36,7 @@ class Apart:
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
             )
 
-    def __enter__(self) -> "Apart":
+    def __enter__(self) -> "ExampleProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,7 +45,7 @@ class Apart:
             self._child.communicate()
 
     def ask(self, pairs: Sequence[tuple[Path, Path]]) -> None:
-        """Say of which runs examples are wanted, each with the run that has its plain arm."""
+        """Say of which runs examples are wanted, each with the run that has its baseline."""
         self._pairs = list(pairs)
         if self._child is not None and self._child.stdin is not None:
             with suppress(BrokenPipeError):  # of a process that ended; `examples` says why
@@ -75,7 +74,7 @@ def _example(found: Mapping[str, Any]) -> Example:
     return Example(
         **{
             **found,
-            "chosen": Chosen(**{**chosen, "run": Path(chosen["run"]), "plain": Path(chosen["plain"])}),
+            "chosen": Chosen(**{**chosen, "run": Path(chosen["run"]), "baseline": Path(chosen["baseline"])}),
             "expected": _pieces(found["expected"]),
             "answers": tuple(Answered(**{**a, "pieces": _pieces(a["pieces"])}) for a in found["answers"]),
             "before": found["before"] and Picture(**found["before"]),
@@ -93,7 +92,7 @@ def main() -> None:
     import freqq.glm.load
     import freqq.runs.plan  # noqa: F401 (both in advance)
 
-    pairs = [(Path(run), Path(plain)) for run, plain in json.loads(sys.stdin.readline())]
+    pairs = [(Path(run), Path(base)) for run, base in json.loads(sys.stdin.readline())]
     json.dump([asdict(e) for e in examples(choose(pairs))], sys.stdout, default=str)
 
 

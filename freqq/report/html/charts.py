@@ -1,0 +1,173 @@
+"""Figures of a page of HTML as SVG, whose colours are the page's and whose text is text; bars of times and memory."""
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from textwrap import wrap
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from freqq.report import words
+
+INK, RULE = "#010101", "#020202"
+"""Stand for the page's colours of text and of thin lines, which differ in light and dark."""
+
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
+"""Okabe and Ito's, as in `freqq.report.pareto`. They stand for the page's, which are a little darker on white paper,
+where thin lines of the brightest two would vanish, and brighter in the dark."""
+
+VARIABLES: Mapping[str, str] = {
+    INK: "var(--ink)",
+    RULE: "var(--rule)",
+    **{c: f"var(--series-{i})" for i, c in enumerate(SERIES)},
+}
+
+SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "freqq",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": RULE,
+    "axes.facecolor": "none",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "grid.color": RULE,
+    "grid.linewidth": 0.5,
+    "hatch.linewidth": 0.7,
+}
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of so many inches with one pair of axes; to be made and drawn inside of `mpl.rc_context(SETTINGS)`."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
+    return figure, figure.subplots()
+
+
+def inline(figure: Figure, name: str, label: str) -> str:
+    """A figure as an ``<svg>`` element.
+
+    Equal figures give equal text. Every id begins with `name`, so that figures on one page do not share any.
+
+    Parameters
+    ----------
+    name : str
+        Of letters and digits, and another for each figure of a page.
+    label : str
+        What the figure shows, for people who do not see it.
+    """
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "freqq"}):
+        figure.savefig(file, format="svg", metadata=nothing, transparent=True)
+    text = file.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(url\(|href=")#([^)"]+)', rf"\1#{name}-\2", text)
+    text = re.sub(r"#[0-9a-f]{6}", lambda found: VARIABLES.get(found[0], found[0]), text)
+    size = re.search(r'<svg[^>]*? width="([0-9.]+)pt" height="([0-9.]+)pt"', text)
+    width, height = (float(side) for side in size.groups()) if size else (1.0, 1.0)
+    opening = (
+        f'<svg class="chart" role="img" aria-label="{escape(label)}" viewBox="0 0 {width:g} {height:g}" '
+        f'width="{width * 4 / 3:.0f}" height="{height * 4 / 3:.0f}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    )
+    return re.sub(r"<svg[^>]*>", lambda found: opening, text, count=1).strip()
+
+
+MOST_BARS = 24
+LINE = 22
+"""Characters of a bar's name in a line; longer names take several."""
+
+STAGES = (
+    ("vision tower", "vision_ms", 0, ""),
+    ("image codec", "codec_ms", 4, "///"),
+    ("token compressor", "compress_ms", 1, "xxx"),
+    ("prefill", "prefill_ms", 2, "..."),
+    ("writing the answer", "answer_ms", 5, "\\\\\\"),
+)
+"""Parts of a sample's time: name, cost, colour and hatching, which tells them apart without the colour."""
+
+MEMORY = (("prompt", "kv_prompt_bytes", 0, ""), ("answer", "kv_answer_bytes", 5, "\\\\\\"))
+"""Parts of the KV cache, likewise."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A bar: method and level that it is of, and the means of its costs (None: not measured)."""
+
+    label: str
+    values: Mapping[str, float | None]
+
+
+def stages(costs: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Means of a sample's costs with those of the codec's two halves, and of all tokens of the answer, added up."""
+    codec = [v for name in ("encode_ms", "decode_ms") if (v := costs.get(name)) is not None]
+    each, count = costs.get("decode_ms_per_token"), costs.get("new_tokens")
+    return dict(costs) | {
+        "codec_ms": sum(codec) if codec else None,
+        "answer_ms": None if each is None or count is None else each * count,
+    }
+
+
+def latency(bars: Sequence[Costs], name: str) -> str:
+    """Stacked bars of the times of a sample, as SVG."""
+    return _bars(
+        bars, name, STAGES, 1.0, "ms a sample", lambda ms: f"{ms:,.0f}", "Mean time of a sample in milliseconds"
+    )
+
+
+def memory(bars: Sequence[Costs], name: str) -> str:
+    """Stacked bars of the KV cache of the prompt, and of the answer behind it, as SVG."""
+    what = "Mean size of the KV cache of a sample"
+    return _bars(bars, name, MEMORY, 1e-6, "MB of KV cache a sample", lambda mb: words.size(mb * 1e6), what)
+
+
+def _bars(
+    bars: Sequence[Costs], name: str, parts: Sequence[tuple[str, str, int, str]], unit: float, label: str,
+    shown: Callable[[float], str], what: str,
+) -> str:  # fmt: skip
+    bars = bars[:MOST_BARS]
+    lines = [[line for part in bar.label.split(", ") for line in wrap(part, LINE)] or [""] for bar in bars]
+    height = np.array([max(len(own), 1.3) for own in lines])
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_figure(3.9, 1.2 + 0.145 * float(height.sum()))
+        places, left = np.cumsum(height) - height / 2, np.zeros(len(bars))
+        for part, cost, colour, hatch in parts:
+            width = unit * np.array([bar.values.get(cost) or 0.0 for bar in bars])
+            if not width.any():
+                continue
+            axes.barh(
+                places, width, 0.9, left=left, label=part, color=SERIES[colour], hatch=hatch, edgecolor=INK,
+                linewidth=0.4,
+            )  # fmt: skip
+            left += width
+        for place, total in zip(places, left, strict=True):
+            axes.annotate(shown(total), (total, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.set_yticks(places, ["\n".join(own) for own in lines], fontsize=8)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(float(height.sum()), 0)
+        # Room for the number behind the longest bar.
+        axes.set_xlim(0, left.max(initial=0) * 1.3 or 1)
+        axes.set_xlabel(label)
+        if left.any():
+            figure.legend(
+                loc="outside upper left", ncols=2, frameon=False, fontsize=8, handlelength=1.4, columnspacing=1
+            )
+        totals = "; ".join(f"{bar.label} {shown(total)}" for bar, total in zip(bars, left, strict=True))
+        return inline(figure, name, f"{what}. {totals}.")

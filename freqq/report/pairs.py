@@ -1,0 +1,239 @@
+"""Paired comparisons: one arm beside a reference on the samples that both answered. Every surface shows these.
+
+Samples are paired by id, between an arm and the baseline as between runs. What failed is no answer of the score 0: it
+is counted, and left out of the pairs; `Comparison.as_zero` says beside it what the difference is if it counts as 0.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from typing import Any
+
+import numpy as np
+
+from freqq.report.comparison import ANSWERED, ERROR_RATES, RATES, Comparison, Failure, Part, arm_name
+from freqq.report.results import COSTS, KV_PARTS, ArmResults, Results, Samples, Texts, bin_order
+from freqq.report.statistics import (
+    Drawn,
+    Floats,
+    detectable,
+    differences,
+    holm,
+    means,
+    ratio,
+    stratified,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Arm:
+    """An arm's samples at one needle count (None: all), and where they come from."""
+
+    run: str
+    context: int
+    model: str
+    task: str
+    needles: int | None
+    results: ArmResults
+    samples: Samples
+
+    @property
+    def name(self) -> str:
+        """Method and level in one."""
+        return arm_name(self.results.method, self.results.level)
+
+
+def arms(run: Results, name: str, context: int) -> list[Arm]:
+    """A run's arms at each of its needle counts, then over all of them if there are several (None)."""
+    counts = [*run.needles, None] if len(run.needles) > 1 else [*run.needles]
+    model = str(run.description.get("settings", {}).get("model"))
+    found = (Arm(name, context, model, run.task, n, arm, arm.samples.of(n)) for n in counts for arm in run.arms)
+    return [arm for arm in found if len(arm.samples)]
+
+
+class _Batch:
+    """Samples whose means are estimated together, each once: products of large matrices are the most of the work."""
+
+    def __init__(self, of: Callable[[Sequence[Floats]], list[Drawn]]) -> None:
+        self._of = of
+        self._known: dict[bytes, Floats] = {}
+        self._found: dict[bytes, Drawn] = {}
+
+    def ask(self, values: Floats) -> Callable[[], Drawn]:
+        """A promise of the mean, to be kept after `run`."""
+        key = values.tobytes()
+        self._known[key] = values
+        return lambda: self._found[key]
+
+    def run(self) -> None:
+        self._found = dict(zip(self._known, self._of(list(self._known.values())), strict=True))
+
+
+def compare_all(pairs: Sequence[tuple[Arm, Arm | None]]) -> list[Comparison]:
+    """Arms beside their references; alone without one, or where they are the reference themselves."""
+    scores, changes = _Batch(means), _Batch(differences)
+    started = [_start(arm, reference, scores, changes) for arm, reference in pairs]
+    scores.run()
+    changes.run()
+    return [finish() for finish in started]
+
+
+def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with p-values that are corrected for there being so many."""
+    corrected = iter(holm([c.p_value for c in comparisons if c.p_value is not None]))
+    return [c if c.p_value is None else replace(c, p_holm=next(corrected)) for c in comparisons]
+
+
+def _start(arm: Arm, reference: Arm | None, scores: _Batch, changes: _Batch) -> Callable[[], Comparison]:
+    """Ask for all that a comparison needs; the function that is returned puts it together."""
+    samples = arm.samples
+    shared = None if reference is None or reference.results is arm.results else _pair(samples, reference.samples)
+    good = samples.take(np.flatnonzero(~samples.failed))
+    score, macro = scores.ask(good.score), scores.ask(_macro(good.score, good.bins))
+    median = _median(samples.values["density"])
+    dense = np.where(samples.values["density"] >= median, "dense", "sparse").astype(object)
+    dense[np.isnan(samples.values["density"])] = None
+    kinds = [
+        _parts(samples, shared, labels, order if arm.needles is not None else [], scores, changes)
+        for labels, order in (
+            (samples.bins, bin_order(samples.bins)),
+            (dense, ["sparse", "dense"] if np.isfinite(median) else []),
+            (samples.labels["subtask"], _in_order(samples.labels["subtask"])),
+        )
+    ]
+    subtasks = good.labels["subtask"]
+    suite = scores.ask(_macro(good.score, subtasks)) if len(set(subtasks) - {None}) > 1 else None
+    add = _start_reference(shared, scores, changes) if shared is not None and len(shared[0]) else None
+
+    def finish() -> Comparison:
+        bins, density, parts = (tuple(part() for part in kind) for kind in kinds)
+        found = Comparison(
+            run=arm.run, context=arm.context, model=arm.model, task=arm.task, needles=arm.needles,
+            method=arm.results.method, level=arm.results.level, params=arm.results.params,
+            config_hash=arm.results.config_hash, is_baseline=arm.results.is_baseline,
+            n=len(samples), n_failed=int(samples.failed.sum()), score=score().estimate, macro=macro().estimate,
+            suite=None if suite is None else suite().estimate, exact=_mean(good.values["exact"]),
+            errors={n: _mean(good.values[n]) for n in ERROR_RATES if np.isfinite(good.values[n]).any()},
+            rates={name: _rate(samples, *columns) for name, columns in RATES.items()}, costs=_costs(samples, good),
+            outcomes=dict(Counter(o for o in samples.labels["outcome"] if o not in (None, ANSWERED))),
+            failures=_failures(samples), bins=bins, density=density, density_median=median, subtasks=parts,
+        )  # fmt: skip
+        if add is None or reference is None:
+            return found
+        return replace(found, reference_run=reference.run, reference=reference.name, **add())
+
+    return finish
+
+
+def _start_reference(shared: tuple[Samples, Samples], scores: _Batch, changes: _Batch) -> Callable[[], dict[str, Any]]:
+    mine, other = shared
+    failed = mine.failed | other.failed
+    counts = {"n_shared": len(mine), "n_paired": int((~failed).sum()), "reference_failed": int(other.failed.sum())}
+    both = np.flatnonzero(~failed)
+    own, before = mine.take(both), other.take(both)
+    change = own.score - before.score
+    zeros = np.where(mine.failed, 0.0, mine.score) - np.where(other.failed, 0.0, other.score)
+    as_zero = changes.ask(zeros) if failed.any() and len(both) else None
+    difference, macro = changes.ask(change), changes.ask(_macro(change, own.bins))
+    baseline = scores.ask(before.score)
+    exact, exact_before = _mean(own.values["exact"]), _mean(before.values["exact"])
+    wins, losses = int((change > 0).sum()), int((change < 0).sum())
+
+    def finish() -> dict[str, Any]:
+        if not len(both):
+            return {**counts}
+        return {
+            **counts,
+            "baseline": baseline().estimate,
+            "baseline_exact": exact_before,
+            "difference": difference().estimate,
+            "macro_difference": macro().estimate,
+            "difference_exact": exact - exact_before,
+            "retention": ratio(difference(), baseline()),
+            "as_zero": None if as_zero is None else as_zero().estimate,
+            "p_value": difference().p_value,
+            "wins": wins,
+            "ties": len(change) - wins - losses,
+            "losses": losses,
+            "detectable": detectable(change),
+        }
+
+    return finish
+
+
+def _pair(own: Samples, theirs: Samples) -> tuple[Samples, Samples]:
+    """The samples that both have, in the same order; bins and labels are those of the first."""
+    if np.array_equal(own.ids, theirs.ids):
+        return own, theirs.like(own)
+    places = {id: i for i, id in enumerate(theirs.ids)}
+    at = np.array([i for i, id in enumerate(own.ids) if id in places], np.int64)
+    mine = own.take(at)
+    return mine, theirs.take(np.array([places[id] for id in mine.ids], np.int64)).like(mine)
+
+
+def _parts(
+    samples: Samples, shared: tuple[Samples, Samples] | None, labels: Texts, order: Sequence[str],
+    scores: _Batch, changes: _Batch,
+) -> list[Callable[[], Part]]:  # fmt: skip
+    by_id = dict(zip(samples.ids, labels, strict=True)) if shared is not None else {}
+    there = np.array([by_id[id] for id in shared[0].ids], object) if shared is not None else None
+
+    def one(name: str) -> Callable[[], Part]:
+        inside = labels == name
+        good = inside & ~samples.failed
+        score, exact = scores.ask(samples.score[good]), _mean(samples.values["exact"][good])
+        change = None
+        if shared is not None and there is not None:
+            mine, other = shared
+            pairs = (there == name) & ~mine.failed & ~other.failed
+            change = changes.ask(mine.score[pairs] - other.score[pairs])
+        n, failed = int(inside.sum()), int((inside & samples.failed).sum())
+        return lambda: Part(name, n, failed, score().estimate, exact, None if change is None else change().estimate)
+
+    return [one(name) for name in order]
+
+
+def _failures(samples: Samples) -> tuple[Failure, ...]:
+    if not samples.failed.any():
+        return ()
+    first: dict[str, str] = {}
+    for error, id in zip(samples.errors, samples.ids, strict=True):
+        first.setdefault(error, id)
+    counts = Counter(error for error in samples.errors if error is not None)
+    return tuple(Failure(error, number, first[error]) for error, number in counts.most_common())
+
+
+def _in_order(labels: Texts) -> list[str]:
+    return [label for label in dict.fromkeys(labels) if label is not None]
+
+
+def _macro(values: Floats, strata: Texts) -> Floats:
+    return stratified(values, strata) if len(set(strata)) > 1 else values
+
+
+def _median(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else nan
+
+
+def _mean(values: Floats) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else nan
+
+
+def _rate(samples: Samples, column: str, raw: str) -> float | None:
+    part, whole = samples.values[column], samples.values[raw]
+    known = np.isfinite(part) & np.isfinite(whole)
+    total = float(whole[known].sum())
+    return float(part[known].sum()) / total if total else None
+
+
+def _costs(samples: Samples, good: Samples) -> dict[str, float | None]:
+    def known() -> Iterator[tuple[str, float]]:
+        for name in (*COSTS, *KV_PARTS):
+            yield name, _mean(good.values[name])
+        peaks = samples.values["peak_memory_bytes"]
+        yield "peak_memory_bytes", float(np.nanmax(peaks)) if np.isfinite(peaks).any() else nan
+
+    return {name: None if np.isnan(value) else value for name, value in known()}
