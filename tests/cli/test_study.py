@@ -151,7 +151,8 @@ def test_a_line_shows_what_there_is(table, runs):
     cells = table["cells"](image)
     assert cells[:4] == ["2", "image mild", "", "35.86"]
     assert cells[8] == "+0.88"
-    assert f"{image.score.mean:.2f} [{image.score.low:.2f}, {image.score.high:.2f}]" in cells
+    mean, low, high = (100 * value for value in (image.score.mean, image.score.low, image.score.high))
+    assert f"{mean:.2f} [{low:.2f}, {high:.2f}]" in cells
     assert table["cells"](next(x for x in lines if x.needles == 8))[5:8] == ["-", "-", "-"]
 
 
