@@ -25,6 +25,19 @@ class TokenCompressor(Leveled):
         """
         raise NotImplementedError
 
+    def reconstruct(self, grid: Tensor) -> CompressedGrid:
+        """What `compress` gives, without the stream: for whoever reads the features and stores nothing."""
+        return self.compress(grid)
+
+    def check_channels(self, channels: int) -> None:
+        """Refuse tokens of so many channels before any is there.
+
+        Raises
+        ------
+        UserError
+            If the method can compress none of them, for example because it has no codebook for them.
+        """
+
     def encode(self, grid: Tensor) -> bytes:
         """The stream of a page, which `freqq.tokens.container.decode` turns into what `compress` gives."""
         compressed = self.compress(grid)
@@ -97,15 +110,27 @@ class Quantizer(TokenCompressor):
         check_grid(grid)
         return self.quantize(whole(grid))
 
+    def reconstruct(self, grid: Tensor) -> CompressedGrid:
+        """As `compress`, without the stream: nothing is entropy-coded."""
+        check_grid(grid)
+        return self.dequantized(whole(grid))
+
     def quantize(self, page: CompressedGrid) -> CompressedGrid:
         """The same tokens as they come out of their stream, with the stream.
 
         Tokens that are not a grid, because some of its cells were dropped, are coded as one column in raster order.
         """
         coded = self.code(page.arranged)
-        features = container.restore(coded).to(page.features.dtype).flatten(0, 1)
-        return replace(page, features=features, payload=container.write_coded(coded, page))
+        return replace(_restored(page, coded), payload=container.write_coded(coded, page))
+
+    def dequantized(self, page: CompressedGrid) -> CompressedGrid:
+        """As `quantize`, without the stream."""
+        return _restored(page, self.code(page.arranged))
 
     def code(self, grid: Tensor) -> container.Coded:
         """A grid [h, w, C] as integers."""
         raise NotImplementedError
+
+
+def _restored(page: CompressedGrid, coded: container.Coded) -> CompressedGrid:
+    return replace(page, features=container.restore(coded).to(page.features.dtype).flatten(0, 1))

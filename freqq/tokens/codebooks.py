@@ -68,11 +68,16 @@ def fitting_codebook(grid: Tensor) -> TokenCodebook:
     channels = grid.shape[2]
     made = {strangeness(grid, book): book for book in token_codebooks() if book.channels == channels}
     if not made or not min(made) <= STRANGE:  # also if it is NaN
-        raise UserError(
-            f"no codebook fits these tokens of {channels} channels, so they are of another model or of a very unusual "
-            f"page: run 'freqq codebook train --tokens --model MODEL' and set {ELSEWHERE} to the folder of its file"
-        )
+        raise no_codebook(channels)
     return made[min(made)]
+
+
+def no_codebook(channels: int) -> UserError:
+    """The error for tokens of so many channels that no codebook fits."""
+    return UserError(
+        f"no codebook fits these tokens of {channels} channels, so they are of another model or of a very unusual "
+        f"page: run 'freqq codebook train --tokens --model MODEL' and set {ELSEWHERE} to the folder of its file"
+    )
 
 
 def strangeness(grid: Tensor, book: TokenCodebook) -> float:

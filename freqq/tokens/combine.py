@@ -26,6 +26,16 @@ class Combination(TokenCompressor):
         cutter, quantizer = self.parts()
         return quantizer.quantize(cutter.compress(grid))
 
+    def reconstruct(self, grid: Tensor) -> CompressedGrid:
+        """As `compress`, without the stream."""
+        cutter, quantizer = self.parts()
+        return quantizer.dequantized(cutter.compress(grid))
+
+    def check_channels(self, channels: int) -> None:
+        """As both parts do."""
+        for part in self.parts():
+            part.check_channels(channels)
+
     @property
     def resources(self) -> tuple[str, ...]:
         """Those of both parts."""

@@ -78,6 +78,12 @@ def fit_grid(h: int, w: int, keep: float) -> tuple[int, int]:
     return min(shapes, key=lambda shape: (departure(shape), shape))
 
 
+def cell_centres(shape: tuple[int, int], small: tuple[int, int]) -> Tensor:
+    """Rows and columns float32 [2, h'·w'] of a smaller grid's cells on the full grid; equal grids have the same."""
+    down, across = ((torch.arange(n) + 0.5) * (full / n) - 0.5 for full, n in zip(shape, small, strict=True))
+    return torch.cartesian_prod(down, across).T
+
+
 def resample(grid: Tensor, shape: tuple[int, int]) -> Tensor:
     """The grid [h', w', C] whose DCT agrees with that of [h, w, C] at all frequencies that both grids have.
 

@@ -10,7 +10,7 @@ from freqq.frequency.codebook_files import ID_BYTES
 from freqq.frequency.token_codebook import RATES, TokenCodebook
 from freqq.frequency.vectors import VectorGrid, quantize_vectors
 from freqq.tokens.base import Quantizer
-from freqq.tokens.codebooks import fitting_codebook, token_codebook, token_codebooks
+from freqq.tokens.codebooks import fitting_codebook, no_codebook, token_codebook, token_codebooks
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,13 @@ class VectorQuantization(Quantizer):
         """The codebooks that there are."""
         return (self.codebook,) if self.codebook else tuple(sorted(book.id.hex() for book in token_codebooks()))
 
+    def check_channels(self, channels: int) -> None:
+        """Refuse tokens for which there is no codebook, or another was asked for."""
+        if self.codebook:
+            self._check_channels(token_codebook(bytes.fromhex(self.codebook)), channels)
+        elif all(book.channels != channels for book in token_codebooks()):
+            raise no_codebook(channels)
+
     def code(self, grid: Tensor) -> VectorGrid:
         """A grid [h, w, C] as names of codewords.
 
@@ -102,8 +109,9 @@ class VectorQuantization(Quantizer):
     def book(self, grid: Tensor) -> TokenCodebook:
         """The codebook that a grid [h, w, C] is coded with; errors as of `code`."""
         found = token_codebook(bytes.fromhex(self.codebook)) if self.codebook else fitting_codebook(grid)
-        if found.channels != grid.shape[2]:
-            raise UserError(
-                f"codebook {self.codebook} is for {found.channels} channels: the tokens have {grid.shape[2]}"
-            )
+        self._check_channels(found, grid.shape[2])
         return found
+
+    def _check_channels(self, found: TokenCodebook, channels: int) -> None:
+        if found.channels != channels:
+            raise UserError(f"codebook {self.codebook} is for {found.channels} channels: the tokens have {channels}")
