@@ -14,7 +14,6 @@ from freqq.glm.reader import Reader
 from freqq.runs.evaluate import BatchEvaluator, Rendered, View, render_sample
 from freqq.runs.grading import marked
 from freqq.runs.machine import Machine
-from freqq.runs.methods import Method
 from freqq.runs.plan import Arm, Identity
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
@@ -23,6 +22,7 @@ from freqq.runs.stage import Outcome, stage
 from freqq.runs.work import Todo
 from freqq.serve.chat import chat_request
 from freqq.serve.client import Client
+from freqq.serve.plugin import check_methods, refuse, why_not
 from freqq.serve.reply import Reply, Served
 from freqq.tokens.base import Cutter, TokenCompressor
 from freqq.tokens.combine import Combination
@@ -33,11 +33,19 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Service:
-    """A server that was reached, and where the vision tower beside it is, if a method needs one."""
+    """A server that was reached.
+
+    Parameters
+    ----------
+    tower : where the vision tower beside it is, if a method needs one here
+    compresses : bool
+        Whether the server compresses tokens itself, by `freqq.vllm`.
+    """
 
     client: Client
     served: Served
     tower: tuple[Weights, Placement] | None
+    compresses: bool = False
 
     @classmethod
     def reach(cls, settings: Settings, machine: Machine, arms: Sequence[Arm]) -> "Service":
@@ -52,14 +60,18 @@ class Service:
         """
         if machine.endpoint is None:
             raise UserError(f"--backend {settings.backend} needs --base-url, such as http://127.0.0.1:8000/v1")
-        for arm in arms:
-            check_method(arm.name, arm.method)
-        needs_tower = any(isinstance(arm.method, TokenCompressor) for arm in arms)
-        tower = None
-        if needs_tower:
-            tower = find(settings.model, settings.revision), machine.placements(settings)[0]
         client = Client(machine.endpoint)
-        return cls(client, client.served(settings.served_model), tower)
+        served = client.served(settings.served_model)
+        methods = {f"{a.name} ({a.level})": a.method for a in arms if isinstance(a.method, TokenCompressor)}
+        if not methods:
+            return cls(client, served, None)
+        reason = why_not(client, served.name)
+        if reason is None:
+            check_methods(client, served.name, methods)
+            return cls(client, served, None, compresses=True)
+        for name, method in methods.items():
+            check_method(name, method, reason)
+        return cls(client, served, (find(settings.model, settings.revision), machine.placements(settings)[0]))
 
     @property
     def identity(self) -> Identity:
@@ -68,11 +80,11 @@ class Service:
         return Identity(self.served.revision or UNKNOWN, UNKNOWN, served=self.served.name, tower=tower)
 
 
-def check_method(name: str, method: Method | None) -> None:
-    """Refuse a method whose tokens have no form in a request.
+def check_method(name: str, method: TokenCompressor, reason: str) -> None:
+    """Refuse a method whose tokens a server without `freqq.vllm` does not take, and say why this one is without.
 
-    A server takes the tokens of a whole page, or of a smaller page. It derives positions itself, so tokens that are
-    scattered over a page, or spread over it, would be read elsewhere than they belong.
+    It takes the tokens of a whole page, or of a smaller page. It derives positions itself, so tokens that are scattered
+    over a page, or spread over it, would be read elsewhere than they belong.
 
     Raises
     ------
@@ -81,10 +93,7 @@ def check_method(name: str, method: Method | None) -> None:
     """
     cutter = method.CUTTER if isinstance(method, Combination) else type(method)
     if issubclass(cutter, Cutter) and getattr(method, "positions", None) != "compact":
-        way = ", or --set positions=compact" if hasattr(method, "positions") else ""
-        raise UserError(
-            f"{name} leaves tokens that are not a page of their own, which no server takes: use --backend local{way}"
-        )
+        raise refuse(reason, name)
 
 
 @dataclass(frozen=True)
@@ -101,13 +110,14 @@ class Question:
 class ServedEvaluator(BatchEvaluator):
     """Makes requests of samples and rows of replies.
 
-    The plain arm and the image methods send pages, whose tokens the server makes; token methods send the tokens that
-    the vision tower here makes.
+    The plain arm and the image methods send pages, whose tokens the server makes. Token methods send pages, too, to a
+    server that compresses, and else the tokens that the vision tower here makes.
     """
 
     def __init__(self, service: Service, settings: Settings, shard: Shard) -> None:
         tower: Reader | None = None if service.tower is None else load(*service.tower)
         self.client = service.client
+        self.compresses = service.compresses
         self.tower = tower
         if tower is not None:
             self.reader = tower
@@ -150,6 +160,7 @@ class ServedEvaluator(BatchEvaluator):
             tokens or view.rendered.pages,
             self.settings.new_tokens,
             GENERATIONS[self.settings.generation],
+            question.arm.method if self.compresses and isinstance(question.arm.method, TokenCompressor) else None,
         )
         return self.client.complete(request)
 
@@ -160,6 +171,15 @@ class ServedEvaluator(BatchEvaluator):
             sent = [grid for grid in question.view.grids if isinstance(grid, CompressedGrid)]
             row = replace(row, vision_tokens=sum(len(grid.features) for grid in sent) if sent else None)
         return row
+
+    def _views(
+        self, arm: Arm, rendered: list[Outcome[Rendered]], plain: list[Outcome[View]]
+    ) -> Sequence[Outcome[View]]:
+        return (
+            plain
+            if self.compresses and isinstance(arm.method, TokenCompressor)
+            else super()._views(arm, rendered, plain)
+        )
 
     def _start(self, batch: list[Rendered]) -> list[View]:
         return self._see(batch) if self.tower is None else super()._see(batch)

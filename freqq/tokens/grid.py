@@ -36,6 +36,14 @@ class CompressedGrid:
         rows, columns = (len(self.features), 1) if self.kept is not None else self.small or self.shape
         return self.features.reshape(rows, columns, -1)
 
+    @property
+    def cells(self) -> Tensor:
+        """Rows and columns float32 [k, 2] of the features on the page's full grid; between cells for a smaller grid."""
+        if self.kept is None:
+            return cell_centres(self.shape, self.small or self.shape).T
+        kept, columns = self.kept.cpu(), self.shape[1]
+        return torch.stack([kept // columns, kept % columns], 1).float()
+
 
 def whole(grid: Tensor) -> CompressedGrid:
     """A grid [h, w, C] as it is."""
