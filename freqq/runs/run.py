@@ -1,6 +1,7 @@
 """A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
 from freqq.runs.rendering import Rendering
-from freqq.runs.served import ServedEvaluator, Service
+from freqq.runs.served import ENGINE_LOG, ServedEvaluator, Service, engine_for, started
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
@@ -71,15 +72,14 @@ def run(
         If the disk is full, all workers died, or every single answer failed.
     """
     machine = machine or HERE
-    if settings.backend == "local" and machine.endpoint is not None:
-        raise UserError("--base-url is for --backend openai: give both or neither")
+    machine.check_backend(settings.backend)
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         everything = samples(settings)
-        service, placements = None, []
-        if settings.backend == "local":
+        service, placements, engine = None, [], None
+        if settings.backend != "openai":
             placements = machine.placements(settings)
             weights = find(settings.model, settings.revision)
             if settings.adapter_folder is not None:
@@ -92,6 +92,9 @@ def run(
             if settings.model == "tiny" and settings.source.format != "mini":
                 note(TINY_ELSEWHERE)
             identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
+            if settings.backend == "vllm":
+                identity = replace(identity, attention="sdpa")  # the engine's own, whatever that is
+                engine = engine_for(weights, placements[0], machine)
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
@@ -110,7 +113,11 @@ def run(
                     _check_pages(settings.store, settings.rendering, work.own, note)
                 if work:
                     shown = {name: value for name, value in description.items() if name != "samples"}
-                    if service is not None:
+                    if engine is not None:
+                        note(f"starting vLLM; what it says goes to {directory.path / ENGINE_LOG}")
+                        with started(engine, identity, directory.path / ENGINE_LOG) as own_service:
+                            _evaluate_served(own_service, settings, own, directory.path, shown, work, progress, stop)
+                    elif service is not None:
                         _evaluate_served(service, settings, own, directory.path, shown, work, progress, stop)
                     else:
                         replicas = [

@@ -1,8 +1,10 @@
 """The arms of a run by way of a server: which methods can go through one, what they ask, and rows of the replies."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample
@@ -22,13 +24,21 @@ from freqq.runs.stage import Outcome, stage
 from freqq.runs.work import Todo
 from freqq.serve.chat import chat_request
 from freqq.serve.client import Client
-from freqq.serve.plugin import check_methods, refuse, why_not
+from freqq.serve.endpoint import Endpoint
+from freqq.serve.engine import Engine, free_port, running
+from freqq.serve.plugin import START, check_methods, why_not
 from freqq.serve.reply import Reply, Served
 from freqq.tokens.base import Cutter, TokenCompressor
 from freqq.tokens.combine import Combination
 from freqq.tokens.grid import CompressedGrid
 
 UNKNOWN = "unknown"
+
+ENGINE_LOG = "vllm.log"
+"""In a run's directory, what an engine says that was started for it."""
+
+ENGINE_CONCURRENCY = 32
+"""Requests under way at an engine of the run's own, which it reads and answers together as far as it has memory."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +50,15 @@ class Service:
     tower : where the vision tower beside it is, if a method needs one here
     compresses : bool
         Whether the server compresses tokens itself, by `freqq.vllm`.
+    known : Identity or None
+        What is known of its model, if it was started here.
     """
 
     client: Client
     served: Served
     tower: tuple[Weights, Placement] | None
     compresses: bool = False
+    known: Identity | None = None
 
     @classmethod
     def reach(cls, settings: Settings, machine: Machine, arms: Sequence[Arm]) -> "Service":
@@ -69,15 +82,50 @@ class Service:
         if reason is None:
             check_methods(client, served.name, methods)
             return cls(client, served, None, compresses=True)
-        for name, method in methods.items():
-            check_method(name, method, reason)
+        for arm in arms:
+            if isinstance(arm.method, TokenCompressor):
+                check_method(arm.name, arm.method, reason)
         return cls(client, served, (find(settings.model, settings.revision), machine.placements(settings)[0]))
 
     @property
     def identity(self) -> Identity:
         """What is known of the model that answers."""
+        if self.known is not None:
+            return self.known
         tower = None if self.tower is None else f"{self.tower[0].revision} {self.tower[1].dtype}"
         return Identity(self.served.revision or UNKNOWN, UNKNOWN, served=self.served.name, tower=tower)
+
+
+def engine_for(weights: Weights, placement: Placement, machine: Machine) -> Engine:
+    """vLLM with a model, on a port that is free.
+
+    Raises
+    ------
+    UserError
+        If vLLM is not installed here.
+    """
+    # On a CPU a compiled graph gains little and takes minutes; and memory is not measured but set.
+    options = ("--enforce-eager",) if placement.device == "cpu" else ()
+    engine = Engine(
+        weights.folder, weights.name, placement.dtype, port=free_port(), tensor_parallel=machine.tensor_parallel,
+        data_parallel=machine.data_parallel, options=options,
+    )  # fmt: skip
+    engine.command()
+    return engine
+
+
+@contextmanager
+def started(engine: Engine, identity: Identity, log: Path) -> Iterator[Service]:
+    """An engine of this run's own, until the block ends.
+
+    Raises
+    ------
+    FreqqError
+        If it does not come up.
+    """
+    with running(engine, log):
+        client = Client(Endpoint(engine.url, concurrency=ENGINE_CONCURRENCY))
+        yield Service(client, Served(engine.name, identity.model_revision), None, compresses=True, known=identity)
 
 
 def check_method(name: str, method: TokenCompressor, reason: str) -> None:
@@ -93,7 +141,8 @@ def check_method(name: str, method: TokenCompressor, reason: str) -> None:
     """
     cutter = method.CUTTER if isinstance(method, Combination) else type(method)
     if issubclass(cutter, Cutter) and getattr(method, "positions", None) != "compact":
-        raise refuse(reason, name)
+        way = ", --set positions=compact" if hasattr(method, "positions") else ""
+        raise UserError(f"{name} leaves tokens whose places this server does not take ({reason}): {START}{way}")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """vLLM as a process of its own, with the options that freqq needs of it."""
 
+import ctypes
 import importlib.util
 import json
 import os
@@ -20,6 +21,8 @@ from freqq.errors import FreqqError, UserError
 POLL_S = 0.5
 END_S = 30.0
 """How long an engine may take to end before it is killed."""
+
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,9 @@ def running(
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
-            engine.command(), stdout=output, stderr=output, env=environment, start_new_session=True
-        )
+            engine.command(), stdout=output, stderr=output, env=environment, start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )  # fmt: skip
     try:
         while not _answers(engine):
             if process.poll() is not None:
@@ -120,6 +124,12 @@ def running(
         yield process
     finally:
         _end(process)
+
+
+def _end_with_parent() -> None:
+    """Let Linux end the engine with this process, also if that is killed; elsewhere it would be left behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _answers(engine: Engine) -> bool:

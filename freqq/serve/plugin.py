@@ -16,7 +16,7 @@ NO_METHOD = "which-methods-are-there"
 
 START = (
     "start vLLM with freqq beside it and --trust-request-mm-kwargs, which 'freqq serve --engine vllm' does, "
-    "or use --backend local"
+    "or use --backend vllm, --backend local"
 )
 
 
@@ -50,11 +50,6 @@ def check_methods(client: Client, model: str, methods: Mapping[str, TokenCompres
             client.complete(chat_request(model, "?", [_empty_page()], 1, method=method))
         except Refused as refused:
             raise UserError(f"{name}: {refused}") from refused
-
-
-def refuse(reason: str, method: str) -> UserError:
-    """The error for a method that a server without the plug-in cannot take."""
-    return UserError(f"{method} leaves tokens whose places this server does not take ({reason}): {START}")
 
 
 def _empty_page() -> Page:

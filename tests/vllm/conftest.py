@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from freqq.data.mini import mini
 from freqq.data.sample import Sample
@@ -65,9 +66,13 @@ def reader() -> Reader:
     return load_reader("tiny")
 
 
-@cache
+PAGES: dict[str, tuple[Page, ...]] = {}
+
+
 def pages_of(sample: Sample) -> tuple[Page, ...]:
-    return tuple(Rendering.read(None).pages(sample))
+    if sample.id not in PAGES:
+        PAGES[sample.id] = tuple(Rendering.read(None).pages(sample))
+    return PAGES[sample.id]
 
 
 @cache
@@ -80,10 +85,14 @@ class Local:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._see = cache(lambda page: reader.see([page])[0])
+        self._seen: dict[str, Tensor] = {}
 
     def grids(self, pages, method: TokenCompressor | None):
-        return [self._see(page) if method is None else method.compress(self._see(page)) for page in pages]
+        for page in pages:
+            if page.sha256 not in self._seen:
+                self._seen[page.sha256] = self._reader.see([page])[0]
+        seen = [self._seen[page.sha256] for page in pages]
+        return seen if method is None else [method.compress(grid) for grid in seen]
 
     def answers(self, questions, pages, method: TokenCompressor | None):
         found = []

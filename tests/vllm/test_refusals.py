@@ -59,7 +59,9 @@ REFUSED = {
         {"messages": message(embeds(image_embeds=torch.zeros(4, 255)))}, "have 255 channels, and the model has 256",
     ),
     "embeddings that are no numbers": ({"messages": message(embeds(image_embeds=NAN))}, "NaN or infinity"),
-    "too few embeddings": ({"messages": message(embeds(image_embeds=torch.zeros(3, CHANNELS)))}, "3 image_embeds for 4"),
+    "too few embeddings": (
+        {"messages": message(embeds(image_embeds=torch.zeros(3, CHANNELS)))}, "3 image_embeds for 4",
+    ),
     "positions outside the page": ({"messages": message(embeds(**PLACES))}, "(1, 2) is outside a page of 2 x 2"),
     "counts that do not add up": (
         {"messages": message(embeds(**PLACES | {"image_tokens": torch.tensor([5])}))}, "are not those of",
