@@ -6,7 +6,7 @@ the method; `recompute_mrope_positions`, which vLLM has for its pruning of video
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -341,6 +341,3 @@ class Glm4vForConditionalGeneration(Compressing):
 @_registered
 class Glm4vMoeForConditionalGeneration(Compressing, glm4_1v.Glm4vMoeForConditionalGeneration):
     """GLM-4.5V."""
-
-
-__all__: Iterable[str] = ["Glm4vForConditionalGeneration", "Glm4vMoeForConditionalGeneration"]
