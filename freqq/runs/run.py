@@ -19,7 +19,7 @@ from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, samples, share
 from freqq.runs.rendering import Rendering
-from freqq.runs.served import ENGINE_LOG, ServedEvaluator, Service, engine_for, started
+from freqq.runs.served import ServedEvaluator, Service, engine_for, engine_log, started
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
@@ -114,8 +114,9 @@ def run(
                 if work:
                     shown = {name: value for name, value in description.items() if name != "samples"}
                     if engine is not None:
-                        note(f"starting vLLM; what it says goes to {directory.path / ENGINE_LOG}")
-                        with started(engine, identity, directory.path / ENGINE_LOG) as own_service:
+                        log = directory.path / engine_log(own)
+                        note(f"starting vLLM; what it says goes to {log}")
+                        with started(engine, identity, log) as own_service:
                             _evaluate_served(own_service, settings, own, directory.path, shown, work, progress, stop)
                     elif service is not None:
                         _evaluate_served(service, settings, own, directory.path, shown, work, progress, stop)

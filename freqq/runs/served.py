@@ -34,9 +34,6 @@ from freqq.tokens.grid import CompressedGrid
 
 UNKNOWN = "unknown"
 
-ENGINE_LOG = "vllm.log"
-"""In a run's directory, what an engine says that was started for it."""
-
 ENGINE_CONCURRENCY = 32
 """Requests under way at an engine of the run's own, which it reads and answers together as far as it has memory."""
 
@@ -94,6 +91,11 @@ class Service:
             return self.known
         tower = None if self.tower is None else f"{self.tower[0].revision} {self.tower[1].dtype}"
         return Identity(self.served.revision or UNKNOWN, UNKNOWN, served=self.served.name, tower=tower)
+
+
+def engine_log(shard: Shard) -> str:
+    """The file in a run's directory that takes what its engine, or that of its shard, prints."""
+    return "vllm.log" if shard.count == 1 else f"vllm-{shard.index}.log"
 
 
 def engine_for(weights: Weights, placement: Placement, machine: Machine) -> Engine:

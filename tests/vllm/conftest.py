@@ -25,7 +25,7 @@ from freqq.tokens.base import TokenCompressor
 HERE = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not HERE, reason="vLLM is not installed here: make vllm-test installs it")
 
-CHUNK, BLOCKS = 96, 100
+CHUNK, BLOCKS = 96, 44
 """Tokens of a step, so that pages are read in pieces, and blocks of 32 tokens, so few that requests are preempted."""
 
 NEW_TOKENS = 64
@@ -50,7 +50,7 @@ class Server:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("vllm") / "vllm.log"
     options = (
-        "--enforce-eager", "--max-model-len", "2048", "--max-num-batched-tokens", str(CHUNK), "--max-num-seqs", "16",
+        "--enforce-eager", "--max-model-len", "1280", "--max-num-batched-tokens", str(CHUNK), "--max-num-seqs", "16",
         "--block-size", "32", "--num-gpu-blocks-override", str(BLOCKS), "--limit-mm-per-prompt", '{"image": 8}',
     )  # fmt: skip
     engine = Engine(find("tiny").folder, "tiny", "float32", port=free_port(), options=options)
