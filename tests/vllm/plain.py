@@ -9,6 +9,8 @@ import sys
 import time
 
 from vllm import LLM, SamplingParams
+from vllm.model_executor.model_loader import utils
+from vllm.model_executor.models import registry
 
 import freqq.vllm
 from freqq.bench.turns import page_source
@@ -56,6 +58,9 @@ def main(count: int, turns: int) -> None:
     ]
     plain = engine(hf_overrides=OVERRIDES)
     freqq.vllm.register()
+    registry._try_load_model_cls.cache_clear()
+    registry._try_inspect_model_cls.cache_clear()
+    utils._MODEL_ARCH_BY_HASH.clear()
     plugged = engine()
     kinds = [llm.apply_model(lambda model: type(model).__module__)[0] for llm in (plain, plugged)]
     one, other = said(plain, prompts, True), said(plugged, prompts, True)
