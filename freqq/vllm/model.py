@@ -200,13 +200,13 @@ class Compressing(glm4_1v.Glm4vForConditionalGeneration):
         )
 
     def _compressed(self, grid: Tensor, method: TokenCompressor | None) -> Tensor:
-        w = grid.shape[1]
+        h, w, _ = grid.shape
         if method is None:
             return _with_cells(whole(grid).features, None)
         page = _reconstructed(grid, method)
         cells = None if page.kept is None else torch.stack([page.kept // w, page.kept % w], 1)
         made = _with_cells(page.features, cells)
-        if cells is not None and get_tensor_model_parallel_world_size() > 1:
+        if layout(method, h, w)[1] is None and get_tensor_model_parallel_world_size() > 1:
             # Sums over ranks may differ in their last bits, and all ranks have to choose the same cells.
             made = get_tp_group().broadcast(made.contiguous(), src=0)
         return made
@@ -265,6 +265,8 @@ def _reconstructed(grid: Tensor, method: TokenCompressor) -> CompressedGrid:
         page = method.reconstruct(grid)
         if len(page.features) != count:
             raise ValueError(f"it left {len(page.features)} tokens and not {count}")
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         logger.error("freqq: a page of %d x %d tokens cannot be compressed by %s: %s", h, w, method, error)
         return CompressedGrid(torch.zeros_like(grid.reshape(h * w, -1)[:count]), (h, w))
