@@ -6,6 +6,7 @@ import typer
 
 from freqq import __version__
 from freqq.cli.adapt import adapt
+from freqq.cli.bench import bench
 from freqq.cli.codebook import app as codebook
 from freqq.cli.compare import compare
 from freqq.cli.compress_image import compress_image
@@ -52,6 +53,7 @@ app.add_typer(runs, name="runs")
 app.command("train")(train)
 app.command("serve")(serve)
 app.command("adapt")(adapt)
+app.command("bench")(bench)
 app.command("report")(report)
 app.command("compare")(compare)
 app.command("leaderboard")(leaderboard)

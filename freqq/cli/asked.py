@@ -180,6 +180,8 @@ def machine(
     concurrency: int | None,
     timeout: float | None,
     retries: int | None,
+    tensor_parallel: int = 1,
+    data_parallel: int = 1,
 ) -> "Machine":
     """What a run is computed on, from the values of the options."""
     from freqq.errors import UserError
@@ -194,5 +196,6 @@ def machine(
     if device_map not in (None, "auto"):
         raise UserError(f"--device-map {device_map}: auto is the only one")
     return Machine(
-        gpus, workers, device_map is not None, batch_size, max_batch_tokens, prefill_chunk, offload, endpoint
-    )
+        gpus, workers, device_map is not None, batch_size, max_batch_tokens, prefill_chunk, offload, endpoint,
+        tensor_parallel, data_parallel,
+    )  # fmt: skip

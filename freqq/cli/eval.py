@@ -50,6 +50,8 @@ def evaluate(
     concurrency: o.Concurrency = None,
     timeout: o.Timeout = None,
     retries: o.Retries = None,
+    tensor_parallel: o.TensorParallel = 1,
+    data_parallel: o.DataParallel = 1,
     adapter: o.Adapter = None,
     gpus: o.Gpus = None,
     workers: o.Workers = None,
@@ -87,7 +89,7 @@ def evaluate(
     part = None if shard is None else Shard.parse(shard)
     machine = asked.machine(
         gpus, workers, device_map, batch_size, max_batch_tokens, prefill_chunk, offload,
-        base_url, concurrency, timeout, retries,
+        base_url, concurrency, timeout, retries, tensor_parallel, data_parallel,
     )  # fmt: skip
 
     if dry_run:

@@ -208,11 +208,16 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         metavar="NAME",
-        help="What answers: local, or openai for a server of OpenAI's chat-completions protocol. Tried against "
-        "freqq serve; vLLM's and SGLang's forms are followed, but no such server was tried.",
-        autocompletion=completing("local", "openai"),
+        help="What answers: local; vllm, an engine that is started for the run and compresses tokens itself; or "
+        "openai, a server of that protocol that is there. Tried with vLLM 0.31 and 0.32 on a CPU.",
+        autocompletion=completing("local", "vllm", "openai"),
     ),
 ]
+TensorParallel = Annotated[
+    int,
+    typer.Option("--tensor-parallel", metavar="N", min=1, help="GPUs that share one replica of the model (vllm)."),
+]
+DataParallel = Annotated[int, typer.Option("--data-parallel", metavar="N", min=1, help="Replicas of the model (vllm).")]
 BaseUrl = Annotated[
     str | None,
     typer.Option(

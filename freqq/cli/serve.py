@@ -1,4 +1,4 @@
-"""``freqq serve``: a model behind OpenAI's chat-completions protocol."""
+"""``freqq serve``: a model behind OpenAI's chat-completions protocol, by a small server or by vLLM."""
 
 from typing import Annotated
 
@@ -8,26 +8,77 @@ from freqq.cli import options as o
 
 
 def serve(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="-- [VLLM OPTIONS]", help="What follows -- is for vllm serve.")
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="freqq|vllm",
+            help="What answers: a small server of freqq's own, or vLLM, which compresses tokens by freqq's plug-in.",
+            autocompletion=o.completing("freqq", "vllm"),
+        ),
+    ] = "freqq",
     model: o.Model = "tiny",
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes any that is free.")] = 8000,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", metavar="B", min=1, help="Questions answered together, if so many wait.")
+        int,
+        typer.Option("--batch-size", metavar="B", min=1, help="Questions answered together, if so many wait (freqq)."),
     ] = 16,
     max_request_mb: Annotated[
-        int, typer.Option("--max-request-mb", metavar="MB", min=1, help="The longest request, in MiB.")
+        int, typer.Option("--max-request-mb", metavar="MB", min=1, help="The longest request, in MiB (freqq).")
     ] = 256,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="A token method for requests that name none (vllm).",
+            autocompletion=o.completing(*o.TOKEN_METHODS),
+        ),
+    ] = None,
+    level: Annotated[
+        str, typer.Option("--level", metavar="NAME", help="Its level (vllm).", autocompletion=o.completing(*o.LEVELS))
+    ] = "mild",
+    tensor_parallel: o.TensorParallel = 1,
+    data_parallel: o.DataParallel = 1,
 ) -> None:
     """Serve a model to freqq eval --backend openai and other clients of the protocol.
 
-    It answers one user message of pages (data: URLs, or vLLM's image_embeds) and a question, and does not stream. It is
-    small and meant for trying things: it asks for no key and encrypts nothing, so listen where you trust who can reach
-    it. SIGTERM or Ctrl-C ends it when what is at hand is answered.
+    freqq's own server answers one user message of pages (data: URLs, or vLLM's image_embeds) and a question, and does
+    not stream. It is small and meant for trying things. vLLM is for work: it runs every token method inside the engine.
+
+    Neither asks for a key nor encrypts anything unless vLLM is told to, so listen where you trust who can reach it.
+    SIGTERM or Ctrl-C ends it when what is at hand is answered.
 
     Example: freqq serve --port 8123
+
+    Example: freqq serve --engine vllm --model glyph --method token-prune --level mild -- --max-model-len 32768
     """
+    from freqq.errors import UserError
+    from freqq.names import unknown
+
+    if engine == "vllm":
+        _serve_by_vllm(
+            model, revision, dtype, host, port, method, level, tensor_parallel, data_parallel, tuple(arguments or ())
+        )
+    elif engine != "freqq":
+        raise unknown("engine", engine, ("freqq", "vllm"))
+    given = {"method": method, "tensor-parallel": tensor_parallel > 1, "data-parallel": data_parallel > 1}
+    if other := [name for name, value in given.items() if value]:
+        raise UserError(f"--{other[0]} is for --engine vllm")
+    if arguments:
+        raise UserError(f"{arguments[0]}: what follows -- is for --engine vllm")
+    _serve_here(model, revision, dtype, host, port, batch_size, max_request_mb)
+
+
+def _serve_here(
+    model: str, revision: str | None, dtype: str, host: str, port: int, batch_size: int, max_request_mb: int
+) -> None:
     from freqq.errors import UserError
     from freqq.glm.load import load_reader
 
@@ -41,3 +92,39 @@ def serve(
     url = f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}/v1"
     typer.echo(f"{model} answers at {url}; Ctrl-C ends it")
     run(application(reader, max_request_mb << 20, batch_size), sock)
+
+
+def _serve_by_vllm(
+    model: str,
+    revision: str | None,
+    dtype: str,
+    host: str,
+    port: int,
+    method: str | None,
+    level: str,
+    tensor_parallel: int,
+    data_parallel: int,
+    further: tuple[str, ...],
+) -> None:
+    """Say the command and become it, so that signals reach vLLM."""
+    import os
+    import shlex
+
+    from freqq.cli import asked
+
+    if method is not None:
+        asked.check_methods([method])
+    from freqq.glm.load import find
+    from freqq.glm.place import place
+    from freqq.serve.chat import specification
+    from freqq.serve.engine import Engine, free_port
+    from freqq.tokens import compressor
+
+    chosen = None if method is None or level == "baseline" else specification(compressor(method).at(level))
+    engine = Engine(
+        find(model, revision).folder, model, place(dtype).dtype, host, port or free_port(host), tensor_parallel,
+        data_parallel, chosen, further,
+    )  # fmt: skip
+    command = engine.command()
+    typer.echo(f"{shlex.join(command)}\n{model} will answer at {engine.url}; Ctrl-C ends it")
+    os.execv(command[0], command)

@@ -126,3 +126,26 @@ def attach(reader: Reader, folder: Path) -> Adapter:
     adapter = Adapter(reader, card)
     adapter.load({name: tensor.to(reader.model.dtype) for name, tensor in tensors.items()}, file)
     return adapter
+
+
+def write_merged(reader: Reader, adapter: Path, folder: Path) -> None:
+    """Write a model with an adapter in its weights, for engines that take a model and nothing beside it.
+
+    Parameters
+    ----------
+    reader : Reader
+        The adapter's base; its model is changed in place and of no further use.
+    adapter, folder : Path
+        What `attach` takes, and where the model goes.
+
+    Raises
+    ------
+    UserError
+        As `attach` does, or if there is something in the folder already.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: choose another folder for the model")
+    merged: Any = attach(reader, adapter).peft.merge_and_unload()  # of the LoRA model within
+    merged.save_pretrained(folder)
+    reader.tokenizer.save_pretrained(folder)
+    reader.image_processor.save_pretrained(folder)

@@ -10,7 +10,9 @@ from typing import Any
 
 import huggingface_hub
 import torch
+import transformers
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+from packaging.version import Version
 from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging
 
@@ -33,6 +35,7 @@ FAMILY = {
 """Model types that work, and the architecture that their config.json must name."""
 
 WORKING = "tiny, glyph, glm-4.1v-9b, or a GLM-4.1V, GLM-4.5V, GLM-4.6V or Glyph checkpoint"
+LEAST_TRANSFORMERS = Version("5.19")
 HUB_TIMEOUT_S = 10.0
 READ_FILES = ("*.json", "*.safetensors", "*.jinja")
 """All that loading reads: what a hub model is downloaded from and what a folder's revision is a digest of."""
@@ -87,7 +90,14 @@ def load(weights: Weights, placement: Placement) -> Reader:
     ------
     FreqqError
         If it does not fit into the memory there, in most cases before anything is read.
+    UserError
+        If transformers is too old to be given pages that were seen before.
     """
+    if Version(transformers.__version__) < LEAST_TRANSFORMERS:
+        raise UserError(
+            f"a model in this process needs transformers {LEAST_TRANSFORMERS}, and {transformers.__version__} is "
+            "installed: update it, or use --backend vllm or a server"
+        )
     try:
         check_memory(weights, placement)
         with quiet():

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from freqq.errors import FreqqError
-from freqq.tokens.grid import CompressedGrid, whole
+from freqq.tokens.grid import CompressedGrid, cell_centres, whole
 
 TEXT, IMAGE = 0, 1
 """Values of ``mm_token_type_ids`` in transformers (2 is video)."""
@@ -158,15 +158,9 @@ def positions(prompt: Prompt, rope_index: Callable[..., tuple[Tensor, Tensor]], 
             if small is not None:
                 # The first row of an image's positions is where the page starts.
                 own = page[: small[0] * small[1]]
-                rows[1:, own] = rows[0, own] + _centres(shape, small)
+                rows[1:, own] = rows[0, own] + cell_centres(shape, small)
     rows = rows[:, prompt.kept]
     return torch.cat([torch.arange(rows.shape[1])[None], rows])
-
-
-def _centres(shape: tuple[int, int], small: tuple[int, int]) -> Tensor:
-    """Rows and columns [2, h'·w'] of a smaller grid's cells on the full grid; equal grids have the same."""
-    down, across = ((torch.arange(n) + 0.5) * (full / n) - 0.5 for full, n in zip(shape, small, strict=True))
-    return torch.cartesian_prod(down, across).T
 
 
 def left_pad(ids: Sequence[Tensor], position_ids: Sequence[Tensor], pad_id: int) -> Batch:

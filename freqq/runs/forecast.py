@@ -173,21 +173,21 @@ def forecast(
     counts = count_prompts(planned.arms, chosen, everything, settings.rendering, planned.counter)
     reasons += [*found.reasons, *undrawable(counts, len(chosen)), *preflight(planned)]
     past = None
-    if spec is not None and placement is not None and not elsewhere and settings.backend == "local":
+    if spec is not None and placement is not None and not elsewhere and settings.backend != "openai":
         past = pace((directory.path.parent, Path("runs")), spec.weights.revision, placement.dtype, placement.device)
     broken = {name for reason in reasons if reason.fatal for name in reason.arms or map(label, todo)}
     arm_forecasts = tuple(_arm(planned, arm, counts, placement, past, label(arm) not in broken) for arm in todo)
     return Forecast(
         path=directory.path,
         data=settings.data,
-        model=settings.model if settings.backend == "local" else settings.served_model or "the server's",
+        model=settings.model if settings.backend != "openai" else settings.served_model or "the server's",
         samples=len(everything),
         counted=len(chosen),
         seed=settings.seed,
         pages=counts.pages,
-        context=None if spec is None or settings.backend != "local" else spec.context,
+        context=None if spec is None or settings.backend == "openai" else spec.context,
         new_tokens=settings.new_tokens,
-        answers=None if spec is None or settings.backend != "local" else str(style_of(spec.tokenizer)),
+        answers=None if spec is None or settings.backend == "openai" else str(style_of(spec.tokenizer)),
         arms=arm_forecasts,
         memory=None if spec is None or placement is None else _memory(spec, placement, counts, elsewhere),
         disk=_disk(planned),
@@ -215,7 +215,7 @@ def _arm(
         return bare
     load = Load(len(planned.samples), **counts.sums(arm))
     lengths = [size.prompt_tokens for size in sizes]
-    local = settings.backend == "local"
+    local = settings.backend != "openai"
     longest = max(lengths) + min(settings.new_tokens, max(0, spec.context - max(lengths)))
     return replace(
         bare,

@@ -34,6 +34,8 @@ class Machine:
         Whether what runs out of memory even alone is tried with `freqq.glm.thrift.Thrift.offload`.
     endpoint : Endpoint or None
         The server that answers, for the backend that is one.
+    tensor_parallel, data_parallel : int
+        GPUs that share one replica of the model, and replicas, for the backend vllm.
 
     Raises
     ------
@@ -49,6 +51,8 @@ class Machine:
     prefill_chunk: int | None = None
     offload: bool = False
     endpoint: Endpoint | None = None
+    tensor_parallel: int = 1
+    data_parallel: int = 1
 
     def __post_init__(self) -> None:
         for name in ("gpus", "workers", "batch_size", "max_batch_tokens", "prefill_chunk"):
@@ -64,6 +68,29 @@ class Machine:
             for name in ("gpus", "workers", "batch_size", "max_batch_tokens"):
                 if getattr(self, name) is not None:
                     raise UserError(f"--{name.replace('_', '-')} is for the local backend: a server has --concurrency")
+
+    def check_backend(self, backend: str) -> None:
+        """Refuse what is for another backend.
+
+        Raises
+        ------
+        UserError
+            The message says which.
+        """
+        if backend != "openai" and self.endpoint is not None:
+            raise UserError("--base-url is for --backend openai: give both or neither")
+        given = {
+            "local": {"tensor-parallel": self.tensor_parallel > 1, "data-parallel": self.data_parallel > 1},
+            "vllm": {
+                name.replace("_", "-"): getattr(self, name)
+                for name in ("gpus", "workers", "batch_size", "max_batch_tokens", "prefill_chunk", "offload")
+            }
+            | {"device-map": self.spread},
+        }
+        given["openai"] = given["local"]
+        if other := [name for name, value in given[backend].items() if value]:
+            fit = "vllm" if backend != "vllm" else "local"
+            raise UserError(f"--{other[0]} is for --backend {fit}: leave it out")
 
     def placements(self, settings: Settings) -> list[Placement]:
         """Where the model goes, once for each replica.

@@ -23,7 +23,7 @@ from freqq.runs.plan import Arm
 from freqq.runs.prompts import PromptCounter
 from freqq.runs.reasons import Reason, gathered, label, refusals
 from freqq.runs.rendering import Rendering, messages, sample_style
-from freqq.runs.served import Service, check_method
+from freqq.runs.served import Service
 from freqq.runs.settings import Settings
 from freqq.tokens.base import TokenCompressor
 
@@ -69,7 +69,7 @@ def preflight(planned: Planned) -> list[Reason]:
     found += font_reasons(planned.samples, settings.rendering)
     if planned.spec is not None:
         found += codebook_reasons(planned.arms, planned.spec)
-        if settings.backend == "local":
+        if settings.backend != "openai":
             found += context_reasons(planned)
     return found
 
@@ -201,11 +201,9 @@ def find_model(settings: Settings, machine: Machine, arms: Sequence[Arm], elsewh
     elsewhere : bool
         Whether the run is for another machine: nothing is asked of this one, and ``auto`` is bfloat16 on a GPU.
     """
-    reasons = refusals(lambda: check_endpoint(settings, machine))
-    if settings.backend != "local":
-        for arm in arms:
-            reasons += refusals(partial(check_method, arm.name, arm.method), label(arm))
-        reasons += refusals(lambda: Service.reach(settings, machine, ()).client.close())
+    reasons = refusals(lambda: machine.check_backend(settings.backend))
+    if settings.backend == "openai":
+        reasons += refusals(lambda: Service.reach(settings, machine, arms).client.close())
         if not any(isinstance(arm.method, TokenCompressor) for arm in arms):
             return Found(None, (), reasons)
     placements: list[Placement] = []
@@ -229,9 +227,3 @@ def find_model(settings: Settings, machine: Machine, arms: Sequence[Arm], elsewh
         if placements and not elsewhere:
             reasons += refusals(partial(check_memory, weights, placements[0]))
     return Found(specs[0] if specs else None, placements, reasons)
-
-
-def check_endpoint(settings: Settings, machine: Machine) -> None:
-    """Refuse a server's address for a model in this process."""
-    if settings.backend == "local" and machine.endpoint is not None:
-        raise UserError("--base-url is for --backend openai: give both or neither")

@@ -1,7 +1,7 @@
 """A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered, part_files, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, prepared, share
-from freqq.runs.preflight import Planned, check_endpoint, preflight
+from freqq.runs.preflight import Planned, preflight
 from freqq.runs.reasons import enforce
 from freqq.runs.rendering import Rendering
-from freqq.runs.served import ServedEvaluator, Service
+from freqq.runs.served import ServedEvaluator, Service, engine_for, engine_log, started
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
@@ -80,15 +80,15 @@ def run(
         If the disk is full, all workers died, or every single answer failed.
     """
     machine = machine or HERE
-    check_endpoint(settings, machine)
+    machine.check_backend(settings.backend)
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
     with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
         drawn = draw(settings)
         everything = drawn.samples
-        service, placements, spec = None, [], None
-        if settings.backend == "local":
+        service, placements, spec, engine = None, [], None, None
+        if settings.backend != "openai":
             placements = machine.placements(settings)
             weights = find(settings.model, settings.revision)
             spec = read_spec(weights)
@@ -102,6 +102,9 @@ def run(
             if settings.model == "tiny" and not settings.source.own_look:
                 note(TINY_ELSEWHERE)
             identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
+            if settings.backend == "vllm":
+                identity = replace(identity, attention="sdpa")  # the engine's own, whatever that is
+                engine = engine_for(weights, placements[0], machine)
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
@@ -129,7 +132,12 @@ def run(
                     _check_pages(settings.store, settings.rendering, work.own, note)
                 if work:
                     shown = {name: value for name, value in description.items() if name != "samples"}
-                    if service is not None:
+                    if engine is not None:
+                        log = directory.path / engine_log(own)
+                        note(f"starting vLLM; what it says goes to {log}")
+                        with started(engine, identity, log) as own_service:
+                            _evaluate_served(own_service, settings, own, directory.path, shown, work, progress, stop)
+                    elif service is not None:
                         _evaluate_served(service, settings, own, directory.path, shown, work, progress, stop)
                     else:
                         replicas = [

@@ -1,8 +1,10 @@
 """The arms of a run by way of a server: which methods can go through one, what they ask, and rows of the replies."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from freqq.data.sample import Sample
@@ -13,7 +15,6 @@ from freqq.glm.reader import Reader
 from freqq.runs.evaluate import BatchEvaluator, Rendered, View, render_sample
 from freqq.runs.grading import marked
 from freqq.runs.machine import Machine
-from freqq.runs.methods import Method
 from freqq.runs.plan import Arm, Identity
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
@@ -22,20 +23,37 @@ from freqq.runs.stage import Outcome, stage
 from freqq.runs.work import Todo
 from freqq.serve.chat import chat_request
 from freqq.serve.client import Client
+from freqq.serve.endpoint import Endpoint
+from freqq.serve.engine import Engine, free_port, running
+from freqq.serve.plugin import START, check_methods, why_not
 from freqq.serve.reply import Reply, Served
 from freqq.tokens.base import Combination, Cutter, TokenCompressor
 from freqq.tokens.grid import CompressedGrid
 
 UNKNOWN = "unknown"
 
+ENGINE_CONCURRENCY = 32
+"""Requests under way at an engine of the run's own, which it reads and answers together as far as it has memory."""
+
 
 @dataclass(frozen=True)
 class Service:
-    """A server that was reached, and where the vision tower beside it is, if a method needs one."""
+    """A server that was reached.
+
+    Parameters
+    ----------
+    tower : where the vision tower beside it is, if a method needs one here
+    compresses : bool
+        Whether the server compresses tokens itself, by `freqq.vllm`.
+    known : Identity or None
+        What is known of its model, if it was started here.
+    """
 
     client: Client
     served: Served
     tower: tuple[Weights, Placement] | None
+    compresses: bool = False
+    known: Identity | None = None
 
     @classmethod
     def reach(cls, settings: Settings, machine: Machine, arms: Sequence[Arm]) -> "Service":
@@ -50,27 +68,71 @@ class Service:
         """
         if machine.endpoint is None:
             raise UserError(f"--backend {settings.backend} needs --base-url, such as http://127.0.0.1:8000/v1")
-        for arm in arms:
-            check_method(arm.name, arm.method)
-        needs_tower = any(isinstance(arm.method, TokenCompressor) for arm in arms)
-        tower = None
-        if needs_tower:
-            tower = find(settings.model, settings.revision), machine.placements(settings)[0]
         client = Client(machine.endpoint)
-        return cls(client, client.served(settings.served_model), tower)
+        served = client.served(settings.served_model)
+        methods = {f"{a.name} ({a.level})": a.method for a in arms if isinstance(a.method, TokenCompressor)}
+        if not methods:
+            return cls(client, served, None)
+        reason = why_not(client, served.name)
+        if reason is None:
+            check_methods(client, served.name, methods)
+            return cls(client, served, None, compresses=True)
+        for arm in arms:
+            if isinstance(arm.method, TokenCompressor):
+                check_method(arm.name, arm.method, reason)
+        return cls(client, served, (find(settings.model, settings.revision), machine.placements(settings)[0]))
 
     @property
     def identity(self) -> Identity:
         """What is known of the model that answers."""
+        if self.known is not None:
+            return self.known
         tower = None if self.tower is None else f"{self.tower[0].revision} {self.tower[1].dtype}"
         return Identity(self.served.revision or UNKNOWN, UNKNOWN, served=self.served.name, tower=tower)
 
 
-def check_method(name: str, method: Method | None) -> None:
-    """Refuse a method whose tokens have no form in a request.
+def engine_log(shard: Shard) -> str:
+    """The file in a run's directory that takes what its engine, or that of its shard, prints."""
+    return "vllm.log" if shard.count == 1 else f"vllm-{shard.index}.log"
 
-    A server takes the tokens of a whole page, or of a smaller page. It derives positions itself, so tokens that are
-    scattered over a page, or spread over it, would be read elsewhere than they belong.
+
+def engine_for(weights: Weights, placement: Placement, machine: Machine) -> Engine:
+    """vLLM with a model, on a port that is free.
+
+    Raises
+    ------
+    UserError
+        If vLLM is not installed here.
+    """
+    # On a CPU a compiled graph gains little and takes minutes; and memory is not measured but set.
+    options = ("--enforce-eager",) if placement.device == "cpu" else ()
+    engine = Engine(
+        weights.folder, weights.name, placement.dtype, port=free_port(), tensor_parallel=machine.tensor_parallel,
+        data_parallel=machine.data_parallel, options=options,
+    )  # fmt: skip
+    engine.command()
+    return engine
+
+
+@contextmanager
+def started(engine: Engine, identity: Identity, log: Path) -> Iterator[Service]:
+    """An engine of this run's own, until the block ends.
+
+    Raises
+    ------
+    FreqqError
+        If it does not come up.
+    """
+    with running(engine, log):
+        client = Client(Endpoint(engine.url, concurrency=ENGINE_CONCURRENCY))
+        yield Service(client, Served(engine.name, identity.model_revision), None, compresses=True, known=identity)
+
+
+def check_method(name: str, method: TokenCompressor, reason: str) -> None:
+    """Refuse a method whose tokens a server without `freqq.vllm` does not take, and say why this one is without.
+
+    It takes the tokens of a whole page, or of a smaller page. It derives positions itself, so tokens that are scattered
+    over a page, or spread over it, would be read elsewhere than they belong.
 
     Raises
     ------
@@ -79,10 +141,8 @@ def check_method(name: str, method: Method | None) -> None:
     """
     cutter = method.CUTTER if isinstance(method, Combination) else type(method)
     if issubclass(cutter, Cutter) and getattr(method, "positions", None) != "compact":
-        way = ", or --set positions=compact" if hasattr(method, "positions") else ""
-        raise UserError(
-            f"{name} leaves tokens that are not a page of their own, which no server takes: use --backend local{way}"
-        )
+        way = ", --set positions=compact" if hasattr(method, "positions") else ""
+        raise UserError(f"{name} leaves tokens whose places this server does not take ({reason}): {START}{way}")
 
 
 @dataclass(frozen=True)
@@ -99,13 +159,14 @@ class Question:
 class ServedEvaluator(BatchEvaluator):
     """Makes requests of samples and rows of replies.
 
-    The baseline and the image methods send pages, whose tokens the server makes; token methods send the tokens that
-    the vision tower here makes.
+    The baseline and the image methods send pages, whose tokens the server makes. Token methods send pages, too, to a
+    server that compresses, and else the tokens that the vision tower here makes.
     """
 
     def __init__(self, service: Service, settings: Settings, shard: Shard) -> None:
         tower: Reader | None = None if service.tower is None else load(*service.tower)
         self.client = service.client
+        self.compresses = service.compresses
         self.tower = tower
         if tower is not None:
             self.reader = tower
@@ -148,6 +209,7 @@ class ServedEvaluator(BatchEvaluator):
             tokens or view.rendered.pages,
             self.settings.new_tokens,
             self.settings.rules.generation,
+            question.arm.method if self.compresses and isinstance(question.arm.method, TokenCompressor) else None,
         )
         return self.client.complete(request)
 
@@ -158,6 +220,15 @@ class ServedEvaluator(BatchEvaluator):
             sent = [grid for grid in question.view.grids if isinstance(grid, CompressedGrid)]
             row = replace(row, vision_tokens=sum(len(grid.features) for grid in sent) if sent else None)
         return row
+
+    def _views(
+        self, arm: Arm, rendered: list[Outcome[Rendered]], plain: list[Outcome[View]]
+    ) -> Sequence[Outcome[View]]:
+        return (
+            plain
+            if self.compresses and isinstance(arm.method, TokenCompressor)
+            else super()._views(arm, rendered, plain)
+        )
 
     def _start(self, batch: list[Rendered]) -> list[View]:
         return self._see(batch) if self.tower is None else super()._see(batch)

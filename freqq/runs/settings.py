@@ -25,7 +25,7 @@ from freqq.runs.sources import check_needles, source, token_store, usual_new_tok
 if TYPE_CHECKING:
     from freqq.tokens.store import TokenStore
 
-BACKENDS = ("local", "openai")
+BACKENDS = ("local", "vllm", "openai")
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ class Settings:
     protocol : str
         How samples are asked, answered and graded: a name of `PROTOCOLS`.
     backend : str
-        What answers: ``local``, a model in this process, or ``openai``, one behind a server of that protocol. `model`
-        is then the one whose vision tower makes the tokens that are compressed here.
+        What answers: ``local``, a model in this process; ``vllm``, an engine that is started for the run and compresses
+        tokens itself; or ``openai``, a server of that protocol. Where such a server does not compress tokens, `model`
+        is the one whose vision tower makes them here.
     served_model : str or None
         What the server calls its model; None: the only one that it has.
     adapter : str or None
@@ -141,12 +142,16 @@ class Settings:
             raise UserError(f"--method {tower[0]} needs the vision tower: leave out --tokens-from")
         if self.backend not in BACKENDS:
             raise unknown("backend", self.backend, BACKENDS)
-        if self.backend == "local" and self.served_model is not None:
+        if self.backend != "openai" and self.served_model is not None:
             raise UserError("--served-model is for --backend openai")
         if self.backend != "local" and self.tokens_from is not None:
-            raise UserError("--tokens-from is for the local backend: leave out --backend openai")
+            raise UserError(f"--tokens-from is for the local backend: leave out --backend {self.backend}")
         if self.backend != "local" and self.adapter is not None:
-            raise UserError("--adapter is for the local backend: leave out --backend openai")
+            raise UserError(f"--adapter is for the local backend: leave out --backend {self.backend}")
+        if self.backend == "vllm":
+            for name, usual in (("attention", "auto"), ("quantization", None)):
+                if getattr(self, name) != usual:
+                    raise UserError(f"--{name} is for the local backend: vLLM chooses its own")
         self._check_adapter()
         for name in ("needles", "methods", "levels"):
             values = getattr(self, name)
@@ -247,7 +252,11 @@ class Settings:
         needles = "+".join(map(str, self.needles))
         parts = [
             f"{Path(self.data).name}-{self.source.subtask or f'{needles}needle'}",
-            Path(self.model).name if self.backend == "local" else f"{self.backend}-{self.served_model or 'served'}",
+            {
+                "local": Path(self.model).name,
+                "vllm": f"vllm-{Path(self.model).name}",
+                "openai": f"openai-{self.served_model or 'served'}",
+            }[self.backend],
             "+".join(self.methods),
             "+".join(self.levels),
         ]

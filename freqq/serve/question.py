@@ -159,6 +159,8 @@ def _grid(found: Any) -> Tensor:
         isinstance(found.get(name), str) for name in ("image_embeds", "image_grid_thw")
     ):
         raise UserError("image_embeds must be an object of image_embeds and image_grid_thw, each base64 of a tensor")
+    if other := sorted(found.keys() - {"image_embeds", "image_grid_thw"}):
+        raise UserError(f"this server does not read {other[0][:60]}: it takes all tokens of a page, and vLLM any")
     tokens, thw = unpack(found["image_embeds"]), unpack(found["image_grid_thw"])
     if tokens.ndim == 3 and tokens.shape[0] == 1:
         tokens = tokens[0]

@@ -2,7 +2,7 @@
 
 from freqq.errors import UserError
 from freqq.names import unknown
-from freqq.tokens.base import Cutter, Quantizer, TokenCompressor, combine
+from freqq.tokens.base import Combination, Cutter, Quantizer, TokenCompressor, combine
 from freqq.tokens.divprune import DivPrune
 from freqq.tokens.highpass import Highpass
 from freqq.tokens.integers import Int4, Int8
@@ -56,6 +56,23 @@ def compressor(name: str) -> type[TokenCompressor]:
             "token-lowpass+quantize"
         )
     return combine(cutter, quantizer)  # type: ignore[arg-type] # mypy takes the hash of instances for that of classes
+
+
+def name_of(kind: type[TokenCompressor]) -> str:
+    """The name of a compressor's or a combination's dataclass, as `compressor` takes it.
+
+    Raises
+    ------
+    UserError
+        If it has none.
+    """
+    if issubclass(kind, Combination):
+        second = "quantize" if kind.QUANTIZER is Quantize else name_of(kind.QUANTIZER).removeprefix("token-")
+        return f"{name_of(kind.CUTTER)}+{second}"
+    for name, known in COMPRESSORS.items():
+        if known is kind:
+            return name
+    raise UserError(f"{kind.__name__} is no method by name: add it to freqq.tokens.COMPRESSORS")
 
 
 def _single(name: str) -> type[TokenCompressor]:

@@ -31,6 +31,10 @@ class TokenCompressor(Leveled):
         """
         raise NotImplementedError
 
+    def reconstruct(self, grid: Tensor) -> CompressedGrid:
+        """What `compress` gives, without the stream: for whoever reads the features and stores nothing."""
+        return self.compress(grid)
+
     def tokens_left(self, h: int, w: int) -> int:
         """How many tokens of a page of h x w are left. It depends on nothing else: an engine has to know it before it
         sees the page.
@@ -176,14 +180,22 @@ class Quantizer(TokenCompressor):
         check_grid(grid)
         return self.quantize(whole(grid))
 
+    def reconstruct(self, grid: Tensor) -> CompressedGrid:
+        """As `compress`, without the stream: nothing is entropy-coded."""
+        check_grid(grid)
+        return self.dequantized(whole(grid))
+
     def quantize(self, page: CompressedGrid) -> CompressedGrid:
         """The same tokens as they come out of their stream, with the stream.
 
         Tokens that are not a grid, because some of its cells were dropped, are coded as one column in raster order.
         """
         coded = self.code(page.arranged)
-        features = container.restore(coded).to(page.features.dtype).flatten(0, 1)
-        return replace(page, features=features, payload=container.write_coded(coded, page))
+        return replace(_restored(page, coded), payload=container.write_coded(coded, page))
+
+    def dequantized(self, page: CompressedGrid) -> CompressedGrid:
+        """As `quantize`, without the stream."""
+        return _restored(page, self.code(page.arranged))
 
     def code(self, grid: Tensor) -> container.Coded:
         """A grid [h, w, C] as integers."""
@@ -204,6 +216,11 @@ class Combination(TokenCompressor):
         """Compress one page: cut it, then quantize the tokens that are left. The payload is theirs alone."""
         cutter, quantizer = self.parts()
         return quantizer.quantize(cutter.compress(grid))
+
+    def reconstruct(self, grid: Tensor) -> CompressedGrid:
+        """As `compress`, without the stream."""
+        cutter, quantizer = self.parts()
+        return quantizer.dequantized(cutter.compress(grid))
 
     def tokens_left(self, h: int, w: int) -> int:
         """Those that the cut leaves."""
@@ -247,3 +264,7 @@ def combine(cutter: type[Cutter], quantizer: type[Quantizer]) -> type[Combinatio
             "LEVELS": {level: {**cutter.LEVELS[level], **quantizer.LEVELS[level]} for level in LEVELS[1:]},
         },
     )
+
+
+def _restored(page: CompressedGrid, coded: container.Coded) -> CompressedGrid:
+    return replace(page, features=container.restore(coded).to(page.features.dtype).flatten(0, 1))

@@ -36,6 +36,14 @@ class CompressedGrid:
         rows, columns = (len(self.features), 1) if self.kept is not None else self.small or self.shape
         return self.features.reshape(rows, columns, -1)
 
+    @property
+    def cells(self) -> Tensor:
+        """Rows and columns float32 [k, 2] of the features on the page's full grid; between cells for a smaller grid."""
+        if self.kept is None:
+            return cell_centres(self.shape, self.small or self.shape).T
+        kept, columns = self.kept.cpu(), self.shape[1]
+        return torch.stack([kept // columns, kept % columns], 1).float()
+
 
 def whole(grid: Tensor) -> CompressedGrid:
     """A grid [h, w, C] as it is."""
@@ -76,6 +84,12 @@ def fit_grid(h: int, w: int, keep: float) -> tuple[int, int]:
         for columns in {max(1, min(w, int(keep * h * w / rows) + more)) for more in (0, 1)}
     ]
     return min(shapes, key=lambda shape: (departure(shape), shape))
+
+
+def cell_centres(shape: tuple[int, int], small: tuple[int, int]) -> Tensor:
+    """Rows and columns float32 [2, h'·w'] of a smaller grid's cells on the full grid; equal grids have the same."""
+    down, across = ((torch.arange(n) + 0.5) * (full / n) - 0.5 for full, n in zip(shape, small, strict=True))
+    return torch.cartesian_prod(down, across).T
 
 
 def resample(grid: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -11,11 +11,15 @@ from freqq.tokens.base import Selector
 
 @dataclass(frozen=True)
 class Random(Selector):
-    """Keep tokens at random, by a seed made of the page's own features: the same page always keeps the same ones.
+    """Keep tokens at random, by a seed made of the grid's shape: pages of one shape keep the same cells.
+
+    What is on a page has no influence. A seed made of its features would be another one wherever their last bits are
+    others: on another device, in another number format, in a serving engine.
 
     Formula
     -------
-    A random permutation of the cells, of which the first h'w' stay.
+    A random permutation of the cells, of which the first h'w' stay: so what stays at a smaller `keep` also does at a
+    larger one.
 
     Parameters
     ----------
@@ -31,9 +35,7 @@ class Random(Selector):
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
         """h'·w' cells, each as likely as any other."""
-        # Rounded, so that another device's last bits draw the same cells more often than not.
-        content = grid.to("cpu", torch.bfloat16).contiguous().view(torch.uint8).numpy().tobytes()
-        digest = hashlib.sha256(f"{self.seed} {tuple(grid.shape)}".encode() + content).digest()
+        h, w, _ = grid.shape
+        digest = hashlib.sha256(f"{self.seed} {h} {w}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "little"))
-        cells = grid.shape[0] * grid.shape[1]
-        return torch.randperm(cells, generator=generator)[: small[0] * small[1]].to(grid.device)
+        return torch.randperm(h * w, generator=generator)[: small[0] * small[1]].to(grid.device)

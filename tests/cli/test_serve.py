@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 
 import pytest
 
@@ -63,10 +64,33 @@ def test_an_address_that_is_taken_is_one_line():
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+@pytest.mark.parametrize("arguments", [["serve", "--engine", "vllm"], ["eval", "--backend", "vllm"], ["bench"]])
+def test_without_vllm_is_one_line_that_says_what_to_install(arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = freqq(*arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: vLLM is not installed here: pip install")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["serve", "--model", "tinny", "--port", "0"], "did you mean 'tiny'"),
+        (["serve", "--engine", "vlm"], "did you mean 'vllm'"),
+        (["serve", "--method", "token-prune"], "--method is for --engine vllm"),
+        (["serve", "--tensor-parallel", "2"], "--tensor-parallel is for --engine vllm"),
+        (["serve", "--", "--max-model-len", "9"], "--max-model-len: what follows -- is for --engine vllm"),
+        (["serve", "--engine", "vllm", "--method", "token-prun"], "did you mean 'token-prune'"),
+        (["serve", "--engine", "vllm", "--method", "token-prune", "--level", "midl"], "did you mean 'mild'"),
+        (["serve", "--engine", "vllm", "--model", "tinny"], "did you mean 'tiny'"),
+        (["bench", "--method", "token-prun"], "did you mean 'token-prune'"),
+        (["eval", "--tensor-parallel", "2"], "--tensor-parallel is for --backend vllm"),
+        (["eval", "--backend", "vllm", "--workers", "2"], "--workers is for --backend local"),
+        (["eval", "--backend", "vllm", "--quantization", "int8"], "--quantization is for the local backend"),
+        (["eval", "--backend", "vllm", "--base-url", "http://127.0.0.1:1/v1"], "--base-url is for"),
         (["eval", "--backend", "openai"], "needs --base-url"),
         (["eval", "--backend", "opnai"], "did you mean 'openai'"),
         (["eval", "--base-url", "http://127.0.0.1:1/v1"], "--base-url is for"),

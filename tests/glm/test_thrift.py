@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from freqq.errors import UserError
+from freqq.glm import thrift
 from freqq.glm.reader import Reader
 from freqq.glm.sequence import as_compressed
 from freqq.glm.thrift import NO_THRIFT, Thrift, last_resorts
@@ -58,6 +60,14 @@ def test_the_last_resorts_take_less_and_less() -> None:
     assert last_resorts(300, True) == (Thrift(300), Thrift(128, True))
     assert last_resorts(50, True) == (Thrift(50), Thrift(50, True))
     assert Thrift() == NO_THRIFT
+
+
+def test_an_older_transformers_reads_in_one_piece_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thrift, "version", lambda name: "5.22.1")
+    assert last_resorts(None, True) == ()
+    assert Thrift(None, True).offload
+    with pytest.raises(UserError, match=r"needs transformers 5\.23, and 5\.22\.1 is installed"):
+        Thrift(1024)
 
 
 @pytest.mark.slow

@@ -6,12 +6,17 @@ from statistics import fmean
 
 import pytest
 
+from freqq.data.mini import mini
 from freqq.errors import UserError
+from freqq.glm.adapter import attach, write_merged
 from freqq.glm.adapter_card import SHIPPED, adapter_folder, check_base, shipped_adapters
-from freqq.glm.load import find
+from freqq.glm.load import find, load_reader
+from freqq.glm.reader import Reader
 from freqq.runs.directory import RunDirectory
+from freqq.runs.rendering import Rendering
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
+from freqq.tokens import compressor
 
 MOST_BYTES = 5_000_000
 
@@ -48,3 +53,25 @@ def test_each_reads_what_the_model_alone_does_not(name: str, tmp_path: Path) -> 
         for part, settings in (("free", free), ("adapted", adapted))
     )
     assert fmean(with_it) > fmean(without) + 0.03
+
+
+def test_one_can_be_written_into_the_models_weights(tmp_path: Path) -> None:
+    """For engines, which then need no adapter: the same answers."""
+    samples = list(mini(2, 4))
+    pages = [list(Rendering.read(None).pages(sample)) for sample in samples]
+    questions = [sample.question for sample in samples]
+    method = compressor("token-prune").at("mild")
+
+    def answers(reader: Reader) -> list[str]:
+        grids = [[method.compress(grid) for grid in own] for own in reader.see_many(pages)]
+        return [answer.text for answer in reader.answer_many(questions, grids, 40)]
+
+    plain = answers(load_reader("tiny"))
+    adapted = load_reader("tiny")
+    attach(adapted, adapter_folder("prune-mild"))
+    expected = answers(adapted)
+    assert expected != plain
+    write_merged(load_reader("tiny"), adapter_folder("prune-mild"), tmp_path / "model")
+    assert answers(load_reader(str(tmp_path / "model"))) == expected
+    with pytest.raises(UserError, match="is not empty"):
+        write_merged(load_reader("tiny"), adapter_folder("prune-mild"), tmp_path / "model")

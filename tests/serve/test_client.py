@@ -14,6 +14,7 @@ from freqq.serve.chat import chat_request
 from freqq.serve.client import MOST_WAIT_S, Client
 from freqq.serve.endpoint import Endpoint
 from freqq.serve.reply import Refused, Reply
+from freqq.serve.tensors import unpack
 from freqq.tokens import COMPRESSORS
 from freqq.tokens.grid import whole
 from tests.glm.conftest import noise_page
@@ -67,11 +68,21 @@ def test_embeddings_of_half_precision_arrive_as_they_are(server, served_reader, 
     assert ask(client_of(server), name, [whole(grid)]).text == expected.text
 
 
-def test_tokens_that_are_no_page_are_not_sent(served_reader):
+def test_tokens_that_are_no_page_have_their_places_with_them(server, name, served_reader):
+    """Which a server without the plug-in refuses, rather than to read them elsewhere."""
     grid = served_reader.see(PAGES[:1])[0]
+    h, w, _ = grid.shape
     for method in ("token-prune", "token-lowpass"):
-        with pytest.raises(FreqqError, match="not all cells"):
-            chat_request("m", "What?", [COMPRESSORS[method].at("mild").compress(grid)], 5)
+        page = COMPRESSORS[method].at("mild").compress(grid)
+        request = chat_request(name, "What?", [page], 5)
+        sent = {key: unpack(text) for key, text in request["messages"][0]["content"][0]["image_embeds"].items()}
+        assert sent["image_grid_thw"].tolist() == [1, 2 * h, 2 * w]
+        assert sent["image_tokens"].tolist() == [len(page.features)]
+        assert torch.equal(sent["image_positions"], page.cells)
+        if page.kept is not None:
+            assert (page.cells @ torch.tensor([float(w), 1.0])).tolist() == page.kept.tolist()
+        with pytest.raises(Refused, match="does not read image_positions"):
+            client_of(server).complete(request)
 
 
 @pytest.mark.parametrize(

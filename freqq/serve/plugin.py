@@ -1,0 +1,56 @@
+"""Whether a server compresses tokens itself, by `freqq.vllm`."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from freqq.errors import UserError
+from freqq.pages.page import Page
+from freqq.serve.chat import PLUGIN, chat_request
+from freqq.serve.client import Client
+from freqq.serve.reply import Refused
+from freqq.tokens.base import TokenCompressor
+
+NO_METHOD = "which-methods-are-there"
+"""Asked for on purpose: the plug-in refuses it by name."""
+
+START = (
+    "start vLLM with freqq beside it and --trust-request-mm-kwargs, which 'freqq serve --engine vllm' does, "
+    "or use --backend vllm, --backend local"
+)
+
+
+def why_not(client: Client, model: str) -> str | None:
+    """Why a server compresses no tokens as a request asks; None if it does. One request with an empty page tells.
+
+    Raises
+    ------
+    Interrupted
+        If the server does not answer.
+    """
+    request = chat_request(model, "?", [_empty_page()], 1)
+    request["mm_processor_kwargs"] = {PLUGIN: {"method": NO_METHOD}}
+    try:
+        client.complete(request)
+    except Refused as refused:
+        return None if NO_METHOD in str(refused) else str(refused).rstrip(".")
+    return "it answers a request for a method that does not exist"
+
+
+def check_methods(client: Client, model: str, methods: Mapping[str, TokenCompressor]) -> None:
+    """Let a server that compresses try each method once, before a run begins.
+
+    Raises
+    ------
+    UserError
+        If it refuses one; the message says why.
+    """
+    for name, method in methods.items():
+        try:
+            client.complete(chat_request(model, "?", [_empty_page()], 1, method=method))
+        except Refused as refused:
+            raise UserError(f"{name}: {refused}") from refused
+
+
+def _empty_page() -> Page:
+    return Page(np.full((56, 56), 255, np.uint8))

@@ -1,0 +1,77 @@
+"""What a load took, from an engine's counters; and a bench against a real engine."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freqq.bench.metrics import FIRST_TOKEN, Metrics
+from freqq.bench.turns import BASELINE, Load, Turn, page_source, ratio, savings, turns
+from freqq.tokens import compressor
+from tests.vllm.conftest import needs_vllm
+
+TEXT = """# HELP vllm:time_to_first_token_seconds Histogram.
+vllm:time_to_first_token_seconds_bucket{engine="0",le="0.5",model_name="m"} 2.0
+vllm:time_to_first_token_seconds_bucket{engine="0",le="1.0",model_name="m"} 6.0
+vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf",model_name="m"} 8.0
+vllm:time_to_first_token_seconds_count{engine="0",model_name="m"} 8.0
+vllm:time_to_first_token_seconds_sum{engine="0",model_name="m"} 8.4
+vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
+vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
+"""
+
+
+def test_counters_are_read_and_summed():
+    found = Metrics.parse(TEXT)
+    assert found.values["vllm:kv_cache_usage_perc"] == 0.75
+    assert found.mean(FIRST_TOKEN) == pytest.approx(1.05)
+    assert found.quantile(FIRST_TOKEN, 0.5) == pytest.approx(0.75)
+    assert found.quantile(FIRST_TOKEN, 0.25) == pytest.approx(0.5)
+    assert found.quantile(FIRST_TOKEN, 0.99) == 1.0  # beyond the last edge nothing is known
+    nothing = found.since(found)
+    assert math.isnan(nothing.mean(FIRST_TOKEN))
+    assert math.isnan(nothing.quantile(FIRST_TOKEN, 0.5))
+    assert found.since(Metrics()).quantile(FIRST_TOKEN, 0.5) == found.quantile(FIRST_TOKEN, 0.5)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)), min_size=2, max_size=6))
+def test_a_ratio_lies_in_its_interval_and_turns_round(pairs):
+    mean, low, high = ratio(pairs)
+    assert low <= mean * (1 + 1e-9)
+    assert mean <= high * (1 + 1e-9)
+    back = ratio([(b, a) for a, b in pairs])
+    assert back[0] == pytest.approx(1 / mean)
+    assert (back[1], back[2]) == (pytest.approx(1 / high), pytest.approx(1 / low))
+
+
+def turn(method: str, repeat: int, answers_per_s: float) -> Turn:
+    return Turn(method, "mild", repeat, 4, 1.0, answers_per_s, 100.0, 0.5, 0.9, 1 / answers_per_s, 0.01, 0.2, 0.0)
+
+
+def test_a_method_is_held_against_no_compression_of_the_same_turn():
+    """So a machine that slows down shows in no ratio."""
+    found = [turn(m, i, speed / (i + 1)) for i in range(3) for m, speed in ((BASELINE, 2.0), ("token-prune", 3.0))]
+    plain, pruned = savings(found)
+    assert plain.throughput == pytest.approx((1, 1, 1))
+    assert pruned.throughput == pytest.approx((1.5, 1.5, 1.5))
+    assert pruned.first_token == pytest.approx((2 / 3, 2 / 3, 2 / 3))
+
+
+def test_pages_are_full_and_new():
+    source = page_source(0)
+    first, second = next(source), next(source)
+    assert first.sha256 != second.sha256
+    assert first.pixels.shape == second.pixels.shape == (842, 595)
+    assert len(first.text.splitlines()) == len(second.text.splitlines()) > 70
+    assert next(page_source(0)).sha256 == first.sha256
+
+
+@needs_vllm
+def test_half_of_the_tokens_are_half_of_the_prompt(server):
+    arms = [(BASELINE, "baseline", None), ("token-prune", "mild", compressor("token-prune").at("mild"))]
+    found = list(turns(server.client, "tiny", arms, Load(2, 1, 2, 2), 1))
+    assert [t.method for t in found] == [BASELINE, "token-prune"]
+    plain, pruned = found
+    assert 0.4 < pruned.prompt_tokens / plain.prompt_tokens < 0.6
+    assert all(t.answers_per_s > 0 and t.first_token_p50_s > 0 and t.kv_usage_most > 0 for t in found)

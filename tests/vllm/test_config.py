@@ -1,0 +1,66 @@
+"""What vLLM is told of a GLM-4V before it makes one."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from freqq import vllm
+from freqq.errors import UserError
+from freqq.vllm.config import Glm4vConfig, complete
+from freqq.vllm.positions import MOST
+
+
+def text_config(**values):
+    rope = {"mrope_section": [8, 12, 12], "rope_type": "default"}
+    return SimpleNamespace(**{"model_type": "glm4v_text", "rope_parameters": rope} | values)
+
+
+@pytest.mark.parametrize("count", [4, 8, 12, 13])
+def test_sections_of_one_are_interleaved(count):
+    config = text_config(rope_parameters={"mrope_section": [1] * count})
+    complete(config)
+    assert sum(config.rope_parameters["mrope_section"]) == count
+    # transformers deals frequency i to axis i % 3; vLLM takes an axis's frequencies below 3 times its section.
+    for axis, section in enumerate(config.rope_parameters["mrope_section"]):
+        assert list(range(axis, count, 3)) == [i for i in range(axis, 3 * section, 3) if i < count]
+    assert config.rope_parameters["mrope_interleaved"] is True
+
+
+def test_what_is_said_stays():
+    config = text_config(attention_bias=False)
+    complete(config)
+    assert config.attention_bias is False
+    assert config.rope_parameters == {"mrope_section": [8, 12, 12], "rope_type": "default"}
+
+
+def test_biases_are_there_unless_it_is_a_mixture_of_experts():
+    dense, mixture = text_config(), text_config(model_type="glm4v_moe_text")
+    for config in (dense, mixture):
+        complete(config)
+    assert dense.attention_bias is True
+    assert not hasattr(mixture, "attention_bias")
+
+
+def test_longer_contexts_than_positions_are_refused():
+    config = SimpleNamespace(
+        hf_text_config=text_config(), max_model_len=MOST + 1, multimodal_config=SimpleNamespace(video_pruning_rate=None)
+    )
+    with pytest.raises(UserError, match="--max-model-len 131072"):
+        Glm4vConfig.verify_and_update_model_config(config)
+    config.max_model_len = MOST
+    Glm4vConfig.verify_and_update_model_config(config)
+    assert config.multimodal_config.video_pruning_rate > 0
+
+
+@pytest.mark.parametrize(
+    ("found", "passes"), [("0.32.0", True), ("0.31.2+cu129", True), ("0.3.1", False), ("0.33.0", False)]
+)
+def test_other_releases_are_refused_with_a_way_out(found, passes, monkeypatch):
+    monkeypatch.setattr(vllm, "installed", lambda: found)
+    assert (vllm.refusal() is None) == passes
+    if not passes:
+        assert f"this is {found}" in vllm.refusal()
+        assert vllm.ANY_VERSION in vllm.refusal()
+        assert "VLLM_PLUGINS=" in vllm.refusal()
+        monkeypatch.setenv(vllm.ANY_VERSION, "1")
+        assert vllm.refusal() is None

@@ -1,0 +1,68 @@
+"""Positions of a prompt: those that the local backend gives it, as vLLM's buffers hold them."""
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqq.glm.sequence import expand, positions
+from freqq.tokens import COMPRESSORS, compressor
+from freqq.tokens.grid import CompressedGrid
+from freqq.vllm.positions import MOST, ONE, encode, fraction_part, layout, pages, token_count, whole_part
+
+IMAGE, MERGE = 4, 2
+NAMES = [*COMPRESSORS, "token-lowpass+int8", "token-prune+quantize"]
+NAMES.remove("token-vq")  # it has no codebook for these channels
+
+sides = st.integers(1, 12)
+methods = st.builds(
+    lambda name, level, compact: compressor(name).at(
+        level, **({"positions": "compact"} if compact and "lowpass" in name else {})
+    ),
+    st.sampled_from(NAMES), st.sampled_from(["ultra_mild", "mild", "extreme"]), st.booleans(),
+)  # fmt: skip
+
+
+@given(st.lists(st.floats(0, MOST - 2), min_size=1))
+def test_encoded_positions_are_the_positions(values):
+    exact = torch.tensor(values, dtype=torch.float64)
+    encoded = encode(exact)
+    assert bool((encoded < 2**31).all())
+    decoded = whole_part(encoded) + fraction_part(encoded).double()
+    assert float((decoded - exact).abs().max()) <= 0.5 / ONE
+    whole = exact.round()
+    assert torch.equal(encode(whole), whole.long())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(methods, sides, sides), max_size=3), st.integers(0, 5), st.integers(1, 5))
+def test_a_prompts_positions_are_the_local_ones(made, before, behind):
+    compressed: list[CompressedGrid] = []
+    parts, ids = [], [1] * before
+    for method, h, w in made:
+        page = method.compress(torch.randn(h, w, 8, generator=torch.Generator().manual_seed(h * w)))
+        compressed.append(page)
+        shape, cells = layout(method, h, w)
+        count = token_count(method, h, w)
+        assert shape == page.shape
+        assert count == len(page.features)
+        if cells is None:
+            cells = page.cells.double().T  # as they are written when the page was seen
+        ids += [3, IMAGE]
+        parts.append((sum(p[1] - 1 for p in parts) + len(ids) - 1, count, shape, cells))
+    ids += [1] * behind
+    prompt = expand(ids, compressed, IMAGE)
+    found, delta = pages(parts, len(prompt))
+    expected = positions(prompt, rope_index, MERGE)[1:].double()
+    assert float((whole_part(found) + fraction_part(found).double() - expected).abs().max()) < 1e-4
+    assert delta == int(expected[0, -1]) + 1 - len(prompt)
+
+
+def rope_index(input_ids, mm_token_type_ids, image_grid_thw):
+    """transformers' ``get_rope_index`` of a GLM-4V, without its model."""
+    from transformers import Glm4vConfig, Glm4vModel
+
+    config = Glm4vConfig(image_token_id=IMAGE, vision_config={"spatial_merge_size": MERGE})
+    model = Glm4vModel.__new__(Glm4vModel)
+    torch.nn.Module.__init__(model)
+    model.config = config
+    return model.get_rope_index(input_ids=input_ids, mm_token_type_ids=mm_token_type_ids, image_grid_thw=image_grid_thw)
