@@ -15,7 +15,8 @@ ASKED = [
     requirement
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
     for requirement in map(Requirement, group)
-    if requirement.name != PROJECT["name"]  # one group that holds another
+    # One group that holds another; and the engine, which has an environment and pins of its own.
+    if requirement.name not in (PROJECT["name"], "vllm")
 ]
 LINES = [
     line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line[:1] not in ("", "#")

@@ -228,6 +228,7 @@ def test_a_run_that_is_killed_and_then_stopped_goes_on_and_the_key_stands_nowher
     process.kill()
     process.communicate()
     stored = len(list((tmp_path / "run" / "parts").glob("*.parquet")))
+    server.faulty.faults.append(Fault(400, message="the look for the plug-in"))
     server.faulty.faults.append(Fault(400, message="this key of yours: sk-very-secret"))
     process = started(arguments, tmp_path / "run", stored + 1, env=environment)
     process.send_signal(signal.SIGTERM)
