@@ -145,7 +145,7 @@ def write_merged(reader: Reader, adapter: Path, folder: Path) -> None:
     """
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose another folder for the model")
-    merged: Any = attach(reader, adapter).peft.merge_and_unload()  # type: ignore[operator] # of the LoRA model within
+    merged: Any = attach(reader, adapter).peft.merge_and_unload()
     merged.save_pretrained(folder)
     reader.tokenizer.save_pretrained(folder)
     reader.image_processor.save_pretrained(folder)
