@@ -53,6 +53,9 @@ def test_the_engine_cut_pages_and_preempted_and_reused(server, replies, local):
     """Else the answers above would prove less than they seem to."""
     assert max(reply.prompt_tokens for reply in replies.values()) > 2 * CHUNK
     assert server.metric("vllm:num_preemptions_total") > 0
+    sample = samples(1)[0]
+    again = [ask(server, sample, pages_of(sample), METHODS["token-prune"]) for _ in range(2)]
+    assert again == [replies["token-prune", sample.id]] * 2
     assert server.metric("vllm:prefix_cache_hits_total") > 0
 
 
