@@ -33,4 +33,5 @@ for row in rows:
         kind = "another equal request's" if request.text == wanted else "another request's"
     counts.setdefault((row["needles"], row["method"], row["level"]), Counter())[kind] += 1
 for (needles, method, level), kinds in sorted(counts.items()):
-    print(f"{needles} needles, {method} {level}: {sum(kinds.values())} inexact: {dict(kinds.most_common())}")
+    arm = method if method == level else f"{method} {level}"
+    print(f"{needles} needles, {arm}: {sum(kinds.values())} inexact: {dict(kinds.most_common())}")

@@ -117,7 +117,7 @@ def test_sweep_tokens(tmp_path, monkeypatch):
 def test_wrong_needle(tmp_path, example):
     command = f"eval --needle 8 --level baseline --limit 12 --out {tmp_path / 'run'}".split()
     assert freqq(*command).exit_code == 0
-    assert example("wrong_needle.py", tmp_path / "run").startswith("8 needles, none baseline: ")
+    assert example("wrong_needle.py", tmp_path / "run").startswith("8 needles, baseline: ")
 
 
 @needs_tiny

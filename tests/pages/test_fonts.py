@@ -1,5 +1,6 @@
 """Fonts of every kind that FreeType reads; where reportlab reads them too, pages look the same."""
 
+from itertools import count
 from os.path import isfile
 from pathlib import Path
 
@@ -25,9 +26,18 @@ from tests.pages.test_glyph_pages import chat, same_pixels
 SMALL = GlyphConfig(page_size=(400.0, 200.0))
 
 
+NUMBERS = count(1)
+
+
 def few_letters(name: str) -> TTFont:
-    """A shipped font with the letters of ASCII alone, without instructions or features."""
-    font = TTFont(font_file(name))
+    """A shipped font with the letters of ASCII alone, without instructions or features.
+
+    Each has a name of its own: reportlab takes two fonts of one name in one process for the same face.
+    """
+    font, own = TTFont(font_file(name)), f"FewLetters{next(NUMBERS)}"
+    for record in font["name"].names:
+        if record.nameID in (1, 3, 4, 6):
+            record.string = own
     options = subset.Options(layout_features=[], hinting=False, glyph_names=True, notdef_outline=True)
     cutter = subset.Subsetter(options)
     cutter.populate(unicodes=range(32, 127))
