@@ -66,26 +66,34 @@ class Crops:
     written: Written
 
 
-def look(dpi: float, width: int, height: int, margin: float = 10.0) -> GlyphConfig:
-    """Glyph's look on a sheet of a size in px, nothing cropped."""
+def look(dpi: float, width: int, height: int, margin: float = 10.0, top: float = 10.0) -> GlyphConfig:
+    """Glyph's look on a sheet of a size in px, nothing cropped; margins in points."""
     point = 72 / dpi
     return GlyphConfig(
         page_size=(width * point - 1e-6, height * point - 1e-6),
         dpi=dpi,
         margin_x=margin,
+        margin_y=top,
         auto_crop_width=False,
         auto_crop_last_page=False,
     )
 
 
 def sheet(
-    rng: random.Random, dpi: float, rows: int, columns: int, crops: int, split: Split, kinds: tuple[str, ...] = KINDS
+    rng: random.Random,
+    dpi: float,
+    rows: int,
+    columns: int,
+    crops: int,
+    split: Split,
+    kinds: tuple[str, ...] = KINDS,
+    top: float = 10.0,
 ) -> Crops:
     """One tall page, resampled as the image processor would, cut into `crops` crops of rows x columns cells."""
     width, height = CELL * columns, CELL * rows * crops
     stretch = [1 + rng.uniform(-STRETCH, STRETCH) if rng.random() < 0.7 else 1.0 for _ in range(2)]
     drawn_width, drawn_height = (round(side / s) for side, s in zip((width, height), stretch, strict=True))
-    config = look(dpi, drawn_width, drawn_height, rng.uniform(0, 10))
+    config = look(dpi, drawn_width, drawn_height, rng.uniform(0, 10), top)
     scale = dpi / 72
     characters = int(drawn_width / (5.0 * scale) * drawn_height / (10 * scale)) + 60
     blocks = next(flow(text(rng, int(characters * 1.1), split, kinds), config))
@@ -136,10 +144,10 @@ def _written(
 
 def batch(
     rng: random.Random, dpis: tuple[float, ...], rows: int, columns: int, crops: int, split: Split,
-    kinds: tuple[str, ...] = KINDS,
+    kinds: tuple[str, ...] = KINDS, top: float = 10.0,
 ) -> Crops:  # fmt: skip
     """`crops` crops at each resolution."""
-    sheets = [sheet(rng, dpi, rows, columns, crops, split, kinds) for dpi in dpis]
+    sheets = [sheet(rng, dpi, rows, columns, crops, split, kinds, top) for dpi in dpis]
     values = []
     for i, made in enumerate(sheets):
         w = made.written

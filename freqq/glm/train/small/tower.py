@@ -24,13 +24,13 @@ SHARPNESS = 5.0
 """How much of a head's attention starts on its neighbour: the logit there is this many standard deviations high."""
 
 
-def vision_config(width: int, depth: int, out: int) -> Glm4vVisionConfig:
+def vision_config(width: int, depth: int, out: int, image_size: int = 224) -> Glm4vVisionConfig:
     """The tower's configuration: heads of 64 channels, biases, and a base at which neighbouring patches differ."""
     config = Glm4vVisionConfig(
         depth=depth,
         hidden_size=width,
         num_heads=width // 64,
-        image_size=224,
+        image_size=image_size,
         patch_size=PATCH,
         spatial_merge_size=MERGE,
         temporal_patch_size=2,
@@ -84,7 +84,9 @@ def start(visual: Glm4vVisionModel, generator: torch.Generator) -> None:
             bias[0, head, : 2 * count] = high * angle.cos()
             bias[0, head, 2 * count :] = high * angle.sin()
     flat = torch.empty(visual.config.out_hidden_size, visual.config.hidden_size * MERGE**2)
-    visual.downsample.weight.copy_(1.7 * nn.init.orthogonal_(flat, generator=generator).view_as(visual.downsample.weight))
+    visual.downsample.weight.copy_(
+        1.7 * nn.init.orthogonal_(flat, generator=generator).view_as(visual.downsample.weight)
+    )
     nn.init.orthogonal_(visual.merger.proj.weight, generator=generator)
     visual.merger.down_proj.weight.mul_(4)
 
@@ -147,6 +149,7 @@ class Tower(nn.Module):
         super().__init__()
         self.visual = visual
         self._rotations: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._grids: dict[tuple[int, int], Tensor] = {}
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Merged tokens [B, h w, C] of uint8 pages [B, 28 h, 28 w], in raster order; under autocast in bfloat16."""
@@ -161,6 +164,7 @@ class Tower(nn.Module):
         bias = visual.patch_embed.proj.bias + (kernel * ((1 - mean) / std)).sum((1, 2, 3))
         x = F.linear(ink, -(kernel / std).sum(1).flatten(1), bias)
         x = rms(x, visual.post_conv_layernorm)
+        x = x + self._places(rows, columns).to(x.dtype)
         cos, sin = (t.to(x.dtype) for t in self._rotation(rows, columns))
         for block in visual.blocks:
             x = self._block(block, x, cos, sin)
@@ -180,9 +184,26 @@ class Tower(nn.Module):
         x = x + attention.proj((weights @ v).transpose(1, 2).reshape(batch, length, width))
         return x + block.mlp(rms(x, block.norm2))
 
+    def _places(self, rows: int, columns: int) -> Tensor:
+        """Absolute positions [patches, width]: the table, interpolated to the page as transformers does it."""
+        if (rows, columns) not in self._grids:
+            size = torch.tensor([rows * MERGE, columns * MERGE]).view(2, 1)
+            grid = (_patches(rows, columns) + 0.5) / size * 2 - 1
+            self._grids[rows, columns] = grid.flip(0).T[None, :, None]
+        table = self.visual.embeddings.position_embedding.weight
+        side = math.isqrt(table.shape[0])
+        table = table.view(side, side, -1).permute(2, 0, 1)[None].float()
+        grid = self._grids[rows, columns]
+        found = F.grid_sample(table, grid, mode="bicubic", align_corners=False, padding_mode="border")
+        return found[0, :, :, 0].T
+
     def _rotation(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
         if (rows, columns) not in self._rotations:
-            r, c, a, b = torch.meshgrid(*(torch.arange(n) for n in (rows, columns, MERGE, MERGE)), indexing="ij")
-            where = torch.stack([(r * MERGE + a).flatten(), (c * MERGE + b).flatten()])
-            self._rotations[rows, columns] = self.visual.rotary_pos_emb(torch.zeros(1), where.T)
+            self._rotations[rows, columns] = self.visual.rotary_pos_emb(torch.zeros(1), _patches(rows, columns).T)
         return self._rotations[rows, columns]
+
+
+def _patches(rows: int, columns: int) -> Tensor:
+    """Row and column [2, n] of each patch, in the order of GLM's image processor: the four of a cell together."""
+    r, c, a, b = torch.meshgrid(*(torch.arange(n) for n in (rows, columns, MERGE, MERGE)), indexing="ij")
+    return torch.stack([(r * MERGE + a).flatten(), (c * MERGE + b).flatten()])
