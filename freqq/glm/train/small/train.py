@@ -1,0 +1,131 @@
+"""The recipe of `small`, stage by stage; each goes on from its last checkpoint."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
+
+from freqq.glm.train.loop import Stage, parameters, run
+from freqq.glm.train.small.aloud import Aloud, Recipe, moment
+from freqq.glm.train.small.model import SlotHeads, build
+from freqq.glm.train.small.reading import ReadingHead, evaluate, reading_step
+from freqq.glm.train.small.tower import Tower, start, vision_config
+
+Report = Callable[[str, int, int, dict[str, float]], None]
+
+VISION_WIDTH, VISION_DEPTH, WIDTH = 256, 4, 512
+
+READING_SCALES = {
+    "tower.visual.patch_embed": 0.2,
+    "tower.visual.blocks": 1.0,
+    "tower.visual.merger": 1.0,
+    "tower.visual.downsample": 1.0,
+    "tower.visual.post": 1.0,
+    "head": 2.0,
+}
+"""Learning rates relative to the stage's; what is not named stays as it is (absolute positions: zero)."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training of `small` is made of; the defaults are the recipe.
+
+    Parameters
+    ----------
+    reading_steps : int
+        Steps of stage 1, in which the tower learns to read.
+    reading_decay, aloud_decay : int
+        The last steps of a stage, in which the learning rate falls to zero.
+    aloud_steps : int
+        Steps of stage 2, in which the whole model learns to read aloud.
+    crops : int
+        Crops at each of a step's five resolutions in stage 1.
+    seed : int
+        Of the initial weights and of every batch.
+    """
+
+    reading_steps: int = 8_000
+    reading_decay: int = 4_000
+    crops: int = 4
+    seed: int = 0
+    aloud_steps: int = 12_000
+    aloud_decay: int = 7_000
+    aloud: Recipe = Recipe()
+    evaluate_every: int = 500
+
+
+def build_reader(seed: int) -> nn.ModuleDict:
+    """The tower and its head as they start."""
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # for what transformers' constructors draw and `start` leaves
+    visual = Glm4vVisionModel(vision_config(VISION_WIDTH, VISION_DEPTH, WIDTH))
+    start(visual, generator)
+    return nn.ModuleDict({"tower": Tower(visual), "head": ReadingHead(WIDTH, generator)})
+
+
+def train_reading(training: Training, folder: Path, report: Report) -> nn.ModuleDict:
+    """Stage 1; the report also gets the accuracy on held-out words every `evaluate_every` steps."""
+    whole = build_reader(training.seed)
+    tower, head = whole["tower"], whole["head"]
+    stage = Stage("reading", training.reading_steps, 3e-3, 9e-3, decay=training.reading_decay, report_every=100)
+
+    def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
+        if step % training.evaluate_every == 0 or step == steps:
+            values |= evaluate(tower, head)
+        report(name, step, steps, values)
+
+    run(
+        stage,
+        whole,
+        parameters(whole, READING_SCALES),
+        lambda step: reading_step(tower, head, step, training.seed, training.crops),
+        folder,
+        told,
+    )
+    return whole
+
+
+ALOUD_SCALES = {
+    "net.model.visual.patch_embed": 0.05,
+    "net.model.visual": 0.25,
+    "net": 1.0,
+    "head": 0.5,
+    "slots": 1.0,
+}
+
+
+def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: Report) -> nn.ModuleDict:
+    """Stage 2, from what `train_reading` gave."""
+    head = whole["head"]
+    net = build(whole["tower"].visual.state_dict(), head, moment(whole["tower"]), training.seed)
+    torch.manual_seed(training.seed)
+    every = nn.ModuleDict({"net": net, "head": head, "slots": SlotHeads()})
+    aloud = Aloud(net, head, every["slots"])
+    stage = Stage(
+        "aloud",
+        training.aloud_steps,
+        3e-3,
+        8e-3,
+        decay=training.aloud_decay,
+        warmup=100,
+        save_every=100,
+        report_every=50,
+    )
+
+    def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
+        if step % training.evaluate_every == 0 or step == steps:
+            values |= aloud.evaluate()
+        report(name, step, steps, values)
+
+    run(
+        stage,
+        every,
+        parameters(every, ALOUD_SCALES),
+        lambda step: aloud.step(training.aloud, step, training.aloud_steps, training.seed),
+        folder,
+        told,
+    )
+    return every
