@@ -1,28 +1,53 @@
-"""``freqq train``: train the embedded model from nothing."""
+"""``freqq train``: train an embedded model from nothing."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from freqq.cli.options import completing
+
+MODELS = ("tiny", "small")
+SHOWN = ("loss", "reads", "token", "whole", "reads_72", "reads_96", "reads_120", "reads_144")
+"""Of the values that a stage reports, what is shown beside its progress."""
 
 
 def train(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.jsonl and the finished model/.")],
-    vision_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 1: learn to read.")] = 2000,
-    language_steps: Annotated[int, typer.Option(min=1, help="Steps of stage 2: learn to find and copy.")] = 8400,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="[tiny|small]",
+            help="tiny: the embedded model. small: a reader of Glyph's look at 72 to 144 dpi, whose recipe so far "
+            "teaches it to read pages and to read them aloud, not yet to answer questions.",
+            autocompletion=completing(*MODELS),
+        ),
+    ] = "tiny",
+    vision_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of stage 1: learn to read. The recipe's by default.")
+    ] = None,
+    language_steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps of stage 2: learn to find and copy (tiny) or to read aloud (small)."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the initial weights and of every batch.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
 ) -> None:
     """Train a small GLM-4V from nothing on two CPU cores; running it again goes on from the last checkpoint.
 
     Example: freqq train --out my-model && freqq eval --model my-model/model --needle 2
+
+    Example: freqq train small --out reader
     """
+    from freqq.names import unknown
+
+    if model not in MODELS:
+        raise unknown("model to train", model, MODELS)
     import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from freqq.files import check_writable
-    from freqq.glm.train.train import Training, train
 
     check_writable(out)
     torch.set_num_threads(threads)
@@ -33,12 +58,23 @@ def train(
         tasks: dict[str, object] = {}
 
         def report(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
-            shown = " ".join(f"{k} {values[k]:.3f}" for k in ("loss", "reads", "token", "whole") if k in values)
+            shown = " ".join(f"{k} {values[k]:.3f}" for k in SHOWN if k in values)
             if stage not in tasks:
                 tasks[stage] = bar.add_task(stage, total=steps, values=shown)
             bar.update(tasks[stage], completed=step, values=shown)  # type: ignore[arg-type]
             if not console.is_terminal:
                 print(f"{stage} {step}/{steps} {shown}", flush=True)
 
-        model = train(Training(vision_steps, language_steps, seed), out, report)
-    print(f"model written to {model}")
+        given = {"vision_steps": vision_steps, "language_steps": language_steps}
+        steps: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if model == "tiny":
+            from freqq.glm.train.train import Training
+            from freqq.glm.train.train import train as run
+
+            made = run(Training(**steps, seed=seed), out, report)
+        else:
+            from freqq.glm.train.small.train import Training as SmallTraining
+            from freqq.glm.train.small.train import train as run_small
+
+            made = run_small(SmallTraining(**steps, seed=seed), out, report)
+    print(f"model written to {made}")

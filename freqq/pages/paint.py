@@ -91,7 +91,7 @@ def paint_blocks(blocks: tuple[Block, ...], config: GlyphConfig) -> Pixels:
         first, last = _baseline(block, 0, config), _baseline(block, len(block.lines) - 1, config)
         top = min(max(0, int(first) - reach), height)
         bottom = min(max(top, int(last) + reach), height)
-        for color, runs in _runs(block, config, top).items():
+        for color, runs in runs_of(block, config, top).items():
             clear = clearness(runs, width, bottom - top, config.font_path, config.font_size, config.dpi)
             under = min(max(top, inked), bottom) if white else bottom
             page[top:under] = tint(clear[: under - top], color, page[top:under])
@@ -112,7 +112,7 @@ def _baseline(block: Block, number: int, config: GlyphConfig) -> float:
     return foot - (pdf_number(len(block.lines) * leading - config.font_size) - number * leading) * scale
 
 
-def _runs(block: Block, config: GlyphConfig, top: int) -> dict[Color, list[Run]]:
+def runs_of(block: Block, config: GlyphConfig, top: int) -> dict[Color, list[Run]]:
     """The runs of each colour, in px from the page's left and from row `top`."""
     scale, size = config.scale, config.font_size
     left = pdf_number(config.text_left) * scale

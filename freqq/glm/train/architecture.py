@@ -125,10 +125,13 @@ def build_model(config: Glm4vConfig, seed: int = 0) -> Glm4vForConditionalGenera
     return model
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Single characters, the fixed phrases of MRCR's question, GLM's special tokens; anything else becomes ``?``."""
-    tokenizer = Tokenizer(models.WordLevel({t: i for i, t in enumerate(VOCABULARY)}, unk_token="?"))
-    whole = sorted(ORDINAL_TOKENS + PHRASES, key=len, reverse=True)
+def build_tokenizer(requests: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
+    """Single characters, the fixed phrases of MRCR's question, GLM's special tokens; anything else becomes ``?``.
+
+    `requests` are further texts that are one token each, behind all others.
+    """
+    tokenizer = Tokenizer(models.WordLevel({t: i for i, t in enumerate(VOCABULARY + requests)}, unk_token="?"))
+    whole = sorted(ORDINAL_TOKENS + PHRASES + requests, key=len, reverse=True)
     escaped = "|".join("".join("\\" + c if c in ".()" else c for c in token) for token in whole)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(escaped + r"|[\s\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -142,14 +145,14 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def save(model: Glm4vForConditionalGeneration, folder: Path) -> None:
+def save(model: Glm4vForConditionalGeneration, folder: Path, requests: tuple[str, ...] = ()) -> None:
     """Write a model folder as a hub has it: bf16 safetensors, configurations, tokenizer, image processor."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = Glm4vForConditionalGeneration(model.config)
     copy.load_state_dict(model.state_dict())
     copy.generation_config = model.generation_config
     copy.to(torch.bfloat16).save_pretrained(folder)
-    build_tokenizer().save_pretrained(folder)
+    build_tokenizer(requests).save_pretrained(folder)
     processor = {
         "do_convert_rgb": True,
         "do_normalize": True,

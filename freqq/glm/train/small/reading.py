@@ -136,7 +136,7 @@ def reading_step(tower: Tower, head: ReadingHead, step: int, seed: int, crops: i
     """The loss of one step: one resolution of each pair of neighbours, so that all stay in the mix."""
     rng = random.Random(f"train/reading/{seed}/{step}")
     rows, columns = SHAPES[step % len(SHAPES)]
-    dpis = tuple(rng.choice(DPIS[i : i + 2]) for i in range(0, len(DPIS), 2)) + (rng.choice(DPIS[:3]),)
+    dpis = (*(rng.choice(DPIS[i : i + 2]) for i in range(0, len(DPIS), 2)), rng.choice(DPIS[:3]))
     made = batch(rng, dpis, rows, columns, crops, "train")
     with torch.autocast("cpu", torch.bfloat16):
         logits = head(tower(torch.from_numpy(made.pixels)))

@@ -16,7 +16,7 @@ from freqq.glm.train.small.text import CHARACTERS, KINDS, Split, text
 from freqq.pages.atlas import atlas
 from freqq.pages.frames import Block, flow
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.paint import _runs, paint_blocks
+from freqq.pages.paint import paint_blocks, runs_of
 
 ROWS, COLUMNS = 3, 14
 SLOTS = ROWS * COLUMNS
@@ -116,7 +116,7 @@ def _written(
     high = CELL * rows
     found = []
     for block in blocks:
-        for runs in _runs(block, config, 0).values():
+        for runs in runs_of(block, config, 0).values():
             for run in runs:
                 shown = run.text.replace("\xa0", " ")
                 advances = glyphs.thousandths[glyphs.slots(shown)] * 0.001 * em
@@ -139,7 +139,7 @@ def _written(
                 line[:, 5] = top >= crop * high and bottom <= (crop + 1) * high
                 found.append(line[inside])
     values = np.concatenate(found) if found else np.zeros((0, 6), np.int64)
-    return Written(*values.T[:5], values[:, 5].astype(bool))  # type: ignore[call-arg]
+    return Written(*values.T[:5], values[:, 5].astype(bool))
 
 
 def batch(

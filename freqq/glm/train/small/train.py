@@ -1,4 +1,10 @@
-"""The recipe of `small`, stage by stage; each goes on from its last checkpoint."""
+"""The recipe of `small`, stage by stage; each goes on from its last checkpoint.
+
+1. **Read**: the vision tower tells which characters stand in the cell of each token, at 72 to 144 dpi.
+2. **Read aloud**: the language model writes a page's text, and the tower learns along.
+
+What it takes to answer questions about chats is not part of it yet.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +14,10 @@ import torch
 from torch import nn
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
+from freqq.glm.train.architecture import save
 from freqq.glm.train.loop import Stage, parameters, run
 from freqq.glm.train.small.aloud import Aloud, Recipe, moment
-from freqq.glm.train.small.model import SlotHeads, build
+from freqq.glm.train.small.model import TRANSCRIBE, SlotHeads, build
 from freqq.glm.train.small.reading import ReadingHead, evaluate, reading_step
 from freqq.glm.train.small.tower import Tower, start, vision_config
 
@@ -35,11 +42,11 @@ class Training:
 
     Parameters
     ----------
-    reading_steps : int
+    vision_steps : int
         Steps of stage 1, in which the tower learns to read.
-    reading_decay, aloud_decay : int
+    vision_decay, language_decay : int
         The last steps of a stage, in which the learning rate falls to zero.
-    aloud_steps : int
+    language_steps : int
         Steps of stage 2, in which the whole model learns to read aloud.
     crops : int
         Crops at each of a step's five resolutions in stage 1.
@@ -47,13 +54,13 @@ class Training:
         Of the initial weights and of every batch.
     """
 
-    reading_steps: int = 8_000
-    reading_decay: int = 4_000
+    vision_steps: int = 8_000
+    vision_decay: int = 4_000
     crops: int = 4
     seed: int = 0
-    aloud_steps: int = 12_000
-    aloud_decay: int = 7_000
-    aloud: Recipe = Recipe()
+    language_steps: int = 12_000
+    language_decay: int = 7_000
+    recipe: Recipe = Recipe()
     evaluate_every: int = 500
 
 
@@ -70,7 +77,7 @@ def train_reading(training: Training, folder: Path, report: Report) -> nn.Module
     """Stage 1; the report also gets the accuracy on held-out words every `evaluate_every` steps."""
     whole = build_reader(training.seed)
     tower, head = whole["tower"], whole["head"]
-    stage = Stage("reading", training.reading_steps, 3e-3, 9e-3, decay=training.reading_decay, report_every=100)
+    stage = Stage("reading", training.vision_steps, 3e-3, 9e-3, decay=training.vision_decay, report_every=100)
 
     def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
         if step % training.evaluate_every == 0 or step == steps:
@@ -106,10 +113,10 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
     aloud = Aloud(net, head, every["slots"])
     stage = Stage(
         "aloud",
-        training.aloud_steps,
+        training.language_steps,
         3e-3,
         8e-3,
-        decay=training.aloud_decay,
+        decay=training.language_decay,
         warmup=100,
         save_every=100,
         report_every=50,
@@ -124,8 +131,15 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
         stage,
         every,
         parameters(every, ALOUD_SCALES),
-        lambda step: aloud.step(training.aloud, step, training.aloud_steps, training.seed),
+        lambda step: aloud.step(training.recipe, step, training.language_steps, training.seed),
         folder,
         told,
     )
     return every
+
+
+def train(training: Training, folder: Path, report: Report) -> Path:
+    """Both stages, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder."""
+    whole = train_aloud(training, train_reading(training, folder, report), folder, report)
+    save(whole["net"], folder / "model", (TRANSCRIBE,))
+    return folder / "model"

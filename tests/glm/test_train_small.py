@@ -1,0 +1,133 @@
+"""The training of `small`: what it shows is what it says, and its fast forward pass is transformers' own."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
+
+from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD
+from freqq.glm.train.small.aloud import START, Aloud, Recipe, pages
+from freqq.glm.train.small.model import ENTRIES, SlotHeads, build
+from freqq.glm.train.small.reading import CLASSES, ReadingHead, accuracy, places, reading_loss
+from freqq.glm.train.small.sheets import DPIS, SLOTS, sheet
+from freqq.glm.train.small.text import CHARACTERS, KINDS, split_of, text
+from freqq.glm.train.small.tower import Tower, start, vision_config
+
+SEEDS = st.integers(0, 2**32)
+
+
+def tower(width: int = 128, depth: int = 2, out: int = 128) -> Tower:
+    visual = Glm4vVisionModel(vision_config(width, depth, out))
+    start(visual, torch.Generator().manual_seed(0))
+    return Tower(visual)
+
+
+@given(SEEDS)
+def test_no_word_of_one_split_is_shown_in_the_other(seed):
+    for split in ("train", "test"):
+        for kind in ("sentences", "words", "invented"):
+            shown = text(random.Random(seed), 80, split, (kind,)).split()
+            assert all(
+                split_of(word.strip("\"'()[]*<>").removesuffix("'s")) == split for word in shown if word.isalpha()
+            )
+
+
+@given(SEEDS, st.sampled_from(KINDS))
+def test_a_seed_gives_one_text_of_characters_that_can_be_read(seed, kind):
+    made = text(random.Random(seed), 60, "train", (kind,))
+    assert made == text(random.Random(seed), 60, "train", (kind,))
+    assert len(made) >= 60
+    assert set(made) <= {*CHARACTERS, "\n"}
+
+
+@pytest.mark.parametrize("dpi", DPIS)
+def test_every_character_has_a_slot_of_its_own_where_its_ink_is(dpi):
+    made = sheet(random.Random(dpi), dpi, 4, 10, 3, "train", ("words",))
+    w = made.written
+    slots = (w.crop * 1000 + w.row) * 10_000 + w.column
+    assert len(np.unique(slots)) == len(slots)
+    visible = np.array([CHARACTERS[i] not in " .,'`\"-_^~:;" for i in w.character]) & w.whole
+    high, wide = 28 // 3, 2
+    for crop, row, column in zip(w.crop[visible], w.row[visible], w.column[visible], strict=True):
+        top, left = row * high, column * wide
+        assert made.pixels[crop, max(0, top - 4) : top + 14, max(0, left - 6) : left + 8].min() < 128
+
+
+def test_the_forward_pass_is_that_of_transformers():
+    own = tower()
+    with torch.no_grad():
+        own.visual.embeddings.position_embedding.weight.normal_(0, 0.2)
+    pixels = torch.randint(0, 256, (2, 112, 140), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    mean, std = torch.tensor(IMAGE_MEAN).view(3, 1, 1), torch.tensor(IMAGE_STD).view(3, 1, 1)
+    image = (pixels[:, None].float() / 255 - mean) / std
+    patches = image.view(2, 3, 4, 2, 14, 5, 2, 14).permute(0, 2, 5, 3, 6, 1, 4, 7)
+    patches = patches[:, :, :, :, :, :, None].expand(-1, -1, -1, -1, -1, -1, 2, -1, -1).reshape(160, -1)
+    with torch.no_grad():
+        wanted = own.visual(patches, torch.tensor([[1, 8, 10]] * 2)).pooler_output.view(2, 20, -1)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = own(pixels).float()
+    assert (found - wanted).square().mean() < 0.01 * wanted.square().mean()
+
+
+def test_a_head_that_is_right_loses_nothing_and_reads_all():
+    made = sheet(random.Random(3), 96.0, 4, 10, 2, "train")
+    own, _ = places(made.written, 4, 10)
+    logits = torch.full((2 * 40 * SLOTS, CLASSES), -30.0)
+    for place, character in zip(own, made.written.character, strict=True):
+        logits[place, 0], logits[place, 1 + character] = 30.0, 30.0
+    assert reading_loss(logits, made.written, 4, 10) < 1e-6
+    assert accuracy(logits, made) == {96.0: 1.0}
+    assert reading_loss(-logits, made.written, 4, 10) > 10
+
+
+@pytest.mark.parametrize("dpi", [72.0, 144.0])
+def test_what_is_to_be_read_aloud_is_the_page_line_by_line(dpi):
+    made = pages(random.Random(5), dpi, 4, 10, 3, "train")
+    written = made.crops.written
+    assert written.whole.all()
+    for i in range(3):
+        said = [label for label in made.labels[i].tolist() if label >= 0]
+        own = np.flatnonzero(written.crop == i)
+        lines = [
+            "".join(CHARACTERS[c] for c in written.character[own[written.row[own] == row]])
+            for row in np.unique(written.row[own])
+        ]
+        assert "".join(ENTRIES[token] for token in said) == " ".join(lines) + ENTRIES[END]
+        first = len(START)
+        assert made.tokens[i, first : first + len(said) - 1].tolist() == said[:-1]
+    assert (made.cell < 40).all()
+
+
+def test_whitening_changes_what_tokens_are_and_not_what_the_head_reads():
+    whole = tower(256, 4, 512)
+    head = ReadingHead(512, torch.Generator().manual_seed(0))
+    pixels = torch.from_numpy(sheet(random.Random(1), 120.0, 3, 8, 4, "train").pixels)
+
+    def seen(by: Tower) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return by(pixels).float()
+
+    with torch.no_grad():
+        tokens = seen(whole)
+        before, flat = head(tokens), tokens.flatten(0, 1)
+        noise = torch.randn(2000, 512, generator=torch.Generator().manual_seed(2)) * flat.std()
+        net = build(whole.visual.state_dict(), head, noise.T @ noise / 2000 + flat.T @ flat / len(flat), 0)
+        net.model.visual.embeddings.position_embedding.weight.zero_()
+        after = head(seen(Tower(net.model.visual)))
+    assert (after - before).square().mean() < 0.01 * before.square().mean()
+
+
+def test_a_step_of_reading_aloud_has_a_gradient_everywhere():
+    head = ReadingHead(512, torch.Generator().manual_seed(0))
+    net = build(tower(256, 4, 512).visual.state_dict(), head, torch.eye(512), 0)
+    aloud = Aloud(net, head, SlotHeads())
+    loss, values = aloud.step(Recipe(characters=100), 0, 10, 0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert {"write", "read", "here", "there", "slot", "next_slot", "token"} <= set(values)
+    without = [n for n, p in net.named_parameters() if p.grad is None]
+    assert without == []
