@@ -92,11 +92,11 @@ def main() -> None:
         print(markdown(entry))
     measured = json.loads(MEASURED.read_text("utf-8"))
     base = next(entry for entry in entries if entry["method"] == LEVELS[0])
-    three = [words.fraction(own["score"]) for own in base["needles"].values()]
+    scored = ", ".join(f"{words.fraction(own['score'])} with {needles}" for needles, own in base["needles"].items())
     n = next(iter(base["needles"].values()))["n"]
     measured["token"]["about"] = (
         f"Score on {n} samples of `mini` with each needle count, and its paired difference to the baseline "
-        f"({three[0]}, {three[1]} and {three[2]}); tokens and stored bytes, of bfloat16, as fractions."
+        f"({scored} needles); tokens and stored bytes, of bfloat16, as fractions."
     )
     methods = dict.fromkeys(entry["method"] for entry in entries if entry is not base and "+" not in entry["method"])
     measured["token"]["methods"] = {

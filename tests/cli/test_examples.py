@@ -1,8 +1,10 @@
 """The examples run as they stand."""
 
 import importlib.util
+import json
 import os
 import runpy
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from freqq.image import CODECS
+from freqq.runs.cards import MEASURED
 from freqq.tokens import COMPRESSORS
 from freqq.tokens.base import Cutter
 from tests.cli.test_app import freqq
@@ -105,11 +108,34 @@ def test_sweep(tmp_path, monkeypatch):
 
 @needs_tiny
 @pytest.mark.slow
-def test_sweep_tokens(tmp_path, monkeypatch):
+def test_sweep_tokens(tmp_path, monkeypatch, example):
     run_sweep("sweep_tokens.sh", tmp_path, monkeypatch, "--limit", "1", "--needle", "2", "--max-new-tokens", "2")
     rows = pq.read_table(tmp_path / "runs" / "sweep-tokens" / "results.parquet").to_pylist()
     assert {r["method"] for r in rows} >= {"baseline", *COMPRESSORS}
     assert [r["error"] for r in rows] == [None] * len(rows)
+
+    results, measured = tmp_path / "results.json", tmp_path / "measured.json"
+    shutil.copy(MEASURED, measured)
+    said = example("method_tables.py", tmp_path / "runs" / "sweep-tokens", RESULTS=results, MEASURED=measured)
+    arms = {(r["method"], r["level"]) for r in rows}
+    assert {(entry["method"], entry["level"]) for entry in json.loads(results.read_text())} == arms
+    assert len(said.splitlines()) == len(arms)
+    written, before = (json.loads(path.read_text()) for path in (measured, MEASURED))
+    assert written["image"] == before["image"]
+    assert written["token"]["methods"].keys() == {m for m, _ in arms if m != "baseline" and "+" not in m}
+
+
+def test_the_guide_and_the_cards_say_what_the_results_hold():
+    own = runpy.run_path(str(EXAMPLES / "method_tables.py"))
+    entries = json.loads(own["RESULTS"].read_text())
+    guide = (EXAMPLES / "token_methods.md").read_text().splitlines()
+    first = next(i for i, line in enumerate(guide) if line.startswith("| baseline |"))
+    assert guide[first : first + len(entries)] == [own["markdown"](entry) for entry in entries]
+    assert not guide[first + len(entries)].startswith("|")
+    cards = json.loads(MEASURED.read_text())["token"]["methods"]
+    assert cards.keys() == {e["method"] for e in entries if e["method"] != "baseline" and "+" not in e["method"]}
+    for method, lines in cards.items():
+        assert lines == own["card_table"]([entry for entry in entries if entry["method"] == method])
 
 
 @needs_tiny
