@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD
-from freqq.glm.train.small.aloud import START, Aloud, Recipe, pages
+from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages
 from freqq.glm.train.small.model import ENTRIES, SlotHeads, build
 from freqq.glm.train.small.reading import CLASSES, ReadingHead, accuracy, places, reading_loss
 from freqq.glm.train.small.sheets import DPIS, SLOTS, sheet
@@ -100,6 +100,22 @@ def test_what_is_to_be_read_aloud_is_the_page_line_by_line(dpi):
         first = len(START)
         assert made.tokens[i, first : first + len(said) - 1].tolist() == said[:-1]
     assert (made.cell < 40).all()
+
+
+@given(SEEDS, st.sampled_from([72.0, 120.0]))
+def test_a_text_from_anywhere_is_the_rest_of_a_page_behind_what_is_given(seed, dpi):
+    whole = pages(random.Random(seed), dpi, 3, 8, 2, "train")
+    cut = pages(random.Random(seed), dpi, 3, 8, 2, "train", middle=True)
+    assert (whole.crops.pixels == cut.crops.pixels).all()
+    for i in range(2):
+        said = [label for label in whole.labels[i].tolist() if label >= 0]
+        asked = [label for label in cut.labels[i].tolist() if label >= 0]
+        given_characters = cut.tokens[i, len(MIDDLE) : len(MIDDLE) + GIVEN].tolist()
+        rest = given_characters + asked if len(asked) > 1 else asked
+        assert said[-len(rest) :] == rest
+        assert len(said) - len(rest) <= FARTHEST * len(said)
+        first = len(MIDDLE) + GIVEN - 1
+        assert cut.labels[i, first : first + len(asked)].tolist() == asked
 
 
 def test_whitening_changes_what_tokens_are_and_not_what_the_head_reads():

@@ -34,6 +34,13 @@ SHAPES = ((3, 6), (3, 8), (3, 12), (4, 8), (4, 10), (5, 12), (7, 12), (8, 16))
 CURRICULUM = (144.0, 132.0, 120.0, 108.0, 96.0, 84.0, 78.0, 72.0)
 
 START = (ENTRIES.index(TRANSCRIBE), ASSISTANT)
+MIDDLE = (ASSISTANT,)
+"""What a text begins with that is read from the page's start, and from anywhere."""
+GIVEN = 8
+"""Characters of a text from anywhere that are given: they say where it goes on."""
+FARTHEST = 0.6
+"""Of a page's characters, how many a text from anywhere leaves out at most."""
+
 LETTER = np.array([TOKEN[c] for c in CHARACTERS])
 SPACE = TOKEN[" "]
 
@@ -59,9 +66,20 @@ class Pages:
 
 
 def pages(
-    rng: random.Random, dpi: float, rows: int, columns: int, count: int, split: Split, kinds: tuple[str, ...] = KINDS
+    rng: random.Random,
+    dpi: float,
+    rows: int,
+    columns: int,
+    count: int,
+    split: Split,
+    kinds: tuple[str, ...] = KINDS,
+    middle: bool = False,
 ) -> Pages:
-    """Whole pages of a size, as many lines as fit; a line's end reads as a space."""
+    """Whole pages of a size, as many lines as fit; a line's end reads as a space.
+
+    With `middle` their texts begin anywhere and the first `GIVEN` characters are given, as an answer is copied from a
+    chat: the place has to be found by what stands there, and not by how much was written.
+    """
     # reportlab sets no page that has no room for two lines.
     room = CELL * rows * 72 / dpi / (1 + STRETCH) - 2 * FRAME_PADDING - 2 * look(dpi, 600, 600).leading
     widest = min(10.0, room / 2)
@@ -75,18 +93,22 @@ def pages(
         np.full(count, dpi),
         Written(*(np.concatenate(column) for column in zip(*values, strict=True))),
     )
+    start, given = (MIDDLE, GIVEN) if middle else (START, 0)
     texts = [_text(crops.written, i, columns) for i in range(count)]
+    if middle:
+        cuts = [rng.randrange(max(1, int(FARTHEST * len(letters)))) for letters, _, _ in texts]
+        texts = [(a[cut:], b[cut:], c[cut:]) for (a, b, c), cut in zip(texts, cuts, strict=True)]
     longest = max(len(letters) for letters, _, _ in texts) + 1
-    first = len(START) - 1
+    first = len(start) - 1
     tokens = torch.full((count, first + longest), END)
     labels = torch.full((count, first + longest), -100)
     cell = torch.full((count, first + longest + 1), -1)
     slot = torch.full((count, first + longest + 1), -100)
     for i, (letters, cells, slots) in enumerate(texts):
         n = len(letters)
-        tokens[i, : first + 1] = torch.tensor(START)
+        tokens[i, : first + 1] = torch.tensor(start)
         tokens[i, first + 1 : first + 1 + n] = torch.from_numpy(letters)[: longest - 1]
-        labels[i, first : first + n] = torch.from_numpy(letters)
+        labels[i, first + given : first + n] = torch.from_numpy(letters[given:])
         labels[i, first + n] = END
         cell[i, first + 1 : first + 1 + n] = torch.from_numpy(cells)
         slot[i, first + 1 : first + 1 + n] = torch.from_numpy(slots)
@@ -117,6 +139,8 @@ class Recipe:
         Steps after which all sizes of page are in the mix.
     finer : int
         Steps after which all resolutions are.
+    middle : float
+        Share of the steps whose texts begin anywhere on their pages.
     guidance, probes, reading : float
         Weights of the aids.
     fade : (float, float)
@@ -126,6 +150,7 @@ class Recipe:
     characters: int = 2400
     grow: int = 2500
     finer: int = 3000
+    middle: float = 0.4
     guidance: float = 0.3
     probes: float = 0.2
     reading: float = 0.4
@@ -164,7 +189,8 @@ class Aloud:
         rng = random.Random(f"train/aloud/{seed}/{step}")
         dpi, rows, columns = recipe.draw(rng, step)
         expected = rows * columns * 4 * (144 / dpi) ** 2 * 0.75
-        made = pages(rng, dpi, rows, columns, max(2, round(recipe.characters / expected)), "train")
+        count = max(2, round(recipe.characters / expected))
+        made = pages(rng, dpi, rows, columns, count, "train", middle=rng.random() < recipe.middle)
         aid = recipe.aid(step / steps)
         with torch.autocast("cpu", torch.bfloat16):
             logits, seen, trace = self.forward(made, made.tokens, WRITTEN + NEXT if aid else ())
