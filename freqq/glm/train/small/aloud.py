@@ -148,8 +148,8 @@ class Recipe:
     """
 
     characters: int = 2400
-    grow: int = 2500
-    finer: int = 3000
+    grow: int = 1500
+    finer: int = 2000
     middle: float = 0.4
     guidance: float = 0.3
     probes: float = 0.2

@@ -58,8 +58,8 @@ class Training:
     vision_decay: int = 4_000
     crops: int = 4
     seed: int = 0
-    language_steps: int = 12_000
-    language_decay: int = 7_000
+    language_steps: int = 6_000
+    language_decay: int = 3_000
     recipe: Recipe = Recipe()
     evaluate_every: int = 500
 
