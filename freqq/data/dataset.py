@@ -58,7 +58,7 @@ class DataSet:
     name : str
         What the user called it: a name or a path.
     format : str
-        ``mini``, ``ruler``, ``ruler-mini``, or one of `freqq.data.formats`.
+        ``mini``, ``mini-glyph``, ``ruler``, ``ruler-mini``, or one of `freqq.data.formats`.
     revision : str
         Changes whenever the samples would: the hub's commit, or a digest of the files.
     needles : tuple of int
@@ -101,6 +101,11 @@ class DataSet:
     def own_look(self) -> bool:
         """Whether its samples say themselves what their pages look like, which is then not the user's to choose."""
         return self.format in ("mini", "ruler-mini")
+
+    @property
+    def small(self) -> bool:
+        """Whether its chats are made for embedded models: some pages, and answers of some hundred characters."""
+        return self.own_look or self.format == "mini-glyph"
 
     def samples(
         self, needles: int | None = None, limit: int | None = None, seed: int = 0, bins: Collection[str] = ()

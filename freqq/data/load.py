@@ -2,14 +2,14 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from os.path import isdir, isfile  # false, rather than an error, for a name that no file can have
 from pathlib import Path
 
-from freqq.data import hub, ruler
+from freqq.data import hub, mini_glyph, ruler
 from freqq.data.dataset import DataSet, Skipped
 from freqq.data.formats import JSONS, SUFFIXES, TEXTS, File, Format, find_format, known, needles_in
 from freqq.data.mini import NEEDLES, REVISION, mini
@@ -35,6 +35,9 @@ DESCRIBED = {
 
 NAMES = ("mini", "mrcr", hub.HUB, *ruler.MAKERS)
 """What can be loaded by name; ``mrcr`` is short for the data set of the hub."""
+
+LOOKS = ("glyph",)
+"""Looks of `mini` beside its own."""
 
 MOST_FILES = 1000
 MOST_ENTRIES = 20_000
@@ -101,9 +104,34 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     raise UserError(f"{unknown('data', str(name), NAMES)}; or the path of a file or a folder, and there is none")
 
 
+def with_look(data: DataSet, look: str) -> DataSet:
+    """Data that are made here, on pages of another look: `mini` has ``glyph`` (`freqq.data.mini_glyph`).
+
+    Raises
+    ------
+    UserError
+        If the data have no such look.
+    """
+    if data.format != "mini":
+        raise UserError(f"--look is for --data mini, not for {data.name}: leave it out")
+    if look not in LOOKS:
+        raise unknown("look", look, LOOKS)
+    return replace(data, format="mini-glyph", revision=mini_glyph.REVISION, draw=_mini_glyph)
+
+
 def _mini(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+    return _by_needles(mini, needles, limit, seed)
+
+
+def _mini_glyph(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+    return _by_needles(mini_glyph.mini_glyph, needles, limit, seed)
+
+
+def _by_needles(
+    make: Callable[[int, int, int], Iterator[Sample]], needles: int | None, limit: int | None, seed: int
+) -> Iterator[Sample]:
     counts = NEEDLES if needles is None else (needles,)
-    return chain.from_iterable(mini(n, MINI_SAMPLES if limit is None else limit, seed) for n in counts)
+    return chain.from_iterable(make(n, MINI_SAMPLES if limit is None else limit, seed) for n in counts)
 
 
 def _hub(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:

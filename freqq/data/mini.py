@@ -178,10 +178,9 @@ def request(pair: Pair) -> str:
     return f"write a {pair[0]} about {pair[1]}"
 
 
-def record(rng: random.Random, needles: int) -> dict[str, object]:
-    """One held-out sample as a record of MRCR's official schema."""
-    chat, pair = exchanges(rng, needles, test=True)
-    ordinal = rng.randint(1, needles)
+def chat_record(rng: random.Random, chat: list[Exchange], pair: Pair) -> dict[str, object]:
+    """A record of MRCR's official schema that asks for one of a chat's answers to `pair`."""
+    ordinal = rng.randint(1, sum(exchange.pair == pair for exchange in chat))
     wanted = next(i for i, e in enumerate(chat) if e.pair == pair and e.ordinal == ordinal)
     prefix = random_prefix(rng)
     messages = []
@@ -193,7 +192,7 @@ def record(rng: random.Random, needles: int) -> dict[str, object]:
         "prompt": json.dumps(messages),
         "answer": prefix + chat[wanted].answer,
         "random_string_to_prepend": prefix,
-        "n_needles": needles,
+        "n_needles": sum(exchange.pair == pair for exchange in chat),
         "desired_msg_index": 2 * wanted + 1,
         "total_messages": len(messages),
         "n_chars": sum(len(m["content"]) for m in messages),
@@ -213,6 +212,6 @@ def mini(needles: int, limit: int = 100, seed: int = 0) -> Iterator[Sample]:
         raise UserError(f"--needle {needles}: MRCR has 2, 4 and 8 needles")
     for i in range(limit):
         rng = random.Random(f"mini/test/{needles}/{seed}/{i}")
-        made = record(rng, needles)
+        made = chat_record(rng, *exchanges(rng, needles, test=True))
         style = page_style(rng, json.loads(str(made["prompt"]))[:-1])
         yield sample_from_record(made, f"mini_{needles}needle_s{seed}-{i}", "mini", style)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqq.data.dataset import DataSet
-from freqq.data.load import load
+from freqq.data.load import load, with_look
 from freqq.errors import UserError
 from freqq.runs.rendering import LITERAL, REAL
 
@@ -17,10 +17,12 @@ MOST_ENTRIES = 20_000
 """Of a folder, what is looked at for changes; `load` refuses one that has more."""
 
 
-def source(name: str, task: str | None = None, context: int | None = None, skip_bad: bool = False) -> DataSet:
+def source(
+    name: str, task: str | None = None, context: int | None = None, skip_bad: bool = False, look: str | None = None
+) -> DataSet:
     """The data set of a name or path, for a task or sub-task and a length of context in tokens (None: its own).
 
-    `skip_bad` is as in `freqq.data.load.load`.
+    `skip_bad` is as in `freqq.data.load.load`, `look` as in `freqq.data.load.with_look` (None: its own).
 
     Raises
     ------
@@ -31,14 +33,20 @@ def source(name: str, task: str | None = None, context: int | None = None, skip_
     found = [path] if path.is_file() else islice(path.rglob("*"), MOST_ENTRIES) if path.is_dir() else []
     files = sorted(p for p in found if p.is_file())
     stamp = tuple((str(p), p.stat().st_mtime_ns, p.stat().st_size) for p in files)
-    return _source(name, task, context, skip_bad, stamp)
+    return _source(name, task, context, skip_bad, look, stamp)
 
 
 @lru_cache(maxsize=4)
 def _source(
-    name: str, task: str | None, context: int | None, skip_bad: bool, stamp: tuple[tuple[str, int, int], ...]
+    name: str,
+    task: str | None,
+    context: int | None,
+    skip_bad: bool,
+    look: str | None,
+    stamp: tuple[tuple[str, int, int], ...],
 ) -> DataSet:
     found = load(name, skip_bad)
+    found = found if look is None else with_look(found, look)
     found = found if task is None else found.with_task(task)
     return found if context is None else found.with_context(context)
 
@@ -88,12 +96,14 @@ def usual_line_breaks(data: DataSet) -> str:
 
 def usual_batch_size(data: DataSet, by_tokens: bool = False) -> int:
     """Samples that are read together unless the user says so; if their tokens are limited, the most that may be."""
-    return 16 if data.own_look or by_tokens else 1
+    return 16 if data.small or by_tokens else 1
 
 
 def usual_new_tokens(data: DataSet) -> int:
     """The longest response unless the user says so. Glyph's protocol allows 8192 for all its suites."""
-    return 8192 if not data.own_look else 512 if data.task == "transcribe" else 64
+    if not data.small:
+        return 8192
+    return 64 if data.own_look and data.task != "transcribe" else 512
 
 
 def _listed(needles: tuple[int, ...]) -> str:

@@ -11,10 +11,10 @@ from freqq.data.mini import (
     NEEDLES,
     ORDINALS,
     TRAINING_PAIRS,
+    chat_record,
     exchanges,
     is_held_out,
     mini,
-    record,
     request,
 )
 from freqq.errors import UserError
@@ -51,7 +51,8 @@ def test_a_sample_asks_for_one_of_its_needles(needles):
 
 @pytest.mark.parametrize("needles", NEEDLES)
 def test_a_record_has_the_official_fields(needles):
-    made = record(random.Random(1), needles)
+    rng = random.Random(1)
+    made = chat_record(rng, *exchanges(rng, needles, test=True))
     messages = json.loads(made["prompt"])
     assert set(made) == {
         "prompt", "answer", "random_string_to_prepend", "n_needles", "desired_msg_index", "total_messages", "n_chars",

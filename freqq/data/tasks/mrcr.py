@@ -59,6 +59,6 @@ MRCR = Task(
     name="mrcr",
     summary="find the n-th of several equal requests and repeat its answer behind a random string",
     score="MRCR score",
-    formats=("mini", "mrcr", "glyph"),
+    formats=("mini", "mini-glyph", "mrcr", "glyph"),
     grade=marks,
 )

@@ -16,8 +16,8 @@ ENTRIES = (*VOCABULARY, TRANSCRIBE)
 """The tokenizer's entries: those of `tiny`, and one for the request to read aloud."""
 
 WIDTH, LAYERS, HEADS, MLP = 512, 8, 8, 1152
-"""Eight layers, for a question asks for a chain: put a request together, count it, choose, find, copy; the narrow MLP keeps
-the weights below 60 MB."""
+"""Eight layers, for a question asks for a chain: put a request together, count it, choose, find, copy. The narrow MLP
+keeps the weights below 60 MB."""
 SIZE = WIDTH // HEADS
 PLACES = 64
 """Rows and columns of the table of absolute positions, which is stretched over every page."""
