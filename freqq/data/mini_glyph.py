@@ -72,9 +72,9 @@ def page_size(rng: random.Random, characters: int) -> tuple[int, int]:
     """Sides of a page in points, on at most `MOST_PAGES` of which so many characters fit."""
     while True:
         width, height = rng.randint(*WIDTHS), rng.randint(*HEIGHTS)
-        # A seventh of a line is left empty where words wrap and messages end.
-        a_line = (width - FRAME) / CHARACTER * 6 / 7  # a seventh is left empty where words wrap and messages end
-        if characters / a_line <= int((height - FRAME) / LINE) * (MOST_PAGES - 1):
+        lines = characters / ((width - FRAME) / CHARACTER)
+        # A seventh of a line is left empty where words wrap; messages end within lines, and some pages a line early.
+        if lines * 7 / 6 <= int((height - FRAME) / LINE - 1) * (MOST_PAGES - 1.5):
             return width, height
 
 

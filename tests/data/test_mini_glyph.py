@@ -59,9 +59,9 @@ def test_it_is_a_look_of_mini_and_of_nothing_else():
     assert not data.own_look
     assert usual_batch_size(data) == 16
     assert usual_new_tokens(data) == 512
-    assert {sample.needles for sample in data.samples(limit=1000)} == {2, 4, 8}
+    assert {next(data.samples(needles)).needles for needles in data.needles} == {2, 4, 8}
     assert usual_new_tokens(data.with_task("transcribe")) == 512
-    with pytest.raises(UserError, match="unknown look: glif"):
+    with pytest.raises(UserError, match="unknown look 'glif'"):
         with_look(load("mini"), "glif")
     with pytest.raises(UserError, match="--look is for --data mini, not for ruler"):
         with_look(load("ruler"), "glyph")
