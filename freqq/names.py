@@ -9,6 +9,7 @@ from freqq.errors import UserError
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is none of `known`: suggests the nearest, if one is near, and lists them all."""
     names = list(known)
-    near = get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    typed = name.lower()
+    near = [known for known in names if typed and known.startswith(typed)] or get_close_matches(typed, names, 1, 0.5)
     meant = f"did you mean {near[0]!r}? " if near else ""
     return UserError(f"unknown {kind} {name!r}: {meant}known: {', '.join(names) or 'none'}")

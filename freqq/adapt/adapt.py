@@ -11,10 +11,12 @@ from freqq.adapt.lessons import Courses, data_courses, mini_courses
 from freqq.adapt.loop import Habits, Report, Training
 from freqq.adapt.memory import check_memory
 from freqq.adapt.settings import Adaptation, check_free, claim
+from freqq.errors import UserError
 from freqq.files import check_writable
 from freqq.glm.adapter import Adapter
 from freqq.glm.adapter_card import AdapterCard
-from freqq.glm.load import load_reader
+from freqq.glm.families import families
+from freqq.glm.load import Weights, family_in, find, load_reader
 from freqq.runs.rendering import Rendering
 from freqq.runs.sources import check_needles, source, usual_line_breaks
 
@@ -63,6 +65,7 @@ def prepare(adaptation: Adaptation, folder: Path, habits: Habits = HABITS) -> Tr
     """All that is needed before the first step, or the next one."""
     check_free(folder)
     check_writable(folder)
+    check_family(find(adaptation.model, adaptation.revision))
     lessons = courses(adaptation, habits.held_out)
     accelerator = Accelerator(mixed_precision="bf16")
     reader = load_reader(adaptation.model, adaptation.revision, adaptation.dtype, str(accelerator.device))
@@ -83,6 +86,20 @@ def prepare(adaptation: Adaptation, folder: Path, habits: Habits = HABITS) -> Tr
         torch.manual_seed(adaptation.seed)  # of the first factors of LoRA
         adapter = Adapter(reader, card)
     return Training(adaptation, habits, adapter, lessons, accelerator, folder)
+
+
+def check_family(weights: Weights) -> None:
+    """Refuse a model whose tower or language model is built otherwise than this training takes for granted.
+
+    Raises
+    ------
+    UserError
+        If it is one.
+    """
+    family = family_in(weights)
+    if not family.adapters:
+        names = ", ".join(other.name for other in families() if other.adapters)
+        raise UserError(f"{weights.name} is a {family.name}, for which no adapter can be trained; of {names} one can")
 
 
 def courses(adaptation: Adaptation, held_out: int) -> Courses:

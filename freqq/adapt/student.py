@@ -14,8 +14,8 @@ from freqq.adapt.compressors import learnable
 from freqq.adapt.lessons import Lesson
 from freqq.adapt.packing import IGNORED, Packed, Packer
 from freqq.glm.adapter import Adapter
+from freqq.glm.families.base import as_grid
 from freqq.glm.processor import patches
-from freqq.glm.reader import as_grid
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
 

@@ -9,9 +9,6 @@ import typer
 from freqq.cli.codecs import CODECS
 from freqq.levels import LEVELS
 
-MODELS = ("tiny", "glyph", "glm-4.1v-9b")
-"""The short names. `freqq.glm.load`, which has them too, is too heavy for a help text; a test compares the two."""
-
 
 def completing(*names: str) -> Callable[[str], list[str]]:
     """What a shell offers for an option that takes one of these names."""
@@ -20,6 +17,13 @@ def completing(*names: str) -> Callable[[str], list[str]]:
         return [name for name in names if name.startswith(incomplete)]
 
     return offered
+
+
+def model_names(incomplete: str) -> list[str]:
+    """What a shell offers for a model: the short names, from the families."""
+    from freqq.glm.families import short_names
+
+    return [name for name in short_names() if name.startswith(incomplete)]
 
 
 def task_names(incomplete: str) -> list[str]:
@@ -69,8 +73,9 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help=f"{', '.join(MODELS)}, a hub id (owner/name), or a folder.",
-        autocompletion=completing(*MODELS),
+        help="tiny, glyph, glm-4.1v-9b or another short name (freqq doctor lists them), a hub id (owner/name), or a "
+        "folder.",
+        autocompletion=model_names,
     ),
 ]
 Revision = Annotated[

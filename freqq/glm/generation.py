@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from freqq.errors import FreqqError, UserError
 from freqq.glm.decoding import GREEDY, Generation
+from freqq.glm.families import family_of
 from freqq.glm.sampling import processors
-from freqq.glm.sequence import Prompt, left_pad, positions, until_end
+from freqq.glm.sequence import Prompt, left_pad, until_end
 from freqq.glm.thrift import NO_THRIFT, Thrift
 
 
@@ -62,7 +62,7 @@ def _known(ids: Sequence[int], model: Any) -> frozenset[int]:
 
 
 def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]]) -> dict[str, Any]:
-    """What ``generate`` and ``forward`` of a GLM-4V model are to be given for prompts, whatever way it decodes.
+    """What ``generate`` and ``forward`` of a model are to be given for prompts, whatever way it decodes.
 
     Pages enter through ``mm_encoder_outputs``, which is built anew in each call: ``generate`` may change it in place.
     Positions are always given: the prompt's here, and each new token's by ``generate``, which counts on from the last
@@ -70,7 +70,7 @@ def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Seque
 
     Parameters
     ----------
-    model : a GLM-4V model for conditional generation
+    model : one of transformers, of a family in `freqq.glm.families`
     prompts : one a sample
     features : [k_i, C] for each page of each sample, one row for each kept placeholder
 
@@ -79,14 +79,14 @@ def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Seque
     UserError
         If the features are not those of this model, by their number of channels.
     """
-    merge = model.config.vision_config.spatial_merge_size
-    where = [positions(prompt, model.model.get_rope_index, merge) for prompt in prompts]
+    family = family_of(model.config.model_type)
+    where = [family.positions(model, prompt) for prompt in prompts]
     pad_id = model.generation_config.pad_token_id
     batch = left_pad(
         [p.input_ids[p.kept] for p in prompts], where, min(end_token_ids(model)) if pad_id is None else pad_id
     )
     pages = tuple(page.to(model.device, model.dtype) for sample in features for page in sample)
-    channels = model.config.text_config.hidden_size
+    channels = family.channels(model.config)
     for page in pages:
         if page.shape[1] != channels:
             raise UserError(f"tokens of {page.shape[1]} channels are not of this model, which has {channels}")
@@ -94,7 +94,7 @@ def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Seque
         "input_ids": batch.input_ids.to(model.device),
         "attention_mask": batch.attention_mask.to(model.device),
         "position_ids": batch.position_ids.to(model.device),
-        "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=pages)} if pages else None,  # type: ignore[arg-type]
+        "mm_encoder_outputs": {"image": family.encoder_output(pages)} if pages else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""Load a GLM-4V model by name, folder or hub id, all by the same path, and refuse what is not one."""
+"""Load a model by name, folder or hub id, all by the same path, and refuse what is of no known family."""
 
 import hashlib
 import json
@@ -17,24 +17,15 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.families import EMBEDDED, family_of, find_family, known, short_names
+from freqq.glm.families.base import Family
 from freqq.glm.memory import check_fits, memories, weight_bytes
 from freqq.glm.place import DTYPES, Placement, place
-from freqq.glm.processor import read_image_processor, read_tokenizer
+from freqq.glm.processor import read_tokenizer
 from freqq.glm.quantization import check_can_be, weights_config
 from freqq.glm.reader import Reader
 from freqq.names import unknown
 
-SHORT_NAMES = {"tiny": None, "glyph": "zai-org/Glyph", "glm-4.1v-9b": "zai-org/GLM-4.1V-9B-Thinking"}
-"""What a user may type instead of a hub id; `tiny` is the model inside the package."""
-
-FAMILY = {
-    "glm4v": "Glm4vForConditionalGeneration",
-    "glm46v": "Glm46VForConditionalGeneration",
-    "glm4v_moe": "Glm4vMoeForConditionalGeneration",
-}
-"""Model types that work, and the architecture that their config.json must name."""
-
-WORKING = "tiny, glyph, glm-4.1v-9b, or a GLM-4.1V, GLM-4.5V, GLM-4.6V or Glyph checkpoint"
 LEAST_TRANSFORMERS = Version("5.19")
 HUB_TIMEOUT_S = 10.0
 READ_FILES = ("*.json", "*.safetensors", "*.jinja")
@@ -58,12 +49,13 @@ def load_reader(
     attention: str = "auto",
     quantization: str | None = None,
 ) -> Reader:
-    """Load a model of the GLM-4V family.
+    """Load a model of a family in `freqq.glm.families`.
 
     Parameters
     ----------
     model : str
-        ``tiny``, ``glyph``, ``glm-4.1v-9b``, a folder, or a hub id such as ``zai-org/GLM-4.6V-Flash``.
+        ``tiny``, ``glyph`` or another short name (`freqq.glm.families.short_names`), a folder, or a hub id such as
+        ``zai-org/GLM-4.6V-Flash``.
     revision : str, optional
         Branch, tag or commit of a hub model. `Reader.revision` is the commit in any case; for a folder, a digest.
     dtype : ``auto``, ``float32``, ``bfloat16`` or ``float16``
@@ -77,7 +69,7 @@ def load_reader(
     Raises
     ------
     UserError
-        If there is no such model, it is not of the family, its files are incomplete, or the hub cannot be reached.
+        If there is no such model, it is of no known family, its files are incomplete, or the hub cannot be reached.
     """
     placement = place(dtype, device, attention=attention, quantization=quantization)
     return load(find(model, revision), placement)
@@ -139,13 +131,16 @@ def _load(weights: Weights, placement: Placement) -> Reader:
     name, folder = weights.name, weights.folder
     local = {"local_files_only": True, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(folder, **local)
+    family = family_of(config.model_type)
+    if placement.attention == "flash_attention_2" and not family.flash_attention:
+        raise UserError(f"{name} cannot be read with flash_attention_2: {family.name} needs --attention sdpa")
     there: dict[str, Any] = {} if placement.device == "cpu" else {"device_map": torch.device(placement.device)}
     if placement.spread:
         there = {"device_map": "auto"}
     if placement.quantization is not None:
-        check_can_be(name, config.model_type)
+        check_can_be(name, family)
         there.setdefault("device_map", torch.device(placement.device))
-        there["quantization_config"] = weights_config(placement.quantization, DTYPES[placement.dtype])
+        there["quantization_config"] = weights_config(placement.quantization, DTYPES[placement.dtype], family)
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
         folder,
         config=config,
@@ -160,8 +155,13 @@ def _load(weights: Weights, placement: Placement) -> Reader:
     if report["missing_keys"]:
         # transformers would fill them with random numbers and only warn.
         missing = sorted(report["missing_keys"])
+        if report["unexpected_keys"]:
+            raise UserError(
+                f"{name} says that it is a {family.name}, but its weights are another model's (no {missing[0]}, but "
+                f"{min(report['unexpected_keys'])}): get the files again"
+            )
         raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
-    return Reader(model.eval(), read_tokenizer(folder), read_image_processor(folder, config), name, weights.revision)
+    return Reader(model.eval(), read_tokenizer(folder), family.read_image_processor(folder), name, weights.revision)
 
 
 @contextmanager
@@ -184,17 +184,23 @@ def find(name: str, revision: str | None = None) -> Weights:
     Raises
     ------
     UserError
-        If there is no such model, it is not of the family, or the hub cannot be reached.
+        If there is no such model, it is of no known family, or the hub cannot be reached.
     """
     weights = replace(_find(name, revision), name=name)
     _check_family(name, weights.folder / "config.json")
     return weights
 
 
+def family_in(weights: Weights) -> Family:
+    """The family of a model that was found."""
+    return family_of(json.loads((weights.folder / "config.json").read_text())["model_type"])
+
+
 def _find(name: str, revision: str | None) -> Weights:
-    if name in SHORT_NAMES:
-        hub_id = SHORT_NAMES[name]
-        return _folder(Path(__file__).parent / "tiny", name, revision) if hub_id is None else _hub(hub_id, revision)
+    short = short_names()
+    if name in short:
+        hub_id = short[name]
+        return _folder(Path(__file__).parent / EMBEDDED, name, revision) if hub_id is None else _hub(hub_id, revision)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path, name, revision)
@@ -204,7 +210,7 @@ def _find(name: str, revision: str | None) -> Weights:
         raise UserError(f"there is no folder {name}")
     if "/" in name:
         return _hub(name, revision)
-    raise UserError(f"{unknown('model', name, SHORT_NAMES)}; or a hub id (owner/name), or a folder")
+    raise UserError(f"{unknown('model', name, short)}; or a hub id (owner/name), or a folder")
 
 
 def _folder(folder: Path, name: str, revision: str | None) -> Weights:
@@ -270,17 +276,19 @@ def _check_family(name: str, config_file: Path) -> None:
         model_type, architectures = config.get("model_type"), config.get("architectures")
     except (ValueError, AttributeError) as error:
         raise UserError(f"{config_file} is not a model's config: {_one_line(error)}") from error
-    if model_type not in FAMILY:
+    family = find_family(model_type)
+    if family is None:
         raise _wrong_family(name, model_type)
-    if architectures != [FAMILY[model_type]]:
-        raise UserError(f"{name} holds {architectures}, not a {FAMILY[model_type]} that can answer; use {WORKING}")
+    needed = family.model_types[model_type]
+    if architectures != [needed]:
+        raise UserError(f"{name} holds {architectures}, not a {needed} that can answer; {known()}")
 
 
 def _wrong_family(name: str, model_type: object) -> UserError:
     what = f"of type {model_type!r}"
     if model_type == "chatglm":
         what = "the GLM-4V of 2024, which needs remote code"
-    return UserError(f"{name} is {what}, not of the GLM-4V family in transformers; use {WORKING}")
+    return UserError(f"{name} is {what}, of no family that freqq reads; {known()}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 
 from PIL import Image
 from torch import Tensor
-from transformers import AutoTokenizer, Glm4vImageProcessorPil, Glm46VImageProcessorPil
-from transformers.models.glm4v.image_processing_pil_glm4v import smart_resize
+from transformers import AutoTokenizer
 
 from freqq.data.responses import THINK
 from freqq.errors import FreqqError, UserError
@@ -17,37 +16,6 @@ from freqq.pages.page import Page
 
 QUESTION = "\ue000question\ue000"
 """Stands for the question while a chat template is rendered; private-use characters, so no template contains it."""
-
-
-def grid_shape(height: int, width: int, image_processor: Any) -> tuple[int, int]:
-    """The grid (h, w) of merged tokens that a page of so many pixels becomes; the image processor's own arithmetic.
-
-    Raises
-    ------
-    UserError
-        If the image processor refuses a page, for example one that is 250 times as wide as high.
-    """
-    side, size = image_processor.patch_size * image_processor.merge_size, image_processor.size
-    try:
-        resized = smart_resize(
-            num_frames=image_processor.temporal_patch_size,
-            height=height,
-            width=width,
-            temporal_factor=image_processor.temporal_patch_size,
-            factor=side,
-            min_pixels=size["shortest_edge"],
-            max_pixels=size["longest_edge"],
-        )
-    except ValueError as error:
-        raise UserError(f"a page of {width} x {height} px cannot be read by the model: {error}") from error
-    return resized[0] // side, resized[1] // side
-
-
-def patch_count(page: Page, image_processor: Any) -> int:
-    """How many patches a page has after the image processor has resized it; errors as of `grid_shape`."""
-    height, width = page.pixels.shape[:2]
-    h, w = grid_shape(height, width, image_processor)
-    return int(h * w * image_processor.merge_size**2)
 
 
 def patches(pages: Sequence[Page], image_processor: Any) -> tuple[Tensor, Tensor]:
@@ -64,11 +32,22 @@ def patches(pages: Sequence[Page], image_processor: Any) -> tuple[Tensor, Tensor
 
 
 class ChatWriter:
-    """Writes a chat of pages and one question as token ids, with the model's own chat template."""
+    """Writes a chat of pages and one question as token ids, with the model's own chat template.
 
-    def __init__(self, tokenizer: Any, image_token_id: int) -> None:
+    Parameters
+    ----------
+    tokenizer : that of transformers
+    image_token_id : int
+        The token that stands for a page.
+    marks : token ids before and after that token which the template leaves out
+    """
+
+    def __init__(
+        self, tokenizer: Any, image_token_id: int, marks: tuple[Sequence[int], Sequence[int]] = ((), ())
+    ) -> None:
         self._tokenizer = tokenizer
         self._image_token_id = image_token_id
+        self._marked = [*marks[0], image_token_id, *marks[1]]
         self._frames: dict[int, tuple[str, str]] = {}
         added = sorted((token.content for token in tokenizer.added_tokens_decoder.values()), key=len, reverse=True)
         self._added = re.compile("|".join(map(re.escape, added)) or "(?!)")
@@ -76,8 +55,9 @@ class ChatWriter:
     def write(self, question: str, pages: int, special_tokens: bool = False) -> list[int]:
         """Token ids of a user message (pages, then the question) and of the start of the answer.
 
-        They are those of the tokenizer's own ``apply_chat_template``. Special tokens within the question are so, too,
-        with `special_tokens`; else they are split like any text, and ``<|image|>`` is nine characters, not a page.
+        They are those of the tokenizer's own ``apply_chat_template``, and the marks. Special tokens within the question
+        are so, too, with `special_tokens`; else they are split like any text, and ``<|image|>`` is nine characters, not
+        a page.
 
         Raises
         ------
@@ -101,7 +81,7 @@ class ChatWriter:
         if ids.count(self._image_token_id) != pages:
             token = self._tokenizer.convert_ids_to_tokens(self._image_token_id)
             raise UserError(f"the question contains {token}, which this model takes for a page: remove it")
-        return ids
+        return [id for token in ids for id in (self._marked if token == self._image_token_id else [token])]
 
     def opening(self, pages: int) -> str:
         """``<think>`` if the template itself begins the model's thoughts."""
@@ -133,12 +113,6 @@ def read_tokenizer(folder: Path) -> Any:
     if not tokenizer.chat_template:
         tokenizer.chat_template = _legacy_template(folder)
     return tokenizer
-
-
-def read_image_processor(folder: Path, config: Any) -> Any:
-    """A model's image processor, which needs no torchvision."""
-    processor = Glm46VImageProcessorPil if config.model_type == "glm46v" else Glm4vImageProcessorPil
-    return processor.from_pretrained(folder, local_files_only=True)
 
 
 def _legacy_template(folder: Path) -> str:

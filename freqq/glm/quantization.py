@@ -5,12 +5,12 @@ from typing import Any
 from transformers import BitsAndBytesConfig
 
 from freqq.errors import UserError
+from freqq.glm.families.base import Family
 
-KEPT = [r"model\.visual", "lm_head", "embed_tokens"]
-"""What stays as it is. The vision tower does, so that pages give the tokens that codebooks and stores were made of."""
+KEPT = ("lm_head", "embed_tokens")
 
 
-def check_can_be(model: str, model_type: str) -> None:
+def check_can_be(model: str, family: Family) -> None:
     """Refuse a mixture of experts: they are no linear layers in transformers, and would stay as large as they are.
 
     Raises
@@ -18,12 +18,14 @@ def check_can_be(model: str, model_type: str) -> None:
     UserError
         If the model is one.
     """
-    if model_type.endswith("_moe"):
+    if family.experts:
         raise UserError(f"--quantization: {model} is nearly all experts, which bitsandbytes leaves as they are")
 
 
-def weights_config(quantization: str, dtype: Any) -> BitsAndBytesConfig:
+def weights_config(quantization: str, dtype: Any, family: Family) -> BitsAndBytesConfig:
     """What ``from_pretrained`` is to be told.
+
+    The vision tower stays as it is, so that pages give the tokens that codebooks and stores were made of.
 
     Parameters
     ----------
@@ -33,8 +35,9 @@ def weights_config(quantization: str, dtype: Any) -> BitsAndBytesConfig:
     dtype : torch.dtype
         Of the arithmetic.
     """
+    kept = [*family.tower, *KEPT]
     if quantization == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=KEPT)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=kept)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=KEPT
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=kept
     )

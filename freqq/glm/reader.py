@@ -1,4 +1,4 @@
-"""A loaded GLM-4V model that sees pages and answers questions about them."""
+"""A loaded model that sees pages and answers questions about them."""
 
 import resource
 import sys
@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from freqq.errors import FreqqError, OutOfMemory
+from freqq.errors import OutOfMemory
 from freqq.glm.decoding import GREEDY, Generation
+from freqq.glm.families import family_of
 from freqq.glm.generation import Generated, generate_from
-from freqq.glm.processor import ChatWriter, patch_count, patches
+from freqq.glm.processor import ChatWriter
 from freqq.glm.sequence import Prompt, as_compressed, expand, packs
 from freqq.glm.thrift import NO_THRIFT, Thrift
 from freqq.pages.page import Page
@@ -74,7 +75,8 @@ class Reader:
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.device = str(model.device)
         self.attention = str(model.config._attn_implementation)
-        self._writer = ChatWriter(tokenizer, model.config.image_token_id)
+        self.family = family_of(model.config.model_type)
+        self._writer = ChatWriter(tokenizer, model.config.image_token_id, self.family.page_marks(tokenizer))
 
     def see(self, pages: Sequence[Page]) -> list[Tensor]:
         """One grid [h, w, C] of merged tokens a page, after the merger, in the model's dtype and on its device.
@@ -94,7 +96,9 @@ class Reader:
 
     def token_count(self, page: Page) -> int:
         """How many tokens a page has, without seeing it."""
-        return patch_count(page, self.image_processor) // self.image_processor.merge_size**2
+        height, width = page.pixels.shape[:2]
+        h, w = self.family.grid_shape(height, width, self.image_processor, self.model.config)
+        return h * w
 
     def length(self, question: str, pages: Sequence[Page], generation: Generation = GREEDY) -> int:
         """Tokens of the prompt of a question about pages, without seeing them and nothing dropped."""
@@ -184,19 +188,14 @@ class Reader:
         return groups
 
     def _see_all(self, pages: Sequence[Page]) -> list[Tensor]:
-        sizes = [patch_count(page, self.image_processor) for page in pages]
+        patches_per_token = self.family.patches_per_token(self.model.config)
+        sizes = [self.token_count(page) * patches_per_token for page in pages]
         grids: list[Tensor] = []
         for run in packs(sizes, MAX_PATCHES):
-            pixel_values, grid_thw = patches(pages[run], self.image_processor)
             try:
-                with torch.no_grad():
-                    seen = self.model.model.get_image_features(
-                        pixel_values.to(self.model.device), grid_thw.to(self.model.device)
-                    )
+                grids += self.family.see(self.model, pages[run], self.image_processor)
             except (RuntimeError, MemoryError) as error:
                 raise _out_of_memory(error, f"{run.stop - run.start} pages", "--batch-size") from error
-            merged = (grid_thw[:, 1:] // self.image_processor.merge_size).tolist()
-            grids += [as_grid(tokens, h, w) for tokens, (h, w) in zip(seen.pooler_output, merged, strict=True)]
         return grids
 
     def _reset_peak_memory(self) -> None:
@@ -208,19 +207,6 @@ class Reader:
             return int(torch.cuda.max_memory_allocated(self.model.device))
         # Linux counts in KiB, macOS in bytes.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def as_grid(tokens: Tensor, h: int, w: int) -> Tensor:
-    """A page's merged tokens [n, C] as the grid [h, w, C] that its ``image_grid_thw`` says.
-
-    Raises
-    ------
-    FreqqError
-        If there are not h·w of them.
-    """
-    if tokens.shape[0] != h * w:
-        raise FreqqError(f"the vision tower gave {tokens.shape[0]} tokens for a page of {h} x {w}")
-    return tokens.reshape(h, w, -1)
 
 
 def _out_of_memory(error: Exception, what: str, options: str) -> Exception:

@@ -62,7 +62,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Batch:
-    """What the model reads: ids and mask int64 [B, L], positions [4, B, L] (text row, then three MRoPE rows)."""
+    """What the model reads: ids and mask int64 [B, L]; positions [4, B, L] (text, then three MRoPE rows) or [B, L]."""
 
     input_ids: Tensor
     attention_mask: Tensor
@@ -169,18 +169,18 @@ def left_pad(ids: Sequence[Tensor], position_ids: Sequence[Tensor], pad_id: int)
     Parameters
     ----------
     ids : int64 [k_i] each
-    position_ids : [4, k_i] each, float if one is; padding gets position 0, as in ``generate``
+    position_ids : [k_i] or [rows, k_i] each, float if one is; padding gets position 0, as in ``generate``
     """
     longest = max(len(sequence) for sequence in ids)
     input_ids = torch.full((len(ids), longest), pad_id, dtype=torch.int64)
     attention_mask = torch.zeros_like(input_ids)
     dtype = torch.float32 if any(where.is_floating_point() for where in position_ids) else torch.int64
-    padded = torch.zeros(4, len(ids), longest, dtype=dtype)
+    padded = torch.zeros(*position_ids[0].shape[:-1], len(ids), longest, dtype=dtype)
     for row, (sequence, where) in enumerate(zip(ids, position_ids, strict=True)):
         start = longest - len(sequence)
         input_ids[row, start:] = sequence
         attention_mask[row, start:] = 1
-        padded[:, row, start:] = where
+        padded[..., row, start:] = where
     return Batch(input_ids, attention_mask, padded)
 
 

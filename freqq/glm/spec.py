@@ -9,9 +9,11 @@ from typing import Any
 from transformers import AutoConfig
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.families import family_of
+from freqq.glm.families.base import Family
 from freqq.glm.load import Weights, quiet
 from freqq.glm.memory import BYTES, tower_digest
-from freqq.glm.processor import ChatWriter, grid_shape, read_image_processor, read_tokenizer
+from freqq.glm.processor import ChatWriter, read_tokenizer
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,21 @@ class ModelSpec:
     @property
     def channels(self) -> int:
         """Of a vision token, after the merger."""
-        return int(self.config.text_config.hidden_size)
+        return self.family.channels(self.config)
+
+    @property
+    def family(self) -> Family:
+        """How its pages and prompts are made."""
+        return family_of(self.config.model_type)
+
+    @property
+    def patches_per_token(self) -> int:
+        """Patches of the vision tower that make one token."""
+        return self.family.patches_per_token(self.config)
 
     @cached_property
     def _writer(self) -> ChatWriter:
-        return ChatWriter(self.tokenizer, self.config.image_token_id)
+        return ChatWriter(self.tokenizer, self.config.image_token_id, self.family.page_marks(self.tokenizer))
 
     @cached_property
     def has_embedded_tower(self) -> bool:
@@ -57,7 +69,7 @@ class ModelSpec:
 
     def grid_shape(self, height: int, width: int) -> tuple[int, int]:
         """The grid (h, w) of tokens of a page of so many pixels; a `UserError` if the model cannot read such a page."""
-        return grid_shape(height, width, self.image_processor)
+        return self.family.grid_shape(height, width, self.image_processor, self.config)
 
     def prompt_tokens(self, question: str, pages: int, vision_tokens: int, special_tokens: bool = False) -> int:
         """Length of the prompt of a question about pages of which so many tokens are left.
@@ -84,11 +96,8 @@ class ModelSpec:
             Of the pass: at most `freqq.glm.reader.MAX_PATCHES`, or those of one page.
         """
         vision = self.config.vision_config
-        pixels = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2
-        # A block's perceptron is `out_hidden_size` wide in this family; `intermediate_size` is the merger's, which
-        # works on merged tokens.
-        merged = vision.intermediate_size // vision.spatial_merge_size**2
-        widest = 6 * vision.hidden_size + 3 * max(vision.out_hidden_size, merged)
+        pixels, perceptron = self.family.pass_numbers(vision)
+        widest = 6 * vision.hidden_size + 3 * perceptron
         return int(patches * (4 * pixels + BYTES[dtype] * widest))
 
 
@@ -104,7 +113,8 @@ def read_spec(weights: Weights) -> ModelSpec:
     try:
         with quiet():
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            return ModelSpec(weights, config, read_tokenizer(folder), read_image_processor(folder, config))
+            image_processor = family_of(config.model_type).read_image_processor(folder)
+            return ModelSpec(weights, config, read_tokenizer(folder), image_processor)
     except FreqqError:
         raise
     except Exception as error:  # whatever a damaged file makes the libraries raise

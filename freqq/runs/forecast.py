@@ -6,7 +6,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from freqq.glm.answer_style import style_of
 from freqq.glm.memory import memories, weight_bytes
 from freqq.glm.place import Placement
 from freqq.glm.reader import MAX_PATCHES
@@ -187,7 +186,7 @@ def forecast(
         pages=counts.pages,
         context=None if spec is None or settings.backend == "openai" else spec.context,
         new_tokens=settings.new_tokens,
-        answers=None if spec is None or settings.backend == "openai" else str(style_of(spec.tokenizer)),
+        answers=None if spec is None or settings.backend == "openai" else str(spec.family.answer_style(spec.tokenizer)),
         arms=arm_forecasts,
         memory=None if spec is None or placement is None else _memory(spec, placement, counts, elsewhere),
         disk=_disk(planned),
@@ -237,7 +236,7 @@ def _memory(spec: ModelSpec, placement: Placement, counts: PromptCounts, elsewhe
         weights = weight_bytes(spec.weights.folder, placement.dtype, placement.quantization)
     except (OSError, ValueError):
         return None
-    patches = max(MAX_PATCHES, counts.largest_page * spec.image_processor.merge_size**2)
+    patches = max(MAX_PATCHES, counts.largest_page * spec.patches_per_token)
     return Memory(
         dtype=placement.quantization or placement.dtype,
         weights=weights,

@@ -14,6 +14,7 @@ from pathlib import Path
 from freqq.data.sample import Sample, context
 from freqq.errors import UserError
 from freqq.glm.adapter_card import check_base
+from freqq.glm.families.base import Family
 from freqq.glm.load import check_memory, find
 from freqq.glm.place import Placement
 from freqq.glm.spec import ModelSpec, read_spec
@@ -69,6 +70,8 @@ def preflight(planned: Planned) -> list[Reason]:
     found += font_reasons(planned.samples, settings.rendering)
     if planned.spec is not None:
         found += codebook_reasons(planned.arms, planned.spec)
+        if settings.backend == "vllm":
+            found += engine_reasons(planned.arms, planned.spec.family)
         if settings.backend != "openai":
             found += context_reasons(planned)
     return found
@@ -83,6 +86,14 @@ def codebook_reasons(arms: Sequence[Arm], spec: ModelSpec) -> list[Reason]:
             embedded = bool(method.resources) and spec.has_embedded_tower
             found += refusals(partial(method.check_model, spec.channels, embedded), label(arm))
     return gathered(found)
+
+
+def engine_reasons(arms: Sequence[Arm], family: Family) -> list[Reason]:
+    """Token methods, which are the plug-in's work, where it does not know the model's family."""
+    if family.engine:
+        return []
+    text = f"freqq's plug-in for vLLM does not compress the tokens of a {family.name}: use --backend local"
+    return gathered([Reason(text, (label(arm),)) for arm in arms if isinstance(arm.method, TokenCompressor)])
 
 
 def context_reasons(planned: Planned) -> list[Reason]:

@@ -66,9 +66,9 @@ def find_model(name: str, revision: str | None) -> str:
     """
     import huggingface_hub
 
-    from freqq.glm.load import SHORT_NAMES
+    from freqq.glm.families import short_names
 
-    hub_id = SHORT_NAMES.get(name, name)
+    hub_id = short_names().get(name, name)
     if hub_id is None:
         return f"{name}: in the package"
     folder = Path(name).expanduser()

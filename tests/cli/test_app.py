@@ -10,9 +10,8 @@ from typer.testing import CliRunner, Result
 import freqq as package
 from freqq import __version__, image, tokens
 from freqq.cli.app import app
-from freqq.cli.options import ALIASES, MODELS, TOKEN_METHODS
+from freqq.cli.options import ALIASES, TOKEN_METHODS
 from freqq.errors import FreqqError, Interrupted, UserError
-from freqq.glm.load import SHORT_NAMES
 from freqq.names import unknown
 
 HEAVY = (
@@ -98,10 +97,6 @@ def test_help_names_every_command():
         "train",
     ):
         assert command in shown
-
-
-def test_the_short_model_names_are_those_that_load():
-    assert list(MODELS) == list(SHORT_NAMES)
 
 
 def test_the_token_methods_offered_are_those_that_there_are():

@@ -11,7 +11,8 @@ import pytest
 import freqq
 from freqq.cli.codecs import CODECS
 from freqq.cli.completions import SHELLS, script
-from freqq.cli.options import METHODS, MODELS
+from freqq.cli.options import METHODS
+from freqq.glm.families import short_names
 from freqq.levels import LEVELS
 from tests import programs
 from tests.terminal import Terminal, plain_environment
@@ -23,7 +24,7 @@ CASES = {
     "freqq eval --method ": METHODS,
     "freqq eval --method token-l": ("token-lowpass",),
     "freqq eval --level ": (*LEVELS, "all"),
-    "freqq eval --model ": MODELS,
+    "freqq eval --model ": tuple(short_names()),
     "freqq eval --task niah_multik": ("niah_multikey_1", "niah_multikey_2", "niah_multikey_3"),
     "freqq eval --lev": ("--level",),
     "freqq eval --max-": ("--max-new-tokens", "--max-batch-tokens"),

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.families.base import as_grid
 from freqq.glm.generation import model_inputs
-from freqq.glm.reader import Reader, as_grid
+from freqq.glm.reader import Reader
 from freqq.glm.sequence import Prompt, as_compressed, positions, until_end
 from freqq.tokens import compressor
 from freqq.tokens.grid import CompressedGrid

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from transformers import Glm4vImageProcessorPil
 
 from freqq.errors import UserError
+from freqq.glm.families import find_family
 from freqq.glm.load import find
 from freqq.glm.memory import tower_digest
-from freqq.glm.processor import grid_shape
 from freqq.glm.reader import Reader
 from freqq.glm.spec import read_spec
 from tests.conftest import TINY, needs_tiny
@@ -42,14 +42,14 @@ def test_prompts_and_caches_are_those_of_an_answer(reader: Reader, model_folder:
 @settings(max_examples=200)
 @given(st.integers(1, 5000), st.integers(1, 5000))
 def test_the_shape_has_as_many_patches_as_the_image_processor_says(height: int, width: int) -> None:
-    processor = Glm4vImageProcessorPil()
+    processor, family = Glm4vImageProcessorPil(), find_family("glm4v")
     try:
         expected = processor.get_number_of_image_patches(height, width)
     except ValueError:
         with pytest.raises(UserError, match="cannot be read by the model"):
-            grid_shape(height, width, processor)
+            family.grid_shape(height, width, processor, None)
         return
-    h, w = grid_shape(height, width, processor)
+    h, w = family.grid_shape(height, width, processor, None)
     assert h * w * processor.merge_size**2 == expected
 
 

@@ -242,10 +242,11 @@ def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
     UserError
         If it is not, or not small.
     """
-    from freqq.glm.load import SHORT_NAMES, find, load_reader
+    from freqq.glm.families import short_names
+    from freqq.glm.load import find, load_reader
     from freqq.glm.memory import weight_bytes
 
-    if SHORT_NAMES.get(model, "") is not None and not Path(model).is_dir():
+    if short_names().get(model, "") is not None and not Path(model).is_dir():
         raise UserError(f"which tokens were kept is not shown: the model {model} is not a folder on this machine")
     if weight_bytes(find(model, revision).folder, "float32") > MOST_BYTES:
         raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")

@@ -1,0 +1,180 @@
+"""What a family of vision-language models is to freqq: how its pages become grids, and where their tokens stand."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from freqq.errors import FreqqError, UserError
+from freqq.glm.answer_style import AnswerStyle, style_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from freqq.glm.sequence import Prompt
+    from freqq.pages.page import Page
+
+
+class Family(ABC):
+    """A family of models: its class attributes say what it serves, its methods how its models are fed.
+
+    A family has no state: models, configurations and image processors are those of transformers and come as arguments.
+    `PatchFamily` has the methods of models that read pages of any size; examples/new_family.md adds a family.
+
+    Attributes
+    ----------
+    name : str
+        What the family is called in messages.
+    model_types : mapping of str to str
+        Each ``model_type`` of a config.json that is served, and the architecture that the file must name.
+    image_processor : str
+        The image processor's class in transformers: the one of PIL, which needs no torchvision.
+    short_names : mapping of str to str
+        What a user may type instead of a hub id.
+    tower : tuple of str
+        Regular expressions for the modules of the vision tower and what follows it, which are never quantized.
+    experts : bool
+        Whether most of the language model are experts, which bitsandbytes leaves as they are.
+    flash_attention : bool
+        Whether FlashAttention can be used.
+    adapters : bool
+        Whether ``freqq adapt`` can train an adapter for it.
+    engine : bool
+        Whether `freqq.vllm` serves it.
+    """
+
+    name: ClassVar[str]
+    model_types: ClassVar[Mapping[str, str]]
+    image_processor: ClassVar[str]
+    short_names: ClassVar[Mapping[str, str]] = {}
+    tower: ClassVar[tuple[str, ...]] = (r"model\.visual",)
+    experts: ClassVar[bool] = False
+    flash_attention: ClassVar[bool] = True
+    adapters: ClassVar[bool] = False
+    engine: ClassVar[bool] = False
+
+    @abstractmethod
+    def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:
+        """The grid (h, w) of tokens that a page of so many pixels becomes.
+
+        Raises
+        ------
+        UserError
+            If the image processor refuses such a page.
+        """
+
+    @abstractmethod
+    def patches_per_token(self, config: Any) -> int:
+        """How many patches of the vision tower make one token of the language model."""
+
+    @abstractmethod
+    def see(self, model: Any, pages: "Sequence[Page]", processor: Any) -> "list[Tensor]":
+        """A grid [h, w, C] for each page, in the model's dtype and on its device."""
+
+    @abstractmethod
+    def positions(self, model: Any, prompt: "Prompt") -> "Tensor":
+        """Positions [k] or [rows, k] of a prompt's k kept columns, which are those that they have in the whole prompt.
+
+        int64; float32 if a smaller grid is spread over a page.
+        """
+
+    @abstractmethod
+    def encoder_output(self, features: "Sequence[Tensor]") -> Any:
+        """What ``mm_encoder_outputs["image"]`` is to be for the features [k, C] of each page of a batch.
+
+        It is made anew in each call, as ``generate`` may change it in place.
+        """
+
+    @abstractmethod
+    def pass_numbers(self, vision: Any) -> tuple[int, float]:
+        """Numbers that one pass of the tower takes a patch: of its pixels, and of one vector of a block's perceptron.
+
+        Parameters
+        ----------
+        vision : the ``vision_config``
+        """
+
+    def channels(self, config: Any) -> int:
+        """Of one token of a grid."""
+        return int(config.text_config.hidden_size)
+
+    def read_image_processor(self, folder: Path) -> Any:
+        """The image processor of a model's folder."""
+        import transformers
+
+        return getattr(transformers, self.image_processor).from_pretrained(folder, local_files_only=True)
+
+    def page_marks(self, tokenizer: Any) -> tuple[list[int], list[int]]:
+        """Token ids that stand around a page's tokens and are not in the chat template."""
+        return [], []
+
+    def answer_style(self, tokenizer: Any) -> AnswerStyle:
+        """How its models answer a question about a page."""
+        return style_of(tokenizer)
+
+
+class PatchFamily(Family):
+    """Pages of any size, cut into patches, merged by squares; positions in three rows (MRoPE, arXiv:2409.12191)."""
+
+    @abstractmethod
+    def resized(self, height: int, width: int, processor: Any) -> tuple[int, int]:
+        """A page's pixels (height, width) once the image processor has resized it; a ValueError if it refuses."""
+
+    def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:
+        """By the image processor's own arithmetic."""
+        try:
+            tall, wide = self.resized(height, width, processor)
+        except ValueError as error:
+            raise UserError(f"a page of {width} x {height} px cannot be read by the model: {error}") from error
+        side = processor.patch_size * processor.merge_size
+        return tall // side, wide // side
+
+    def patches_per_token(self, config: Any) -> int:
+        """A square of patches."""
+        return int(config.vision_config.spatial_merge_size**2)
+
+    def see(self, model: Any, pages: "Sequence[Page]", processor: Any) -> "list[Tensor]":
+        """In one pass; attention stays within a page."""
+        import torch
+
+        from freqq.glm.processor import patches
+
+        pixel_values, grid_thw = patches(pages, processor)
+        with torch.no_grad():
+            seen = model.model.get_image_features(pixel_values.to(model.device), grid_thw.to(model.device))
+        merged = (grid_thw[:, 1:] // processor.merge_size).tolist()
+        return [as_grid(tokens, h, w) for tokens, (h, w) in zip(self.tokens(seen), merged, strict=True)]
+
+    def tokens(self, seen: Any) -> "Sequence[Tensor]":
+        """The tokens [h·w, C] of each page in what ``get_image_features`` gave."""
+        found: Sequence[Tensor] = seen.pooler_output
+        return found
+
+    def positions(self, model: Any, prompt: "Prompt") -> "Tensor":
+        """Four rows: the text row, then those of time, height and width, from the model's own ``get_rope_index``."""
+        from freqq.glm.sequence import positions
+
+        return positions(prompt, model.model.get_rope_index, model.config.vision_config.spatial_merge_size)
+
+    def encoder_output(self, features: "Sequence[Tensor]") -> Any:
+        """Pages may differ in size, so they are a tuple."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return BaseModelOutputWithPooling(pooler_output=tuple(features))  # type: ignore[arg-type]
+
+    def pass_numbers(self, vision: Any) -> tuple[int, float]:
+        """A block's perceptron is ``intermediate_size`` wide."""
+        return vision.in_channels * vision.temporal_patch_size * vision.patch_size**2, vision.intermediate_size
+
+
+def as_grid(tokens: "Tensor", h: int, w: int) -> "Tensor":
+    """A page's tokens [h·w, C] as the grid [h, w, C].
+
+    Raises
+    ------
+    FreqqError
+        If there are not h·w of them.
+    """
+    if tokens.shape[0] != h * w:
+        raise FreqqError(f"the vision tower gave {tokens.shape[0]} tokens for a page of {h} x {w}")
+    return tokens.reshape(h, w, -1)

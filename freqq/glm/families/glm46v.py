@@ -1,0 +1,13 @@
+"""GLM-4.6V: GLM-4.1V's model with an image processor of its own."""
+
+from freqq.glm.families.glm4v import Glm4v
+
+
+class Glm46v(Glm4v):
+    """GLM-4.6V-Flash and fine-tunes of it."""
+
+    name = "GLM-4.6V"
+    model_types = {"glm46v": "Glm46VForConditionalGeneration"}
+    image_processor = "Glm46VImageProcessorPil"
+    short_names = {"glm-4.6v-flash": "zai-org/GLM-4.6V-Flash"}
+    engine = False

@@ -1,0 +1,12 @@
+"""GLM-4.5V: GLM-4.1V's tower before a language model that is a mixture of experts."""
+
+from freqq.glm.families.glm4v import Glm4v
+
+
+class Glm4vMoe(Glm4v):
+    """GLM-4.5V (arXiv:2507.01006), of 106 billion parameters."""
+
+    name = "GLM-4.5V"
+    model_types = {"glm4v_moe": "Glm4vMoeForConditionalGeneration"}
+    short_names = {"glm-4.5v": "zai-org/GLM-4.5V"}
+    experts = True
