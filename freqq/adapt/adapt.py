@@ -1,5 +1,6 @@
 """From what is asked to an adapter in a folder."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ def adapt(
     habits: Habits = HABITS,
     report: Report = lambda step, steps, values: None,
     note: Callable[[str], None] = lambda text: None,
+    began: float | None = None,
 ) -> Path:
     """Train an adapter, with checkpoints in `folder`; the same call goes on after a stop.
 
@@ -38,10 +40,12 @@ def adapt(
     Parameters
     ----------
     report : callable
-        Gets the step, the number of steps (0: not known yet), and the values of the step or of a look at held-out
-        lessons.
+        Gets the step, the number of steps (with a time limit: as many as will fit), and the values of the step or of
+        a look at held-out lessons.
     note : callable
-        Told how much memory is needed.
+        Told how much memory is needed, and what a time limit leaves out.
+    began : float, optional
+        The reading of `time.monotonic` from which a time limit counts; by default that of the call.
 
     Returns
     -------
@@ -55,14 +59,21 @@ def adapt(
     Interrupted, FreqqError
         See `Training.run`.
     """
-    training = prepare(adaptation, folder, habits)
+    training = prepare(adaptation, folder, habits, began)
     note(check_memory(training))
-    training.run(report)
+    training.run(report, note)
     return folder
 
 
-def prepare(adaptation: Adaptation, folder: Path, habits: Habits = HABITS) -> Training:
+def prepare(
+    adaptation: Adaptation,
+    folder: Path,
+    habits: Habits = HABITS,
+    began: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Training:
     """All that is needed before the first step, or the next one."""
+    began = clock() if began is None else began
     check_free(folder)
     check_writable(folder)
     check_family(find(adaptation.model, adaptation.revision))
@@ -85,7 +96,7 @@ def prepare(adaptation: Adaptation, folder: Path, habits: Habits = HABITS) -> Tr
     with torch.random.fork_rng():
         torch.manual_seed(adaptation.seed)  # of the first factors of LoRA
         adapter = Adapter(reader, card)
-    return Training(adaptation, habits, adapter, lessons, accelerator, folder)
+    return Training(adaptation, habits, adapter, lessons, accelerator, folder, clock, began)
 
 
 def check_family(weights: Weights) -> None:

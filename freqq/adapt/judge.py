@@ -1,8 +1,8 @@
 """How well an adapted model does on lessons that it does not learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from math import isfinite
+from math import ceil, floor, isfinite
 from statistics import fmean
 
 import torch
@@ -82,6 +82,27 @@ class Judge:
         if not isfinite(fmean(losses)):
             raise FloatingPointError("the loss of held-out lessons is not finite")
         return Verdict(fmean(losses), score, exact, first)
+
+    def fit(self, most: float, clock: Callable[[], float]) -> float:
+        """Hold only as many lessons and answers as `most` seconds of a clock allow, but a batch; what a verdict takes.
+
+        Both are estimated by the first batches, which are looked at for it.
+        """
+        began = clock()
+        with torch.no_grad(), self.student.at_rest():
+            for compressor in self.compressors:
+                self.student(self.lessons[:BATCH], compressor)
+            scored = clock()
+            self._marks(0)
+        batches, asked = ceil(len(self.lessons) / BATCH), ceil(len(self.asked) / BATCH)
+        seconds = (scored - began) * batches + (clock() - scored) * asked
+        share = min(1.0, most / max(seconds, 1e-9))
+        self.take(*(max(1, floor(share * n)) * BATCH for n in (batches, asked)))
+        return seconds * share
+
+    def take(self, lessons: int, answers: int) -> None:
+        """Hold only the first lessons and answers, as many as are given or there are."""
+        self.lessons, self.asked = self.lessons[:lessons], self.asked[:answers]
 
     def _marks(self, at: int) -> list[tuple[float, float, float]]:
         lessons = self.asked[at : at + BATCH]

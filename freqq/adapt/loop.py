@@ -2,7 +2,6 @@
 
 import math
 import random
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from freqq.adapt.compressors import follow, remove_codebooks, store_codebook
 from freqq.adapt.judge import Judge, Verdict
 from freqq.adapt.lessons import Courses
 from freqq.adapt.log import Log
+from freqq.adapt.schedule import LOOK_SHARE, TimeLimit, rate_factor, timed_rate_factor
 from freqq.adapt.settings import Adaptation
 from freqq.adapt.student import Student
 from freqq.errors import FreqqError, Interrupted
@@ -26,10 +26,11 @@ from freqq.runs.stop import StopRequest
 from freqq.tokens.vq_training import CodebookAverages
 
 CHECKPOINT = "checkpoint.safetensors"
-WARMUP = 30
-"""Steps in which the rate rises; also those whose time sets the number of steps that fit into --minutes."""
+PACE_STEPS = 10
+"""The latest steps, whose mean time says how many more fit into a time limit."""
 
 CLIP = 1.0
+"""Of the gradient's norm."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Habits:
 
 
 Report = Callable[[int, int, dict[str, float]], None]
-"""Gets the step, the number of steps (0: not known yet) and the values of the step or of a look."""
+"""Gets the step, the number of steps (with a time limit: as many as will fit) and the values of the step or a look."""
 
 
 def optimizers(adaptation: Adaptation, parameters: dict[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
@@ -75,16 +76,6 @@ def optimizers(adaptation: Adaptation, parameters: dict[str, nn.Parameter]) -> l
     return both
 
 
-def rate_factor(step: int, steps: int) -> float:
-    """Learning rate of a step as a fraction of the peak: a short rise, then half a cosine to zero.
-
-    `steps` is 0 while it is not known, which is over before it matters.
-    """
-    if step < WARMUP or not steps:
-        return min(1.0, (step + 1) / WARMUP)
-    return 0.5 * (1 + math.cos(math.pi * (step - WARMUP) / max(steps - WARMUP, 1)))
-
-
 class Training:
     """A training in a folder; `run` goes on where the last one ended.
 
@@ -92,6 +83,10 @@ class Training:
     ----------
     folder : Path
         Checkpoint, log and, once there is a best one, the adapter.
+    clock : callable
+        Seconds, from any zero.
+    began : float
+        The clock's reading from which the time of this run counts.
     """
 
     def __init__(
@@ -102,7 +97,10 @@ class Training:
         courses: Courses,
         accelerator: Accelerator,
         folder: Path,
+        clock: Callable[[], float],
+        began: float,
     ) -> None:
+        self._clock, self._began = clock, began
         self.adaptation, self.habits, self.adapter, self.courses = adaptation, habits, adapter, courses
         self.folder, self.accelerator = folder, accelerator
         self.parameters = adapter.parameters()
@@ -115,14 +113,16 @@ class Training:
             self.averages, self.compressors = follow(self.compressors, grids[0])
         self.student = Student(adapter, adaptation.distill, adaptation.first_weight, habits.recompute)
         self.judge = Judge(self.student, adapter.reader, courses, self.compressors, habits.answers)
-        self.step, self.steps, self.seconds = 0, adaptation.steps, 0.0
+        self.step, self.steps = 0, adaptation.steps
         self.best, self.bad, self.best_step = math.inf, 0, 0
+        self._seconds_before = 0.0
+        self.time: TimeLimit | None = None
         self._restore()
         self.log = Log(folder, self.step)
         self.net = accelerator.prepare(self.student)
 
-    def run(self, report: Report) -> None:
-        """Train to the end.
+    def run(self, report: Report, note: Callable[[str], None] = lambda text: None) -> None:
+        """Train to the end; `note` is told if a time limit leaves less to look at.
 
         Raises
         ------
@@ -132,15 +132,44 @@ class Training:
             If the loss is not finite any more; the last good adapter and checkpoint stay.
         """
         with StopRequest() as stop:
+            if self.adaptation.minutes and self.time is None:
+                self.time = self._time_limit(note)
             while not self.finished:
                 values = self._learn()
+                self._plan()
                 report(self.step, self.steps, values)
                 if self.step % self.habits.judge_every == 0 or self.step == self.steps:
-                    report(self.step, self.steps, asdict(self._look()))
-                    self._store()
+                    self._look(report)
                 if stop.requested and not self.finished:
                     self._store()
                     raise Interrupted(f"stopped after step {self.step}; run the same command again to go on")
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken, over all of its runs."""
+        return self._seconds_before + self._clock() - self._began
+
+    def _time_limit(self, note: Callable[[str], None]) -> TimeLimit:
+        limit, held_out = self.adaptation.minutes * 60, len(self.judge.lessons)
+        try:
+            look = self.judge.fit(LOOK_SHARE * limit, self._clock)
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from None
+        if len(self.judge.lessons) < held_out:
+            note(f"time is left to look at {len(self.judge.lessons)} of {held_out} held-out chats; --minutes sets it")
+        return TimeLimit(limit, self.seconds, look)
+
+    def _plan(self) -> None:
+        """Count anew how many steps fit into the time limit, by how long the latest ones took."""
+        if self.time is not None:
+            recent = [row["seconds"] for row in self.log.rows[-PACE_STEPS:]]
+            steps = [self.time.steps(self.step, self.seconds, sum(recent) / len(recent))]
+            self.steps = broadcast_object_list(steps)[0]  # all processes take those of the first
+
+    def _rate_factor(self) -> float:
+        if self.time is None:
+            return rate_factor(self.step, self.steps)
+        return timed_rate_factor(self.step, broadcast_object_list([self.time.share(self.seconds)])[0])
 
     @property
     def finished(self) -> bool:
@@ -149,9 +178,9 @@ class Training:
         return early or (self.steps > 0 and self.step >= self.steps)
 
     def _learn(self) -> dict[str, float]:
-        began = time.perf_counter()
+        began, factor = self._clock(), self._rate_factor()
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
-            optimizer.param_groups[0]["lr"] = peak * rate_factor(self.step, self.steps)
+            optimizer.param_groups[0]["lr"] = peak * factor
         if self.averages is not None:
             self.averages.forget()  # what held-out lessons added
         level = random.Random(f"adapt/level/{self.adaptation.seed}/{self.step}").randrange(len(self.compressors))
@@ -178,18 +207,22 @@ class Training:
         if self.averages is not None:
             self.averages.step(self._total)
         self.step += 1
-        took = time.perf_counter() - began
-        self.seconds += took
-        if not self.steps and self.step == WARMUP:
-            # The first step also warms up caches; a stop and a new start keep the number that is chosen here.
-            rest = self.adaptation.minutes * 60 - self.seconds
-            steps = [max(self.step, self.step + int(rest / (self.seconds / self.step)))]
-            self.steps = broadcast_object_list(steps)[0]  # all processes take those of the first
+        took = self._clock() - began
         rate = self.optimizers[0].param_groups[0]["lr"]
         self.log.add(step=self.step, level=self.adaptation.levels[level], seconds=took, rate=rate, **sums)
         return sums
 
-    def _look(self) -> Verdict:
+    def _look(self, report: Report) -> None:
+        """Judge the model, keep it if it is the best so far, and store all."""
+        began = self._clock()
+        report(self.step, self.steps, asdict(self._judged()))
+        if self.time is not None:
+            self.time = replace(self.time, look=self._clock() - began)
+            if self.step < self.steps:
+                self._plan()
+        self._store()
+
+    def _judged(self) -> Verdict:
         try:
             verdict = self.judge.verdict()
         except FloatingPointError as error:
@@ -230,6 +263,9 @@ class Training:
                 "step": self.step, "steps": self.steps, "seconds": self.seconds,
                 "best": self.best, "bad": self.bad, "best_step": self.best_step,
             }  # fmt: skip
+            if self.time is not None:
+                facts |= {"first": self.time.first, "look": self.time.look}
+                facts |= {"held_out": len(self.judge.lessons), "answers": len(self.judge.asked)}
             self.log.write()
             weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
             if self.averages is not None:
@@ -252,6 +288,9 @@ class Training:
             self.step, self.steps, self.bad, self.best_step = (
                 int(facts[n]) for n in ("step", "steps", "bad", "best_step")
             )
-            self.seconds, self.best = float(facts["seconds"]), float(facts["best"])
+            self._seconds_before, self.best = float(facts["seconds"]), float(facts["best"])
+            if self.adaptation.minutes and "look" in facts:  # older versions planned once, by the first steps
+                self.time = TimeLimit(self.adaptation.minutes * 60, float(facts["first"]), float(facts["look"]))
+                self.judge.take(int(facts["held_out"]), int(facts["answers"]))
         except Exception as error:  # whatever a damaged file makes the libraries raise
             raise FreqqError(f"cannot go on from {file}: {error}; remove it or choose another --out") from error

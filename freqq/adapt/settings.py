@@ -36,7 +36,8 @@ class Adaptation:
     steps : int
         Optimizer steps; 0: as many as fit into the minutes.
     minutes : float
-        Of the training alone: the number of steps is set by the time that the first ones take.
+        The whole training takes so long, loading and looks at held-out lessons included, over all of its runs: the
+        number of steps follows from the time that they take, and so differs from one training to the next.
     batch, questions, accumulate : int
         Lessons of a pass, questions of a lesson where the data have many, and passes of a step.
     rate, merger_rate : float

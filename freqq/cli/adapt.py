@@ -37,7 +37,9 @@ def adapt(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", metavar="M", help="In place of --steps: as many as fit into so many minutes."),
+        typer.Option(
+            "--minutes", metavar="M", help="In place of --steps: as many as fit into so many minutes, all included."
+        ),
     ] = None,
     data: o.Data = "mini",
     skip_bad: o.SkipBad = False,
@@ -86,9 +88,13 @@ def adapt(
     Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter, then
     freqq eval --method token-lowpass --level mild --adapter adapter
     """
+    import os
+    from time import monotonic
+
     from freqq.adapt.settings import Adaptation
     from freqq.levels import LEVELS
 
+    began = monotonic()
     asked.check_methods([method])
     adaptation = Adaptation(
         model=model,
@@ -115,6 +121,9 @@ def adapt(
         dtype=dtype,
         skip_bad=skip_bad,
     )
+    # On a busy machine threads that wait at work take the cores from those that they wait for: a look at held-out
+    # chats took 15 times as long so. It has to be set before torch is loaded, and changes no result.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from freqq.adapt.adapt import adapt  # takes torch, and some seconds: not before what was asked is known to be good
     from freqq.adapt.loop import Habits
     from freqq.cli.progress import note_skipped
@@ -122,7 +131,7 @@ def adapt(
 
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
-        folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True))
+        folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True), began)
     levels = " ".join(f"--level {name}" for name in adaptation.levels)
     typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} {levels} --adapter {folder}")
     note_skipped(source(data, skip_bad=skip_bad).skipped)
@@ -130,12 +139,15 @@ def adapt(
 
 @contextmanager
 def _progress() -> "Iterator[Report]":
-    """A progress bar on standard error if that is a terminal; a line for each look at held-out chats in any case."""
+    """A bar on standard error, or lines if that is no terminal; a line for each look at held-out chats in any case."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = Console(stderr=True)
+    from freqq.cli.progress import ProgressLines
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
     columns = (TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    lines = ProgressLines()
     with Progress(
         *columns, TextColumn("{task.fields[shown]}"), console=console, disable=not console.is_terminal, transient=True
     ) as bar:
@@ -144,9 +156,11 @@ def _progress() -> "Iterator[Report]":
         def report(step: int, steps: int, values: dict[str, float]) -> None:
             if "held_loss" in values:
                 shown = "  ".join(f"{name.removeprefix('held_')} {value:.3f}" for name, value in values.items())
-                console.print(f"step {step} of {steps}, held out: {shown}", highlight=False)
-            else:
-                shown = f"loss {values['loss']:.3f}  right tokens {values['token']:.3f}"
-                bar.update(task, completed=step, total=steps or None, shown=shown)
+                console.print(f"step {step} of {steps}, held out: {shown}")
+                return
+            shown = f"loss {values['loss']:.3f}  right tokens {values['token']:.3f}"
+            bar.update(task, completed=step, total=steps, shown=shown)
+            if not console.is_terminal and lines.due():
+                console.print(f"step {step} of {steps}: {shown}")
 
         yield report

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
@@ -12,20 +13,55 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+FIRST_LINE_S = 10.0
+"""Work that takes no longer says nothing where there is no terminal."""
+
+LINE_SHARE = 0.1
+"""A line of progress is due when the work has taken this much longer than at the last one, but at least
+`FIRST_LINE_S`: a log of hours has some hundred lines."""
+
 NAMED = 10
 """Skipped files that are named one by one."""
 
 
+class ProgressLines:
+    """When the next line of progress is due, where there is no terminal to draw a bar on.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds, from any zero.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock, self._began = clock, clock()
+        self._next = self._began + FIRST_LINE_S
+
+    def due(self) -> bool:
+        """Whether to print one now; that it was asked counts as printing it."""
+        now = self._clock()
+        if now < self._next:
+            return False
+        self._next = now + max(FIRST_LINE_S, LINE_SHARE * (now - self._began))
+        return True
+
+
 def each(things: Sequence[T], what: str) -> Iterator[T]:
     """The things in order; shows how many are done."""
-    console = Console(stderr=True)
-    yield from track(things, what, console=console, disable=not console.is_terminal, transient=True)
+    yield from counted(things, len(things), what)
 
 
 def counted(things: Iterable[T], total: int | None, what: str) -> Iterator[T]:
-    """As `each`, for things that are still being made."""
-    console = Console(stderr=True)
-    yield from track(things, what, total=total, console=console, disable=not console.is_terminal, transient=True)
+    """As `each`, for things that are still being made: a bar, or lines where standard error is no terminal."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if console.is_terminal:
+        yield from track(things, what, total=total, console=console, transient=True)
+        return
+    lines = ProgressLines()
+    for done, thing in enumerate(things, 1):
+        yield thing
+        if lines.due():
+            console.print(f"{what}: {done}" + ("" if total is None else f" of {total}"), markup=False)
 
 
 @contextmanager

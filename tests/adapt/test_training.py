@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,16 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from freqq.adapt.adapt import adapt, prepare
-from freqq.adapt.lessons import mini_courses
+from freqq.adapt.lessons import Lesson, mini_courses
 from freqq.adapt.log import NAME
 from freqq.adapt.loop import CHECKPOINT, Habits
 from freqq.adapt.memory import estimate
+from freqq.adapt.schedule import TimeLimit, timed_rate_factor
 from freqq.adapt.settings import Adaptation
 from freqq.coding.codebook_files import MissingCodebook
 from freqq.errors import FreqqError, Interrupted, UserError
@@ -125,17 +129,107 @@ def test_training_that_helps_no_more_ends_early(tmp_path: Path) -> None:
     assert len(log(tmp_path / "a")) == 3
 
 
-def test_minutes_set_the_number_of_steps_once(tmp_path: Path) -> None:
-    steps: list[int] = []
-    timed = replace(SMALL, steps=0, minutes=1e-9)
-    adapt(
-        timed,
-        tmp_path / "a",
-        Habits(judge_every=100, held_out=1, answers=1),
-        lambda step, all, values: steps.append(all),
-    )
-    assert steps[:-2] == [0] * 29
-    assert len(log(tmp_path / "a")) == 30 == steps[-1]
+class Time:
+    """A clock on which a step takes `seconds` of its number and a look at held-out lessons takes `look`."""
+
+    def __init__(self, seconds: Callable[[int], float], look: float) -> None:
+        self.now, self.seconds, self.look = 0.0, seconds, look
+
+    def train(self, folder: Path, minutes: float, judge_every: int = 4) -> list[dict]:
+        """The log of a training by this clock, for one process that started when it read 0."""
+        habits = Habits(judge_every=judge_every, held_out=1, answers=1)
+        training = prepare(replace(SMALL, steps=0, minutes=minutes), folder, habits, 0.0, lambda: self.now)
+        lesson = training.courses.train
+
+        def slow(i: int) -> Lesson:
+            self.now += self.seconds(i)  # a step of `SMALL` has one lesson
+            return lesson(i)
+
+        def report(step: int, steps: int, values: dict[str, float]) -> None:
+            self.now += self.look if "held_loss" in values else 0.0
+
+        training.courses = replace(training.courses, train=slow)
+        training.run(report)
+        return log(folder)
+
+
+def test_a_time_limit_holds_on_a_machine_that_gets_slower(tmp_path: Path) -> None:
+    """The first steps alone would promise 34 of them: 60 s, less the last look, at a second and a quarter a step."""
+    busy = Time(lambda i: 1.0 if i < 8 else 4.0, look=2.0)
+    rows = busy.train(tmp_path / "a", minutes=1.0)
+    assert 50 < busy.now <= 60
+    assert len(rows) < 20
+    assert rows[-1]["held_loss"] is not None
+    assert rows[-1]["rate"] < 0.1 * max(row["rate"] for row in rows)
+
+
+def test_a_time_limit_is_used_up_on_a_machine_that_gets_faster(tmp_path: Path) -> None:
+    freed = Time(lambda i: 6.0 if i < 4 else 1.5, look=2.0)
+    assert len(freed.train(tmp_path / "a", minutes=1.0)) > 4 + 15
+    assert 55 < freed.now <= 60
+
+
+def test_the_time_of_a_stopped_training_counts(tmp_path: Path) -> None:
+    early, late = (Time(lambda i: 1.0, look=0.5) for _ in range(2))
+    with pytest.raises(ZeroDivisionError):
+        Time(lambda i: 1.0 if i < 10 else 1 / 0, look=0.5).train(tmp_path / "a", minutes=0.25)
+    rows = early.train(tmp_path / "a", minutes=0.25)
+    assert early.now < 15 - 8  # seconds up to the checkpoint behind step 8
+    assert len(rows) <= len(late.train(tmp_path / "b", minutes=0.25)) == 12
+
+
+def test_a_time_limit_that_is_over_before_the_first_step_leaves_one(tmp_path: Path) -> None:
+    assert len(Time(lambda i: 1.0, look=1.0).train(tmp_path / "a", minutes=1e-9)) == 1
+
+
+def test_a_look_that_would_take_the_whole_time_looks_at_less(tmp_path: Path) -> None:
+    """A clock by which everything takes long: of 12 held-out chats a batch of 4 stays, also after a stop."""
+    readings = iter(range(10**6))
+    timed = replace(SMALL, steps=0, minutes=0.5)
+    notes: list[str] = []
+
+    def stop(step: int, steps: int, values: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    habits = Habits(judge_every=1, held_out=12, answers=12)
+    training = prepare(timed, tmp_path, habits, 0.0, lambda: next(readings) * 5.0)
+    with pytest.raises(KeyboardInterrupt):
+        training.run(stop, notes.append)
+    assert notes == ["time is left to look at 4 of 12 held-out chats; --minutes sets it"]
+    training._store()
+    again = prepare(timed, tmp_path, habits)
+    assert [lesson.questions for lesson in again.judge.lessons] == [one.questions for one in training.judge.lessons]
+    assert (len(again.judge.lessons), len(again.judge.asked)) == (4, 4)
+
+
+@given(
+    st.lists(st.floats(0.01, 100), min_size=1, max_size=60),
+    st.floats(0, 50),
+    st.floats(0, 20),
+    st.floats(1, 1000),
+)
+def test_what_is_planned_ends_within_the_limit_but_for_the_step_that_surprises(
+    durations: list[float], first: float, look: float, limit: float
+) -> None:
+    """A step is begun only if one as long as the last ends in time, and no time for one is left unused."""
+    plan = TimeLimit(limit, first, look)
+    now, step = first, 0
+    for took in durations:
+        shares = plan.share(now), plan.share(now + took)
+        assert 0 <= shares[0] <= shares[1] <= 1
+        now, step = now + took, step + 1
+        assert plan.steps(step, now, took) >= step
+        if plan.steps(step, now, took) == step:
+            assert now + took > plan.last - 1e-6
+            return
+        assert now + took <= plan.last + 1e-6
+
+
+@given(st.integers(0, 100), st.floats(0, 1))
+def test_the_timed_rate_rises_and_falls_to_nothing(step: int, share: float) -> None:
+    assert 0 <= timed_rate_factor(step, share) <= 1
+    assert timed_rate_factor(step, share) <= timed_rate_factor(step + 1, share)
+    assert timed_rate_factor(step, 1.0) == 0
 
 
 def test_levels_are_drawn_and_whole_pages_are_one_of_them(tmp_path: Path) -> None:
