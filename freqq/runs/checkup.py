@@ -6,6 +6,7 @@ Libraries are imported only once they were found: this is for when something is 
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -24,7 +25,9 @@ OK, MISSING, BROKEN = "ok", "missing", "broken"
 O200K_FILE = "fb374d419588a4632f3f557e76b4b70aebbca790"
 """What tiktoken calls its file of o200k's tokens in its cache: the SHA-1 of where it is from."""
 
-SLURM = ("sbatch", "squeue", "sacct")
+SLURM = ("sbatch", "squeue", "sacct", "sinfo")
+SLURM_WAIT_S = 10
+"""After so long a cluster's controller counts as not reachable. Slurm's own programs try for a minute or more."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +182,7 @@ def _optional() -> Iterator[Finding]:
         yield Finding("optional", "tesseract", MISSING, "not installed, or without English", remedy)
     jxl = ("installed", OK, "") if is_installed() else ("not installed", MISSING, "pip install 'freqq[jxl]'")
     yield Finding("optional", "JPEG XL", jxl[1], jxl[0], jxl[2])
-    lacking = [program for program in SLURM if shutil.which(program) is None]
-    if lacking:
-        remedy = "slurm-submit and slurm-status need it; run them on a node of a cluster"
-        yield Finding("optional", "Slurm", MISSING, f"no {', '.join(lacking)}", remedy)
-    else:
-        yield Finding("optional", "Slurm", OK, str(shutil.which("sbatch")))
+    yield _slurm()
     yield _o200k()
     yield _verdana()
     hub = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
@@ -192,6 +190,25 @@ def _optional() -> Iterator[Finding]:
     state = OK if models else MISSING
     remedy = "" if models else "freqq downloads what --model and --data name"
     yield Finding("optional", "downloaded models", state, ", ".join(models) or f"none in {hub}", remedy)
+
+
+def _slurm() -> Finding:
+    """Slurm, if its controller answers: installed programs alone can submit nothing."""
+    if lacking := [program for program in SLURM if shutil.which(program) is None]:
+        remedy = "slurm-submit and slurm-status need it; run them on a node of a cluster"
+        return Finding("optional", "Slurm", MISSING, f"no {', '.join(lacking)}", remedy)
+    command = ["sinfo", "--noheader", "--format=%P"]
+    remedy = "slurm-submit needs a controller that answers: see what 'scontrol ping' says, or use a login node"
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SLURM_WAIT_S)
+    except subprocess.TimeoutExpired:
+        found = f"{shutil.which('sbatch')}, but no controller answers within {SLURM_WAIT_S} s"
+        return Finding("optional", "Slurm", MISSING, found, remedy)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or [f"sinfo ends with {done.returncode}"])[-1]
+        return Finding("optional", "Slurm", MISSING, f"{shutil.which('sbatch')}, but {reason}", remedy)
+    partitions = ", ".join(dict.fromkeys(done.stdout.split())) or "none"
+    return Finding("optional", "Slurm", OK, f"{shutil.which('sbatch')}; partitions (*: default): {partitions}")
 
 
 def _o200k() -> Finding:

@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def check_idle(run: Path) -> None:
 
 
 def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, command: str, folder: Path) -> Submission:
-    """Write both scripts to ``<run>/slurm``, submit them, and note what was submitted.
+    """Submit both scripts, write them to ``<run>/slurm``, and note what was submitted.
 
     Parameters
     ----------
@@ -114,31 +115,44 @@ def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, comma
     UserError
         If there is no sbatch here, or the run is in the queue already, before anything is written.
     FreqqError
-        If sbatch refuses. Then nothing stays in the queue.
+        If sbatch refuses. Then nothing stays in the queue, nor in the run directory.
     """
     need("sbatch")
     check_idle(run)
     scripts = run / SCRIPTS
+    made = [folder for folder in (scripts, *scripts.parents) if not folder.exists()]
     try:
-        scripts.mkdir(parents=True, exist_ok=True)
-        (scripts / SHARDS).write_text(shards)
-        (scripts / MERGE).write_text(merge)
-    except OSError as error:
-        raise UserError(f"cannot write to {scripts} ({error.strerror}): choose another --out") from error
-    job = _id(sbatch(shards, "--parsable", str(scripts / SHARDS)))
+        try:
+            scripts.mkdir(parents=True, exist_ok=True)  # a job that starts at once writes its log there
+        except OSError as error:
+            raise UserError(f"cannot write to {scripts} ({error.strerror}): choose another --out") from error
+        job = _id(sbatch(shards, "--parsable"))
+    except FreqqError:
+        _remove(made)
+        raise
     try:
         after = [a.format(job=job) for a in AFTER]
-        merging = _id(sbatch(merge, "--parsable", *after, str(scripts / MERGE)))
+        merging = _id(sbatch(merge, "--parsable", *after))
+        (scripts / SHARDS).write_text(shards)
+        (scripts / MERGE).write_text(merge)
         submission = Submission(layout, count, job, merging, command, str(folder))
         submission.write(run)
     except (FreqqError, OSError):
         subprocess.run(["scancel", job], capture_output=True, check=False)
+        _remove(made)
         raise
     return submission
 
 
+def _remove(folders: Sequence[Path]) -> None:
+    """Remove folders that hold nothing: a refused submission leaves no trace, unless its job has begun a log."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
 def sbatch(script: str, *arguments: str) -> str:
-    """What sbatch says, on either stream. Without a file among the arguments it is given the script itself.
+    """What sbatch says, on either stream, of a script that it is given.
 
     Raises
     ------

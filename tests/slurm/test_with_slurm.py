@@ -86,7 +86,33 @@ def test_if_the_merge_is_refused_the_shards_do_not_stay(slurm):
     with pytest.raises(FreqqError, match="invalid partition"):
         submit(slurm.run, shards, merge, layout="array", count=2, command="", folder=slurm.folder)
     assert slurm("squeue --noheader") == ""
-    assert Submission.read(slurm.run) is None
+    assert list(slurm.folder.iterdir()) == []
+
+
+def test_a_refused_submission_leaves_what_was_there_and_nothing_else(slurm):
+    slurm.submit("--gpus", "2", *HELD)
+    found = slurm.status()
+    slurm(f"scancel {found['job']} {found['merge']['job']}")
+    before = {file: file.read_bytes() for file in slurm.run.rglob("*") if file.is_file()}
+    for out in (slurm.run, slurm.folder / "other" / "run"):
+        done = freqq("slurm-submit", "--partition", "nowhere", "--", "--out", str(out))
+        assert (done.exit_code, "invalid partition" in done.stderr) == (1, True)
+    assert {file: file.read_bytes() for file in slurm.folder.rglob("*") if file.is_file()} == before
+    assert not (slurm.folder / "other").exists()
+
+
+def test_doctor_asks_the_controller(slurm, monkeypatch):
+    def state():
+        (found,) = (f for f in json.loads(freqq("doctor", "--json").stdout) if f["name"] == "Slurm")
+        return found["state"], found["found"]
+
+    assert state()[0] == "ok"
+    assert "low*, high" in state()[1]
+    conf = Path(os.environ["SLURM_CONF"]).read_text()
+    (slurm.folder / "slurm.conf").write_text(re.sub(r"SlurmctldPort=\d+", "SlurmctldPort=1", conf))
+    monkeypatch.setenv("SLURM_CONF", str(slurm.folder / "slurm.conf"))
+    assert state()[0] == "missing"
+    assert "sbatch, but " in state()[1]
 
 
 def test_check_asks_slurm_and_submits_nothing(slurm):
