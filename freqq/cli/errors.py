@@ -20,7 +20,7 @@ class Commands(TyperGroup):
         except FreqqError as error:
             failure = error
         except KeyboardInterrupt as error:
-            failure = Interrupted("interrupted: what was finished is stored, run the same command again to go on")
+            failure = Interrupted("interrupted; what was stored before is kept: run the same command again")
             failure.__cause__ = error
         except OSError as error:
             if error.errno == errno.EPIPE:

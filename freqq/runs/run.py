@@ -84,7 +84,7 @@ def run(
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
-    with StopRequest(lambda: note("stopping after what is at hand; press Ctrl-C again to stop at once")) as stop:
+    with StopRequest(lambda: note("stopping after the current answers; press Ctrl-C again to stop at once")) as stop:
         drawn = draw(settings)
         everything = drawn.samples
         service, placements, spec, engine = None, [], None, None
@@ -229,7 +229,7 @@ def _evaluate_served(
 
 def _check_finished(finished: int, total: int, path: Path, reason: str = "") -> None:
     if finished < total:
-        stored = f"{finished} of {total} answers are stored in {path}"
+        stored = f"{finished} of {total} answers are stored in {path}" if finished else "no answer was finished yet"
         raise Interrupted(f"{reason or 'stopped'}; {stored}: run the same command again to go on")
 
 

@@ -250,6 +250,9 @@ class Settings:
         values = {name: value for name, value in self.as_json().items() if name != "limit"}
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
         needles = "+".join(map(str, self.needles))
+        stored = self.store
+        as_stored = stored is not None and not stored.is_plain  # no method of ours runs on those
+        methods, levels = ((stored.method,), (stored.level,)) if as_stored else (self.methods, self.levels)
         parts = [
             f"{Path(self.data).name}-{self.source.subtask or f'{needles}needle'}",
             {
@@ -257,8 +260,8 @@ class Settings:
                 "vllm": f"vllm-{Path(self.model).name}",
                 "openai": f"openai-{self.served_model or 'served'}",
             }[self.backend],
-            "+".join(self.methods),
-            "+".join(self.levels),
+            "+".join(methods),
+            "+".join(levels),
         ]
         name = "_".join([*parts, f"s{self.seed}"])
         return Path("runs") / f"{re.sub(r'[^A-Za-z0-9_+.-]', '-', name)[:120]}_{digest}"

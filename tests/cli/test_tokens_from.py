@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from freqq.glm.reader import Reader
+from freqq.runs.settings import Settings
 from tests.cli.test_app import freqq
 from tests.glm.conftest import save_model
 
@@ -61,6 +62,8 @@ def test_stored_cuts_are_read_as_they_are(pages, random_model, tmp_path):
     done = freqq("eval", *arguments, "--out", str(tmp_path / "run"), "--level", "baseline", "--json")
     assert done.stderr.strip() == "all 2 answers were there already"
     assert json.loads(done.stdout)["groups"] == [plain]
+    settings = Settings(model=random_model, limit=2, levels=("baseline",), tokens_from=folder)
+    assert "_token-lowpass+quantize_mild_s0_" in settings.directory().name
 
 
 @pytest.mark.parametrize("method", ["lowpass+quantize", "quantize"])

@@ -15,7 +15,7 @@ import pytest
 from freqq.data.dataset import DataSet
 from freqq.data.mini import mini
 from freqq.data.sample import Sample
-from freqq.errors import FreqqError, UserError
+from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.runs import sources
 from freqq.runs.directory import RunDirectory
 from freqq.runs.machine import Machine
@@ -148,6 +148,15 @@ def test_a_run_in_which_everything_failed_is_an_error(settings, tmp_path, monkey
     )
     with pytest.raises(FreqqError, match="all 10 answers failed"):
         run(replace(settings, data="never", needles=(2,)), tmp_path / "run")
+
+
+def test_a_run_that_is_stopped_while_it_loads_claims_nothing_and_leaves_nothing(settings, tmp_path):
+    def stop(done: int, total: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="^stopped; no answer was finished yet: run the same command again"):
+        run(settings, tmp_path / "run", progress=stop)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
