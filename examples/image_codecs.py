@@ -122,7 +122,7 @@ def main() -> None:
     groups, errors = answers(given.out, given.codec, given.limit)
     print("| codec, level | bytes | PSNR | CER | words | tokens | `mini`: bytes, CER | score / exact |")
     print("|---|---|---|---|---|---|---|---|")
-    order = ["none", *METHODS]
+    order = ["baseline", *METHODS]
     for (codec, level), rows in sorted(pages.items(), key=lambda i: (order.index(i[0][0]), LEVELS.index(i[0][1]))):
         arm = METHODS.get(codec, "baseline"), level
         psnr = mean(r["psnr"] for r in rows)

@@ -45,7 +45,7 @@ def arms_of(codec: str, level: str, given: dict[str, str]) -> "tuple[list[Arm], 
     arms: dict[tuple[str, object], Arm] = {}
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     if level in ("baseline", "all"):
-        arms["none", None] = Arm("none", "baseline", None)
+        arms["baseline", None] = Arm("baseline", "baseline", None)
     for name in names:
         cls = CLASSES[f"image-{name}"]
         for one in LEVELS[1:] if level == "all" else {level} - {"baseline"}:

@@ -87,9 +87,9 @@ def compress_image(
     """
     from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
-    from freqq.cli.progress import each, note
+    from freqq.cli.progress import note
     from freqq.image.batch import Source, plan
-    from freqq.image.files import find_images, read_page
+    from freqq.image.files import find_images
     from freqq.image.legibility import check_tesseract
 
     given = overrides(None if keep is None else str(keep), None, None if block is None else str(block), assignments)
@@ -103,8 +103,7 @@ def compress_image(
         check_tesseract()
     arms, unknown = _without_text(arms, sources, ocr or "text" in codec.split(","))
     earlier = _earlier(out)
-    for path in each(paths, "checking"):
-        read_page(path)  # all, before anything is written
+    check_images(paths)
     arms = _prepared(arms, sources)
     if left_out + unknown:
         note(f"left out: {'; '.join(left_out + unknown)}")
@@ -114,6 +113,23 @@ def compress_image(
         print_json(rows)
     else:
         _show(rows, arms, out, len(kept))
+
+
+def check_images(paths: list[Path]) -> None:
+    """Read all images once, before anything is written, and say of which only the first of several frames is taken.
+
+    Raises
+    ------
+    UserError
+        If one is no image that can be read.
+    """
+    from freqq.cli.progress import each, note
+    from freqq.image.files import frame_count, read_page
+
+    for path in each(paths, "checking"):
+        read_page(path)
+        if (frames := frame_count(path)) > 1:
+            note(f"{path} has {frames} frames: only the first is taken")
 
 
 def codec_at(level: str, keep: float | None = None, block: int | None = None) -> "BlockDct | None":
@@ -219,10 +235,11 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
         order = [(arm.name, arm.level) for arm in arms]
         groups = [[row for row in rows if (row["codec"], row["level"]) == key] for key in order]
         show(
-            f"Means over {len(groups[0])} pages; sizes in bytes",
+            f"Means over {len(groups[0])} pages; sizes in bytes; of file: the stream by the file as it came",
             (
                 "codec, level",
                 "stream",
+                "of file",
                 "bits/pixel",
                 "PSNR dB",
                 "SSIM",
@@ -232,21 +249,24 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
                 "ms",
                 "ms back",
             ),
-            [(f"{name}, {level}", *_means(group)) for (name, level), group in zip(order, groups, strict=True)],
+            [
+                (f"{name}, {level}" if name != level else name, *_means(group))
+                for (name, level), group in zip(order, groups, strict=True)
+            ],
             note,
         )
         return
-    sizes = ("page_png_bytes", "stream_bytes", "decoded_png_bytes")
+    sizes = ("input_bytes", "page_png_bytes", "stream_bytes", "decoded_png_bytes")
     marks = {"psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f", "cer": ".4f"}
     show(
-        "Sizes in bytes: the page as PNG, its stream, and the decoded page as PNG",
-        ("page", "pixels", "PNG", "stream", "decoded", "stream/PNG", "PSNR dB", "SSIM", "tokens", "CER"),
+        "Sizes in bytes: the file as it came, the page as PNG, its stream, and the decoded page as PNG",
+        ("page", "pixels", "file", "PNG", "stream", "decoded", "of file", "PSNR dB", "SSIM", "tokens", "CER"),
         [
             (
                 row["name"],
                 f"{row['width']}x{row['height']}",
                 *(f"{row[name]:,}" for name in sizes),
-                f"{row['stream_bytes'] / row['page_png_bytes']:.2f}",
+                _of_file([row]),
                 *(mean([row[name]], form) for name, form in marks.items()),
             )
             for row in rows
@@ -256,7 +276,7 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
             f"mean of {len(rows)}",
             "",
             *(mean([row[name] for row in rows], ",.0f") for name in sizes),
-            f"{sum(row['stream_bytes'] for row in rows) / sum(row['page_png_bytes'] for row in rows):.2f}",
+            _of_file(rows),
             *(mean([row[name] for row in rows], form) for name, form in marks.items()),
         )
         if len(rows) > 1
@@ -268,7 +288,13 @@ def _means(rows: list[Row]) -> list[str]:
     from freqq.cli.files_table import mean
 
     forms = {
-        "stream_bytes": ",.0f", "bits_per_pixel": ".3f", "psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f",
+        "bits_per_pixel": ".3f", "psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f",
         "cer": ".4f", "word_recall": ".4f", "encode_ms": ".0f", "decode_ms": ".0f",
     }  # fmt: skip
-    return [mean([row[column] for row in rows], form) for column, form in forms.items()]
+    stream = mean([row["stream_bytes"] for row in rows], ",.0f")
+    return [stream, _of_file(rows), *(mean([row[column] for row in rows], form) for column, form in forms.items())]
+
+
+def _of_file(rows: list[Row]) -> str:
+    """The streams' bytes by those of the files as they came, which may be smaller than the page as an ordinary PNG."""
+    return f"{sum(row['stream_bytes'] for row in rows) / sum(row['input_bytes'] for row in rows):.2f}"

@@ -7,7 +7,7 @@ import typer
 
 from freqq.cli import asked
 from freqq.cli import options as o
-from freqq.cli.compress_image import Images, Level, Out
+from freqq.cli.compress_image import Images, Level, Out, check_images
 
 if TYPE_CHECKING:
     from freqq.tokens.base import TokenCompressor
@@ -63,8 +63,7 @@ def compress_tokens(
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".fqt",))
-    for path in each(paths, "checking"):
-        read_page(path)  # all, before the model is loaded and anything is written
+    check_images(paths)  # before the model is loaded
 
     from freqq.glm.load import load_reader
 

@@ -28,6 +28,11 @@ class Arm:
     level: str
     codec: ImageCodec | None
 
+    @property
+    def folder(self) -> str:
+        """Where its files go if there are several arms."""
+        return f"{self.name}-{self.level}" if self.codec else self.name
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -177,7 +182,7 @@ def _has(row: Row, *names: str) -> bool:
 
 
 def _file(source: Source, arm: Arm, apart: bool) -> str:
-    return f"{arm.name}-{arm.level}/{source.name}.fqi" if apart else f"{source.name}.fqi"
+    return f"{arm.folder}/{source.name}.fqi" if apart else f"{source.name}.fqi"
 
 
 def _is_done(row: Row, digest: str, arm: Arm, folder: Path, ocr: bool) -> bool:

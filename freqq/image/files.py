@@ -75,6 +75,12 @@ def read_page(path: Path, content: bytes | None = None) -> Page:
         raise UserError(f"{path} is not an image that can be read: {error or type(error).__name__}") from error
 
 
+def frame_count(path: Path) -> int:
+    """How many frames or pages an image file has that `read_page` reads, which takes the first."""
+    with Image.open(path) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
 def _pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     if image.mode in GRAY_MODES and "A" not in image.getbands() and "a" not in image.getbands():
         if image.mode in ("1", "L"):

@@ -250,9 +250,9 @@ class Settings:
         values = {name: value for name, value in self.as_json().items() if name != "limit"}
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
         needles = "+".join(map(str, self.needles))
-        stored = self.store
-        as_stored = stored is not None and not stored.is_plain  # no method of ours runs on those
-        methods, levels = ((stored.method,), (stored.level,)) if as_stored else (self.methods, self.levels)
+        methods, levels = self.methods, self.levels
+        if self.store is not None and not self.store.is_plain:  # no method of ours runs on those
+            methods, levels = (self.store.method,), (self.store.level,)
         parts = [
             f"{Path(self.data).name}-{self.source.subtask or f'{needles}needle'}",
             {

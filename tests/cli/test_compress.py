@@ -75,6 +75,27 @@ def test_compress_image_at_the_baseline_loses_nothing(folder, tmp_path):
     np.testing.assert_array_equal(page(tmp_path / "out" / "b.png").pixels, page(folder / "b.png").pixels)
 
 
+def test_a_file_of_several_frames_says_that_only_the_first_is_taken(tmp_path):
+    frames = [Image.fromarray(np.full((28, 28), value, np.uint8)) for value in (0, 128, 255)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "still.gif")
+    images = (tmp_path / "moving.gif", tmp_path / "still.gif")
+    result = freqq("compress-image", *images, "--codec", "png", "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.split() == f"note: {images[0]} has 3 frames: only the first is taken".split()
+    assert page(tmp_path / "out" / "moving.png").pixels.max() == 0
+
+
+def test_a_bilevel_file_is_what_its_stream_is_compared_with(folder, tmp_path):
+    """Stored in one bit a pixel, a page takes less than the PNG of its 8-bit pixels."""
+    bilevel = tmp_path / "bilevel.png"
+    Image.open(folder / "a.png").convert("1").save(bilevel, optimize=True)
+    result = freqq("compress-image", bilevel, "--codec", "png", "--out", tmp_path / "out")
+    [row] = pq.read_table(tmp_path / "out" / "pages.parquet").to_pylist()
+    assert row["input_bytes"] == bilevel.stat().st_size < row["page_png_bytes"]
+    assert f" {row['stream_bytes'] / row['input_bytes']:.2f} " in result.stdout
+
+
 @pytest.mark.parametrize(
     ("paths", "names"),
     [
@@ -102,9 +123,10 @@ def test_several_pages_have_a_row_of_means(folder, tmp_path, random_model):
     shown = freqq("compress-image", folder, "--codec", "jpeg", "--out", tmp_path / "images").stdout
     [means] = [line.split() for line in shown.splitlines() if "mean of 2" in line]
     rows = pq.read_table(tmp_path / "images" / "pages.parquet").to_pylist()
-    png_bytes, stream_bytes = (sum(row[name] for row in rows) for name in ("page_png_bytes", "stream_bytes"))
-    assert means[3:5] == [f"{png_bytes / 2:,.0f}", f"{stream_bytes / 2:,.0f}"]
-    assert means[6:8] == [f"{stream_bytes / png_bytes:.2f}", f"{(rows[0]['psnr'] + rows[1]['psnr']) / 2:.1f}"]
+    sizes = ("input_bytes", "page_png_bytes", "stream_bytes")
+    file_bytes, png_bytes, stream_bytes = (sum(row[name] for row in rows) for name in sizes)
+    assert means[3:6] == [f"{size / 2:,.0f}" for size in (file_bytes, png_bytes, stream_bytes)]
+    assert means[7:9] == [f"{stream_bytes / file_bytes:.2f}", f"{(rows[0]['psnr'] + rows[1]['psnr']) / 2:.1f}"]
     shown = freqq("compress-tokens", folder, "--model", random_model, "--out", tmp_path / "tokens").stdout
     [means] = [line.split() for line in shown.splitlines() if "mean of 2" in line]
     rows = pq.read_table(tmp_path / "tokens" / "tokens.parquet").to_pylist()
@@ -209,7 +231,7 @@ def test_all_codecs_at_all_levels(rendered, tmp_path):
     result = freqq("compress-image", rendered, "--codec", "all", "--level", "all", "--workers", 1, "--out", out)
     assert result.exit_code == 0, result.output
     rows = pq.read_table(out / "pages.parquet").to_pylist()
-    assert {row["codec"] for row in rows} == {*CODECS, "none"}
+    assert {row["codec"] for row in rows} == {*CODECS, "baseline"}
     pages = {path.stem: page(path) for path in rendered.glob("*.png")}
     assert len(rows) == len(pages) * len({(row["codec"], row["level"]) for row in rows})
     for row in rows:
@@ -220,7 +242,7 @@ def test_all_codecs_at_all_levels(rendered, tmp_path):
         assert (row["decoded_height"], row["decoded_width"]) == after.pixels.shape
         assert row["bits_per_pixel"] == pytest.approx(8 * len(stream) / before.pixels.size)
         assert row["cer"] is row["word_recall"] is None
-        if row["codec"] in ("png", "text", "none"):
+        if row["codec"] in ("png", "text", "baseline"):
             assert row["psnr"] == float("inf")
     tokens = [row["vision_tokens"] for row in rows if row["codec"] == "resize" and row["level"] == "extreme"]
     assert max(tokens) < rows[0]["vision_tokens_full"] == rows[0]["vision_tokens"]

@@ -154,7 +154,7 @@ def test_a_run_that_is_stopped_while_it_loads_claims_nothing_and_leaves_nothing(
     def stop(done: int, total: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="^stopped; no answer was finished yet: run the same command again"):
+    with pytest.raises(Interrupted, match=r"^stopped; no answer was finished yet: run the same command again"):
         run(settings, tmp_path / "run", progress=stop)
     assert list(tmp_path.iterdir()) == []
 
