@@ -38,10 +38,10 @@ LINE, CHARACTER, FRAME = 10.0, 5.0, 32.0
 for the estimate of how many pages a chat has."""
 
 
-def sentence_text(rng: random.Random, test: bool) -> str:
+def sentence_text(rng: random.Random, test: bool, usual: int = USUAL) -> str:
     """Sentences of words, invented words and numbers, up to a random length; of the asked split by its hash."""
     while True:
-        length = min(LONGEST, SHORTEST + int(rng.expovariate(1 / (USUAL - SHORTEST))))
+        length = min(LONGEST, SHORTEST + int(rng.expovariate(1 / (usual - SHORTEST))))
         invented, numbers = rng.random(), rng.random() * 0.15
         text, start = "", True
         while True:

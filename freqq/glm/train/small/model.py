@@ -6,14 +6,18 @@ import torch
 from torch import Tensor, nn
 from transformers import Glm4vConfig, Glm4vForConditionalGeneration
 
+from freqq.data.tasks.ruler import ONE_NEEDLE
 from freqq.glm.train.architecture import VOCABULARY, build_config, build_model
 from freqq.glm.train.small.reading import ReadingHead
 from freqq.glm.train.small.sheets import SLOTS
 from freqq.glm.train.small.tower import SHARPNESS, vision_config
 
 TRANSCRIBE = "Transcribe this conversation image verbatim."
-ENTRIES = (*VOCABULARY, TRANSCRIBE)
-"""The tokenizer's entries: those of `tiny`, and one for the request to read aloud."""
+NEEDLE_QUESTION = tuple(ONE_NEEDLE.ask(value="number", query="\0").split("\0"))
+"""RULER's question for a number, around the two places of the key."""
+REQUESTS = (TRANSCRIBE, *NEEDLE_QUESTION)
+ENTRIES = (*VOCABULARY, *REQUESTS)
+"""The tokenizer's entries: those of `tiny`, the request to read aloud, and the parts of RULER's question."""
 
 WIDTH, LAYERS, HEADS, MLP = 512, 8, 8, 1152
 """Eight layers, for a question asks for a chain: put a request together, count it, choose, find, copy. The narrow MLP

@@ -5,6 +5,7 @@ rows (the lines of 72 dpi are 10 px apart, so no two share a row) and `COLUMNS` 
 """
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,13 +109,32 @@ def sheet(
     )
 
 
-def _written(
-    blocks: tuple[Block, ...], config: GlyphConfig, factors: tuple[float, float], rows: int, columns: int, crops: int
-) -> Written:
+@dataclass(frozen=True)
+class PlacedRun:
+    """Characters beside each other, in px of the resampled page: their ``centre`` [n], and of their line the height
+    that stands for it (``middle``), its ``top`` and ``bottom``."""
+
+    text: str
+    centre: NDArray[np.float64]
+    middle: float
+    top: float
+    bottom: float
+
+    @property
+    def row(self) -> int:
+        """Row of slots on the page."""
+        return int(self.middle // (CELL / ROWS))
+
+    @property
+    def column(self) -> NDArray[np.int64]:
+        """Columns of slots on the page."""
+        return np.floor(self.centre / (CELL / COLUMNS)).astype(np.int64)
+
+
+def placed(blocks: tuple[Block, ...], config: GlyphConfig, factors: tuple[float, float]) -> Iterator[PlacedRun]:
+    """What a page shows, in reading order; `factors` are what its width and height were resampled by."""
     em = config.font_size * config.scale
     glyphs = atlas(config.font_path, em)
-    high = CELL * rows
-    found = []
     for block in blocks:
         for runs in runs_of(block, config, 0).values():
             for run in runs:
@@ -124,20 +144,28 @@ def _written(
                     advances = advances + run.word_space * np.array([c == " " for c in shown])
                 pen = np.concatenate([[0.0], np.cumsum(advances)]) + run.x
                 centre = (pen[:-1] + pen[1:]) / 2 * factors[0]
-                middle = (run.baseline - 0.27 * em) * factors[1]
-                top, bottom = (run.baseline - 0.78 * em) * factors[1], (run.baseline + 0.24 * em) * factors[1]
-                crop = int(middle // high)
-                if not 0 <= crop < crops:
-                    continue
-                column = np.floor(centre / (CELL / COLUMNS)).astype(np.int64)
-                beside = np.where(centre / (CELL / COLUMNS) - column < 0.5, column - 1, column + 1)
-                inside = (column >= 0) & (column < columns * COLUMNS)
-                line = np.full((len(shown), 6), crop)
-                line[:, 1] = int(middle // (CELL / ROWS)) - crop * rows * ROWS
-                line[:, 2], line[:, 4] = column, ID[np.frombuffer(shown.encode("latin1"), np.uint8)]
-                line[:, 3] = np.where((beside >= 0) & (beside < columns * COLUMNS), beside, -1)
-                line[:, 5] = top >= crop * high and bottom <= (crop + 1) * high
-                found.append(line[inside])
+                heights = (run.baseline + share * em for share in (-0.27, -0.78, 0.24))
+                yield PlacedRun(shown, centre, *(height * factors[1] for height in heights))
+
+
+def _written(
+    blocks: tuple[Block, ...], config: GlyphConfig, factors: tuple[float, float], rows: int, columns: int, crops: int
+) -> Written:
+    high = CELL * rows
+    found = []
+    for run in placed(blocks, config, factors):
+        crop = int(run.middle // high)
+        if not 0 <= crop < crops:
+            continue
+        column = run.column
+        beside = np.where(run.centre / (CELL / COLUMNS) - column < 0.5, column - 1, column + 1)
+        inside = (column >= 0) & (column < columns * COLUMNS)
+        line = np.full((len(run.text), 6), crop)
+        line[:, 1] = run.row - crop * rows * ROWS
+        line[:, 2], line[:, 4] = column, ID[np.frombuffer(run.text.encode("latin1"), np.uint8)]
+        line[:, 3] = np.where((beside >= 0) & (beside < columns * COLUMNS), beside, -1)
+        line[:, 5] = run.top >= crop * high and run.bottom <= (crop + 1) * high
+        found.append(line[inside])
     values = np.concatenate(found) if found else np.zeros((0, 6), np.int64)
     return Written(*values.T[:5], values[:, 5].astype(bool))
 

@@ -17,7 +17,7 @@ from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 from freqq.glm.train.architecture import save
 from freqq.glm.train.loop import Stage, parameters, run
 from freqq.glm.train.small.aloud import Aloud, Recipe, moment
-from freqq.glm.train.small.model import TRANSCRIBE, SlotHeads, build
+from freqq.glm.train.small.model import REQUESTS, SlotHeads, build
 from freqq.glm.train.small.reading import ReadingHead, evaluate, reading_step
 from freqq.glm.train.small.tower import Tower, start, vision_config
 
@@ -141,5 +141,5 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
 def train(training: Training, folder: Path, report: Report) -> Path:
     """Both stages, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder."""
     whole = train_aloud(training, train_reading(training, folder, report), folder, report)
-    save(whole["net"], folder / "model", (TRANSCRIBE,))
+    save(whole["net"], folder / "model", REQUESTS)
     return folder / "model"
