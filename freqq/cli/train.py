@@ -8,7 +8,7 @@ import typer
 from freqq.cli.options import completing
 
 MODELS = ("tiny", "small")
-SHOWN = ("loss", "reads", "token", "whole", "reads_72", "reads_96", "reads_120", "reads_144")
+SHOWN = ("loss", "reads", "token", "whole", "right", "aloud_token", "reads_72", "reads_96", "reads_120", "reads_144")
 """Of the values that a stage reports, what is shown beside its progress."""
 
 
@@ -18,8 +18,7 @@ def train(
         str,
         typer.Argument(
             metavar="[tiny|small]",
-            help="tiny: the embedded model. small: a reader of Glyph's look at 72 to 144 dpi, whose recipe so far "
-            "teaches it to read pages and to read them aloud, not yet to answer questions.",
+            help="tiny: the embedded model. small: a reader of Glyph's look at 72 to 144 dpi.",
             autocompletion=completing(*MODELS),
         ),
     ] = "tiny",
@@ -30,6 +29,9 @@ def train(
         int | None,
         typer.Option(min=1, help="Steps of stage 2: learn to find and copy (tiny) or to read aloud (small)."),
     ] = None,
+    question_steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of stage 3 of small: learn to answer questions.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the initial weights and of every batch.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
 ) -> None:
@@ -39,10 +41,13 @@ def train(
 
     Example: freqq train small --out reader
     """
+    from freqq.errors import UserError
     from freqq.names import unknown
 
     if model not in MODELS:
         raise unknown("model to train", model, MODELS)
+    if model == "tiny" and question_steps is not None:
+        raise UserError("--question-steps is for small: tiny has two stages")
     import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -65,7 +70,7 @@ def train(
             if not console.is_terminal:
                 print(f"{stage} {step}/{steps} {shown}", flush=True)
 
-        given = {"vision_steps": vision_steps, "language_steps": language_steps}
+        given = {"vision_steps": vision_steps, "language_steps": language_steps, "question_steps": question_steps}
         steps: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         if model == "tiny":
             from freqq.glm.train.train import Training

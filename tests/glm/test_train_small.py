@@ -9,9 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
-from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD
+from freqq.data.mini import HELD_OUT_PAIRS, ORDINALS, Exchange
+from freqq.data.mini_glyph import mini_glyph
+from freqq.data.words import FORMATS, TOPICS
+from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
+from freqq.glm.train.corpus import question_tokens
 from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages
-from freqq.glm.train.small.model import ENTRIES, SlotHeads, build
+from freqq.glm.train.small.chats import Size, asked, chat, drawn, haystack
+from freqq.glm.train.small.model import ENTRIES, REQUESTS, SlotHeads, build
+from freqq.glm.train.small.questions import QuestionHeads, Questions
+from freqq.glm.train.small.questions import Recipe as QuestionRecipe
 from freqq.glm.train.small.reading import CLASSES, ReadingHead, accuracy, places, reading_loss
 from freqq.glm.train.small.sheets import DPIS, SLOTS, sheet
 from freqq.glm.train.small.text import CHARACTERS, KINDS, split_of, text
@@ -116,6 +123,82 @@ def test_a_text_from_anywhere_is_the_rest_of_a_page_behind_what_is_given(seed, d
         assert len(said) - len(rest) <= FARTHEST * len(said)
         first = len(MIDDLE) + GIVEN - 1
         assert cut.labels[i, first : first + len(asked)].tolist() == asked
+
+
+SIZE = Size(96.0, 2, 6, 12, 50)
+
+
+@given(SEEDS, st.sampled_from([72.0, 96.0, 144.0]))
+def test_every_character_of_a_chat_has_its_place_on_a_page(seed, dpi):
+    rng = random.Random(seed)
+    told = chat(rng, 300, 50)
+    page = drawn(rng, told.text, dpi, 3, 8, 14)
+    if page is None:
+        return
+    shown = [i for i in range(len(told.text)) if page.cell[i] >= 0]
+    left = "".join(told.text[i] for i in range(len(told.text)) if page.cell[i] < 0)
+    assert set(left) <= {" ", "\n"}
+    places = [(page.cell[i], page.slot[i]) for i in shown]
+    assert len(set(places)) == len(places)
+    for i in shown:
+        if told.text[i] in " .,'`;:":
+            continue
+        number, cell = divmod(int(page.cell[i]), 8 * 14)
+        row, column = divmod(cell, 14)
+        top, left_edge = row * 28 + page.slot[i] // 14 * 28 // 3, column * 28 + page.slot[i] % 14 * 2
+        assert page.pixels[number, max(0, top - 4) : top + 14, max(0, left_edge - 6) : left_edge + 8].min() < 160
+
+
+@given(SEEDS)
+def test_what_is_asked_for_stands_where_it_is_said_to(seed):
+    made = asked(random.Random(seed), SIZE, 2, 3, 0.5, 0.5)
+    for s in range(2):
+        for k in range(3):
+            labels = made.labels[s, k]
+            said = "".join(ENTRIES[t] for t in labels[labels >= 0].tolist())
+            shown = made.cell[s, k] >= 0
+            wanted = int(made.wanted[s, k])
+            if wanted < 0:
+                assert said.removesuffix(ENTRIES[END]).strip().isdigit()
+                continue
+            question = "".join(ENTRIES[t] for t in made.tokens[s, k][: int((labels >= 0).nonzero()[0]) + 1].tolist())
+            kind, topic, ordinal = made.facts[s, wanted].tolist()
+            assert f"{FORMATS[kind]} about {TOPICS[topic]}. " in question
+            assert f" {ORDINALS[ordinal]} (1 indexed) " in question
+            assert question[len("Prepend ") :][:6] == said[:6]
+            assert made.answers[s, wanted, made.cell[s, k][shown]].all()
+            same = (made.facts[s, : wanted + 1, :2] == made.facts[s, wanted, :2]).all(-1).sum()
+            assert same == ordinal + 1
+
+
+def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_reading_aloud():
+    head = ReadingHead(512, torch.Generator().manual_seed(0))
+    net = build(tower(256, 4, 512).visual.state_dict(), head, torch.eye(512), 0)
+    questions = Questions(Aloud(net, head, SlotHeads()), QuestionHeads())
+    recipe = QuestionRecipe(tokens=300, ruler=0.5)
+    loss, values = questions.step(recipe, 0, 10, 0)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert {"answer", "pair", "turn", "question", "count", "select", "copy", "token", "right"} <= set(values)
+    assert [n for n, p in net.named_parameters() if p.grad is None] == []
+    assert [n for n, p in questions.heads.named_parameters() if p.grad is None] == []
+    aloud, said = questions.step(recipe, recipe.aloud - 1, 10, 0)
+    assert "aloud_write" in said
+    assert torch.isfinite(aloud)
+    _, late = questions.step(recipe, 9, 10, 0)
+    assert "count" not in late, "the aids have faded"
+
+
+def test_the_tokenizer_of_small_gives_its_questions_as_in_training():
+    tokenizer = build_tokenizer(REQUESTS)
+    (sample,) = mini_glyph(4, 1, 9)
+    pair = next(p for p in HELD_OUT_PAIRS if f"{p[0]} about {p[1]}." in sample.question)
+    ordinal = 1 + [o in sample.question for o in ORDINALS].index(True)
+    wanted = question_tokens(sample.prefix, Exchange(pair, ordinal, ""))
+    assert tokenizer(sample.question + "<|assistant|>")["input_ids"] == wanted
+    told = haystack(random.Random(4), 600)
+    text = "".join(ENTRIES[t] for t in told.questions[0].tokens)
+    assert tokenizer(text)["input_ids"] == list(told.questions[0].tokens)
 
 
 def test_whitening_changes_what_tokens_are_and_not_what_the_head_reads():

@@ -132,7 +132,7 @@ def build_tokenizer(requests: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
     """
     tokenizer = Tokenizer(models.WordLevel({t: i for i, t in enumerate(VOCABULARY + requests)}, unk_token="?"))
     whole = sorted(ORDINAL_TOKENS + PHRASES + requests, key=len, reverse=True)
-    escaped = "|".join("".join("\\" + c if c in ".()" else c for c in token) for token in whole)
+    escaped = "|".join("".join("\\" + c if c in ".()?" else c for c in token) for token in whole)
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(escaped + r"|[\s\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
     return PreTrainedTokenizerFast(

@@ -107,7 +107,7 @@ def run(
     both = optimizers(stage, groups)
     trained = [p for g in groups for p in g["params"]]
     step = restore(folder / f"{stage.name}.safetensors", model, both)
-    sums: dict[str, float] = {}
+    named: dict[str, list[float]] = {}
     seen, since = 0, time.perf_counter()
     while step < stage.steps:
         factor = stage.factor_at(step)
@@ -127,14 +127,14 @@ def run(
         step += 1
         seen += 1
         for name, value in {**values, "loss": loss, "norm": norm}.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
+            named.setdefault(name, []).append(float(value.detach()))
         if step % stage.report_every == 0 or step == stage.steps:
-            means = {name: total / seen for name, total in sums.items()}
+            means = {name: sum(values) / len(values) for name, values in named.items()}  # not all are told by all steps
             means["seconds_per_step"] = (time.perf_counter() - since) / seen
             report(stage.name, step, stage.steps, means)
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps({"stage": stage.name, "step": step} | means) + "\n")
-            sums, seen, since = {}, 0, time.perf_counter()
+            named, seen, since = {}, 0, time.perf_counter()
         if step % stage.save_every == 0 or step == stage.steps:
             store(folder / f"{stage.name}.safetensors", step, model, both)
 

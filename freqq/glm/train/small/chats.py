@@ -1,4 +1,4 @@
-"""Pages in Glyph's look with what can be asked about them: MRCR chats and RULER's needles, and where each answer stands.
+"""Pages in Glyph's look with what can be asked about them, and where each answer stands: chats and RULER's needles.
 
 Chats share with `freqq.data.mini_glyph` what training does: no asked pair and no answer of evaluation.
 """

@@ -2,8 +2,7 @@
 
 1. **Read**: the vision tower tells which characters stand in the cell of each token, at 72 to 144 dpi.
 2. **Read aloud**: the language model writes a page's text, and the tower learns along.
-
-What it takes to answer questions about chats is not part of it yet.
+3. **Questions**: it answers MRCR's and RULER's questions about one to three pages, and goes on reading aloud.
 """
 
 from collections.abc import Callable
@@ -18,6 +17,8 @@ from freqq.glm.train.architecture import save
 from freqq.glm.train.loop import Stage, parameters, run
 from freqq.glm.train.small.aloud import Aloud, Recipe, moment
 from freqq.glm.train.small.model import REQUESTS, SlotHeads, build
+from freqq.glm.train.small.questions import QuestionHeads, Questions
+from freqq.glm.train.small.questions import Recipe as QuestionRecipe
 from freqq.glm.train.small.reading import ReadingHead, evaluate, reading_step
 from freqq.glm.train.small.tower import Tower, start, vision_config
 
@@ -48,6 +49,8 @@ class Training:
         The last steps of a stage, in which the learning rate falls to zero.
     language_steps : int
         Steps of stage 2, in which the whole model learns to read aloud.
+    question_steps, question_decay : int
+        Of stage 3, in which it learns to answer questions.
     crops : int
         Crops at each of a step's five resolutions in stage 1.
     seed : int
@@ -61,6 +64,9 @@ class Training:
     language_steps: int = 6_000
     language_decay: int = 3_000
     recipe: Recipe = Recipe()
+    question_steps: int = 8_000
+    question_decay: int = 4_000
+    questions: QuestionRecipe = QuestionRecipe()
     evaluate_every: int = 500
 
 
@@ -138,8 +144,44 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
     return every
 
 
+QUESTION_SCALES = ALOUD_SCALES | {"heads": 1.0}
+
+
+def train_questions(training: Training, whole: nn.ModuleDict, folder: Path, report: Report) -> nn.ModuleDict:
+    """Stage 3, from what `train_aloud` gave."""
+    torch.manual_seed(training.seed)
+    every = nn.ModuleDict({**whole, "heads": QuestionHeads()})
+    questions = Questions(Aloud(whole["net"], whole["head"], whole["slots"]), every["heads"])
+    stage = Stage(
+        "questions",
+        training.question_steps,
+        2e-3,
+        6e-3,
+        decay=training.question_decay,
+        warmup=100,
+        save_every=100,
+        report_every=50,
+    )
+
+    def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
+        if step % training.evaluate_every == 0 or step == steps:
+            values |= questions.evaluate() | questions.aloud.evaluate()
+        report(name, step, steps, values)
+
+    run(
+        stage,
+        every,
+        parameters(every, QUESTION_SCALES),
+        lambda step: questions.step(training.questions, step, training.question_steps, training.seed),
+        folder,
+        told,
+    )
+    return every
+
+
 def train(training: Training, folder: Path, report: Report) -> Path:
-    """Both stages, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder."""
+    """All stages, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder."""
     whole = train_aloud(training, train_reading(training, folder, report), folder, report)
+    whole = train_questions(training, whole, folder, report)
     save(whole["net"], folder / "model", REQUESTS)
     return folder / "model"

@@ -1,0 +1,218 @@
+"""Stage 3: questions. The model finds the asked answer on the pages and copies it; some steps go on reading aloud.
+
+A question is a chain (put requests together, count equal ones, choose one, find its answer, copy), which a small model
+does not find from answers alone. As in the training of `tiny`, aids show the way and fade to zero before the end:
+
+- guidance: some heads are drawn to what a solution looks at, always a set of tokens, so that none becomes a carrier;
+- probes: linear heads tell the request and the running number of an answer's tokens, and what a question asks for.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqq.data.words import FORMATS, TOPICS
+from freqq.glm.train.architecture import IMAGE
+from freqq.glm.train.corpus import MAX_ORDINAL
+from freqq.glm.train.forward import Trace
+from freqq.glm.train.small.aloud import CURRICULUM, Aloud
+from freqq.glm.train.small.aloud import Recipe as AloudRecipe
+from freqq.glm.train.small.chats import Asked, Size, asked
+from freqq.glm.train.small.model import WIDTH
+
+COUNT, SELECT, COPY = 3, 4, 5
+"""Layers whose attention is guided; those before put a request together and bring it to its answer."""
+COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
+"""Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each: with n
+earlier ones the start keeps w / (w + n), and two weights spread both small and large counts."""
+SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
+KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
+
+SIZES = ((1, 6, 12), (1, 8, 14), (2, 6, 12), (1, 10, 16), (2, 8, 14), (2, 10, 16), (3, 8, 14), (2, 12, 18))
+"""Pages, and their rows and columns of tokens, from what a step begins with to all that are in the mix."""
+
+
+class QuestionHeads(nn.Module):
+    """Probes, dropped after training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
+        self.turn = nn.Linear(WIDTH, sum(KINDS))
+        self.question = nn.Linear(WIDTH, sum(KINDS))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How stage 3 draws its batches and weighs its aids.
+
+    Parameters
+    ----------
+    tokens : int
+        About how many a step has, of pages and questions.
+    questions : int
+        Of each sample.
+    grow, finer : int
+        Steps after which all sizes of page, and all resolutions, are in the mix.
+    ruler : float
+        Share of the samples that are RULER's.
+    whole : float
+        Share of the answers that are asked for to their end.
+    aloud : int
+        One step in so many reads aloud.
+    reading : AloudRecipe
+        Of those steps, which have no aids.
+    fade : (float, float)
+        Between which shares of the stage the aids fade to zero.
+    """
+
+    tokens: int = 2400
+    questions: int = 4
+    grow: int = 2500
+    finer: int = 3000
+    ruler: float = 0.25
+    whole: float = 0.2
+    aloud: int = 4
+    reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0)))
+    fade: tuple[float, float] = (0.5, 0.8)
+
+    def aid(self, progress: float) -> float:
+        """Weight of the aids at a share of the stage."""
+        low, high = self.fade
+        return min(1.0, max(0.0, (high - progress) / (high - low)))
+
+    def draw(self, rng: random.Random, step: int) -> Size:
+        """Resolution and pages of a step; the newest as often as any other."""
+        sizes = 2 + int((len(SIZES) - 2) * min(1.0, step / self.grow))
+        finest = 3 + int((len(CURRICULUM) - 3) * min(1.0, step / self.finer))
+        pages, rows, columns = SIZES[rng.randrange(sizes)]
+        dpi = CURRICULUM[rng.randrange(finest)]
+        return Size(dpi, pages, rows, columns, rng.choice((45, 70, 110)))
+
+
+class Questions:
+    """Forward pass and losses of questions, beside those of `aloud`, whose network it shares."""
+
+    def __init__(self, aloud: Aloud, heads: QuestionHeads) -> None:
+        self.aloud, self.heads = aloud, heads
+
+    def forward(self, made: Asked, tokens: Tensor, watch: tuple[int, ...] = ()) -> tuple[Tensor, Trace]:
+        """Final hidden states [S, K, T, C] of the questions, and the trace."""
+        samples = tokens.shape[0]
+        seen = self.aloud.tower(torch.from_numpy(made.pixels)).view(samples, -1, WIDTH)
+        return self.aloud.packed.language(made.pages, made.rows, made.columns, seen, tokens, watch)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits [..., V] of final hidden states [..., C]."""
+        return F.linear(hidden, self.aloud.net.lm_head.weight)
+
+    def step(self, recipe: Recipe, step: int, steps: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one step, and what to report of it."""
+        if step % recipe.aloud == recipe.aloud - 1:
+            total, values = self.aloud.step(recipe.reading, step, steps, seed + 1)
+            return total, {f"aloud_{name}": value for name, value in values.items()}
+        rng = random.Random(f"train/questions/{seed}/{step}")
+        size = recipe.draw(rng, step)
+        length = size.pages * size.rows * size.columns + recipe.questions * 90
+        made = asked(rng, size, max(1, round(recipe.tokens / length)), recipe.questions, recipe.whole, recipe.ruler)
+        aid = recipe.aid(step / steps)
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden, trace = self.forward(made, made.tokens, (COUNT, SELECT, COPY) if aid else ())
+            speaking = made.labels >= 0
+            logits = self.logits(hidden[speaking]).float()
+            losses = {"answer": F.cross_entropy(logits, made.labels[speaking])}
+            total = losses["answer"]
+            if aid:
+                aids = self._probes(made, trace) | self._guidance(made, trace)
+                total = total + aid * torch.stack([WEIGHTS[name] * loss for name, loss in aids.items()]).sum()
+                losses |= aids
+        right = logits.argmax(-1) == made.labels[speaking]
+        found = torch.ones_like(speaking)
+        found[speaking] = right
+        return total, losses | {"token": right.float().mean(), "right": found.all(-1).float().mean()}
+
+    def _visual(self, made: Asked) -> Tensor:
+        """Where the pages' tokens stand in the prefix."""
+        ids = torch.tensor(self.aloud.packed.prefix_ids(made.pages, made.rows, made.columns))
+        return ids.eq(IMAGE).nonzero()[:, 0]
+
+    def _probes(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
+        visual = self._visual(made)
+        shows = made.answers & (made.answers.sum(1, keepdim=True) == 1)  # a token that shows two answers tells neither
+        sample, exchange, token = shows.nonzero(as_tuple=True)
+        facts = made.facts[sample, exchange]
+        before, counted = (trace.prefix[layer][:, visual][sample, token] for layer in (COUNT - 1, COUNT))
+        losses = {"pair": _facts(self.heads.pair(before), facts), "turn": _facts(self.heads.turn(counted), facts)}
+        speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
+        s, k, _ = speaking.nonzero(as_tuple=True)
+        wanted = made.facts[s, made.wanted[s, k]]
+        losses["question"] = _facts(self.heads.question(trace.blocks[COUNT][speaking]), wanted)
+        return losses
+
+    def _guidance(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
+        """Minus the log of what guided heads give to the tokens that they should look at."""
+        visual = self._visual(made)
+        losses = {}
+        pair = made.facts[..., 0] * len(TOPICS) + made.facts[..., 1]  # [S, E]
+        real = made.facts[..., 0] >= 0
+        index = torch.arange(pair.shape[1])
+        earlier = (pair[:, :, None] == pair[:, None]) & real[:, :, None] & (index[:, None] > index[None])  # [S, E, E']
+        counted = made.answers & (made.answers.sum(1, keepdim=True) == 1)
+        # [S, V, V']: from a token of an answer to the beginnings of earlier answers to the same request
+        shows = torch.einsum("sev,sef,sfw->svw", counted.float(), earlier.float(), made.beginnings.float()) > 0
+        n = torch.einsum("sev,sef->sv", counted.float(), earlier.float())
+        of = counted.any(1)
+        per = []
+        for head, start in COUNT_HEADS.items():
+            rows = torch.log(trace.prefix_attention[COUNT][:, head, visual].float() + 1e-6)
+            each = (rows[..., visual] * shows).sum(-1) / shows.sum(-1).clamp(min=1)
+            per.append(-(start * rows[..., 0] + n * each) / (start + n))
+        losses["count"] = torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())
+        speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
+        samples = torch.arange(len(pair))[:, None]
+        turn = made.answers[samples, made.wanted.clamp(min=0)]  # [S, K, V]
+        heads = trace.block_attention[SELECT][:, list(SELECT_HEADS)][..., visual]  # [S, H, K, T, V]
+        mass = (heads * turn[:, None, :, None]).float().sum(-1)
+        chosen = -torch.log(mass + 1e-6).mean(1)[speaking]
+        losses["select"] = chosen.mean() if speaking.any() else torch.zeros(())
+        heads = trace.block_attention[COPY][:, list(COPY_HEADS)][..., visual]
+        target = made.cell.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
+        found = heads.gather(-1, target)[..., 0].float()
+        losses["copy"] = -torch.log(found + 1e-6).mean(1)[made.cell >= 0].mean()
+        return losses
+
+    @torch.no_grad()
+    def accuracy(self, size: Size, ruler: bool, count: int = 8, questions: int = 3) -> tuple[float, float]:
+        """Of held-out streams: shares of the tokens that are right given those before, and of whole answers."""
+        made = asked(random.Random(f"test/questions/{size}/{ruler}"), size, count, questions, 0.0, float(ruler))
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden, _ = self.forward(made, made.tokens)
+            logits = self.logits(hidden)
+        speaking = made.labels >= 0
+        right = (logits.argmax(-1) == made.labels) | ~speaking
+        return float(right[speaking].float().mean()), float(right.all(-1).float().mean())
+
+    def evaluate(self) -> dict[str, float]:
+        """Tokens and whole answers of chats at four resolutions, and of RULER's needles."""
+        found = {}
+        for dpi in (144.0, 120.0, 96.0, 72.0):
+            for name, ruler in (("chat", False), ("ruler", True)):
+                size = Size(dpi, 2, 8, 14, 70)
+                token, whole = self.accuracy(size, ruler)
+                found |= {f"{name}_{dpi:g}_token": token, f"{name}_{dpi:g}_whole": whole}
+        return found
+
+
+WEIGHTS = {"count": 0.3, "turn": 0.2, "pair": 0.1, "question": 0.1, "select": 0.3, "copy": 0.4}
+
+
+def _facts(logits: Tensor, facts: Tensor) -> Tensor:
+    """Cross-entropy of the facts that a probe tells of, [n, 2 or 3]."""
+    if not len(facts):
+        return logits.sum() * 0
+    kinds = KINDS if logits.shape[-1] == sum(KINDS) else KINDS[:2]
+    parts = logits.float().split(kinds, -1)
+    return torch.stack([F.cross_entropy(part, facts[:, i], ignore_index=-100) for i, part in enumerate(parts)]).sum()
