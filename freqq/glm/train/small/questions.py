@@ -197,7 +197,7 @@ class Questions:
 
     def evaluate(self) -> dict[str, float]:
         """Tokens and whole answers of chats at four resolutions, and of RULER's needles."""
-        found = {}
+        found: dict[str, float] = {}
         for dpi in (144.0, 120.0, 96.0, 72.0):
             for name, ruler in (("chat", False), ("ruler", True)):
                 size = Size(dpi, 2, 8, 14, 70)
