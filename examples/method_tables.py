@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.levels import LEVELS
-from freqq.report import words
+from freqq.report import wording
 from freqq.report.comparison import Comparison
 from freqq.report.evidence import gather
 from freqq.runs.cards import MEASURED
@@ -48,8 +48,8 @@ def change(found: dict[str, Any] | None) -> str:
     """A difference with its interval."""
     if found is None:
         return ""
-    low, high = (words.fraction(found[end], signed=True) for end in ("low", "high"))
-    return f"{words.fraction(found['mean'], signed=True)} [{low}, {high}]"
+    low, high = (wording.fraction(found[end], signed=True) for end in ("low", "high"))
+    return f"{wording.fraction(found['mean'], signed=True)} [{low}, {high}]"
 
 
 def markdown(entry: dict[str, Any]) -> str:
@@ -57,7 +57,7 @@ def markdown(entry: dict[str, Any]) -> str:
     is_baseline = entry["method"] == LEVELS[0]
     name = "baseline" if is_baseline else f"`{entry['method']}`, {entry['level']}"
     cells = [
-        f"{words.fraction(own['score'])} / {words.fraction(own['exact'])}"
+        f"{wording.fraction(own['score'])} / {wording.fraction(own['exact'])}"
         + (f"<br>{change(own['difference'])}" if own["difference"] is not None else "")
         for own in entry["needles"].values()
     ]
@@ -69,7 +69,7 @@ def card_table(entries: list[dict[str, Any]]) -> list[str]:
     needles = list(entries[0]["needles"])
     rows = [[*COLUMNS, *(f"{n} needles" for n in needles)]]
     for entry in entries:
-        own = (f"{words.fraction(s['score'])}  {change(s['difference'])}" for s in entry["needles"].values())
+        own = (f"{wording.fraction(s['score'])}  {change(s['difference'])}" for s in entry["needles"].values())
         rows.append([entry["level"], f"{entry['tokens']:.2f}", f"{entry['stored']:.3f}", *own])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     aligned = [
@@ -92,7 +92,7 @@ def main() -> None:
         print(markdown(entry))
     measured = json.loads(MEASURED.read_text("utf-8"))
     base = next(entry for entry in entries if entry["method"] == LEVELS[0])
-    scored = ", ".join(f"{words.fraction(own['score'])} with {needles}" for needles, own in base["needles"].items())
+    scored = ", ".join(f"{wording.fraction(own['score'])} with {needles}" for needles, own in base["needles"].items())
     n = next(iter(base["needles"].values()))["n"]
     measured["token"]["about"] = (
         f"Score on {n} samples of `mini` with each needle count, and its paired difference to the baseline "

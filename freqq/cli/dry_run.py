@@ -48,7 +48,7 @@ def show_forecast(found: "Forecast", as_json: bool, checked: "Mapping[str, str] 
 
 def facts(found: "Forecast") -> dict[str, str]:
     """What holds for all arms, in words, by its topic."""
-    from freqq.report.words import size
+    from freqq.report.wording import size
 
     estimated = found.counted < found.samples
     about = "about " if estimated else ""
@@ -100,7 +100,7 @@ def _table(found: "Forecast") -> "Table":
 
 
 def _cells(arm: "ArmForecast") -> list[str]:
-    from freqq.report.words import size
+    from freqq.report.wording import size
 
     prompts = ["-"] * 3
     if arm.prompts is not None:

@@ -59,7 +59,7 @@ def _print(done: "Regraded", run: Path) -> None:
 def _table(done: "Regraded") -> "Table":
     from rich.table import Table
 
-    from freqq.report.words import fraction
+    from freqq.report.wording import fraction
 
     table = Table("needles", "method", "level", "n", "changed", "score before", "after", box=None)
     for c in done.changes:

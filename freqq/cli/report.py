@@ -62,7 +62,7 @@ def _page(runs: list[Path]) -> tuple[str, tuple[str, ...]]:
     # Read when numpy is loaded. A second thread gains nothing in products as small as these, and would wait in the core
     # on which the examples are made.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from freqq.report.html.example_process import ExampleProcess
+    from freqq.report.html.examples import ExampleProcess
 
     with ExampleProcess() as process:
         from freqq.report.evidence import pairs, read_runs, weigh

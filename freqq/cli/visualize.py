@@ -116,14 +116,14 @@ def tokens(
     target, page = _target_and_page(image, out, "tokens")
 
     from freqq.glm.load import load_reader
-    from freqq.report import token_figure
+    from freqq.report import token_pictures
     from freqq.tokens.grid import whole
 
     reader = load_reader(model, revision)
     [grid] = reader.see([page])
     compressed = whole(grid) if compressor is None else compressor.compress(grid)
     title = f"{image.name} as {reader.model_name} sees it, {name} at {level}"
-    _write(target, token_figure.tokens(page, grid, compressed, title))
+    _write(target, token_pictures.tokens(page, grid, compressed, title))
 
 
 @app.command()

@@ -15,9 +15,6 @@ RATES = {
 ERROR_RATES = ("cer", "wer")
 """Of transcripts."""
 
-ANSWERED = "answered"
-"""The outcome of a response that is an answer."""
-
 
 @dataclass(frozen=True)
 class Part:
@@ -142,6 +139,14 @@ class Comparison:
     def arm(self) -> str:
         """Method and level in one."""
         return arm_name(self.method, self.level)
+
+    @property
+    def stages(self) -> dict[str, float | None]:
+        """`costs`, with the two halves of an image codec, and all tokens of the answer, added up."""
+        codec = [v for name in ("encode_ms", "decode_ms") if (v := self.costs[name]) is not None]
+        each, count = self.costs["decode_ms_per_token"], self.costs["new_tokens"]
+        answer = None if each is None or count is None else each * count
+        return {**self.costs, "codec_ms": sum(codec) if codec else None, "answer_ms": answer}
 
     @property
     def verdict(self) -> str | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from freqq.errors import UserError
 from freqq.names import unknown
 from freqq.report.comparison import Comparison
-from freqq.report.context import RunFacts, check_folder, facts, find_contexts, labels
 from freqq.report.pairs import Arm, arms, compare_all, with_holm
 from freqq.report.results import Results, read_results
-from freqq.report.words import headline, headline_against
+from freqq.report.run_facts import RunFacts, check_folder, facts, find_contexts, labels
+from freqq.report.wording import headline, headline_against
 from freqq.runs.directory import RESULTS, RUN
 
 

@@ -3,18 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 from typing import Any
 
 from freqq.names import unknown
-from freqq.report import words
+from freqq.report import wording
+from freqq.report.columns import COLUMNS
 from freqq.report.comparison import RATES, Comparison, Part
-from freqq.report.context import RunFacts
 from freqq.report.curves import areas
 from freqq.report.evidence import Evidence
+from freqq.report.run_facts import RunFacts
 from freqq.report.statistics import Estimate
 from freqq.runs.directory import SUMMARY, write_json
 
@@ -52,7 +53,7 @@ def _record(c: Comparison) -> dict[str, Value]:
         ends = {} if value is None else value.as_json()
         found |= {name: ends.get("mean"), f"{name}_low": ends.get("low"), f"{name}_high": ends.get("high")}
     found |= {f"rate_{name}": c.rates[name] for name in RATES} | dict(c.costs)
-    return found | {"outcomes": words.outcomes(c.outcomes, c.n) or None, "words": words.verdict(c)}
+    return found | {"outcomes": wording.outcomes(c.outcomes, c.n) or None, "words": wording.verdict(c)}
 
 
 def summary(evidence: Evidence) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def write_summary(run: Path, evidence: Evidence) -> dict[str, Any]:
 def _group(c: Comparison) -> dict[str, Any]:
     found = {name: number(getattr(c, name)) for name in PLAIN if not name.startswith(("run", "context", "model"))}
     found |= {name: None if (e := getattr(c, name)) is None else e.as_json() for name in ESTIMATES if name != "suite"}
-    found |= {"words": words.verdict(c), **c.errors, **c.costs}
+    found |= {"words": wording.verdict(c), **c.errors, **c.costs}
     found |= {"first_error": c.failures[0].error} if c.failures else {}
     found |= {"outcomes": dict(c.outcomes)} if c.outcomes else {}
     found |= {"density_median": number(c.density_median), **{part.name: _part(part) for part in c.density}}
@@ -126,33 +127,6 @@ def as_csv(evidence: Evidence) -> str:
     return lines.getvalue()
 
 
-COLUMNS: dict[str, Callable[[Comparison], str]] = {
-    "run": lambda c: c.run,
-    "needles": lambda c: "all" if c.needles is None else str(c.needles),
-    "method": lambda c: c.method,
-    "level": lambda c: c.level,
-    "n": lambda c: str(c.n),
-    "failed": lambda c: str(c.n_failed),
-    "score": lambda c: words.estimate(c.score),
-    "mean": lambda c: words.fraction(c.score.mean),
-    "macro": lambda c: words.estimate(c.macro),
-    "exact": lambda c: words.fraction(c.exact),
-    "difference": lambda c: words.estimate(c.difference, signed=True),
-    "if failed = 0": lambda c: words.estimate(c.as_zero, signed=True),
-    "win/tie/loss": words.win_tie_loss,
-    "p": lambda c: words.p_value(c.p_value),
-    "p (Holm)": lambda c: words.p_value(c.p_holm),
-    "detectable": lambda c: words.fraction(c.detectable),
-    "retention": lambda c: words.estimate(c.retention),
-    "image bytes": lambda c: words.percent(c.rates["image_bytes"]),
-    "token bytes": lambda c: words.percent(c.rates["token_bytes"]),
-    "tokens": lambda c: words.percent(c.rates["tokens"]),
-    "KV cache": lambda c: words.size(c.costs.get("kv_prompt_bytes")),
-    "outcomes": lambda c: words.outcomes(c.outcomes, c.n) or words.NOTHING,
-    "in words": words.verdict,
-}
-"""Columns of tables as Markdown and LaTeX."""
-
 SELDOM = ("if failed = 0", "outcomes")
 """Columns that only stand in a table if they say something there."""
 
@@ -173,7 +147,7 @@ def columns(evidence: Evidence, chosen: Sequence[str] | None, usual: Sequence[st
             raise unknown("column", name, COLUMNS)
     if chosen:
         return list(chosen)
-    silent = {n for n in SELDOM if all(COLUMNS[n](c) == words.NOTHING for c in evidence.comparisons)}
+    silent = {n for n in SELDOM if all(COLUMNS[n](c) == wording.NOTHING for c in evidence.comparisons)}
     return [name for name in usual if name not in silent]
 
 

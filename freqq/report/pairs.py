@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from freqq.report.comparison import ANSWERED, ERROR_RATES, RATES, Comparison, Failure, Part, arm_name
+from freqq.data.responses import ANSWERED
+from freqq.report.comparison import ERROR_RATES, RATES, Comparison, Failure, Part, arm_name
 from freqq.report.results import COSTS, KV_PARTS, ArmResults, Results, Samples, Texts, bin_order
 from freqq.report.statistics import (
     Drawn,

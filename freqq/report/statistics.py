@@ -22,7 +22,7 @@ from scipy.special import log_ndtr, ndtri, stdtrit
 
 Floats = NDArray[np.float64]
 
-CONFIDENCE, ERROR, POWER = 0.95, 0.05, 0.8
+ERROR, POWER = 0.05, 0.8
 DRAWS = 9999
 SEED = 0
 PRIOR = 0.4

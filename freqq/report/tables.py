@@ -11,7 +11,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from freqq.data.tasks import TASKS
-from freqq.report import words
+from freqq.report import wording
+from freqq.report.columns import COLUMNS
 from freqq.report.comparison import Comparison
 from freqq.report.curves import Area, areas
 from freqq.report.evidence import Evidence
@@ -33,8 +34,10 @@ class Heads:
     of: Callable[[Comparison], list[str]]
 
 
-WIDE = Heads(("needles", "method", "level"), lambda c: [_needles(c), escape(c.method), c.level])
-NARROW = Heads(("needles", "arm"), lambda c: [_needles(c), escape("\n".join(dict.fromkeys((c.method, c.level))))])
+WIDE = Heads(("needles", "method", "level"), lambda c: [COLUMNS["needles"](c), escape(c.method), c.level])
+NARROW = Heads(
+    ("needles", "arm"), lambda c: [COLUMNS["needles"](c), escape("\n".join(dict.fromkeys((c.method, c.level))))]
+)
 FULL_WIDTH = 100
 """Columns from which on a line has room for all; with fewer, names are folded and scores go without intervals."""
 
@@ -57,30 +60,23 @@ def notes(comparisons: Sequence[Comparison]) -> list[str]:
     """What failed, and how responses ended that are no answer, a line for each arm that it is true of."""
     found = []
     for c in comparisons:
-        ended = words.outcomes(c.outcomes, c.n)
-        if told := "; ".join(text for text in (words.failures(c), ended) if text):
-            found.append(escape(f"{words.needles(c.needles)}, {c.arm}: {told}"))
+        ended = wording.outcomes(c.outcomes, c.n)
+        if told := "; ".join(text for text in (wording.failures(c), ended) if text):
+            found.append(escape(f"{wording.needles(c.needles)}, {c.arm}: {told}"))
     return found
 
 
 def comparison_tables(evidence: Evidence, width: int) -> list[RenderableType]:
     """What ``freqq compare`` prints: for each reference what differs on the same samples, and what that says."""
     names = _run_names([c.run for c in evidence.comparisons], LONGEST_RUN - max(0, FULL_WIDTH - width))
-    heads = Heads(("run", "needles", "arm"), lambda c: [escape(names[c.run]), _needles(c), escape(c.arm)])
+    heads = Heads(("run", "needles", "arm"), lambda c: [escape(names[c.run]), COLUMNS["needles"](c), escape(c.arm)])
     found: list[RenderableType] = []
     for (run, reference), group in groupby(evidence.comparisons, key=lambda c: (c.reference_run, c.reference)):
         lines = list(group)
         title = f"Against {reference} of {run}, on the samples that both answered"
-        table = _table("Not compared: nothing to pair with" if reference is None else title, heads)
-        for name in ("n", "score", "difference", "+/=/-", "p (Holm)"):
-            table.add_column(name, justify="right", no_wrap=True)
-
-        for c in lines:
-            n = str(c.n) if c.reference is None or c.n_paired == c.n else f"{c.n_paired} of {c.n}"
-            change = escape(words.estimate(c.difference, signed=True))
-            row = (n, words.fraction(c.score.mean), change, words.win_tie_loss(c), words.p_value(c.p_holm))
-            table.add_row(*heads.of(c), *row)
-        found.append(table)
+        title = "Not compared: nothing to pair with" if reference is None else title
+        shown = _columns(("score", "mean"), "difference", ("+/=/-", "win/tie/loss"), "p (Holm)")
+        found.append(_rows(title, lines, [("n", _paired), *shown], heads))
         if reference is not None:
             found.append(_verdict_table(lines, heads))
         found += notes(lines)
@@ -121,13 +117,11 @@ def _board_table(
     places: Sequence[Place], runs: dict[tuple[str, ...], str], lines: int, without: Sequence[str]
 ) -> Table:
     columns: list[Column] = [
-        ("score", lambda c: words.estimate(c.score)),
-        ("difference", lambda c: words.fraction(None if c.difference is None else c.difference.mean, signed=True)),
-        ("failed", lambda c: str(c.n_failed) if c.n_failed else words.NOTHING),
-        ("retained", lambda c: words.percent(None if c.retention is None else c.retention.mean)),
-        ("images", lambda c: words.percent(c.rates["image_bytes"])),
-        ("stored", lambda c: words.percent(c.rates["token_bytes"])),
-        ("tokens", lambda c: words.percent(c.rates["tokens"])),
+        *_columns("score"),
+        ("difference", lambda c: wording.fraction(None if c.difference is None else c.difference.mean, signed=True)),
+        ("failed", lambda c: str(c.n_failed) if c.n_failed else wording.NOTHING),
+        ("retained", lambda c: wording.percent(None if c.retention is None else c.retention.mean)),
+        *_columns(("images", "image bytes"), ("stored", "token bytes"), "tokens"),
     ]
     columns = [column for column in columns if column[0] not in without]
     table = Table(pad_edge=False, padding=(0, 1, 0, 0), show_edge=False, box=box.SIMPLE_HEAD)
@@ -146,25 +140,23 @@ def _score_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     transcripts = any(c.errors for c in groups)
     score = " / ".join(dict.fromkeys(TASKS[c.task].score for c in groups))
     exact = "error rates of characters and words" if transcripts else "exact answers"
-    columns: list[Column] = [
-        ("n", lambda c: str(c.n)),
-        ("failed", lambda c: str(c.n_failed)),
-        ("score", lambda c: words.estimate(c.score) if heads is WIDE else words.fraction(c.score.mean)),
-        *(
-            [(name.upper(), lambda c, name=name: words.fraction(c.errors.get(name))) for name in ("cer", "wer")]
-            if transcripts
-            else [("exact", lambda c: words.fraction(c.exact))]
-        ),
-        ("difference", lambda c: words.estimate(c.difference, signed=True)),
-    ]  # fmt: skip
+    errors: list[Column] = [
+        (name.upper(), lambda c, name=name: wording.fraction(c.errors.get(name)))
+        for name in ("cer", "wer")  # type: ignore[misc]
+    ]
+    columns = [
+        *_columns("n", "failed", "score" if heads is WIDE else ("score", "mean")),
+        *(errors if transcripts else _columns("exact")),
+        *_columns("difference"),
+    ]
     return _rows(f"{score} with 95 % interval, {exact}, paired difference to the baseline", groups, columns, heads)
 
 
 def _macro_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     columns: list[Column] = [
         ("bins", lambda c: str(len(c.bins))),
-        ("score", lambda c: words.estimate(c.macro)),
-        ("difference", lambda c: words.estimate(c.macro_difference, signed=True)),
+        *_columns(("score", "macro")),
+        ("difference", lambda c: wording.estimate(c.macro_difference, signed=True)),
     ]
     title = "The same as means over bins of context length, each counting the same (macro average)"
     return _rows(title, groups, columns, heads)
@@ -177,24 +169,23 @@ def _subtask_table(groups: Sequence[Comparison], heads: Heads) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for c in groups:
         for part in c.subtasks:
-            ends = words.estimate(part.score), words.estimate(part.difference, signed=True)
+            ends = wording.estimate(part.score), wording.estimate(part.difference, signed=True)
             table.add_row(*heads.of(c), escape(part.name), str(part.n), str(part.n_failed), *map(escape, ends))
         if c.suite is not None:
             table.add_row(
-                *heads.of(c), "mean", str(c.n), str(c.n_failed), escape(words.estimate(c.suite)), words.NOTHING
+                *heads.of(c), "mean", str(c.n), str(c.n_failed), escape(wording.estimate(c.suite)), wording.NOTHING
             )
     return table
 
 
 def _verdict_table(groups: Sequence[Comparison], heads: Heads) -> Table:
-    table = _table("What the differences say, in points of 100; p is corrected for all lines (Holm)", heads)
-    for name in ("+/=/-", "p", "detects"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("in words", min_width=24)
-    shown = [c for c in groups if c.reference is not None]
-    for c in shown:
-        row = (words.win_tie_loss(c), words.p_value(c.p_holm), words.points(c.detectable), escape(words.verdict(c)))
-        table.add_row(*heads.of(c), *row)
+    title = "What the differences say, in points of 100; p is corrected for all lines (Holm)"
+    columns: list[Column] = [
+        *_columns(("+/=/-", "win/tie/loss"), ("p", "p (Holm)")),
+        ("detects", lambda c: wording.points(c.detectable)),
+        *_columns("in words"),
+    ]
+    table = _rows(title, [c for c in groups if c.reference is not None], columns, heads, no_wrap=True)
     table.caption = (
         "+/=/-: answers better, alike, worse; detects: the effect that so many samples detect with 80 % power"
     )
@@ -209,12 +200,12 @@ def _size_table(groups: Sequence[Comparison], heads: Heads) -> Table:
         return lambda c: _arrow(shown(c.costs[raw]), shown(c.costs[name]))
 
     columns: list[Column] = [
-        ("tokens", costs("vision_tokens", "vision_tokens_full", words.count)),
-        ("stored tokens", costs("token_bytes", "token_bytes_raw", words.size)),
-        ("images", costs("image_bytes", "image_bytes_raw", words.size)),
+        ("tokens", costs("vision_tokens", "vision_tokens_full", wording.count)),
+        ("stored tokens", costs("token_bytes", "token_bytes_raw", wording.size)),
+        ("images", costs("image_bytes", "image_bytes_raw", wording.size)),
         (
             "KV cache",
-            lambda c: _joined(words.size(c.costs["kv_prompt_bytes"]), "+", words.size(c.costs["kv_answer_bytes"])),
+            lambda c: _joined(wording.size(c.costs["kv_prompt_bytes"]), "+", wording.size(c.costs["kv_answer_bytes"])),
         ),
     ]
     title = "Mean sizes of a sample: tokens read, tokens as stored, page images, KV cache of prompt + answer"
@@ -223,10 +214,10 @@ def _size_table(groups: Sequence[Comparison], heads: Heads) -> Table:
 
 def _time_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     columns: list[Column] = [
-        ("vision", lambda c: words.milliseconds(c.costs["vision_ms"])),
-        ("compress", lambda c: words.milliseconds(_sum(c, "encode_ms", "decode_ms", "compress_ms"))),
-        ("prefill", lambda c: words.milliseconds(c.costs["prefill_ms"])),
-        ("decode", lambda c: words.milliseconds(_product(c, "decode_ms_per_token", "new_tokens"))),
+        ("vision", lambda c: wording.milliseconds(c.costs["vision_ms"])),
+        ("compress", lambda c: wording.milliseconds(_sum(c.stages["codec_ms"], c.costs["compress_ms"]))),
+        ("prefill", lambda c: wording.milliseconds(c.costs["prefill_ms"])),
+        ("decode", lambda c: wording.milliseconds(c.stages["answer_ms"])),
     ]
     return _rows(
         "Mean times of a sample in ms; token methods and the baseline share the vision tower", groups, columns, heads
@@ -240,15 +231,26 @@ def _area_table(between: Sequence[Area]) -> Table:
         table.add_column(name, justify="left" if name in ("rate", "method", "other") else "right", overflow="fold")
     for a in between:
         needles, rate = "all" if a.needles is None else str(a.needles), a.rate.replace("_", " ")
-        ends = words.percent(a.low), words.percent(a.high), words.points(a.difference, signed=True)
+        ends = wording.percent(a.low), wording.percent(a.high), wording.points(a.difference, signed=True)
         table.add_row(needles, rate, a.method, a.other, *ends)
     return table
 
 
-def _rows(title: str, groups: Sequence[Comparison], columns: Sequence[Column], heads: Heads) -> Table:
+def _columns(*names: str | tuple[str, str]) -> list[Column]:
+    """Columns of `COLUMNS` by their names, or by a heading and a name."""
+    pairs = [(name, name) if isinstance(name, str) else name for name in names]
+    return [(heading, COLUMNS[name]) for heading, name in pairs]
+
+
+def _rows(
+    title: str, groups: Sequence[Comparison], columns: Sequence[Column], heads: Heads, no_wrap: bool | None = None
+) -> Table:
     table = _table(title, heads)
     for name, _ in columns:
-        table.add_column(name, justify="right", no_wrap=heads is WIDE)
+        if name == "in words":
+            table.add_column(name, min_width=24)
+        else:
+            table.add_column(name, justify="right", no_wrap=heads is not NARROW if no_wrap is None else no_wrap)
     for c in groups:
         table.add_row(*heads.of(c), *(_red(cell(c)) if name == "failed" else escape(cell(c)) for name, cell in columns))
     return table
@@ -266,8 +268,8 @@ def _table(title: str, heads: Heads) -> Table:
     return table
 
 
-def _needles(c: Comparison) -> str:
-    return "all" if c.needles is None else str(c.needles)
+def _paired(c: Comparison) -> str:
+    return str(c.n) if c.reference is None or c.n_paired == c.n else f"{c.n_paired} of {c.n}"
 
 
 def _run_names(runs: Sequence[str], longest: int) -> dict[str, str]:
@@ -278,7 +280,7 @@ def _run_names(runs: Sequence[str], longest: int) -> dict[str, str]:
 
 
 def _red(failed: str) -> str:
-    return failed if failed in ("0", words.NOTHING) else f"[red]{failed}[/red]"
+    return failed if failed in ("0", wording.NOTHING) else f"[red]{failed}[/red]"
 
 
 def _arrow(before: str, after: str) -> str:
@@ -291,11 +293,6 @@ def _joined(first: str, sign: str, second: str) -> str:
     return f"{number if unit and second.endswith(f' {unit}') else first} {sign} {second}"
 
 
-def _sum(c: Comparison, *names: str) -> float | None:
-    known = [value for name in names if (value := c.costs[name]) is not None]
+def _sum(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
     return sum(known) if known else None
-
-
-def _product(c: Comparison, a: str, b: str) -> float | None:
-    first, second = c.costs[a], c.costs[b]
-    return None if first is None or second is None else first * second

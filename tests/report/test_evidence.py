@@ -16,7 +16,7 @@ from freqq.errors import FreqqError, UserError
 from freqq.report.evidence import gather, join, pairs, weigh
 from freqq.report.formats import summary
 from freqq.report.results import read_results
-from freqq.report.words import MARGIN
+from freqq.report.wording import MARGIN
 from freqq.runs.settings import Settings
 from tests.report.made_runs import failed, fallen, made_rows, write_run
 from tests.report.test_pairs import of

@@ -8,7 +8,7 @@ import pytest
 
 from freqq.errors import FreqqError
 from freqq.report.evidence import pairs, weigh
-from freqq.report.html.example_process import ExampleProcess
+from freqq.report.html.examples import ExampleProcess
 from freqq.report.html.page import html
 from freqq.report.results import read_results
 
@@ -29,7 +29,7 @@ def test_a_page_is_the_same_whoever_makes_its_examples(small_run, small_page, tm
 
 def test_with_torch_at_hand_there_is_no_other_process(small_run, small_page, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", sys)
-    monkeypatch.setattr(subprocess, "Popen", None)
+    monkeypatch.setattr("freqq.report.html.examples.get_context", None)
     results = [read_results(small_run)]
     with ExampleProcess() as other:
         other.ask(pairs(results))
@@ -46,7 +46,7 @@ def test_a_process_that_fails_is_told_in_one_line(tmp_path, without_torch):
 def test_so_is_one_that_failed_before_it_was_asked(small_run, without_torch):
     with ExampleProcess() as other:
         other._child.kill()
-        other._child.wait()
+        other._child.join()
         other.ask([(small_run, small_run)] * 2000)
         with pytest.raises(FreqqError, match="the examples could not be made: exit status -9"):
             other.examples()
@@ -54,5 +54,5 @@ def test_so_is_one_that_failed_before_it_was_asked(small_run, without_torch):
 
 def test_a_process_that_is_not_asked_ends_with_its_context(without_torch):
     with ExampleProcess() as other:
-        assert other._child.poll() is None
-    assert other._child.poll() is not None
+        assert other._child.is_alive()
+    assert not other._child.is_alive()

@@ -15,7 +15,7 @@ from freqq.errors import UserError
 from freqq.report.evidence import Evidence, gather
 from freqq.report.formats import COLUMNS, FORMATS, PAPER, SELDOM, latex, records, write
 from freqq.report.statistics import Estimate
-from freqq.report.words import estimate, p_value, percent
+from freqq.report.wording import estimate, p_value, percent
 from tests.report.made_runs import made_rows, write_run
 
 NASTY = "a|b & 50%_of $x {y} \\cmd #1 ~^<>"

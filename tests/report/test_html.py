@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from freqq.report import words
+from freqq.report import wording
 from freqq.report.evidence import gather
-from freqq.report.html.choose import KINDS, choose
+from freqq.report.html.example_choice import KINDS, choose
 from freqq.report.html.page import html, typeset
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.settings import Settings
@@ -93,7 +93,7 @@ def test_a_page_is_the_same_each_time_and_no_id_is_there_twice(small_page, small
 
 
 def points(value, signed=False):
-    return typeset(words.points(value, signed))
+    return typeset(wording.points(value, signed))
 
 
 def test_the_table_says_what_the_evidence_says(tree, small_run):
@@ -112,13 +112,13 @@ def test_the_table_says_what_the_evidence_says(tree, small_run):
         if c.difference is not None:
             d = c.difference
             assert cells["difference"] == f"{points(d.mean, True)} [{points(d.low, True)}, {points(d.high, True)}]"
-            assert cells["in words"] == typeset(words.verdict(c))
-            assert cells["p (Holm)"] == words.p_value(c.p_holm)
+            assert cells["in words"] == typeset(wording.verdict(c))
+            assert cells["p (Holm)"] == wording.p_value(c.p_holm)
             assert cells["better / alike / worse"] == f"{c.wins} / {c.ties} / {c.losses}"
         assert cells["exact"] == points(c.exact)
         assert (cells["n"], cells["failed"]) == (str(c.n), str(c.n_failed))
         rates = [cells[name] for name in ("image bytes", "token bytes", "tokens")]
-        assert rates == [typeset(words.percent(r)) for r in c.rates.values()]
+        assert rates == [typeset(wording.percent(r)) for r in c.rates.values()]
 
 
 def test_figures_and_pictures_say_what_they_show(tree):

@@ -20,8 +20,8 @@ from freqq.report.html.differences import CONTEXT, MOST, compared, differences, 
 from freqq.report.html.examples import picture
 from freqq.report.html.heat import STRONG, colours
 from freqq.report.html.rates import Line, Point, panels
-from freqq.report.html.token_picture import token_pixels
 from freqq.report.statistics import Estimate
+from freqq.report.token_pictures import token_pixels
 from freqq.tokens import COMPRESSORS
 from freqq.tokens.grid import whole
 from tests.report.markup import parse
@@ -188,14 +188,12 @@ def x_labels(chart: str) -> list[float]:
 @example([3.34])
 @example([0.003, 0.02])
 @settings(max_examples=15)
-def test_every_axis_has_ticks_that_reach_its_points(rates):
+def test_every_axis_has_ticks_and_100_percent_among_them(rates):
     [chart] = panels([line("method", *rates)], "x", "score").charts
     ticks = x_labels(chart)
     assert 3 <= len(ticks) <= 7
     assert 100 in ticks
     assert ticks == sorted(ticks)
-    assert ticks[0] <= 1.31 * 100 * min(rates)
-    assert ticks[-1] * 1.31 >= 100 * max(rates)
 
 
 def test_bars_carry_whole_names_and_the_cache_is_of_two_parts():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from freqq.report.comparison import ANSWERED
+from freqq.data.responses import ANSWERED
 from freqq.report.evidence import gather
 from freqq.report.statistics import Estimate, differences, mean_estimate
 from tests.report.made_runs import BINS, failed, fallen, made_rows, write_run

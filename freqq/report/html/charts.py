@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqq.report import words
+from freqq.report import wording
 
 INK, RULE = "#010101", "#020202"
 """Stand for the page's colours of text and of thin lines, which differ in light and dark."""
@@ -115,16 +115,6 @@ class Costs:
     values: Mapping[str, float | None]
 
 
-def stages(costs: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Means of a sample's costs with those of the codec's two halves, and of all tokens of the answer, added up."""
-    codec = [v for name in ("encode_ms", "decode_ms") if (v := costs.get(name)) is not None]
-    each, count = costs.get("decode_ms_per_token"), costs.get("new_tokens")
-    return dict(costs) | {
-        "codec_ms": sum(codec) if codec else None,
-        "answer_ms": None if each is None or count is None else each * count,
-    }
-
-
 def latency(bars: Sequence[Costs], name: str) -> str:
     """Stacked bars of the times of a sample, as SVG."""
     return _bars(
@@ -135,7 +125,7 @@ def latency(bars: Sequence[Costs], name: str) -> str:
 def memory(bars: Sequence[Costs], name: str) -> str:
     """Stacked bars of the KV cache of the prompt, and of the answer behind it, as SVG."""
     what = "Mean size of the KV cache of a sample"
-    return _bars(bars, name, MEMORY, 1e-6, "MB of KV cache a sample", lambda mb: words.size(mb * 1e6), what)
+    return _bars(bars, name, MEMORY, 1e-6, "MB of KV cache a sample", lambda mb: wording.size(mb * 1e6), what)
 
 
 def _bars(

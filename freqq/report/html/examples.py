@@ -3,10 +3,15 @@
 import base64
 import io
 import json
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +26,8 @@ from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page, hash_of
-from freqq.report.html.choose import BASELINES, Chosen
 from freqq.report.html.differences import Piece, compared
+from freqq.report.html.example_choice import BASELINES, Chosen, choose
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.settings import Settings
 
@@ -30,20 +35,7 @@ if TYPE_CHECKING:
     from freqq.glm.reader import Reader
     from freqq.runs.methods import Method
 
-COLUMNS = (
-    "sample_id",
-    "method",
-    "level",
-    "needles",
-    "bin",
-    "score",
-    "answer",
-    "response",
-    "graded",
-    "pages",
-    "page_hash",
-    "params",
-)
+COLUMNS = "sample_id method level needles bin score answer response graded pages page_hash params".split()
 MOST_PAGES = 40
 """Of a sample; the page that is shown is looked for among so many."""
 
@@ -112,9 +104,72 @@ class Example:
     note: str
 
 
-def examples(chosen: Sequence[Chosen]) -> list[Example]:
-    """The chosen answers, with pages where the data can be read here without a download."""
-    return [_example(one) for one in chosen]
+def examples(pairs: Sequence[tuple[Path, Path]]) -> list[Example]:
+    """Some answers of runs, each given with that of its baseline; with pages where the data are on this machine."""
+    return [_example(one) for one in choose(pairs)]
+
+
+class ExampleProcess:
+    """A process of its own that makes `examples`; as a context, it ends with it.
+
+    Loading torch and a model takes as long as all the rest of a report. In a process that has torch already there is no
+    other one, and the examples are made when they are wanted.
+    """
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Path, Path]] = []
+        self._child: BaseProcess | None = None
+        if "transformers" not in sys.modules:
+            context = get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._child = context.Process(target=_serve, args=(theirs,), daemon=True)
+            self._child.start()
+            theirs.close()
+
+    def __enter__(self) -> "ExampleProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.join()
+
+    def ask(self, pairs: Sequence[tuple[Path, Path]]) -> None:
+        """Say of which runs `examples` are wanted."""
+        self._pairs = list(pairs)
+        if self._child is not None:
+            with suppress(OSError):  # of a process that ended; `examples` says why
+                self._pipe.send(self._pairs)
+
+    def examples(self) -> list[Example]:
+        """The examples of those runs.
+
+        Raises
+        ------
+        FreqqError
+            If the process failed.
+        """
+        if self._child is None:
+            return examples(self._pairs)
+        try:
+            found: list[Example] | str = self._pipe.recv()
+        except (EOFError, OSError):
+            self._child.join()
+            found = f"exit status {self._child.exitcode}"
+        if isinstance(found, str):
+            raise FreqqError(f"the examples could not be made: {found}")
+        return found
+
+
+def _serve(pipe: Connection) -> None:
+    """Load what may be needed; then answer pairs of directories by their examples, or by why there are none."""
+    import freqq.glm.load
+    import freqq.runs.plan  # noqa: F401 (both in advance)
+
+    try:
+        pipe.send(examples(pipe.recv()))
+    except Exception as error:  # whatever it is, the report says it in one line
+        pipe.send(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
 def _example(chosen: Chosen) -> Example:
@@ -225,7 +280,7 @@ def _compressed(method: "Method", settings: Settings, page: Page, name: str) -> 
         stream = method.encode(page)
         caption = f"after {name}: {len(stream):,} bytes"
         return picture(method.decode(stream).pixels, f"the same page after {name}", caption)
-    from freqq.report.html.token_picture import token_pixels
+    from freqq.report.token_pictures import token_pixels
 
     reader = _reader(settings.model, settings.revision, settings.adapter_folder)
     [grid] = reader.see([page])

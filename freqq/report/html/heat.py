@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from freqq.report import words
+from freqq.report import wording
 from freqq.report.comparison import Comparison, Part
 from freqq.report.results import bin_order
 
@@ -69,7 +69,7 @@ def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
         columns = [(n, b, at.get((method, level, n, b))) for n in counts for b in bins[n]]
         label = "{}, {}" if len(counts) > 1 else "{1}"
         cells = (
-            None if p is None else _cell(p, compared, label.format(words.needles(n), _bin_name(b)))
+            None if p is None else _cell(p, compared, label.format(wording.needles(n), _bin_name(b)))
             for n, b, p in columns
         )
         rows.append(HeatRow(method, level, tuple(cells)))
@@ -77,14 +77,14 @@ def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
         caption = (
             "Difference to the baseline in points; its own row has the scores. Colours mean the same in all reports."
         )
-        steps = tuple((colours(_share(step))[0], words.points(step, True).removesuffix(".0")) for step in STEPS)
+        steps = tuple((colours(_share(step))[0], wording.points(step, True).removesuffix(".0")) for step in STEPS)
     else:
         caption = "Score in points."
         steps = tuple((colours(step)[0], f"{100 * step:.0f}") for step in (0.0, 0.25, 0.5, 0.75, 1.0))
     return HeatMap(
         title,
         caption,
-        tuple((words.needles(n), len(bins[n])) for n in counts),
+        tuple((wording.needles(n), len(bins[n])) for n in counts),
         tuple(_bin_name(b) for n in counts for b in bins[n]),
         tuple(rows),
         steps,
@@ -109,14 +109,14 @@ def _share(difference: float) -> float:
 def _cell(found: Part, compared: bool, label: str) -> Cell:
     """A bin's difference, or its score if there is none."""
     score, change = found.score.mean, found.difference
-    said = f"{label}: score {words.points(score)}, {words.counted(found.n, 'sample')}"
+    said = f"{label}: score {wording.points(score)}, {wording.counted(found.n, 'sample')}"
     if not compared and score == score:
-        return Cell(words.points(score), *colours(score), label, said)
+        return Cell(wording.points(score), *colours(score), label, said)
     if change is None or not change.n:
-        return Cell(words.points(score), "var(--panel)", "var(--ink)", label, said)
+        return Cell(wording.points(score), "var(--panel)", "var(--ink)", label, said)
     if change.low == change.low:
-        said += f", difference between {words.points(change.low, True)} and {words.points(change.high, True)}"
-    return Cell(words.points(change.mean, True), *colours(_share(change.mean)), label, said)
+        said += f", difference between {wording.points(change.low, True)} and {wording.points(change.high, True)}"
+    return Cell(wording.points(change.mean, True), *colours(_share(change.mean)), label, said)
 
 
 def _bin_name(name: str) -> str:

@@ -13,15 +13,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from freqq import __version__
-from freqq.report import words
+from freqq.report import wording
 from freqq.report.comparison import Comparison
-from freqq.report.context import RunFacts
 from freqq.report.curves import areas
 from freqq.report.evidence import Evidence
 from freqq.report.html import charts, rates
-from freqq.report.html.choose import choose
 from freqq.report.html.examples import Example, examples
 from freqq.report.html.heat import heat_map
+from freqq.report.run_facts import RunFacts
 from freqq.runs.directory import RESULTS
 
 HERE = Path(__file__).parent
@@ -50,8 +49,8 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
     )
     environment.filters |= {
         "points": _points,
-        "percent": lambda value: typeset(words.percent(value)),
-        "p_value": lambda value: typeset(words.p_value(value)),
+        "percent": lambda value: typeset(wording.percent(value)),
+        "p_value": lambda value: typeset(wording.p_value(value)),
         "typeset": typeset,
         "breakable": lambda name: escape(name).replace("+", Markup("+<wbr>")),
     }
@@ -84,10 +83,10 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         cost_groups=_cost_groups(evidence),
         examples=[
             {**vars(e), "run": _label(evidence.runs, e.chosen.run)}
-            for e in (examples(choose(evidence.pairs)) if shown is None else shown())
+            for e in (examples(evidence.pairs) if shown is None else shown())
         ],
         failures=_failures(evidence),
-        outcomes=[(c, text) for c in _apart(evidence) if (text := words.outcomes(c.outcomes, c.n))],
+        outcomes=[(c, text) for c in _apart(evidence) if (text := wording.outcomes(c.outcomes, c.n))],
         runs=[{"facts": run, "pairs": _pairs(run)} for run in evidence.runs],
         most_shown=MOST_SHOWN,
         most_figures=MOST_FIGURES,
@@ -96,12 +95,12 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
 
 
 def _points(value: float | None, signed: bool = False) -> str:
-    return typeset(words.points(value, signed))
+    return typeset(wording.points(value, signed))
 
 
 def typeset(text: str) -> str:
     """The text with real minus signs, and a dash for nothing."""
-    return "–" if text == words.NOTHING else re.sub(r"(?<![\w.-])-(?=[\d.])", "−", text)
+    return "–" if text == wording.NOTHING else re.sub(r"(?<![\w.-])-(?=[\d.])", "−", text)
 
 
 def _apart(evidence: Evidence) -> list[Comparison]:
@@ -146,7 +145,7 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
         own = [c for c in evidence.comparisons if c.run == run.label]
         own.sort(key=lambda c: -1 if c.needles is None else c.needles)
         for needles, group in groupby(own, lambda c: c.needles):
-            counted = "all needles together" if needles is None else words.needles(needles)
+            counted = "all needles together" if needles is None else wording.needles(needles)
             parts = [run.label] if several else []
             adapter = run.settings.get("adapter")
             adapted = [f"methods with the adapter {Path(adapter).name}"] if adapter else []
@@ -157,8 +156,8 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
 def _with_verdict(comparison: Comparison) -> dict[str, Any]:
     """A comparison with what it says, of what it says so, and whether that is ``better`` or ``worse``."""
     verdict = comparison.verdict if comparison.verdict != "unclear" else None
-    said = {"words": words.verdict(comparison), "failures_in_words": words.failures(comparison)}
-    return {**vars(comparison), "verdict": verdict or "", **said, "counts": words.win_tie_loss(comparison)}
+    said = {"words": wording.verdict(comparison), "failures_in_words": wording.failures(comparison)}
+    return {**vars(comparison), "verdict": verdict or "", **said, "counts": wording.win_tie_loss(comparison)}
 
 
 def _contexts(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
@@ -201,8 +200,8 @@ def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[st
             "method": a.method,
             "other": a.other,
             "rate": names[a.rate],
-            "range": f"{words.percent(a.low)} to {words.percent(a.high)}",
-            "difference": typeset(words.points(a.difference, signed=True)),
+            "range": f"{wording.percent(a.low)} to {wording.percent(a.high)}",
+            "difference": typeset(wording.points(a.difference, signed=True)),
             "title": title if len(contexts) > 1 else "",
         }
         for title, own in contexts
@@ -216,10 +215,7 @@ def _marked(found: rates.Panels) -> dict[str, Any]:
 
 def _costs(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     several = len({c.run for c in comparisons}) > 1
-    bars = [
-        charts.Costs(c.arm + (f", {c.run}" if several else ""), charts.stages(c.costs))
-        for c in comparisons[: charts.MOST_BARS]
-    ]
+    bars = [charts.Costs(c.arm + (f", {c.run}" if several else ""), c.stages) for c in comparisons[: charts.MOST_BARS]]
     return {
         "title": title
         + (f" (the first {charts.MOST_BARS} of {len(comparisons)})" if len(comparisons) > charts.MOST_BARS else ""),
@@ -236,9 +232,11 @@ def _cost_groups(evidence: Evidence) -> list[dict[str, Any]]:
         for c in evidence.comparisons:
             if c.run != run.label or (c.needles is not None and c.run in overall):
                 continue
-            values = charts.stages(c.costs)
-            cells = [words.milliseconds(values[cost]) for _, cost, *_ in charts.STAGES]
-            cells += [words.size(values[cost]) for cost in ("kv_prompt_bytes", "kv_answer_bytes", "peak_memory_bytes")]
+            values = c.stages
+            cells = [wording.milliseconds(values[cost]) for _, cost, *_ in charts.STAGES]
+            cells += [
+                wording.size(values[cost]) for cost in ("kv_prompt_bytes", "kv_answer_bytes", "peak_memory_bytes")
+            ]
             rows.append({"method": c.method, "level": c.level, "is_baseline": c.is_baseline, "cells": cells})
         found.append({"title": run.label, "rows": rows})
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from freqq.report.html.charts import INK, SERIES, SETTINGS, inline, new_figure
 from freqq.report.statistics import Estimate
@@ -24,17 +24,6 @@ MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚
 
 STYLES = ("-", "--", ":", "-.")
 MOST_LINES = 12
-STEPS = (
-    (1.0, 2.0, 5.0),
-    (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0),
-    (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0),
-)
-"""Ticks of a decade, from coarse to fine."""
-
-FEWEST_TICKS, MOST_TICKS = 3, 6
-NEAR = 1.3
-"""So many times away a tick is near enough to read a rate by."""
-
 SAME = 1e-9
 """A rate is 1 up to rounding."""
 
@@ -112,7 +101,7 @@ def _panel(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, name: 
         low, high = min([*rates, 0.8]) / 1.25, max([*rates, 1.0]) * 1.25
         axes.set_xscale("log")
         axes.set_xlim(low, high)
-        axes.xaxis.set_major_locator(FixedLocator(_ticks(low, high, rates or [1.0])))
+        axes.xaxis.set_major_locator(_locator(low, high))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda tick, at: f"{100 * tick:g} %"))
         axes.set_ylim(0, max(105, axes.get_ylim()[1]))
@@ -143,35 +132,11 @@ def _described(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, wo
     return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(said) + "."
 
 
-def _ticks(low: float, high: float, rates: Sequence[float]) -> list[float]:
-    """Three to six ticks between two rates: 1 among them, and one near the lowest and highest of the `rates` drawn.
-
-    Parameters
-    ----------
-    low, high : float
-        Of the axis; 1 and the rates lie between them.
-    """
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-    found: list[float] = []
-    for steps in STEPS:
-        ticks = [tick for e in decades for step in steps if low <= (tick := float(f"{step}e{e}")) <= high]
-        found = _thinned(ticks)
-        reached = found[0] <= NEAR * min(rates) and found[-1] * NEAR >= max(rates)
-        if len(found) >= FEWEST_TICKS and reached:
-            break
-    return found
-
-
-def _thinned(ticks: Sequence[float]) -> list[float]:
-    """At most `MOST_TICKS`: every second or so, counted from 1, and the ends, which displace the one beside them."""
-    step = -(-len(ticks) // MOST_TICKS)
-    one = ticks.index(1)
-    kept = set(range(one % step, len(ticks), step))
-    for end, beside in ((0, min(kept)), (len(ticks) - 1, max(kept))):
-        if beside not in (end, one):
-            kept.remove(beside)
-        kept.add(end)
-    return [ticks[i] for i in sorted(kept)]
+def _locator(low: float, high: float) -> Locator:
+    """Three to seven ticks on a logarithmic axis between two rates, 1 among them."""
+    if high < 10 * low:
+        return MaxNLocator(6, steps=[1, 2, 5, 10])
+    return LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,))
 
 
 def _is_one(rate: float | None) -> bool:

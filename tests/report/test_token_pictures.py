@@ -9,7 +9,7 @@ from PIL import Image
 
 from freqq.pages.page import Page
 from freqq.report.figures import rendered
-from freqq.report.token_figure import channel_peaks, radial_energy, tokens, whitened_errors
+from freqq.report.token_pictures import channel_peaks, radial_energy, tokens, whitened_errors
 from freqq.tokens import compressor
 from freqq.tokens.grid import resample, spread, whole
 

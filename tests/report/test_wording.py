@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from freqq.report import words
+from freqq.report import wording as w
 from freqq.report.evidence import gather
 from freqq.report.statistics import Estimate
 from tests.report.made_runs import fallen, write_run
@@ -19,13 +19,11 @@ def lost(tmp_path_factory):
 
 
 def test_a_loss_says_how_many_and_how_much(lost):
-    assert words.verdict(lost).startswith(
-        "Worse: 8 of 10 answers got worse; on average 24.0 points are lost (between -"
-    )
+    assert w.verdict(lost).startswith("Worse: 8 of 10 answers got worse; on average 24.0 points are lost (between -")
 
 
 def test_a_loss_that_the_correction_does_not_bear_out_is_a_perhaps(lost):
-    text = words.verdict(replace(lost, p_holm=0.2))
+    text = w.verdict(replace(lost, p_holm=0.2))
     assert text.startswith("Perhaps worse: 8 of 10 answers got worse")
     assert text.endswith("among so many comparisons that may be chance")
 
@@ -59,25 +57,23 @@ def test_a_loss_that_the_correction_does_not_bear_out_is_a_perhaps(lost):
     ],
 )
 def test_verdicts_are_plain(lost, change, text):
-    assert words.verdict(replace(lost, **change)) == text
+    assert w.verdict(replace(lost, **change)) == text
 
 
 def test_the_power_of_a_few_samples_is_said_in_points(lost):
-    assert words.power(replace(lost, detectable=0.212)) == (
+    assert w.power(replace(lost, detectable=0.212)) == (
         "with 10 samples, only effects of 21 points or more are likely to be detected (80 % power)"
     )
 
 
 def test_what_failed_is_told_with_the_difference_if_it_counts_as_0(lost):
     failed = replace(lost, n_failed=2, n_paired=8, as_zero=Estimate(-0.3, -0.5, -0.1, 10))
-    assert words.failures(failed) == (
+    assert w.failures(failed) == (
         "2 of 10 answers failed; compared are the 8 samples that both answered; if failed answers count as 0, the "
         "difference is -30.0 points (between -50.0 and -10.0)"
     )
-    assert words.failures(lost) == ""
-    assert (
-        words.outcomes({"cut while thinking": 12, "empty": 1}, 100) == "cut while thinking: 12 of 100, empty: 1 of 100"
-    )
+    assert w.failures(lost) == ""
+    assert w.outcomes({"cut while thinking": 12, "empty": 1}, 100) == "cut while thinking: 12 of 100, empty: 1 of 100"
 
 
 @pytest.mark.parametrize(
@@ -92,18 +88,18 @@ def test_what_failed_is_told_with_the_difference_if_it_counts_as_0(lost):
     ],
 )
 def test_intervals_are_set_without_leading_zeros(found, signed, text):
-    assert words.estimate(found, signed) == text
+    assert w.estimate(found, signed) == text
 
 
 @pytest.mark.parametrize(
     ("function", "value", "text"),
     [
-        (words.percent, 0.0325, "3.25 %"), (words.percent, 0.61, "61.0 %"), (words.percent, 3.361, "336 %"),
-        (words.percent, None, "-"), (words.points, -0.043, "-4.3"), (words.points, -0.0001, "0.0"),
-        (words.p_value, 0.0004, "<.001"), (words.p_value, 0.0321, ".032"), (words.p_value, 0.04996, ".049"),
-        (words.p_value, 0.9999, "1"), (words.p_value, None, "-"), (words.size, None, "-"), (words.size, 1234, "1.2 KB"),
-        (words.size, 5.16e6, "5.2 MB"), (words.size, 4.2e9, "4.2 GB"), (words.count, 151.0, "151"),
-        (words.count, 75.5, "75.5"), (words.needles, None, "all needles"), (words.needles, 1, "1 needle"),
+        (w.percent, 0.0325, "3.25 %"), (w.percent, 0.61, "61.0 %"), (w.percent, 3.361, "336 %"),
+        (w.percent, None, "-"), (w.points, -0.043, "-4.3"), (w.points, -0.0001, "0.0"),
+        (w.p_value, 0.0004, "<.001"), (w.p_value, 0.0321, ".032"), (w.p_value, 0.04996, ".049"),
+        (w.p_value, 0.9999, "1"), (w.p_value, None, "-"), (w.size, None, "-"), (w.size, 1234, "1.2 KB"),
+        (w.size, 5.16e6, "5.2 MB"), (w.size, 4.2e9, "4.2 GB"), (w.count, 151.0, "151"),
+        (w.count, 75.5, "75.5"), (w.needles, None, "all needles"), (w.needles, 1, "1 needle"),
     ],
 )  # fmt: skip
 def test_numbers_are_written_in_one_way(function, value, text):
