@@ -28,7 +28,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The codebook, 
 Size = Annotated[int, typer.Option(min=2, max=65534, help="Most patterns.")]
 Width = Annotated[int, typer.Option(min=1, max=64, help="Width of a block in pixels.")]
 SIZE, WIDTH = 20480, 3
-"""The first is `freqq.image.codebook_training.SIZE`, which is too heavy to import for a help text."""
+"""The first is `freqq.image.vq_training.SIZE`, which is too heavy to import for a help text."""
 Tokens = Annotated[bool, typer.Option("--tokens", help="Learn a model's vision tokens, for token-vq.")]
 PAGES = 600
 Limit = Annotated[
@@ -78,8 +78,8 @@ def train(
     from freqq.data.mini import PITCH
     from freqq.files import check_writable, write_whole
     from freqq.glm.train.pages import training_pages
-    from freqq.image.codebook_training import line_pitch
-    from freqq.image.codebook_training import train as learn
+    from freqq.image.vq_training import line_pitch
+    from freqq.image.vq_training import train as learn
 
     if not tokens and model != "tiny":
         raise UserError(f"--model {model}: only the codebooks of tokens are a model's; add --tokens")
@@ -112,7 +112,7 @@ def _rendered(
     from freqq.data.load import load
     from freqq.data.pythontext import python_texts
     from freqq.data.sample import context
-    from freqq.image.codebook_training import text_pages
+    from freqq.image.vq_training import text_pages
     from freqq.runs.rendering import Rendering
 
     looks = Rendering.read(config, font, dpi).config
@@ -130,8 +130,7 @@ def show(as_json: o.Json = False) -> None:
 
     from freqq.cli.files_table import show
     from freqq.cli.json_output import print_json
-    from freqq.image.codebook_cache import cached
-    from freqq.image.codebooks import codebooks
+    from freqq.image.codebooks import cached, codebooks
     from freqq.tokens.codebooks import token_codebooks
 
     found = [

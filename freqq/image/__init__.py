@@ -3,13 +3,10 @@
 from freqq.image.base import ImageCodec
 from freqq.image.dct import BlockDct, DctQuantize
 from freqq.image.gray import Gray2, Gray4
-from freqq.image.jpeg import Jpeg
-from freqq.image.jxl import Jxl
-from freqq.image.png import Png
 from freqq.image.resize import Resize
+from freqq.image.standard import Jpeg, Jxl, Png, Webp
 from freqq.image.text import Text
 from freqq.image.vq import VectorQuantization
-from freqq.image.webp import Webp
 
 CODECS: dict[str, type[ImageCodec]] = {
     "image": BlockDct,

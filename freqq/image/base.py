@@ -1,12 +1,20 @@
 """What an image codec is."""
 
 from collections.abc import Callable, Iterable
-from typing import Self
+from contextlib import AbstractContextManager, nullcontext
+from typing import Self, TypeAlias
 
-from freqq.image.codebook_cache import Watch, unwatched
 from freqq.levels import Leveled
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
+
+Watch: TypeAlias = Callable[[], AbstractContextManager[Callable[[Iterable[Page]], Iterable[Page]]]]
+"""Shows how far learning is: a context, in which it takes the pages and gives them again."""
+
+
+def unwatched() -> AbstractContextManager[Callable[[Iterable[Page]], Iterable[Page]]]:
+    """Shows nothing."""
+    return nullcontext(lambda pages: pages)
 
 
 class ImageCodec(Leveled):

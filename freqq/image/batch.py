@@ -13,7 +13,7 @@ from freqq.files import write_whole
 from freqq.image.base import ImageCodec
 from freqq.image.files import read_page
 from freqq.image.legibility import legibility
-from freqq.image.recode import params, recode
+from freqq.image.measures import params, recode
 from freqq.pages.again import parse_style
 from freqq.pages.page import Line, Page
 

@@ -7,8 +7,8 @@ After the header of `freqq.image.container`, whose height and width are those of
     ...       the file
 
 So a stream is 20 bytes longer than its file. A file is decoded only after its own header was found to say the same
-size: what the libraries allocate is then bounded by it. WebP and JPEG XL files are decoded, at least in part, by the
-very act of opening them, so their sizes are read here.
+size: what the libraries allocate is then bounded by it. The plug-in for JPEG XL can only decode a whole file, so its
+header is read in `freqq.image.jxl_file`.
 """
 
 import struct
@@ -31,8 +31,6 @@ from freqq.pages.page import Page
 
 FILE_HEADER = struct.Struct("<BHH")
 PNG, JPEG, WEBP, JXL = 0, 1, 2, 3
-WEBP_START = struct.Struct("<4sI4s4sI")
-"""RIFF, its length, WEBP, the first chunk's name and length."""
 
 
 @dataclass(frozen=True)
@@ -138,22 +136,9 @@ def _pillow(name: str) -> tuple[Callable[[bytes], tuple[int, int]], Callable[[by
     return size, pixels
 
 
-def _webp_size(content: bytes) -> tuple[int, int]:
-    """Height and width of a WebP file of one plain image (RFC 9649, sections 2.5 and 2.6)."""
-    riff, _, webp, chunk, _ = WEBP_START.unpack_from(content)
-    if (riff, webp) == (b"RIFF", b"WEBP"):
-        if chunk == b"VP8 " and content[23:26] == b"\x9d\x01\x2a":
-            width, height = struct.unpack_from("<HH", content, 26)
-            return height & 0x3FFF, width & 0x3FFF
-        if chunk == b"VP8L" and content[20] == 0x2F:
-            bits = int.from_bytes(content[21:25], "little")
-            return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
-    raise ValueError("no WebP file of one plain image")
-
-
 KINDS = {
     PNG: Kind("PNG", *_pillow("PNG")),
     JPEG: Kind("JPEG", *_pillow("JPEG")),
-    WEBP: Kind("WebP", _webp_size, _pillow("WEBP")[1]),
+    WEBP: Kind("WebP", *_pillow("WEBP")),
     JXL: Kind("JPEG XL", jxl_file.size, jxl_file.pixels),
 }

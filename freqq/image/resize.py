@@ -7,7 +7,7 @@ from PIL import Image
 
 from freqq.errors import UserError
 from freqq.image.embedded import WEBP, FileCodec, write_file
-from freqq.image.webp import lossless
+from freqq.image.standard import lossless
 from freqq.pages.page import Page
 
 

@@ -3,7 +3,7 @@
 The stream, after the header of `freqq.image.container`:
 
     8 bytes   which codebook: the start of its file's SHA-256
-    1 byte    phase of the strips, see `freqq.image.strips`
+    1 byte    phase of the strips, see `freqq.image.vq_patterns`
     4 bytes   words      4 bytes   escaped symbols      4 bytes   words of those      4 bytes   raw blocks
     4 bytes   for each strip: the integer that its decoder starts from
     2 bytes   for each word
@@ -28,13 +28,20 @@ from freqq.coding.stream import StreamReader
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.image import container
-from freqq.image.base import ImageCodec
-from freqq.image.codebook_cache import Watch, cache_folder, find_by_look, learned, look_of, unwatched
-from freqq.image.codebooks import best_fit, codebooks, with_id
+from freqq.image.base import ImageCodec, Watch, unwatched
+from freqq.image.codebooks import (
+    best_fit,
+    cache_folder,
+    codebooks,
+    find_by_look,
+    learned,
+    look_of,
+    with_id,
+)
 from freqq.image.embedded import read_file
-from freqq.image.strips import Strips
+from freqq.image.standard import Webp
 from freqq.image.vq_codebook import Codebook
-from freqq.image.webp import Webp
+from freqq.image.vq_patterns import Strips
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
@@ -67,7 +74,7 @@ class VectorQuantization(ImageCodec):
     Speech and Signal Processing 37(1), 1989).
 
     The codebook and the phase of the lines are those that fit the page best. For a look that none was made for, one is
-    learned by `prepared` and kept in `freqq.image.codebook_cache`. A page that none fits (a photograph, colours,
+    learned by `prepared` and kept in `freqq.image.codebooks`. A page that none fits (a photograph, colours,
     Chinese) is stored by WebP, without loss at a tolerance of 0.
 
     Harm comes late: the patterns themselves are sharp, so that the levels span from no loss to letters that were taken

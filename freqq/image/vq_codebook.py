@@ -10,9 +10,53 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from freqq.coding.codebook_files import codebook_id, read_arrays
-from freqq.coding.rans import ESCAPE, MOST_BITS, Automaton
+from freqq.coding.rans import ESCAPE, MOST_BITS, Automaton, scaled
 from freqq.errors import UserError
-from freqq.image.vq_source import Contexts, Patterns, independent
+from freqq.image.vq_patterns import Patterns
+
+
+class Contexts:
+    """The states of an automaton: 0 the beginning of a row, then one for each symbol, then one for each listed pair.
+
+    Parameters
+    ----------
+    symbols : int
+        How many there are: 0 .. `symbols` - 1.
+    pairs : int [P, 2], ascending
+        Pairs of symbols that have a state of their own.
+    """
+
+    def __init__(self, symbols: int, pairs: NDArray[np.integer]) -> None:
+        self.symbols = symbols
+        self._pairs = pairs[:, 0].astype(np.int64) * symbols + pairs[:, 1]
+        self.last = np.concatenate([[-1], np.arange(symbols), pairs[:, 1].astype(np.int64)])
+        """The last symbol of each state, -1 at the beginning."""
+
+    def state(self, before: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The state after two symbols; -1 for what is before the beginning."""
+        single = last + 1
+        if not len(self._pairs):
+            return single
+        key = np.where((before < 0) | (last < 0), -1, before * self.symbols + last)
+        at = np.minimum(np.searchsorted(self._pairs, key), len(self._pairs) - 1)
+        return np.where(self._pairs[at] == key, at + 1 + self.symbols, single)
+
+    def automaton(
+        self, starts: NDArray[np.int64], symbols: NDArray[np.integer], frequencies: NDArray[np.int64]
+    ) -> Automaton:
+        """The automaton of these states with the given entries, see `Automaton`."""
+        last = np.repeat(self.last, np.diff(starts))
+        named = symbols.astype(np.int64)
+        follows = self.state(last, np.where(named == ESCAPE, -1, named))
+        return Automaton(starts, named.astype(np.uint16), frequencies, follows, np.arange(self.symbols) + 1)
+
+
+def independent(counts: NDArray[np.floating]) -> Automaton:
+    """An automaton of one state: symbols that do not depend on one another, with the given positive counts."""
+    size = len(counts)
+    nowhere = np.zeros(size, np.int64)
+    return Automaton(np.array([0, size]), np.arange(size, dtype=np.uint16), scaled(counts, MOST_BITS), nowhere, nowhere)
+
 
 MOST_SIDE = 64
 DTYPES = {
@@ -35,7 +79,7 @@ class Codebook:
     pairs : int [P, 2], ascending
         Pairs of patterns that are contexts of their own.
     source : Automaton
-        Over the indices of patterns, with the states of `freqq.image.vq_source.Contexts`.
+        Over the indices of patterns, with the states of `freqq.image.vq_patterns.Contexts`.
     escapes : uint32 [K], positive
         How often each pattern came where the source does not expect it.
     """

@@ -140,16 +140,16 @@ def _score_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     transcripts = any(c.errors for c in groups)
     score = " / ".join(dict.fromkeys(TASKS[c.task].score for c in groups))
     exact = "error rates of characters and words" if transcripts else "exact answers"
-    errors: list[Column] = [
-        (name.upper(), lambda c, name=name: wording.fraction(c.errors.get(name)))
-        for name in ("cer", "wer")  # type: ignore[misc]
-    ]
     columns = [
         *_columns("n", "failed", "score" if heads is WIDE else ("score", "mean")),
-        *(errors if transcripts else _columns("exact")),
+        *(map(_error_rate, ("cer", "wer")) if transcripts else _columns("exact")),
         *_columns("difference"),
     ]
     return _rows(f"{score} with 95 % interval, {exact}, paired difference to the baseline", groups, columns, heads)
+
+
+def _error_rate(name: str) -> Column:
+    return name.upper(), lambda c: wording.fraction(c.errors.get(name))
 
 
 def _macro_table(groups: Sequence[Comparison], heads: Heads) -> Table:

@@ -134,8 +134,9 @@ def _machine() -> Iterator[Finding]:
 
 def _parts() -> Iterator[Finding]:
     """What comes with freqq and its libraries."""
+    from freqq.coding.codebook_files import ELSEWHERE
     from freqq.glm.adapter_card import shipped_adapters
-    from freqq.image.codebooks import ELSEWHERE, codebooks
+    from freqq.image.codebooks import codebooks
     from freqq.pages.style import font_file
     from freqq.tokens.codebooks import token_codebooks
 

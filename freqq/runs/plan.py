@@ -11,8 +11,7 @@ from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
-from freqq.image.base import ImageCodec, once
-from freqq.image.codebook_cache import Watch
+from freqq.image.base import ImageCodec, Watch, once
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.style import Style
 from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json

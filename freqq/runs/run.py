@@ -11,7 +11,7 @@ from freqq.errors import Interrupted, UserError
 from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
 from freqq.glm.spec import read_spec
-from freqq.image.codebook_cache import Watch, unwatched
+from freqq.image.base import Watch, unwatched
 from freqq.runs.asking import evaluate_served
 from freqq.runs.crew import Crew
 from freqq.runs.directory import RunDirectory

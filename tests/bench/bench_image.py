@@ -26,12 +26,9 @@ from freqq.image.base import ImageCodec
 from freqq.image.codebooks import codebooks
 from freqq.image.dct import BlockDct, DctQuantize, largest
 from freqq.image.gray import Gray2
-from freqq.image.jpeg import Jpeg
-from freqq.image.jxl import Jxl
-from freqq.image.png import Png
+from freqq.image.standard import Jpeg, Jxl, Png, Webp
 from freqq.image.text import Text
 from freqq.image.vq import VectorQuantization
-from freqq.image.webp import Webp
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph

@@ -6,7 +6,7 @@ from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
 from freqq.data.pythontext import reference
-from freqq.image import codebook_cache
+from freqq.image import codebooks
 from freqq.image.codebooks import SHIPPED
 from freqq.image.streams import describe
 from freqq.image.vq_codebook import read_codebook
@@ -61,7 +61,7 @@ def test_rendered_pages_of_another_font_are_compressed_by_a_codebook_of_their_ow
     """What is learned from is short here: all of it takes a minute."""
     prose = " ".join(reference().split())
     monkeypatch.setenv("FREQQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(codebook_cache, "training_texts", lambda: iter([prose[:30_000]]))
+    monkeypatch.setattr(codebooks, "training_texts", lambda: iter([prose[:30_000]]))
     (tmp_path / "text.txt").write_text(prose[:9_000])
     pages, out = tmp_path / "pages", tmp_path / "out"
     assert freqq("render", tmp_path / "text.txt", "--font", "DejaVuSerif", "--out", pages).exit_code == 0

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from freqq.data.pythontext import reference
-from freqq.image import codebook_cache
+from freqq.image import codebooks
 from freqq.runs.directory import RunDirectory
 from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
@@ -198,7 +198,7 @@ def test_a_codebook_for_another_font_is_learned_before_the_workers_start(random_
     """What is learned from is short here: all of it takes a minute."""
     prose = " ".join(reference().split())
     monkeypatch.setenv("FREQQ_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(codebook_cache, "training_texts", lambda: iter([prose[:30_000]]))
+    monkeypatch.setattr(codebooks, "training_texts", lambda: iter([prose[:30_000]]))
     (tmp_path / "chats.jsonl").write_text(
         "\n".join(json.dumps({"messages": [{"role": "user", "content": prose[a : a + 900]}]}) for a in (0, 900))
     )

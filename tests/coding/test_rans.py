@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.coding.rans import ESCAPE, MOST_BITS, decode, encode, scaled
-from freqq.image.vq_source import independent, learn
+from freqq.image.vq_patterns import independent, learn
 
 seeds = st.integers(0, 10_000)
 

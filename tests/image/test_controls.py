@@ -10,13 +10,10 @@ from freqq.errors import UserError
 from freqq.image import CODECS, container, jxl_file
 from freqq.image.embedded import FILE_HEADER
 from freqq.image.gray import Gray2, Gray4
-from freqq.image.jpeg import Jpeg
-from freqq.image.jxl import Jxl
 from freqq.image.measures import psnr
-from freqq.image.png import Png
 from freqq.image.resize import Resize
+from freqq.image.standard import Jpeg, Jxl, Png, Webp
 from freqq.image.streams import CODINGS, decode, describe
-from freqq.image.webp import Webp
 from freqq.levels import LEVELS
 from freqq.pages.page import Page
 from freqq.pages.render import render

@@ -9,20 +9,17 @@ from time import process_time
 import numpy as np
 import pytest
 
+from freqq.coding.codebook_files import MissingCodebook
 from freqq.coding.stream import FRAME, CorruptStream
 from freqq.image import container, jxl_file
-from freqq.image.codebooks import MissingCodebook
 from freqq.image.dct import BlockDct
 from freqq.image.embedded import FILE_HEADER, JPEG, JXL, PNG, WEBP, write_file
 from freqq.image.gray import Gray2
-from freqq.image.jpeg import Jpeg
-from freqq.image.jxl import Jxl
-from freqq.image.png import Png
 from freqq.image.resize import Resize
+from freqq.image.standard import Jpeg, Jxl, Png, Webp
 from freqq.image.streams import decode, describe
 from freqq.image.text import Text
 from freqq.image.vq import VectorQuantization
-from freqq.image.webp import Webp
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph

@@ -11,13 +11,10 @@ from freqq.data.pythontext import reference
 from freqq.image import container
 from freqq.image.base import ImageCodec
 from freqq.image.dct import BlockDct, DctQuantize
-from freqq.image.jpeg import Jpeg
-from freqq.image.jxl import Jxl
-from freqq.image.png import Png
+from freqq.image.standard import Jpeg, Jxl, Png, Webp
 from freqq.image.streams import describe
 from freqq.image.text import MAX_BYTES, Text
 from freqq.image.vq import VectorQuantization
-from freqq.image.webp import Webp
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph

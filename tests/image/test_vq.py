@@ -14,13 +14,13 @@ from freqq.data.mini import mini, pseudo_word
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.image import codebooks, container
-from freqq.image.codebook_training import line_pitch, train
 from freqq.image.codebooks import best_fit
 from freqq.image.measures import psnr
+from freqq.image.standard import Webp
 from freqq.image.streams import decode, describe
-from freqq.image.strips import Strips, darkest_gap
 from freqq.image.vq import VectorQuantization
-from freqq.image.webp import Webp
+from freqq.image.vq_patterns import Strips, darkest_gap
+from freqq.image.vq_training import line_pitch, train
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph

@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import load, save
 
 from freqq.errors import UserError
-from freqq.image.codebook_training import train
 from freqq.image.vq_codebook import Codebook, read_codebook
-from freqq.image.vq_source import Patterns, weighted_dct
+from freqq.image.vq_patterns import Patterns, weighted_dct
+from freqq.image.vq_training import train
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.paint import render_glyph
 

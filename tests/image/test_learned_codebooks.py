@@ -13,11 +13,11 @@ import pytest
 
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
-from freqq.image import codebook_cache
-from freqq.image.codebook_cache import FOLDER, cache_folder, find_by_look, learned, look_of
+from freqq.image import codebooks
+from freqq.image.codebooks import FOLDER, cache_folder, find_by_look, learned, look_of
+from freqq.image.standard import Webp
 from freqq.image.streams import decode, describe
 from freqq.image.vq import VectorQuantization
-from freqq.image.webp import Webp
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.paint import render_glyph
 
@@ -30,7 +30,7 @@ EXACT = VectorQuantization(tolerance=0)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache. What is learned from is short: all of it takes a minute."""
     monkeypatch.setenv(FOLDER, str(tmp_path))
-    monkeypatch.setattr(codebook_cache, "training_texts", lambda: iter([PROSE[:60_000]]))
+    monkeypatch.setattr(codebooks, "training_texts", lambda: iter([PROSE[:60_000]]))
     return tmp_path / "codebooks"
 
 
@@ -119,7 +119,7 @@ def test_the_folder_is_where_the_environment_says(variables, expected, monkeypat
 
 def test_of_several_processes_one_learns_and_the_others_wait(cache):
     program = (
-        "from freqq.image import codebook_cache as c; from freqq.pages.glyph import GlyphConfig\n"
+        "from freqq.image import codebooks as c; from freqq.pages.glyph import GlyphConfig\n"
         "from freqq.data.pythontext import reference\n"
         "def texts():\n    print('learns', flush=True); yield ' '.join(reference().split())[:60000]\n"
         "c.training_texts = texts\n"

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from freqq.coding.rans import ESCAPE, MOST_BITS, Automaton, scaled
 from freqq.errors import UserError
-from freqq.image.strips import Strips, darkest_gap
-from freqq.image.vq_codebook import Codebook
-from freqq.image.vq_source import Patterns, learn
+from freqq.image.vq_codebook import Codebook, Contexts
+from freqq.image.vq_patterns import Patterns, Strips, darkest_gap
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 from freqq.pages.paint import render_glyph
@@ -17,6 +18,12 @@ from freqq.pages.paint import render_glyph
 NEIGHBOURS = 4
 SIZE = 20480
 """Patterns that cover nearly all of Latin text in one look."""
+
+FEWEST_BITS, SPARE = 7, 3
+"""A state's frequencies add up to at least 2^7, and to at least 2^3 times the number of its entries."""
+
+ESCAPES = 0.5
+"""An escape counts half as often as a state has entries: half of Witten and Bell's estimate for what is new."""
 
 
 def text_pages(texts: Iterable[str], config: GlyphConfig) -> Iterator[Page]:
@@ -107,3 +114,40 @@ def _symbols(patterns: Patterns, cuts: list[NDArray[np.uint8]]) -> tuple[NDArray
         rows.append(np.pad(index.reshape(blocks.shape[:2]), padding))
         unknown.append(np.pad(mask.reshape(blocks.shape[:2]), padding))
     return np.concatenate(rows), np.concatenate(unknown)
+
+
+def learn(rows: NDArray[np.integer], symbols: int, pair_least: int) -> tuple[NDArray[np.int64], Automaton]:
+    """The pairs that are contexts, and the automaton, for rows [n, steps] of symbols 0 .. `symbols` - 1.
+
+    A pair is a context if it was seen at least `pair_least` times: one that was seen less often has too few followers
+    and escapes too often.
+    """
+    padded = np.concatenate([np.full((len(rows), 2), -1), rows.astype(np.int64)], 1)
+    before, last, now = (padded[:, i : padded.shape[1] - 2 + i].ravel() for i in range(3))
+    inside = before >= 0
+    keys, counts = np.unique(before[inside] * symbols + last[inside], return_counts=True)
+    keys = keys[counts >= pair_least]
+    pairs = np.stack([keys // symbols, keys % symbols], 1)
+    contexts = Contexts(symbols, pairs)
+    keys, counts = np.unique(contexts.state(before, last) * symbols + now, return_counts=True)
+    return pairs, contexts.automaton(*_with_escapes(keys // symbols, keys % symbols, counts, len(contexts.last)))
+
+
+def _with_escapes(
+    state: NDArray[np.int64], symbol: NDArray[np.int64], counts: NDArray[np.int64], states: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Entries sorted by state, an escape at the end of each, as starts, symbols and frequencies."""
+    entries = np.bincount(state, minlength=states)
+    starts = np.concatenate([[0], np.cumsum(entries + 1)])
+    escapes = starts[1:] - 1
+    named = np.full(starts[-1], ESCAPE)
+    weights = np.empty(starts[-1])
+    listed = np.ones(starts[-1], bool)
+    listed[escapes] = False
+    named[listed], weights[listed] = symbol, counts
+    weights[escapes] = np.maximum(ESCAPES * entries, ESCAPES)
+    frequencies = np.empty(starts[-1], np.int64)
+    for first, end in pairwise(starts):
+        bits = min(MOST_BITS, max(FEWEST_BITS, int(end - first - 1).bit_length() + SPARE))
+        frequencies[first:end] = scaled(weights[first:end], bits)
+    return starts, named, frequencies

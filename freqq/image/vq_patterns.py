@@ -1,0 +1,157 @@
+"""A page as strips, one to a line of text; strips as blocks; and which pattern of a codebook a block is or is like."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from freqq.transforms.bands import radial_frequency
+from freqq.transforms.blocks import basis, whole_blocks
+
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class Strips:
+    """How a page of height x width pixels is cut: strips of `block` height from row `phase` - block height on.
+
+    Strips and blocks that reach over the page's edge are filled up with white.
+    """
+
+    height: int
+    width: int
+    block: tuple[int, int]
+    phase: int
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8], block: tuple[int, int], phase: int) -> "Strips":
+        """The strips of a page [height, width]."""
+        height, width = pixels.shape
+        return cls(height, width, block, phase)
+
+    @property
+    def above(self) -> int:
+        """White rows over the page's first."""
+        return -self.phase % self.block[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of blocks."""
+        return whole_blocks(self.height + self.above, self.block[0]), whole_blocks(self.width, self.block[1])
+
+    def cut(self, pixels: NDArray[np.uint8], chosen: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
+        """The blocks [rows, columns, h, w] of a page [height, width], or of some of its strips."""
+        (rows, columns), (h, w) = self.shape, self.block
+        strips = np.arange(rows) if chosen is None else chosen
+        at = (strips[:, None] * h - self.above + np.arange(h)).ravel()
+        inside = (at >= 0) & (at < self.height)
+        padded = np.full((len(at), columns * w), WHITE, np.uint8)
+        padded[inside, : self.width] = pixels[at[inside]]
+        return padded.reshape(len(strips), h, columns, w).swapaxes(1, 2)
+
+    def inked(self, pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
+        """Which strips of a page [height, width] are not all white."""
+        dark = np.flatnonzero((pixels != WHITE).any(1))
+        return np.unique((dark + self.above) // self.block[0])
+
+    def join(self, blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The page [height, width] of blocks [rows, columns, h, w]."""
+        rows, columns, h, w = blocks.shape
+        padded = blocks.swapaxes(1, 2).reshape(rows * h, columns * w)
+        return np.ascontiguousarray(padded[self.above : self.above + self.height, : self.width])
+
+
+def darkest_gap(pixels: NDArray[np.uint8], pitch: int) -> int:
+    """The phase at which lines of text of a known pitch begin: below the row that has the least ink.
+
+    Rows are folded by the pitch. Of two equally empty rows the one with the emptier neighbours counts.
+    """
+    ink = WHITE - pixels.astype(np.float64).mean(1)
+    rows = np.bincount(np.arange(len(ink)) % pitch, ink, pitch)
+    around = rows + 0.1 * (np.roll(rows, 1) + np.roll(rows, -1))
+    return int((around.argmin() + 1) % pitch)
+
+
+CHUNK = 512
+"""Blocks that are compared with all patterns at a time."""
+
+HALF_WEIGHT = 0.5
+"""The fraction of the highest radial frequency at which an error weighs half of what it weighs at DC."""
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """Block patterns uint8 [K, h, w], all different."""
+
+    array: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Height and width of a pattern."""
+        return self.array.shape[1], self.array.shape[2]
+
+    @cached_property
+    def _hashes(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        found = hash_blocks(self.array.reshape(len(self.array), -1))
+        order = np.argsort(found, kind="stable")
+        return found[order], order
+
+    @cached_property
+    def _features(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        features = weighted_dct(self.array)
+        return features, (features**2).sum(1)
+
+    def exact(self, blocks: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """The pattern that each block [n, h, w] equals, or -1."""
+        hashes, order = self._hashes
+        flat = blocks.reshape(len(blocks), -1)
+        at = np.minimum(np.searchsorted(hashes, hash_blocks(flat)), len(order) - 1)
+        index = order[at]
+        same = (self.array.reshape(len(order), -1)[index] == flat).all(1)
+        return np.where(same, index, -1)
+
+    def nearest(self, blocks: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The pattern nearest to each block [n, h, w], and how far it is."""
+        index, distance = self.ranked(blocks, 1)
+        return index[:, 0], distance[:, 0]
+
+    def ranked(self, blocks: NDArray[np.uint8], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The `count` nearest patterns of each block [n, h, w], nearest first, and how far they are.
+
+        A distance is the root mean square of the weighted DCT of the difference, in gray levels.
+        """
+        features, squares = self._features
+        index = np.empty((len(blocks), count), np.int64)
+        distance = np.empty((len(blocks), count), np.float32)
+        for first in range(0, len(blocks), CHUNK):
+            part = slice(first, first + CHUNK)
+            own = weighted_dct(blocks[part])
+            score = squares - 2 * (own @ features.T)
+            best = np.argpartition(score, count - 1, 1)[:, :count] if count > 1 else score.argmin(1)[:, None]
+            away = np.sqrt(((features[best] - own[:, None]) ** 2).mean(2))
+            order = away.argsort(1, kind="stable")
+            index[part] = np.take_along_axis(best, order, 1)
+            distance[part] = np.take_along_axis(away, order, 1)
+        return index, distance
+
+
+def hash_blocks(flat: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Whole numbers under 2^53 that are equal for equal blocks [n, d] and seldom for others, by one matrix product."""
+    factors = np.random.default_rng(0).integers(1, (1 << 44) // flat.shape[1], flat.shape[1]).astype(np.float64)
+    return flat.astype(np.float64) @ factors
+
+
+def weighted_dct(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The orthonormal DCT of blocks [n, h, w], weighted by frequency, as [n, h·w].
+
+    What makes letters alike is low and middle frequencies; the weight falls as 1 / (1 + (f / f_half)²), f as in
+    `radial_frequency`.
+    """
+    _, h, w = blocks.shape
+    weight = 1 / (1 + (radial_frequency(h, w) / HALF_WEIGHT) ** 2)
+    coefficients = basis(h) @ blocks.astype(np.float64) @ basis(w).T
+    return (coefficients * weight).reshape(len(blocks), h * w).astype(np.float32)
