@@ -27,7 +27,7 @@ import freqq
 from freqq.data.tasks.transcribe import grade_transcript
 from freqq.image import CODECS
 from freqq.levels import LEVELS
-from freqq.pages.paint import render_glyph
+from freqq.pages.glyph_pages import render_glyph
 from freqq.runs.directory import RunDirectory
 
 NEEDLES, SEED = 2, 1

@@ -21,8 +21,8 @@ from freqq.data.sample import context
 from freqq.files import check_writable
 from freqq.image.dct import BlockDct
 from freqq.image.measures import psnr
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 from freqq.report import figures
 from freqq.report.pipeline import pipeline
 from freqq.runs.rendering import Rendering

@@ -180,8 +180,8 @@ def _prepared(arms: "list[Arm]", sources: "list[Source]") -> "list[Arm]":
 
     from freqq.cli.progress import learning, note
     from freqq.image.base import once
-    from freqq.pages.again import parse_style
     from freqq.pages.glyph import GlyphConfig
+    from freqq.pages.redraw import parse_style
 
     styles = dict.fromkeys(source.shown.style for source in sources if source.shown and source.shown.style is not None)
     looks = [style for style in map(parse_style, styles) if isinstance(style, GlyphConfig)]

@@ -89,8 +89,8 @@ def render(
 
 def _render(sample: "Sample", rendering: "Rendering", folder: "OutputFolder") -> list[dict[str, Any]]:
     """Write a chat's pages as they are drawn, for no more than one is in memory, in place of earlier ones."""
-    from freqq.pages.again import style_json
-    from freqq.pages.png import png_bytes
+    from freqq.pages.page import png_bytes
+    from freqq.pages.redraw import style_json
 
     rows: list[dict[str, Any]] = []
     earlier = _own(folder.path)

@@ -14,8 +14,8 @@ from freqq.image.base import ImageCodec
 from freqq.image.files import read_page
 from freqq.image.legibility import legibility
 from freqq.image.measures import params, recode
-from freqq.pages.again import parse_style
 from freqq.pages.page import Line, Page
+from freqq.pages.redraw import parse_style
 
 Row = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Shown:
-    """What an image is known to show: its text, and the style it was drawn in as `freqq.pages.again.style_json`."""
+    """What an image is known to show: its text, and the style it was drawn in as `freqq.pages.redraw.style_json`."""
 
     text: str
     style: str | None = None

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from freqq.errors import UserError
 from freqq.image import jxl_file
 from freqq.image.embedded import JPEG, JXL, PNG, WEBP, FileCodec, check_quality, saved, write_file
-from freqq.pages.page import Page
-from freqq.pages.png import png_bytes
+from freqq.pages.page import Page, png_bytes
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 After the header of `freqq.image.container`:
 
     4 bytes   CRC-32 of the page's pixels as they are drawn from the text
-    ...       Zstandard: the style as JSON (`freqq.pages.again.style_json`), a newline, the numbers of the lines that
+    ...       Zstandard: the style as JSON (`freqq.pages.redraw.style_json`), a newline, the numbers of the lines that
               paragraphs start with (spaces between), a newline, the lines of the page
 
 Drawing depends on the font and on FreeType, so the checksum is what makes sure that a page is decoded to the same
@@ -25,9 +25,9 @@ from freqq.coding.stream import CorruptStream, StreamReader
 from freqq.errors import UserError
 from freqq.image.base import ImageCodec
 from freqq.image.container import TEXT, Header, opened_as, size_fits, start
-from freqq.pages.again import draw_again, paragraph_starts, parse_style, style_json
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
+from freqq.pages.redraw import draw_again, paragraph_starts, parse_style, style_json
 from freqq.pages.style import Style
 
 CHECKSUM = struct.Struct("<I")
@@ -46,8 +46,8 @@ class Text(ImageCodec):
     No codec of pixels can do with less for long, since this is what the pixels mean: every other row is to be read
     against it. It is no rival, for it needs the text, which an image alone does not give: only pages that freqq drew
     itself, or of which the text is given, can be encoded. How far the decoded page is the old one says
-    `freqq.pages.again.draw_again`; for Glyph's evaluation and the built-in data it is the same to the last bit. It does
-    no harm at any level, so all levels are one and the same.
+    `freqq.pages.redraw.draw_again`; for Glyph's evaluation and the built-in data it is the same to the last bit. It
+    does no harm at any level, so all levels are one and the same.
 
     Formula
     -------

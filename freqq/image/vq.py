@@ -43,8 +43,8 @@ from freqq.image.standard import Webp
 from freqq.image.vq_codebook import Codebook
 from freqq.image.vq_patterns import Strips
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 
 VQ_HEADER = struct.Struct(f"<{ID_BYTES}sBIIII")
 ESCAPE_ROWS = 16

@@ -12,8 +12,8 @@ from freqq.errors import UserError
 from freqq.image.vq_codebook import Codebook, Contexts
 from freqq.image.vq_patterns import Patterns, Strips, darkest_gap
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 
 NEIGHBOURS = 4
 SIZE = 20480

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
 
+from freqq.pages.fonts import Widths
 from freqq.pages.markup import Color, Part, Tag, fragments, lone_fragment, merged
-from freqq.pages.setline import SetLine
-from freqq.pages.widths import Widths
+from freqq.pages.typeset import SetLine
 
 FUZZ = 1e-6
 IDEOGRAPHIC = "\u3000"

@@ -21,18 +21,8 @@ ROUNDS = 16
 """Glyphs that still overlap after so many rounds (marks heaped on one letter) are drawn one by one."""
 
 
-def draw_runs(
-    runs: Sequence[Run],
-    width: int,
-    height: int,
-    font: str,
-    size: float,
-    *,
-    dpi: float = 72.0,
-    ink: Color = (0, 0, 0),
-    background: Color | Pixels = (255, 255, 255),
-) -> Pixels:
-    """Draw runs of text as poppler draws a PDF by reportlab.
+def clearness(runs: Sequence[Run], width: int, height: int, font: str, size: float, dpi: float = 72.0) -> Pixels:
+    """How much of the background is left by runs of text as poppler draws those of a PDF by reportlab, before `tint`.
 
     Parameters
     ----------
@@ -43,23 +33,16 @@ def draw_runs(
         Page size, px.
     font, size : str, float
         As for `Atlas`, but the size is in points (1/72 inch) at the resolution `dpi`: at 72 dpi, a point is a px.
-    ink, background : (red, green, blue)
-        0 to 255 each. The background may also be an image, uint8, [height, width] or [height, width, 3].
 
     Returns
     -------
-    uint8 array, [height, width] if ink and background are gray, else [height, width, 3].
+    uint8 array, [height, width]: 255 all, 0 none.
 
     Raises
     ------
     UserError
         As `Atlas`.
     """
-    return tint(clearness(runs, width, height, font, size, dpi), ink, background)
-
-
-def clearness(runs: Sequence[Run], width: int, height: int, font: str, size: float, dpi: float = 72.0) -> Pixels:
-    """How much of the background `draw_runs` leaves: uint8, [height, width], 255 all, 0 none."""
     scale = dpi / 72
     glyphs = atlas(font, size * scale)
 
@@ -87,7 +70,8 @@ def clearness(runs: Sequence[Run], width: int, height: int, font: str, size: flo
 def tint(clear: Pixels, ink: Color, background: Color | Pixels) -> Pixels:
     """Put ink on a background: ``(clear * background + (255 - clear) * ink) // 255``, rounded as Splash does.
 
-    Shapes and colours are those of `draw_runs`.
+    Colours are of 0 to 255; the background may also be an image, uint8, [height, width] or [height, width, 3]. Gray
+    colours give [height, width], others [height, width, 3].
     """
     if isinstance(background, tuple) and (*ink, *background) == (0, 0, 0, 255, 255, 255):
         return clear

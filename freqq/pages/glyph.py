@@ -1,7 +1,8 @@
 """Glyph's rendering configuration, read as it is."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from os.path import isfile
@@ -12,7 +13,6 @@ from typing import Any
 from freqq.errors import UserError
 from freqq.pages.markup import Color, Tag, parse_markup
 from freqq.pages.style import MAX_PAGE_SIDE, font_file, font_index
-from freqq.pages.values import color, maybe_color, maybe_number, number, size, switch, text
 
 ALIGNMENTS = ("LEFT", "CENTER", "RIGHT", "JUSTIFY")
 FRAME_PADDING = 6.0
@@ -227,16 +227,61 @@ def _within(key: str, value: float, low: float, high: float) -> None:
         raise UserError(f"{key} {value:g}: must be {low:g} to {high:g}")
 
 
-_READ = {f.name: number for f in fields(GlyphConfig)} | {
-    "page_size": size,
-    "line_height": maybe_number,
-    "font_path": text,
-    "font_color": color,
-    "alignment": text,
-    "page_bg_color": color,
-    "para_bg_color": maybe_color,
-    "para_border_color": maybe_color,
-    "newline_markup": text,
-    "auto_crop_width": switch,
-    "auto_crop_last_page": switch,
+def _number(key: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(f"{key} {brief(value)}: must be a number")
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise UserError(f"{key}: the number is too large") from error
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"{key} {brief(value)}: must be a string")
+    return value
+
+
+def _switch(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UserError(f"{key} {brief(value)}: must be true or false")
+    return value
+
+
+def _size(key: str, value: object) -> tuple[float, float]:
+    """Width and height, from a list or a string with a comma."""
+    sides = value.split(",") if isinstance(value, str) else value
+    if isinstance(sides, list | tuple) and len(sides) == 2:
+        try:
+            return float(sides[0]), float(sides[1])
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise UserError(f'{key} {brief(value)}: must be width and height in points, like "595,842"')
+
+
+def _color(key: str, value: object) -> Color:
+    match = re.fullmatch(r"(?:#|0x)([0-9a-fA-F]{6})", value) if isinstance(value, str) else None
+    if match is None:
+        raise UserError(f"{key} {brief(value)}: must be a colour like #000000")
+    red, green, blue = bytes.fromhex(match[1])
+    return red, green, blue
+
+
+def _maybe(read: Callable[[str, object], object]) -> Callable[[str, object], object]:
+    return lambda key, value: None if value is None else read(key, value)
+
+
+_READ: dict[str, Callable[[str, object], object]] = {f.name: _number for f in fields(GlyphConfig)} | {
+    "page_size": _size,
+    "line_height": _maybe(_number),
+    "font_path": _text,
+    "font_color": _color,
+    "alignment": _text,
+    "page_bg_color": _color,
+    "para_bg_color": _maybe(_color),
+    "para_border_color": _maybe(_color),
+    "newline_markup": _text,
+    "auto_crop_width": _switch,
+    "auto_crop_last_page": _switch,
 }
+"""What reads a key's value from the JSON; of a value of another kind it says so, by the key."""

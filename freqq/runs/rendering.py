@@ -11,13 +11,12 @@ from freqq.data.sample import Sample, context
 from freqq.errors import UserError
 from freqq.image.files import read_page
 from freqq.names import unknown
-from freqq.pages.fonts import font_digest, has_cff_outlines, lacking
+from freqq.pages.fonts import font_digest, has_cff_outlines, lacking, widths
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 from freqq.pages.render import layout, render
 from freqq.pages.style import Style
-from freqq.pages.widths import widths
 
 REAL, LITERAL = "real", "literal"
 LINE_BREAKS = (REAL, LITERAL)

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from freqq.glm.decoding import GREEDY, Generation
-from freqq.pages.page import Page
-from freqq.pages.png import png_bytes
+from freqq.pages.page import Page, png_bytes
 from freqq.serve.tensors import pack
 from freqq.tokens import name_of
 from freqq.tokens.base import TokenCompressor

@@ -60,16 +60,6 @@ def block_dct(plane: NDArray[np.generic], block: int) -> NDArray[np.floating]:
     return (down.reshape(-1, block) @ transform.T).reshape(rows, block, columns, block).transpose(0, 2, 1, 3)
 
 
-def block_idct(coefficients: NDArray[np.floating], height: int, width: int) -> NDArray[np.floating]:
-    """Inverse of `block_dct`: the plane [height, width] in the coefficients' number format, without its padding."""
-    rows, columns, block, _ = coefficients.shape
-    transform = basis(block).astype(coefficients.dtype)
-    across = coefficients.transpose(0, 2, 1, 3).reshape(-1, block) @ transform
-    return np.matmul(transform.T, across.reshape(rows, block, columns * block)).reshape(-1, columns * block)[
-        :height, :width
-    ]
-
-
 @lru_cache(maxsize=64)
 def _integer_basis(n: int) -> NDArray[np.float64]:
     return np.rint(basis(n) * (1 << INTEGER_BITS))

@@ -30,9 +30,10 @@ from freqq.image.standard import Jpeg, Jxl, Png, Webp
 from freqq.image.text import Text
 from freqq.image.vq import VectorQuantization
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
-from freqq.transforms.blocks import block_dct, block_idct
+from freqq.transforms.blocks import block_dct
+from tests.transforms.test_dct import block_idct
 
 PAGES, ROUNDS = 20, 3
 VERDANA = [path for path in findSystemFonts() if Path(path).name.lower() == "verdana.ttf"]

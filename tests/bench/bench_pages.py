@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.paint import render_glyph
-from freqq.pages.png import png_bytes
+from freqq.pages.glyph_pages import render_glyph
+from freqq.pages.page import png_bytes
 from tests.pages.glyph_way import draw_pdf, page_texts, png, set_pdf
 from tests.pages.test_cjk import MICRO_HEI, some_text
 

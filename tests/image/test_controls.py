@@ -109,7 +109,7 @@ def test_a_png_is_never_larger_than_either_way_to_write_it(page):
     for pixels in (page.pixels, noise, ramp):
         size = describe(Png().encode(Page(pixels)))["file_bytes"]
         from freqq.image.files import png
-        from freqq.pages.png import png_bytes
+        from freqq.pages.page import png_bytes
 
         assert size == min(len(png(Page(pixels))), len(png_bytes(Page(pixels), 9)))
 

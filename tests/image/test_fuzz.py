@@ -21,9 +21,8 @@ from freqq.image.streams import decode, describe
 from freqq.image.text import Text
 from freqq.image.vq import VectorQuantization
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
-from freqq.pages.png import png_bytes
+from freqq.pages.glyph_pages import render_glyph
+from freqq.pages.page import Page, png_bytes
 from tests.conftest import FULL
 
 PAGE = next(render_glyph("write a poem about tapirs\n" * 9, GlyphConfig(page_size=(150.0, 120.0))))

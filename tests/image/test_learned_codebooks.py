@@ -19,7 +19,7 @@ from freqq.image.standard import Webp
 from freqq.image.streams import decode, describe
 from freqq.image.vq import VectorQuantization
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.paint import render_glyph
+from freqq.pages.glyph_pages import render_glyph
 
 SERIF = GlyphConfig(font_path="DejaVuSerif")
 PROSE = " ".join(reference().split())

@@ -7,8 +7,8 @@ from freqq.errors import UserError
 from freqq.image.legibility import check_tesseract, legibility, ocr
 from freqq.image.resize import Resize
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 
 TEXT = "The quick brown fox jumps over the lazy dog while seven wizards quietly mix the potions. " * 6
 

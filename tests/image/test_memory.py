@@ -16,8 +16,8 @@ from freqq.image.streams import describe
 from freqq.image.text import MAX_BYTES, Text
 from freqq.image.vq import VectorQuantization
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 
 HEIGHT, WIDTH = 3136, 3072
 MEMORY_MB = 256

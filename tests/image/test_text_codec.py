@@ -14,11 +14,10 @@ from freqq.image import text as text_codec
 from freqq.image.batch import Shown, Source
 from freqq.image.streams import decode, describe
 from freqq.image.text import MAX_BYTES, Text
-from freqq.pages.again import paragraph_starts, parse_style, style_json
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.page import Line, Page
-from freqq.pages.paint import render_glyph
-from freqq.pages.png import png_bytes
+from freqq.pages.glyph_pages import render_glyph
+from freqq.pages.page import Line, Page, png_bytes
+from freqq.pages.redraw import paragraph_starts, parse_style, style_json
 from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.runs.rendering import Rendering

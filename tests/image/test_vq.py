@@ -22,8 +22,8 @@ from freqq.image.vq import VectorQuantization
 from freqq.image.vq_patterns import Strips, darkest_gap
 from freqq.image.vq_training import line_pitch, train
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 from freqq.runs.rendering import Rendering
 
 EXACT = VectorQuantization(tolerance=0)

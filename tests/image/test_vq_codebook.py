@@ -11,7 +11,7 @@ from freqq.image.vq_codebook import Codebook, read_codebook
 from freqq.image.vq_patterns import Patterns, weighted_dct
 from freqq.image.vq_training import train
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.paint import render_glyph
+from freqq.pages.glyph_pages import render_glyph
 
 TEXT = "Pack my box with five dozen liquor jugs, and write a poem about tapirs. " * 40
 

@@ -12,8 +12,7 @@ from reportlab.lib.rl_accel import fp_str
 
 from freqq.errors import UserError
 from freqq.pages import atlas as atlas_module
-from freqq.pages.atlas import BLANK, Atlas
-from freqq.pages.raster import PHASES, Raster, pdf_number
+from freqq.pages.atlas import BLANK, PHASES, Atlas, Raster, pdf_number
 from freqq.pages.style import font_file
 
 FONTS = ["DejaVuSans", "DejaVuSerif", "DejaVuSansMono"]

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.pages.cjk import break_text, is_cjk
-from freqq.pages.frames import flow
+from freqq.pages.fonts import widths
 from freqq.pages.glyph import ALIGNMENTS, GlyphConfig
-from freqq.pages.paint import render_glyph
-from freqq.pages.widths import widths
+from freqq.pages.glyph_pages import render_glyph
+from freqq.pages.pagination import flow
 from tests.pages.test_glyph_pages import same_pixels
 from tests.pages.test_typeset import CONFIGS, RED_MARK, SMALL, assert_same_pens
 

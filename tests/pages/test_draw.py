@@ -15,7 +15,7 @@ from reportlab.pdfgen import canvas
 
 from freqq.pages import draw as draw_module
 from freqq.pages.atlas import atlas, pdf_number
-from freqq.pages.draw import clearness, draw, draw_runs, tint
+from freqq.pages.draw import clearness, draw, tint
 from freqq.pages.page import Line, Run
 from freqq.pages.style import Style, font_file
 from tests import programs
@@ -70,7 +70,7 @@ def same_share(ours, theirs, tolerance):
 def test_text_looks_as_poppler_draws_it_to_the_last_bit(font, size, dpi):
     drawn = [(10 + i * 0.137, 150 - i * 15.3, PANGRAM, i % 2 * 0.613) for i in range(9)]
     theirs = poppler(drawn, 600, 170, font, size, dpi)
-    ours = draw_runs(in_pixels(drawn, 170, dpi), *theirs.shape[1::-1], font, size, dpi=dpi)
+    ours = clearness(in_pixels(drawn, 170, dpi), *theirs.shape[1::-1], font, size, dpi)
     assert ours.ndim == 2
     assert (ours < 128).sum() > 1000
     assert same_share(ours, theirs, 0) == 1
@@ -80,7 +80,7 @@ def test_text_looks_as_poppler_draws_it_to_the_last_bit(font, size, dpi):
 @given(st.lists(st.tuples(st.floats(0, 90), st.floats(5, 90), TEXTS, st.floats(0, 3)), max_size=5), COLORS, COLORS)
 def test_any_text_in_any_colours_looks_as_poppler_draws_it(drawn, ink, background):
     theirs = poppler(drawn, 200, 100, "DejaVuSans", 9, 72, ink, background)
-    ours = draw_runs(in_pixels(drawn, 100, 72), 200, 100, "DejaVuSans", 9, ink=ink, background=background)
+    ours = tint(clearness(in_pixels(drawn, 100, 72), 200, 100, "DejaVuSans", 9), ink, background)
     # Heaped glyphs are rounded once here and after each glyph there.
     assert same_share(ours, theirs, 3) == 1
 
@@ -181,7 +181,7 @@ def test_tint_goes_from_background_to_ink(levels, ink, background):
 
 
 def test_an_empty_page_is_its_background():
-    assert (draw_runs([], 30, 20, "DejaVuSans", 9, background=(1, 2, 3)) == (1, 2, 3)).all()
+    assert (tint(clearness([], 30, 20, "DejaVuSans", 9), (0, 0, 0), (1, 2, 3)) == (1, 2, 3)).all()
     assert (draw((), Style(width=60, height=40)).pixels == 255).all()
 
 

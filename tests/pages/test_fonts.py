@@ -17,8 +17,8 @@ from reportlab.pdfbase.ttfonts import TTFError
 from freqq.errors import UserError
 from freqq.pages.fonts import font_digest, has_cff_outlines, lacking, open_font
 from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page
-from freqq.pages.paint import render_glyph
 from freqq.pages.style import font_file, font_index
 from tests.pages.glyph_way import set_pdf
 from tests.pages.test_glyph_pages import chat, same_pixels

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.paint import render_glyph
+from freqq.pages.glyph_pages import render_glyph
 from tests.pages.glyph_way import draw_pdf, set_pdf
 
 RED_MARK = '<font color="#FF0000"> \\n </font>'

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from freqq.data.sample import Sample, Turn
+from freqq.pages.fonts import widths
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.markup import paragraphs, words
 from freqq.pages.typeset import marked_lines
-from freqq.pages.widths import widths
 from freqq.runs.rendering import Rendering
 
 PAGE = Path(os.environ.get("GLYPH_PAGE", Path(__file__).parents[3] / "shared" / "data" / "glyph_mrcr_page.png"))

@@ -11,8 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from freqq.errors import UserError
-from freqq.pages.page import Page
-from freqq.pages.png import png_bytes
+from freqq.pages.page import Page, png_bytes
 from freqq.pages.render import render
 from freqq.pages.style import Style
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
-from freqq.pages.frames import flow
+from freqq.pages.fonts import Widths, widths
 from freqq.pages.glyph import ALIGNMENTS, GlyphConfig
-from freqq.pages.widths import Widths, widths
+from freqq.pages.pagination import flow
 from tests.pages.glyph_way import pens, set_pdf
 
 RED_MARK = '<font color="#FF0000"> \\n </font>'

@@ -8,7 +8,7 @@ import pytest
 from freqq.data.load import load
 from freqq.data.sample import Sample, Turn, context
 from freqq.errors import UserError
-from freqq.pages.paint import render_glyph
+from freqq.pages.glyph_pages import render_glyph
 from freqq.runs.rendering import LITERAL, REAL, Rendering
 from freqq.runs.settings import Settings
 from freqq.runs.sources import usual_line_breaks

@@ -15,9 +15,9 @@ from PIL import Image
 from freqq.glm.train.architecture import CELL
 from freqq.glm.train.small.text import CHARACTERS, KINDS, Split, text
 from freqq.pages.atlas import atlas
-from freqq.pages.frames import Block, flow
 from freqq.pages.glyph import GlyphConfig
-from freqq.pages.paint import paint_blocks, runs_of
+from freqq.pages.glyph_pages import paint_blocks, runs_of
+from freqq.pages.pagination import Block, flow
 
 ROWS, COLUMNS = 3, 14
 SLOTS = ROWS * COLUMNS

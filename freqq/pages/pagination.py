@@ -7,11 +7,10 @@ from itertools import islice
 from freqq.errors import UserError
 from freqq.pages.atlas import pdf_number
 from freqq.pages.cjk import CjkLines, is_cjk
+from freqq.pages.fonts import Widths, widths
 from freqq.pages.glyph import FRAME_PADDING, GlyphConfig
 from freqq.pages.markup import Part, Tag, lone_fragment, paragraphs, words
-from freqq.pages.setline import SetLine, rejoin
-from freqq.pages.typeset import marked_lines, plain_lines
-from freqq.pages.widths import Widths, widths
+from freqq.pages.typeset import SetLine, marked_lines, plain_lines, rejoin
 
 FUZZ = 1e-6
 MAX_LINES = 1 << 14

@@ -9,11 +9,11 @@ from PIL import Image
 
 from freqq.pages.atlas import atlas, pdf_number
 from freqq.pages.draw import Pixels, clearness, tint
-from freqq.pages.frames import Block, flow
+from freqq.pages.fonts import Widths, widths
 from freqq.pages.glyph import BLACK, WHITE, GlyphConfig
 from freqq.pages.markup import Color
 from freqq.pages.page import Line, Page, Run
-from freqq.pages.widths import Widths, widths
+from freqq.pages.pagination import Block, flow
 
 REPLACEMENT = "\ufffd"
 INK_TOLERANCE = 5

@@ -14,13 +14,13 @@ from PIL import Image
 from freqq.errors import UserError
 from freqq.pages.atlas import BLANK
 from freqq.pages.draw import draw
-from freqq.pages.frames import Block, flow
+from freqq.pages.fonts import widths
 from freqq.pages.glyph import FRAME_PADDING, GlyphConfig
+from freqq.pages.glyph_pages import lines_of, paint_blocks
 from freqq.pages.markup import LINES_PER_PARAGRAPH
 from freqq.pages.page import Line, Page
-from freqq.pages.paint import lines_of, paint_blocks
+from freqq.pages.pagination import Block, flow
 from freqq.pages.style import Style
-from freqq.pages.widths import widths
 
 
 def style_json(style: GlyphConfig | Style) -> str:
