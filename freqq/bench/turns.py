@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from scipy.stats import t as student
 
 from freqq.bench.metrics import FIRST_TOKEN, KV_USAGE, NEXT_TOKEN, PREEMPTIONS, PROMPT, Metrics
-from freqq.data.words import WORDS
+from freqq.data.mini import WORDS
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style

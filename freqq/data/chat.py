@@ -1,16 +1,71 @@
 """Any chat: OpenAI messages as JSON or JSON Lines, or plain text."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from freqq.data.fields import MOST_CHARACTERS, bounded, listed
+from freqq.data.fields import MOST_CHARACTERS, bounded, kind, listed, text
 from freqq.data.json_values import Item, json_values
-from freqq.data.messages import turns
 from freqq.data.sample import Sample, Turn
 from freqq.data.unpacked import opened
 from freqq.errors import UserError
+
+
+def turns(messages: object, where: str) -> tuple[Turn, ...]:
+    """A message list as turns, one a message.
+
+    What is no text stays visible: an image as ``[image_url]``, a tool's call as ``[call NAME ARGUMENTS]``.
+
+    Raises
+    ------
+    UserError
+        If it is no list of messages, or a message lacks its role or content; `where` begins the error.
+    """
+    if not isinstance(messages, list):
+        raise UserError(f"{where}: expected a list of messages, not {kind(messages)}")
+    return tuple(_turn(message, f"{where}, message {i}") for i, message in enumerate(messages, 1))
+
+
+def _turn(message: object, where: str) -> Turn:
+    if not isinstance(message, dict):
+        raise UserError(f"{where}: expected an object with 'role' and 'content', not {kind(message)}")
+    role = text(message, "role", where)
+    made = message.get("tool_calls")
+    calls = [call(one) for one in made if isinstance(one, dict)] if isinstance(made, list) else []
+    if "content" not in message and not calls:
+        raise UserError(f"{where}: field 'content' is missing")
+    said = _content(message.get("content"), where)
+    return Turn(role, bounded("\n".join([said] * bool(said) + calls), where))
+
+
+def _content(content: object, where: str) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(_part(part, where) for part in content)
+    raise UserError(f"{where}: field 'content' has to be text or a list of parts, not {kind(content)}")
+
+
+def _part(part: object, where: str) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        raise UserError(f"{where}: a part of 'content' has to be an object, not {kind(part)}")
+    said = part.get("text", part.get("refusal"))
+    return said if isinstance(said, str) else f"[{part.get('type', 'part of unknown type')}]"
+
+
+def call(made: dict[str, Any]) -> str:
+    """A tool's call as it is shown: its name and arguments."""
+    function = made.get("function")
+    named: dict[str, Any] = function if isinstance(function, dict) else made
+    arguments = named.get("arguments", "")
+    shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return f"[call {named.get('name', '')} {shown}]"
 
 
 def chat_samples(path: Path, name: str) -> Iterator[Sample]:
@@ -29,12 +84,7 @@ def chat_samples(path: Path, name: str) -> Iterator[Sample]:
         chat = turns(messages, where)
         if not chat:
             raise UserError(f"{where}: the chat has no messages")
-        yield chat_sample(name, index, chat)
-
-
-def chat_sample(name: str, index: int, chat: tuple[Turn, ...]) -> Sample:
-    """A chat that hides no needles and asks no question."""
-    return Sample(f"{name}-{index}", 0, "", chat, question="", answer="", prefix="")
+        yield Sample(f"{name}-{index}", turns=chat)
 
 
 def message_lists(
@@ -90,4 +140,4 @@ def text_sample(path: Path, name: str) -> Sample:
         raise UserError(f"{path}, line {line}: it is not UTF-8; convert it (iconv -t UTF-8)") from error
     if not said.strip():
         raise UserError(f"{path} is empty")
-    return chat_sample(name, 0, (Turn("", bounded(said, str(path))),))
+    return Sample(f"{name}-0", turns=(Turn("", bounded(said, str(path))),))

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from freqq.data.chat import chat_sample
 from freqq.data.fields import bounded, kind, listed
 from freqq.data.json_values import json_values
 from freqq.data.sample import Sample, Turn
@@ -35,7 +34,7 @@ def chatgpt_samples(path: Path, name: str) -> Iterator[Sample]:
     for index, item in enumerate(json_values(path)):
         chat = branch_turns(item.value, f"{path}, line {item.line}")
         if chat:
-            yield chat_sample(name, index, chat)
+            yield Sample(f"{name}-{index}", turns=chat)
 
 
 def branch_turns(chat: object, where: str) -> tuple[Turn, ...]:

@@ -67,7 +67,7 @@ def _samples(path: Path, name: str, book: Any) -> Iterator[Sample]:
             if not cells["user", turn]:
                 raise UserError(f"{where}: the instruction of turn {turn} is empty")
         turns = tuple(Turn(role, cells[role, turn]) for turn in (1, 2, 3) for role in ("user", "assistant"))
-        yield Sample(f"{name}-{number}", 0, "", turns, question="", answer="", prefix="")
+        yield Sample(f"{name}-{number}", turns=turns)
 
 
 def _sheet(path: Path, book: Any) -> tuple[Iterator[tuple[int, Sequence[Any]]], Header]:

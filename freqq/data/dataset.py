@@ -1,14 +1,13 @@
 """A data set: samples by needle count and bin, in one order."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import inf
 
-from freqq.data.bins import bin_of, upper_edge
+from freqq.data.bins import bin_of, count, estimate, upper_edge
 from freqq.data.draws import Drawn, Stratum, chosen
-from freqq.data.o200k import count, estimate
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS, names
 from freqq.errors import UserError
@@ -19,26 +18,43 @@ Draw = Callable[[int | None, int | None, int], Iterator[Sample]]
 order, at least `limit` of them if there are so many. `seed` is for data that are made rather than read."""
 
 
+MADE = 100
+"""Samples of each sub-task that are made unless a number is asked for."""
+
+
 @dataclass(frozen=True)
 class Maker:
     """Data that are made here at any length.
 
     Parameters
     ----------
-    subtasks : tuple of str
-        What can be made.
+    revision : str
+        Changes whenever other samples would be made for the same seed.
     context : int
         Tokens of a context unless the user says so.
-    check : callable
-        ``check(subtasks, context)`` refuses a length by a `UserError`.
-    make : callable
-        ``make(subtasks, context, limit, seed)`` gives the samples of some sub-tasks.
+    shortest : mapping
+        The sub-tasks that can be made, and the fewest tokens of a context of each.
+    longest : int
+        The most tokens of a context.
+    sample : callable
+        ``sample(subtask, context, seed, index)``: the same for the same arguments everywhere.
     """
 
-    subtasks: tuple[str, ...]
+    revision: str
     context: int
-    check: Callable[[tuple[str, ...], int], None]
-    make: Callable[[tuple[str, ...], int, int | None, int], Iterator[Sample]]
+    shortest: Mapping[str, int]
+    longest: int
+    sample: Callable[[str, int, int, int], Sample]
+
+    def draw(self, subtasks: Sequence[str], context: int) -> Draw:
+        """Samples of some sub-tasks in turn, `limit` of them together."""
+        count = len(subtasks)
+
+        def draw(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+            total = MADE * count if limit is None else limit
+            return (self.sample(subtasks[i % count], context, seed, i // count) for i in range(total))
+
+        return draw
 
 
 @dataclass(frozen=True)
@@ -92,10 +108,10 @@ class DataSet:
     context: int | None = None
 
     @classmethod
-    def made(cls, name: str, revision: str, maker: Maker) -> "DataSet":
-        """RULER as it is made here, for all sub-tasks."""
-        draw = _drawing(maker, maker.subtasks, maker.context)
-        return cls(name, name, revision, (0,), "ruler", draw, generated=True, maker=maker)
+    def made(cls, name: str, maker: Maker) -> "DataSet":
+        """Data of the task RULER as they are made here, for all sub-tasks."""
+        draw = maker.draw(list(maker.shortest), maker.context)
+        return cls(name, name, maker.revision, (0,), "ruler", draw, generated=True, maker=maker)
 
     @property
     def own_look(self) -> bool:
@@ -209,22 +225,18 @@ class DataSet:
         maker = self.maker
         if maker is None:
             return self
-        if self.subtask and self.subtask not in maker.subtasks:
+        if self.subtask and self.subtask not in maker.shortest:
             raise UserError(
-                f"--task {self.subtask}: {self.name} can be made for {', '.join(maker.subtasks)}; for others, give "
+                f"--task {self.subtask}: {self.name} can be made for {', '.join(maker.shortest)}; for others, give "
                 "RULER's own files as --data"
             )
-        subtasks = (self.subtask,) if self.subtask else maker.subtasks
+        subtasks = [self.subtask] if self.subtask else list(maker.shortest)
         context = maker.context if self.context is None else self.context
-        maker.check(subtasks, context)
-        return replace(self, draw=_drawing(maker, subtasks, context))
-
-
-def _drawing(maker: Maker, subtasks: tuple[str, ...], context: int) -> Draw:
-    def draw(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
-        return maker.make(subtasks, context, limit, seed)
-
-    return draw
+        shortest = max(maker.shortest[name] for name in subtasks)
+        if not shortest <= context <= maker.longest:
+            what = self.subtask or self.name
+            raise UserError(f"--context {context}: {what} can be made with {shortest} to {maker.longest:,} tokens")
+        return replace(self, draw=maker.draw(subtasks, context))
 
 
 def binned(sample: Sample, most: float = inf) -> Sample:

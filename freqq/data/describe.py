@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from freqq.data.bins import estimate
 from freqq.data.dataset import DataSet
-from freqq.data.o200k import estimate
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 
@@ -43,7 +43,7 @@ class Description:
     chat_messages : tuple of int
         Of each sample its turns.
     chat_tokens : tuple of int
-        Of each sample the tokens of its turns, by `freqq.data.o200k.estimate`.
+        Of each sample the tokens of its turns, by `freqq.data.bins.estimate`.
     example : Sample
         The first sample.
     """

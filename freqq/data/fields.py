@@ -15,6 +15,13 @@ MOST_TEXTS = 10_000
 Record = Mapping[str, Any]
 
 
+def as_object(found: object, where: str) -> Record:
+    """A record, if it is one; `where` names it in the error."""
+    if not isinstance(found, Mapping):
+        raise UserError(f"{where}: expected an object, not {kind(found)}")
+    return found
+
+
 def value(record: Record, name: str, where: str) -> Any:
     """A field of a record; `where` names the record in the error."""
     if name not in record:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.data.bins import BINS
-from freqq.data.fields import kind, text
+from freqq.data.fields import Record, as_object, kind, text
 from freqq.data.json_values import json_values
 from freqq.data.sample import Sample, Turn
 from freqq.errors import UserError
@@ -34,13 +34,8 @@ def glyph_sample(record: object, path: Path, where: str) -> Sample:
     UserError
         If a field is missing or of another type, if there is neither context nor pages, or a page's file is missing.
     """
-    if not isinstance(record, dict):
-        raise UserError(f"{where}: expected an object, not {kind(record)}")
+    record = as_object(record, where)
     unique_id = text(record, "unique_id", where)
-    images = page_files(record.get("image_paths"), path, where)
-    shown = text(record, "context", where) if "context" in record or not images else ""
-    if not shown and not images:
-        raise UserError(f"{where}: 'context' is empty and there are no 'image_paths', so there is nothing to read")
     needles = _NEEDLES.search(unique_id) or _NEEDLES.search(path.name)
     stated = _BIN.search(unique_id)
     return Sample(
@@ -48,16 +43,30 @@ def glyph_sample(record: object, path: Path, where: str) -> Sample:
         needles=int(needles[1]) if needles else 0,
         bin=stated[0] if stated else "",
         bin_source="file" if stated else "",
-        turns=(Turn("", shown),) if shown else (),
         question=text(record, "question", where),
         answer=text(record, "answer", where),
         prefix=text(record, "random_string_to_prepend", where),
-        config=rendering(record.get("config"), where),
-        images=images,
+        **shown(record, path, where),
     )
 
 
-def rendering(found: object, where: str) -> Mapping[str, Any] | None:
+def shown(record: Record, path: Path, where: str) -> dict[str, Any]:
+    """What of a record is read: the `turns`, `images` and `config` of its `Sample`.
+
+    Raises
+    ------
+    UserError
+        As `glyph_sample`.
+    """
+    images = _page_files(record.get("image_paths"), path, where)
+    said = text(record, "context", where) if "context" in record or not images else ""
+    if not said and not images:
+        raise UserError(f"{where}: 'context' is empty and there are no 'image_paths', so there is nothing to read")
+    turns = (Turn("", said),) if said else ()
+    return {"turns": turns, "images": images, "config": _rendering(record.get("config"), where)}
+
+
+def _rendering(found: object, where: str) -> Mapping[str, Any] | None:
     """A record's `config`: keys of Glyph's ``config.json``, its newline markup among them, which is null by default."""
     if isinstance(found, dict):
         return {key: value for key, value in found.items() if key != "newline-markup" or value is not None}
@@ -66,7 +75,7 @@ def rendering(found: object, where: str) -> Mapping[str, Any] | None:
     raise UserError(f"{where}: field 'config' has to be an object, not {kind(found)}")
 
 
-def page_files(found: object, path: Path, where: str) -> tuple[Path, ...]:
+def _page_files(found: object, path: Path, where: str) -> tuple[Path, ...]:
     """The page files, relative ones found from the file's own folder, one above it, or the working directory."""
     if found is None:
         return ()

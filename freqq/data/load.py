@@ -9,11 +9,10 @@ from itertools import chain, islice
 from os.path import isdir, isfile  # false, rather than an error, for a name that no file can have
 from pathlib import Path
 
-from freqq.data import hub, mini_glyph, ruler
+from freqq.data import mini_glyph, mrcr, ruler
 from freqq.data.dataset import DataSet, Skipped
 from freqq.data.formats import JSONS, SUFFIXES, TEXTS, File, Format, find_format, known, needles_in
 from freqq.data.mini import NEEDLES, REVISION, mini
-from freqq.data.mrcr import samples
 from freqq.data.sample import Sample
 from freqq.data.unpacked import SUFFIXES as PACKED
 from freqq.data.unpacked import bare, opened
@@ -25,15 +24,15 @@ GENERATED = ("mini", *ruler.MAKERS)
 
 DESCRIBED = {
     "mini": "MRCR in small, made here, in a look that the embedded model reads",
-    "mrcr": f"{hub.HUB} from the hub or its cache: several needles in a chat, and one that is asked for",
-    "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MAKERS["ruler"][1].subtasks),
+    "mrcr": f"{mrcr.HUB} from the hub or its cache: several needles in a chat, and one that is asked for",
+    "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MAKERS["ruler"].shortest),
     "ruler-mini": "RULER's single needles in the look of mini, for trying things out with the embedded model",
     "a file or folder": "MRCR's, RULER's and LongBench's records, Glyph's files of all three, ConvBench's "
     "workbook, chats, plain text: the format is told by the content",
 }
 """What ``--data`` takes, in words."""
 
-NAMES = ("mini", "mrcr", hub.HUB, *ruler.MAKERS)
+NAMES = ("mini", "mrcr", mrcr.HUB, *ruler.MAKERS)
 """What can be loaded by name; ``mrcr`` is short for the data set of the hub."""
 
 LOOKS = ("glyph",)
@@ -93,9 +92,9 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     if str(name) == "mini":
         return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini, generated=True)
     if str(name) in ruler.MAKERS:
-        return DataSet.made(str(name), *ruler.MAKERS[str(name)])
+        return DataSet.made(str(name), ruler.MAKERS[str(name)])
     if str(name) in NAMES:
-        return DataSet(hub.HUB, "mrcr", hub.REVISION, hub.NEEDLES, "mrcr", _hub)
+        return DataSet(mrcr.HUB, "mrcr", mrcr.REVISION, mrcr.NEEDLES, "mrcr", _hub)
     path = Path(name)
     if isfile(path):
         return _from_files(str(name), {bare(path).stem: path}, skip_bad=False)
@@ -135,8 +134,8 @@ def _by_needles(
 
 
 def _hub(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
-    counts = [n for n in hub.NEEDLES if needles in (None, n)]
-    return samples(chain.from_iterable(hub.hub_records(n) for n in counts), needles)
+    counts = [n for n in mrcr.NEEDLES if needles in (None, n)]
+    return mrcr.samples(chain.from_iterable(mrcr.hub_records(n) for n in counts), needles)
 
 
 def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet:

@@ -1,11 +1,4 @@
-"""`mini`: a seeded generator of small MRCR samples in the official schema, rendered on small pages of many shapes.
-
-The official task (OpenAI, `openai/mrcr`) hides 2, 4 or 8 equal requests in a long chat and asks for the answer to one
-of them. Here a chat has 4 to 12 short exchanges, so that a model of a few million parameters can learn it.
-
-Training (`split="train"`) and evaluation (`split="test"`) share no random stream, no asked (format, topic) pair and no
-answer: which split a pair or an answer belongs to is decided by its own hash.
-"""
+"""The vocabulary of the built-in data set `mini`."""
 
 import json
 import random
@@ -16,8 +9,29 @@ from zlib import crc32
 
 from freqq.data.mrcr import sample_from_record
 from freqq.data.sample import Sample
-from freqq.data.words import FORMATS, TOPICS, WORDS
 from freqq.errors import UserError
+
+FORMATS = ("poem", "song", "joke", "tale", "memo", "note", "rant", "blog", "haiku", "story")
+
+TOPICS = (
+    "tapirs otters rivers clouds robots castles pirates gardens planets violins bridges dragons deserts candles "
+    "lanterns penguins glaciers mushrooms trains spiders markets harbors islands comets turtles wizards forests "
+    "museums pillows rockets sailors tunnels"
+).split()
+
+WORDS = (
+    "apple amber angle arrow baker basin beach birch bloom brave brick broom cabin camel cedar chalk charm cliff cloak "
+    "coral crane creek crown dance delta dough dream drift eagle earth ember fable faint feast fern field flame flint "
+    "flock forge frost ghost giant glade gleam globe grain grape grove guard harp haven hazel heron honey horse house "
+    "humble ivory jolly judge kettle knight label lemon light lilac linen lodge lunar maple marsh meadow mellow merry "
+    "metal misty moon moss mouse night noble north oasis ocean olive onion orbit paint paper pearl petal piano pilot "
+    "plain plume polar pond proud quartz quick quiet rapid raven reed ridge ripple rough royal rust saddle sage salt "
+    "sand scarf shade shell silver slate sleepy smoke snow solar spark spice spoon spring stone storm straw sugar "
+    "swift table tiger timber torch tower trail tulip valley velvet vivid wagon water whale wheat willow windy winter "
+    "wolf woven yellow young zebra old red big sun sky sea oak elm fox owl bee ant hat jar key map pan rug tin van web "
+    "zoo gem ice ink ivy"
+).split()
+
 
 REVISION = "mini-1"
 """Changes whenever the generator would give other samples for the same seed."""

@@ -1,13 +1,65 @@
-"""MRCR's official record (`openai/mrcr`) as a `Sample`."""
+"""MRCR's official records (`openai/mrcr`) as samples: from the Hugging Face hub at one commit, or from Parquet."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from freqq.data.fields import bounded, kind, text, value
-from freqq.data.messages import turns
+from freqq.data.chat import turns
+from freqq.data.fields import as_object, bounded, kind, listed, text, value
 from freqq.data.sample import Sample
 from freqq.errors import UserError
+
+HUB = "openai/mrcr"
+REVISION = "f4c69fae7cf81f7ca26b9fee34b392a50f6b8a1d"
+"""A commit of the data set after its repair of 2025-12-05, which replaced about one sample in ten. Counted with o200k,
+the repaired samples no longer fill each bin with exactly 100."""
+
+NEEDLES = (2, 4, 8)
+
+
+def hub_records(needles: int, repository: str = HUB, revision: str = REVISION) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The official records of a needle count with where they stand, downloaded by `datasets` on first use.
+
+    Parameters
+    ----------
+    repository : str
+        A data set of the hub, or a folder that is laid out like it: ``2needle/2needle_0.parquet`` and so on.
+
+    Raises
+    ------
+    UserError
+        If the hub cannot be reached and the files are not in its cache.
+    """
+    import datasets  # takes a second to import
+
+    files = [f"{needles}needle/{needles}needle_{part}.parquet" for part in (0, 1)]
+    try:
+        with _without_warnings("huggingface_hub"):  # one for each of many tries; the error at the end says all
+            table = datasets.load_dataset(repository, revision=revision, data_files={"train": files}, split="train")
+    except Exception as error:  # no network, offline mode, a proxy: each client library has its own errors for it
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"cannot get {repository} from the hub ({reason}): connect once to fill the cache, or name the folder of a "
+            "copy instead"
+        ) from error
+    for row, record in enumerate(table):
+        yield f"{repository}, {needles} needles, row {row}", record
+
+
+@contextmanager
+def _without_warnings(name: str) -> Iterator[None]:
+    """While it is entered, a library logs errors only."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
 
 FIELDS = ("prompt", "answer", "random_string_to_prepend", "n_needles")
 
@@ -69,9 +121,49 @@ def samples(records: Iterable[tuple[str, Any]], needles: int | None) -> Iterator
     """
     counts: dict[int, int] = {}
     for where, record in records:
-        if not isinstance(record, Mapping):
-            raise UserError(f"{where}: expected an object, not {kind(record)}")
-        found = needles_of(record, where)
+        found = needles_of(as_object(record, where), where)
         index = counts[found] = counts.get(found, -1) + 1
         if needles in (None, found):
             yield sample_from_record(record, f"{found}needle-{index}", "", where=where)
+
+
+ROWS = 8
+"""Records that are held at a time: one can have millions of characters."""
+
+
+def parquet_records(
+    path: Path, columns: Sequence[str] = FIELDS, rows: int = ROWS
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The records of a Parquet file with where they stand.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged or lacks one of MRCR's columns.
+    """
+    import pyarrow as pa  # which `mini`, whose records are of the same form, does without
+    import pyarrow.parquet as pq
+
+    try:
+        # Buffering ahead would hold the whole file in the end, instead of a row group.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            _check_columns(path, file.schema_arrow.names)
+            row = 0
+            for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+                for record in batch.to_pylist():
+                    yield f"{path}, row {row}", record
+                    row += 1
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path} is not a whole Parquet file ({reason}): copy it again") from error
+
+
+def parquet_needles(path: Path) -> set[int]:
+    """The needle counts of a Parquet file. Its texts are not read."""
+    return {needles_of(record, where) for where, record in parquet_records(path, ["n_needles"], rows=4096)}
+
+
+def _check_columns(path: Path, names: Sequence[str]) -> None:
+    for name in FIELDS:
+        if name not in names:
+            raise UserError(f"{path} has no column {name!r}, so it is not MRCR's Parquet; it has {listed(names)}")

@@ -50,7 +50,7 @@ class Sample:
     images : tuple of Path
         Pages that were rendered before. If there are any, nothing is rendered.
     bin_source : str
-        Where `bin` comes from: ``o200k`` (counted), ``estimate`` (see `freqq.data.o200k`) or ``file`` (as stated
+        Where `bin` comes from: ``o200k`` (counted), ``estimate`` (see `freqq.data.bins`) or ``file`` (as stated
         there).
     references : tuple of str
         What a right answer holds: all of them or any of them, as the task says. Empty if `answer` is the only one.
@@ -61,12 +61,12 @@ class Sample:
     """
 
     id: str
-    needles: int
-    bin: str
-    turns: tuple[Turn, ...]
-    question: str
-    answer: str
-    prefix: str
+    needles: int = 0
+    bin: str = ""
+    turns: tuple[Turn, ...] = ()
+    question: str = ""
+    answer: str = ""
+    prefix: str = ""
     style: Mapping[str, float | str | bool] = field(default_factory=dict)
     config: Mapping[str, object] | None = None
     images: tuple[Path, ...] = ()

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from freqq.data.chat import chat_sample, message_lists
+from freqq.data.chat import call, message_lists, turns
 from freqq.data.fields import kind, listed, text
 from freqq.data.json_values import json_values
-from freqq.data.messages import call, turns
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 
@@ -56,7 +55,7 @@ def sharegpt_samples(path: Path, name: str) -> Iterator[Sample]:
             raise UserError(f"{where}: expected a list of messages, not {kind(messages)}")
         chat = turns([_as_openai(m, f"{where}, message {i}") for i, m in enumerate(messages, 1)], where)
         if chat:
-            yield chat_sample(name, index, chat)
+            yield Sample(f"{name}-{index}", turns=chat)
 
 
 def _messages(record: dict[str, Any], where: str) -> object:

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("_no_download")
 
 @pytest.fixture
 def _no_download(monkeypatch):
-    monkeypatch.setattr("freqq.data.o200k.encoding", lambda: None)
+    monkeypatch.setattr("freqq.data.bins.encoding", lambda: None)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
-from freqq.data import o200k
+from freqq.data import bins
 
 CHAT = [
     {"role": "user", "content": "write a poem about tapirs"},
@@ -19,7 +19,7 @@ CHAT = [
 
 @pytest.fixture(autouse=True)
 def _offline(monkeypatch):
-    monkeypatch.setattr(o200k, "encoding", lambda: None)
+    monkeypatch.setattr(bins, "encoding", lambda: None)
 
 
 def freqq(*arguments: object) -> Result:

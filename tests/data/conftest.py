@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from freqq.data import o200k
+from freqq.data import bins
 
 FILES = Path(__file__).parent / "files"
 
@@ -12,4 +12,4 @@ FILES = Path(__file__).parent / "files"
 @pytest.fixture(autouse=True)
 def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     """Estimate tokens, as on a machine without network."""
-    monkeypatch.setattr(o200k, "encoding", lambda: None)
+    monkeypatch.setattr(bins, "encoding", lambda: None)

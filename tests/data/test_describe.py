@@ -2,9 +2,9 @@
 
 import pytest
 
+from freqq.data.bins import estimate
 from freqq.data.describe import Lengths, describe
 from freqq.data.load import load
-from freqq.data.o200k import estimate
 from freqq.errors import UserError
 from tests.data.conftest import FILES
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.data import o200k
+from freqq.data import bins
 from freqq.data.bins import BINS
 from freqq.data.dataset import DataSet
 from freqq.data.draws import Stratum, apportioned, chosen
@@ -94,7 +94,7 @@ def test_a_draw_keeps_the_order_of_the_data_and_says_how_it_was_made(kinds, seed
         sample(f"s{i}", n, bin if stated else "", "word " * words[bin]) for i, (n, bin, stated) in enumerate(kinds)
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(o200k, "encoding", lambda: None)
+        patch.setattr(bins, "encoding", lambda: None)
         for needles in (2, 4):
             drawn = data_set(samples).drawn(needles, limit, seed)
             there = [s.id for s in samples if s.needles == needles]
@@ -120,7 +120,7 @@ def test_the_choice_does_not_depend_on_whether_tokens_can_be_counted(monkeypatch
     samples = [sample(f"s{i}", 2, "", "aaaa bbbb " * (150 * i)) for i in range(60)]
     found = []
     for encoding in (None, type("Letters", (), {"encode_ordinary": staticmethod(list)})()):
-        monkeypatch.setattr(o200k, "encoding", lambda encoding=encoding: encoding)
+        monkeypatch.setattr(bins, "encoding", lambda encoding=encoding: encoding)
         drawn = data_set(samples).drawn(2, 20, 0)
         found.append([s.id for s in drawn.samples])
         assert {s.bin_source for s in drawn.samples} == {"estimate" if encoding is None else "o200k"}

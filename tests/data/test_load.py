@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.data import dataset as dataset_module
-from freqq.data import fields, hub
+from freqq.data import fields, mrcr
 from freqq.data import load as load_module
 from freqq.data.load import load
 from freqq.data.sample import context
@@ -83,7 +83,7 @@ def test_mrcr_is_the_same_from_every_copy(monkeypatch, tmp_path):
 def _from_hub(needles):
     from freqq.data.mrcr import samples
 
-    records = list(hub.hub_records(needles, repository=str(FILES / "mrcr")))
+    records = list(mrcr.hub_records(needles, repository=str(FILES / "mrcr")))
     return [dataset_module.binned(s) for s in samples(records, needles)]
 
 
@@ -184,7 +184,7 @@ def test_mini_and_the_hub_are_names_whatever_the_folder_holds(tmp_path, monkeypa
     write(tmp_path / "mini", "some text")
     assert load("./mini").format == "text"
     assert [s.id for s in load("mini").samples(4, 2, seed=3)] == ["mini_4needle_s3-0", "mini_4needle_s3-1"]
-    assert load("mrcr").revision == load("openai/mrcr").revision == hub.REVISION
+    assert load("mrcr").revision == load("openai/mrcr").revision == mrcr.REVISION
     with pytest.raises(UserError, match="did you mean 'mini'"):
         load("minni")
 
@@ -223,7 +223,7 @@ def test_retries_of_the_hub_are_not_told_one_by_one(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
     before = client.isEnabledFor(logging.WARNING)
     with pytest.raises(UserError, match="no route to host"):
-        next(hub.hub_records(2))
+        next(mrcr.hub_records(2))
     assert told == [False]
     assert client.isEnabledFor(logging.WARNING) == before
 

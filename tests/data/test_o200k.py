@@ -5,10 +5,10 @@ import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.data import o200k
-from freqq.data.o200k import count, estimate
+from freqq.data import bins
+from freqq.data.bins import count, estimate
 
-ENCODING = o200k.encoding
+ENCODING = bins.encoding
 BYTES = tiktoken.Encoding(
     "bytes", pat_str=r"\S+|\s+", mergeable_ranks={bytes([i]): i for i in range(256)}, special_tokens={}
 )
@@ -28,12 +28,12 @@ def test_without_the_tokens_file_the_count_is_an_estimate():
 @given(st.lists(st.text()))
 def test_a_count_is_the_sum_over_the_texts(texts):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(o200k, "encoding", lambda: BYTES)
+        patch.setattr(bins, "encoding", lambda: BYTES)
         assert count(texts) == (sum(len(t.encode()) for t in texts), "o200k")
 
 
 def test_counting_stops_beyond_the_most(monkeypatch):
-    monkeypatch.setattr(o200k, "encoding", lambda: BYTES)
+    monkeypatch.setattr(bins, "encoding", lambda: BYTES)
 
     def texts():
         yield "abc"
@@ -44,7 +44,7 @@ def test_counting_stops_beyond_the_most(monkeypatch):
 
 
 def test_endless_blanks_are_estimated_rather_than_counted(monkeypatch):
-    monkeypatch.setattr(o200k, "encoding", lambda: BYTES)
+    monkeypatch.setattr(bins, "encoding", lambda: BYTES)
     assert count([" " * 1_000_000]) == (estimate(" " * 1_000_000), "estimate")
     assert count([" " * 1_000]) == (1_000, "o200k")
 

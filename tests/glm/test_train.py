@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from freqq.data.mini import HELD_OUT_PAIRS, is_held_out
-from freqq.data.words import FORMATS, TOPICS
+from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, TOPICS, is_held_out
 from freqq.glm.train.architecture import (
     CELL,
     CHARACTERS,

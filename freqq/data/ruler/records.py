@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from freqq.data.fields import kind, text, texts
-from freqq.data.glyph import page_files, rendering
+from freqq.data.fields import Record, as_object, text, texts
+from freqq.data.glyph import shown
 from freqq.data.json_values import json_values
 from freqq.data.sample import Sample, Turn
 from freqq.data.tasks.ruler import FORMS, Form, answer, is_any
@@ -36,40 +35,27 @@ def ruler_samples(path: Path, label: str) -> Iterator[Sample]:
     """
     for index, item in enumerate(json_values(path)):
         where = f"{path}, line {item.line}"
-        if not isinstance(item.value, dict):
-            raise UserError(f"{where}: expected an object, not {kind(item.value)}")
-        yield (
-            _of_glyph(item.value, path, where)
-            if "task_name" in item.value
-            else _of_nvidia(item.value, path, f"{label}-{index}", where)
-        )
+        record = as_object(item.value, where)
+        is_glyphs = "task_name" in record
+        yield _of_glyph(record, path, where) if is_glyphs else _of_nvidia(record, path, f"{label}-{index}", where)
 
 
-def _of_glyph(record: dict[str, Any], path: Path, where: str) -> Sample:
+def _of_glyph(record: Record, path: Path, where: str) -> Sample:
     subtask = text(record, "task_name", where)
     if subtask not in FORMS:
         raise UserError(f"{where}: {unknown('RULER task', subtask, FORMS)}")
-    images = page_files(record.get("image_paths"), path, where)
-    shown = text(record, "context", where) if "context" in record or not images else ""
-    if not shown and not images:
-        raise UserError(f"{where}: 'context' is empty and there are no 'image_paths', so there is nothing to read")
     references = texts(record, "outputs", where)
     return Sample(
         id=text(record, "unique_id", where),
-        needles=0,
-        bin="",
-        turns=(Turn("", shown),) if shown else (),
         question=text(record, "question", where),
         answer=answer(references, is_any(subtask)),
-        prefix="",
-        config=rendering(record.get("config"), where),
-        images=images,
+        **shown(record, path, where),
         references=references,
         subtask=subtask,
     )
 
 
-def _of_nvidia(record: dict[str, Any], path: Path, place: str, where: str) -> Sample:
+def _of_nvidia(record: Record, path: Path, place: str, where: str) -> Sample:
     prompt = text(record, "input", where)
     prefix = text(record, "answer_prefix", where) if "answer_prefix" in record else ""
     kind_of_task, parts = _parts(prompt, prefix, where)
@@ -78,12 +64,9 @@ def _of_nvidia(record: dict[str, Any], path: Path, place: str, where: str) -> Sa
     references = texts(record, "outputs", where)
     return Sample(
         id=place if subtask in place else f"{subtask}-{place}",
-        needles=0,
-        bin="",
         turns=(Turn("", parts.context),),
         question=f"{parts.instruction}\n{parts.question}{parts.answer_prefix}",
         answer=answer(references, is_any(subtask)),
-        prefix="",
         references=references,
         subtask=subtask,
     )

@@ -12,8 +12,10 @@ from freqq.data.mini import (
     CELL as CHARACTER,
 )
 from freqq.data.mini import (
+    FORMATS,
     ORDINALS,
     SPARSE,
+    TOPICS,
     TRAINING_PAIRS,
     Exchange,
     answer_text,
@@ -22,7 +24,6 @@ from freqq.data.mini import (
     random_prefix,
     request,
 )
-from freqq.data.words import FORMATS, TOPICS
 from freqq.glm.train.architecture import ASSISTANT, CELL, CHARACTERS, END, ORDINAL_TOKENS, TOKEN
 from freqq.pages.atlas import atlas
 from freqq.pages.draw import draw

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from freqq.data.words import FORMATS, TOPICS
+from freqq.data.mini import FORMATS, TOPICS
 from freqq.glm.train.architecture import CELL, CHARACTERS, IMAGE_MEAN, IMAGE_STD, PATCH
 from freqq.glm.train.corpus import SLOTS, SPACE, Batch, Shape, build_batch, random_style
 from freqq.glm.train.forward import PackedForward, to_patches
