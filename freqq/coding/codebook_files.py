@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -85,20 +85,35 @@ def _names(path: Path, unknown: str) -> list[str]:
         return [unknown]
 
 
-def read_arrays(path: Path) -> tuple[bytes, dict[str, NDArray[Any]]]:
-    """A codebook's file and the arrays in it, whatever they are.
+def read_arrays(
+    path: Path, what: str, dtypes: Mapping[str, str], fault: Callable[[dict[str, NDArray[Any]]], str]
+) -> tuple[bytes, dict[str, NDArray[Any]]]:
+    """A codebook's file and the arrays in it. Nothing in it is trusted.
+
+    Parameters
+    ----------
+    what : str
+        What it has to be, such as ``codebook of tokens``.
+    dtypes : mapping
+        The arrays that it has to have, and their types.
+    fault : callable
+        What else keeps the arrays from being one; nothing if they are one.
 
     Raises
     ------
     UserError
-        If it cannot be read, or is no safetensors file of a codebook's size.
+        If it cannot be read, or is none.
     """
     try:
         if path.stat().st_size > MOST_FILE_BYTES:
             raise UserError(f"{path} is too large for a codebook")
         data = path.read_bytes()
-        return data, load(data)
+        arrays = load(data)
     except OSError as error:
         raise UserError(f"the codebook {path} cannot be read: {error.strerror}") from error
     except (SafetensorError, ValueError) as error:
         raise UserError(f"{path} is no codebook: {error}") from error
+    lacking = [name for name, dtype in dtypes.items() if name not in arrays or arrays[name].dtype != dtype]
+    if reason := f"it has no {lacking[0]} of type {dtypes[lacking[0]]}" if lacking else fault(arrays):
+        raise UserError(f"{path} is no {what}: {reason}")
+    return data, arrays

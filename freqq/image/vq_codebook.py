@@ -11,7 +11,6 @@ from safetensors.numpy import save
 
 from freqq.coding.codebook_files import codebook_id, read_arrays
 from freqq.coding.rans import ESCAPE, MOST_BITS, Automaton, scaled
-from freqq.errors import UserError
 from freqq.image.vq_patterns import Patterns
 
 
@@ -121,10 +120,7 @@ def read_codebook(path: Path) -> Codebook:
     UserError
         If it cannot be read, or is no codebook.
     """
-    data, arrays = read_arrays(path)
-    reason = _fault(arrays)
-    if reason:
-        raise UserError(f"{path} is no codebook: {reason}")
+    data, arrays = read_arrays(path, "codebook", DTYPES, _fault)
     contexts = Contexts(len(arrays["patterns"]), arrays["pairs"])
     source = contexts.automaton(
         arrays["starts"].astype(np.int64), arrays["symbols"], arrays["frequencies"].astype(np.int64)
@@ -137,9 +133,6 @@ def read_codebook(path: Path) -> Codebook:
 
 def _fault(arrays: dict[str, NDArray[Any]]) -> str:
     """What keeps arrays from being a codebook; nothing if they are one."""
-    for name, dtype in DTYPES.items():
-        if name not in arrays or arrays[name].dtype != dtype:
-            return f"it has no {name} of type {dtype}"
     patterns, pairs, starts = arrays["patterns"], arrays["pairs"], arrays["starts"].astype(np.int64)
     symbols, frequencies = arrays["symbols"], arrays["frequencies"].astype(np.int64)
     sides = patterns.shape[1:]

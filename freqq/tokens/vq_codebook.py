@@ -21,7 +21,6 @@ from torch import Tensor
 
 from freqq.coding.codebook_files import codebook_id, read_arrays
 from freqq.coding.rans import Automaton
-from freqq.errors import UserError
 from freqq.transforms.bands import BANDS
 
 RATES = 4
@@ -201,10 +200,7 @@ def read_token_codebook(path: Path) -> TokenCodebook:
     UserError
         If it cannot be read, or is no codebook of tokens.
     """
-    data, arrays = read_arrays(path)
-    reason = _fault(arrays)
-    if reason:
-        raise UserError(f"{path} is no codebook of tokens: {reason}")
+    data, arrays = read_arrays(path, "codebook of tokens", DTYPES, _fault)
     book = TokenCodebook(arrays)
     book.__dict__["file"] = data
     return book
@@ -212,9 +208,7 @@ def read_token_codebook(path: Path) -> TokenCodebook:
 
 def _fault(arrays: dict[str, NDArray[Any]]) -> str:
     """What keeps arrays from being a codebook; nothing if they are one."""
-    for name, dtype in DTYPES.items():
-        if name not in arrays or arrays[name].dtype != dtype:
-            return f"it has no {name} of type {dtype}"
+    for name in DTYPES:
         if not np.isfinite(arrays[name]).all():
             return f"its {name} are not all numbers"
     shape = {name: array.shape for name, array in arrays.items()}

@@ -90,12 +90,8 @@ def quantize_grid(grid: Tensor, low: float, mid: float, bits: tuple[int, int, in
     Raises
     ------
     UserError
-        If the grid is empty or not of that shape, holds NaN or infinity, or values whose DCT overflows float32.
+        If the grid holds NaN or infinity, or values whose DCT overflows float32.
     """
-    if grid.ndim != 3 or 0 in grid.shape:
-        raise UserError(
-            f"a token grid has height, width and channels, all at least 1, not the shape {list(grid.shape)}"
-        )
     h, w, channels = grid.shape
     order, counts = band_order(h, w, low, mid)
     rows = torch.tensor(order, device=grid.device)

@@ -107,6 +107,13 @@ def test_what_is_no_number_is_refused(name, bad):
         compressor(name).at("mild").compress(grid[0])
 
 
+@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (4, 4, 0), (16, 3)])
+def test_a_grid_without_cells_or_channels_is_refused(shape):
+    for name in ("token", "token-lowpass", "token-lowpass+quantize"):
+        with pytest.raises(UserError, match="height, width and channels"):
+            compressor(name).at("mild").compress(torch.zeros(shape))
+
+
 @cutters
 @settings(max_examples=15)
 @given(shapes, keeps, st.integers(0, 100))

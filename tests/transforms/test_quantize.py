@@ -114,12 +114,6 @@ def test_values_whose_transform_overflows_are_refused():
         quantize_grid(torch.full((4, 4, 3), 3e38), 0.3, 0.6, (8, 4, 2))
 
 
-@pytest.mark.parametrize("shape", [(0, 4, 3), (4, 0, 3), (4, 4, 0), (16, 3)])
-def test_a_grid_without_cells_or_channels_is_refused(shape):
-    with pytest.raises(UserError, match="height, width and channels"):
-        quantize_grid(torch.zeros(shape), 0.3, 0.6, (8, 4, 2))
-
-
 @pytest.mark.parametrize("bits", [(1, 4, 2), (8, 17, 2), (8, 4, -1), (8, 4), (8, 4, 2, 2)])
 def test_bits_out_of_range_are_refused(bits):
     with pytest.raises(UserError, match="bits"):
