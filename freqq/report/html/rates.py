@@ -135,8 +135,8 @@ def _described(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, wo
 def _locator(low: float, high: float) -> Locator:
     """Three to seven ticks on a logarithmic axis between two rates, 1 among them."""
     if high < 10 * low:
-        return MaxNLocator(6, steps=[1, 2, 5, 10])
-    return LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,))
+        return MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3)
+    return LogLocator(subs=(1, 2, 5) if high < 100 * low else (1, 3) if high < 1000 * low else (1,), numticks=20)
 
 
 def _is_one(rate: float | None) -> bool:
