@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from freqq.data.mini import (
     NEEDLES,
+    WORDS,
     Exchange,
     chat_record,
     exchanges,
@@ -19,7 +20,6 @@ from freqq.data.mini import (
 )
 from freqq.data.mrcr import sample_from_record
 from freqq.data.sample import Sample
-from freqq.data.words import WORDS
 from freqq.errors import UserError
 
 REVISION = "mini-glyph-1"
