@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from freqq.data.mini import mini as mini
     from freqq.data.sample import Sample as Sample
     from freqq.data.tasks import TASKS as TASKS
-    from freqq.data.tasks.mrcr import Grade as Grade
+    from freqq.data.tasks.base import Marks as Marks
     from freqq.data.tasks.mrcr import grade as grade
     from freqq.errors import FreqqError as FreqqError
     from freqq.errors import UserError as UserError
@@ -30,7 +30,7 @@ _HOME = {
     "CODECS": "freqq.image",
     "COMPRESSORS": "freqq.tokens",
     "FreqqError": "freqq.errors",
-    "Grade": "freqq.data.tasks.mrcr",
+    "Marks": "freqq.data.tasks.base",
     "Page": "freqq.pages.page",
     "Reader": "freqq.glm.reader",
     "Sample": "freqq.data.sample",

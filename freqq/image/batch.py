@@ -145,7 +145,7 @@ def recode_source(task: Task) -> list[Row]:
     """Write the stream (NAME.fqi) and the decoded page (NAME.png) of each arm; the rows say how large and how good."""
     page = task.source.page()
     height, width = page.pixels.shape[:2]
-    read: dict[str, Mapping[str, float]] = {}
+    read: dict[str, Mapping[str, float | None]] = {}
     rows = []
     for arm in task.arms:
         try:
@@ -158,7 +158,7 @@ def recode_source(task: Task) -> list[Row]:
         seen = recoded.page.sha256
         if task.ocr and seen not in read:
             marks = legibility(recoded.page, page.text, height, width)
-            read[seen] = {"cer": marks.cer, "word_recall": marks.word_recall}
+            read[seen] = {"cer": marks.cer, "word_recall": marks.score}
         rows.append(
             {
                 "name": task.source.name,

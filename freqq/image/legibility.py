@@ -13,7 +13,8 @@ from io import BytesIO
 
 from PIL import Image
 
-from freqq.data.tasks.transcribe import Transcript, grade_transcript
+from freqq.data.tasks.base import Marks
+from freqq.data.tasks.transcribe import grade_transcript
 from freqq.errors import FreqqError, UserError
 from freqq.pages.page import Page
 
@@ -42,8 +43,8 @@ def check_tesseract() -> str:
     return program
 
 
-def legibility(page: Page, text: str, height: int, width: int) -> Transcript:
-    """How well tesseract reads a page back.
+def legibility(page: Page, text: str, height: int, width: int) -> Marks:
+    """How well tesseract reads a page back, as `grade_transcript` marks it.
 
     Parameters
     ----------

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from freqq.data.responses import after_thoughts, take_apart
-from freqq.data.tasks.mrcr import Grade, glyph_grade, grade
+from freqq.data.tasks.base import Marks
+from freqq.data.tasks.mrcr import glyph_grade, grade
 from freqq.glm.decoding import GLYPH, GREEDY, Generation
 
 
@@ -32,7 +33,7 @@ class Protocol:
     generation: Generation
     new_tokens: int | None
     compared: Callable[[str, str], tuple[str, str]]
-    grade: Callable[[str, str, str], Grade]
+    grade: Callable[[str, str, str], Marks]
 
     def ask(self, question: str) -> str:
         """The text of a request, which follows the pages."""

@@ -191,22 +191,16 @@ class VectorQuantization(Quantizer):
     What `freqq.tokens.quantize.Quantize` stores with every page (means, scales) and what it cannot use (that channels
     vary together) is the model's, not the page's, so a codebook has it once: see `freqq.tokens.vq_codebook`.
     The number of tokens stays the same. Tokens that are not a grid, because some of its cells were dropped, are coded
-    as one column; each then costs more, by 5 to 22 % if they were dropped at random, and 20 to 44 % if the quiet ones
-    were.
+    as one column; each then costs more.
 
     A grid only says how many channels it has, so what is checked is that a codebook has as many and that the tokens
     are correlated as its own are; a stream names its codebook by the digest of its file.
 
     The levels are squared errors for which the shipped codebook was trained: 0.002, 0.01, 0.3 and 1, in channels of
-    unit variance. They were chosen on 200 samples of `mini` with 2 needles and seed 7 so that the score moves by
-    nothing, less than .02, less than .1, and more than half of it; the differences, by BCa, were +.000 [-.010, +.011],
-    -.004 [-.021, +.007], -.056 [-.086, -.031] and -.555 [-.584, -.522]. A page of the first 60 of them took 5,317,
-    3,129, 734 and 286 bytes on average, and 38,549 in bfloat16.
-
-    Most of the gain is the shared statistics, not the codewords: scalar quantization along the same axes, with tables
-    as good as these, would take 6 % fewer bytes at the finest rate, 4 % and 1 % fewer at the next ones, and 4 % more at
-    the coarsest. Nor does the DCT help on this model, whose neighbouring tokens have little in common: without it,
-    scalar quantization would take 7 to 8 % less, and 3 % more at the coarsest rate.
+    unit variance. They were chosen on 200 samples of `mini` so that the score moves by nothing, less than .02, less
+    than .1, and more than half of it. Most of the gain is the shared statistics, not the codewords: scalar quantization
+    along the same axes takes about as many bytes. Nor does the DCT help on the embedded model, whose neighbouring
+    tokens have little in common.
 
     Formula
     -------

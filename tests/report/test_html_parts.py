@@ -19,7 +19,7 @@ from freqq.report.html.charts import INK, SERIES, SETTINGS, Costs, inline, laten
 from freqq.report.html.differences import CONTEXT, MOST, compared, differences, shortened
 from freqq.report.html.examples import picture
 from freqq.report.html.heat import STRONG, colours
-from freqq.report.html.rates import Line, Point, panels
+from freqq.report.html.rates import Point, panels
 from freqq.report.statistics import Estimate
 from freqq.report.token_pictures import token_pixels
 from freqq.tokens import COMPRESSORS
@@ -151,16 +151,16 @@ def test_a_figure_takes_its_colours_from_the_page_and_its_ids_are_its_own():
     assert not any("metadata" in e.name for e in svg.all())
 
 
-def line(name: str, *tokens: float) -> Line:
+def line(name: str, *tokens: float) -> dict[str, list[Point]]:
     points = []
     for number, rate in enumerate(tokens):
         rates = {"image_bytes": 1.0, "token_bytes": None, "tokens": rate}
         points.append(Point(f"l{number}", rates, Estimate(0.9 - rate / 10, 0.5, 0.95, 9)))
-    return Line(name, tuple(points))
+    return {name: points}
 
 
 def test_a_rate_that_nothing_changes_has_no_figure_and_that_is_said():
-    found = panels([line("prune", 0.5, 0.25), line("quantize", 1.0, 1.0)], "x", "retention")
+    found = panels(line("prune", 0.5, 0.25) | line("quantize", 1.0, 1.0), "x", "retention")
     assert len(found.charts) == 1
     assert "tokens in the sequence" in found.charts[0]
     assert "prune: l0 85 at 50 %, l1 88 at 25 %" in found.charts[0]
@@ -173,7 +173,7 @@ def test_a_rate_that_nothing_changes_has_no_figure_and_that_is_said():
 
 @pytest.mark.parametrize("rate", [1e-4, 0.003, 0.5, 3.0, 40.0])
 def test_any_rate_can_be_drawn(rate):
-    found = panels([line("method", rate)], "x", "score")
+    found = panels(line("method", rate), "x", "score")
     assert "100 %" in found.charts[0]
 
 
@@ -189,7 +189,7 @@ def x_labels(chart: str) -> list[float]:
 @example([0.003, 0.02])
 @settings(max_examples=15)
 def test_every_axis_has_ticks_and_100_percent_among_them(rates):
-    [chart] = panels([line("method", *rates)], "x", "score").charts
+    [chart] = panels(line("method", *rates), "x", "score").charts
     ticks = x_labels(chart)
     assert 3 <= len(ticks) <= 7
     assert 100 in ticks

@@ -3,7 +3,7 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rapidfuzz.distance import Levenshtein
 
@@ -19,27 +19,13 @@ def transcribe(sample: Sample) -> Sample:
     return replace(sample, question=QUESTION, answer=context(sample), prefix="", references=(), classes=())
 
 
-@dataclass(frozen=True)
-class Transcript:
-    """How good a transcript is.
-
-    Parameters
-    ----------
-    word_recall : float in [0, 1]
-        Share of the text's words that are in the response, wherever they stand there. A word that the text has n
-        times counts up to n times: of both multisets of words the intersection, by the number of the text's words.
-    cer, wer : float, at least 0
-        Character and word error rate: fewest insertions, deletions and replacements that make the text of the
-        response, by the length of the text. Over 1 if the response is much too long.
-    """
-
-    word_recall: float
-    cer: float
-    wer: float
-
-
-def grade_transcript(response: str, text: str) -> Transcript:
+def grade_transcript(response: str, text: str) -> Marks:
     """Compare a response with the text of the pages.
+
+    The score is the word recall: the share of the text's words that are in the response, wherever they stand there. A
+    word that the text has n times counts up to n times. The error rates are the fewest insertions, deletions and
+    replacements that make the text of the response, by the length of the text: over 1 if the response is much too
+    long. A transcript is exact but for white space.
 
     Letter case and punctuation count. White space only divides words, since a page does not show where its text had
     line breaks, and canonically equal Unicode is equal (NFC), since it looks the same. A text without words is read
@@ -48,17 +34,13 @@ def grade_transcript(response: str, text: str) -> Transcript:
     said, wanted = _words(response), _words(text)
     common = (Counter(said) & Counter(wanted)).total()
     said_text, wanted_text = " ".join(said), " ".join(wanted)
-    return Transcript(
-        word_recall=common / len(wanted) if wanted else float(not said),
-        cer=_error_rate(wanted_text, said_text),
-        wer=_error_rate(wanted, said),
-    )
+    recall, cer = common / len(wanted) if wanted else float(not said), _error_rate(wanted_text, said_text)
+    return Marks(recall, cer == 0, cer=cer, wer=_error_rate(wanted, said))
 
 
 def marks(sample: Sample, said: str) -> Marks:
-    """`grade_transcript` for a sample; the score is the word recall, and a transcript is exact but for white space."""
-    read = grade_transcript(said, sample.answer)
-    return Marks(read.word_recall, read.cer == 0, **starts_right(sample, said), cer=read.cer, wer=read.wer)
+    """`grade_transcript` for a sample."""
+    return replace(grade_transcript(said, sample.answer), **starts_right(sample, said))
 
 
 def _error_rate(wanted: Sequence[str], said: Sequence[str]) -> float:

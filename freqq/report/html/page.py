@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -28,14 +27,6 @@ MOST_FIGURES, MOST_MAPS, MOST_SHOWN = 4, 12, 50
 """Groups of runs with figures of their own, runs with a heat map, and entries of a list."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """Comparisons that stand together: those of a run and a needle count."""
-
-    title: str
-    comparisons: tuple[Comparison, ...]
-
-
 def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = None) -> str:
     """The page of some runs; equal runs give equal text. Rows are read again for the examples.
 
@@ -54,8 +45,7 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         "typeset": typeset,
         "breakable": lambda name: escape(name).replace("+", Markup("+<wbr>")),
     }
-    groups = [Group(title, tuple(own)) for title, own in _grouped(evidence)]
-    contexts = _contexts(evidence)
+    contexts, labels = _contexts(evidence), {run.path: run.label for run in evidence.runs}
     return environment.get_template("report.html.jinja").render(
         version=__version__,
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),
@@ -64,7 +54,7 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         tested=sum(c.p_value is not None for c in evidence.comparisons),
         several_bins=any(len(c.bins) > 1 for c in evidence.comparisons),
         rates=rates.RATES,
-        groups=[{"title": g.title, "comparisons": [_with_verdict(c) for c in g.comparisons]} for g in groups],
+        groups=[{"title": title, "comparisons": [*map(_with_verdict, own)]} for title, own in _grouped(evidence)],
         contexts=len(contexts),
         areas=_areas(contexts[:MOST_FIGURES]),
         rate_figures=[f for i, (title, own) in enumerate(contexts[:MOST_FIGURES]) if (f := _rates(i, title, own))],
@@ -82,8 +72,7 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         ],
         cost_groups=_cost_groups(evidence),
         examples=[
-            {**vars(e), "run": _label(evidence.runs, e.chosen.run)}
-            for e in (examples(evidence.pairs) if shown is None else shown())
+            {**vars(e), "run": labels[e.chosen.run]} for e in (examples(evidence.pairs) if shown is None else shown())
         ],
         failures=_failures(evidence),
         outcomes=[(c, text) for c in _apart(evidence) if (text := wording.outcomes(c.outcomes, c.n))],
@@ -188,8 +177,8 @@ def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[s
         if value is not None and value.mean == value.mean:
             name = c.method if len(runs_of[c.method]) == 1 else f"{c.method}, {c.run}"
             lines.setdefault(name, []).append(rates.Point(c.level, c.rates, value))
-    found = rates.panels([rates.Line(name, tuple(own)) for name, own in lines.items()], f"rates{number}", what)
-    return {"title": title, "what": what, "panels": _marked(found)}
+    found = rates.panels(lines, f"rates{number}", what)
+    return {"title": title, "what": what, "panels": {**vars(found), "charts": [*map(Markup, found.charts)]}}
 
 
 def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[str, str]]:
@@ -207,10 +196,6 @@ def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[st
         for title, own in contexts
         for a in areas(own)
     ]
-
-
-def _marked(found: rates.Panels) -> dict[str, Any]:
-    return {**vars(found), "charts": [Markup(chart) for chart in found.charts]}
 
 
 def _costs(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -240,10 +225,6 @@ def _cost_groups(evidence: Evidence) -> list[dict[str, Any]]:
             rows.append({"method": c.method, "level": c.level, "is_baseline": c.is_baseline, "cells": cells})
         found.append({"title": run.label, "rows": rows})
     return found
-
-
-def _label(runs: Sequence[RunFacts], path: Path) -> str:
-    return next(run.label for run in runs if run.path == path)
 
 
 def _pairs(run: RunFacts) -> list[tuple[str, str]]:

@@ -38,14 +38,6 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Line:
-    """A method's levels, from the mildest to the strongest."""
-
-    name: str
-    points: tuple[Point, ...]
-
-
-@dataclass(frozen=True)
 class Key:
     """An entry of the legend."""
 
@@ -63,33 +55,35 @@ class Panels:
     notes: tuple[str, ...]
 
 
-def panels(lines: Sequence[Line], name: str, what: str) -> Panels:
+def panels(lines: Mapping[str, Sequence[Point]], name: str, what: str) -> Panels:
     """The three figures of some lines, of which the first `MOST_LINES` are drawn.
 
     Parameters
     ----------
+    lines : mapping
+        Each method's levels, from the mildest to the strongest.
     name : str
         What the ids begin with.
     what : str
         The values: ``retention`` (of the baseline's score) or ``score``.
     """
-    drawn = lines[:MOST_LINES]
+    names = list(lines)[:MOST_LINES]
     notes = [f"only the first {MOST_LINES} of {len(lines)} lines are drawn"] if len(lines) > MOST_LINES else []
     charts = []
     for rate, words in RATES:
-        known = {i: [p for p in line.points if p.rates[rate] is not None] for i, line in enumerate(drawn)}
+        known = {i: [p for p in lines[n] if p.rates[rate] is not None] for i, n in enumerate(names)}
         own = {i: points for i, points in known.items() if not all(_is_one(p.rates[rate]) for p in points)}
         if own:
-            charts.append(_panel(drawn, own, rate, f"{name}-{rate}", words, what))
-            if still := [line.name for i, line in enumerate(drawn) if i not in own]:
+            charts.append(_panel(names, own, rate, f"{name}-{rate}", words, what))
+            if still := [line for i, line in enumerate(names) if i not in own]:
                 notes.append(f"{', '.join(still)} {'do' if len(still) > 1 else 'does'} not change the {words}")
         else:
             notes.append(f"nothing changes the {words}, so there is no figure of it")
-    legend = tuple(Key(line.name, f"var(--series-{_colour(i)})", MARKERS[_marker(i)]) for i, line in enumerate(drawn))
+    legend = tuple(Key(line, f"var(--series-{_colour(i)})", MARKERS[_marker(i)]) for i, line in enumerate(names))
     return Panels(tuple(charts), legend, tuple(notes))
 
 
-def _panel(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, name: str, words: str, what: str) -> str:
+def _panel(lines: Sequence[str], own: dict[int, list[Point]], rate: str, name: str, words: str, what: str) -> str:
     with mpl.rc_context(SETTINGS):
         figure, axes = new_figure(3.7, 2.9)
         if what == "retention":
@@ -122,12 +116,12 @@ def _draw(axes: Axes, number: int, points: Sequence[Point], rate: str) -> None:
     )  # fmt: skip
 
 
-def _described(lines: Sequence[Line], own: dict[int, list[Point]], rate: str, words: str, what: str) -> str:
+def _described(lines: Sequence[str], own: dict[int, list[Point]], rate: str, words: str, what: str) -> str:
     """The figure's points in words."""
     said = []
     for number, points in own.items():
         shown = ", ".join(f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[rate] or 0):.3g} %" for p in points)
-        said.append(f"{lines[number].name}: {shown}")
+        said.append(f"{lines[number]}: {shown}")
     kind = "Score in percent of the baseline's" if what == "retention" else "Score in points"
     return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(said) + "."
 

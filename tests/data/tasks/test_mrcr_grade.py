@@ -6,22 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.data.tasks.mrcr import Grade, grade
+from freqq.data.tasks.base import Marks
+from freqq.data.tasks.mrcr import grade
 
 ANSWER = "aB3xYzold river stone."
 
 
 def test_the_answer_itself_is_exact():
-    assert grade(ANSWER, ANSWER, "aB3xYz") == Grade(1.0, True, True, True)
+    assert grade(ANSWER, ANSWER, "aB3xYz") == Marks(1.0, True, True, True)
 
 
 @pytest.mark.parametrize("response", ["", "old river stone.", "x" + ANSWER, "ab3xyzold river stone."])
 def test_without_the_prefix_nothing_counts(response):
-    assert grade(response, ANSWER, "aB3xYz") == Grade(0.0, False, False, False)
+    assert grade(response, ANSWER, "aB3xYz") == Marks(0.0, False, False, False)
 
 
 def test_the_prefix_alone_scores_nothing_but_is_seen():
-    assert grade("aB3xYz", ANSWER, "aB3xYz") == Grade(0.0, False, True, False)
+    assert grade("aB3xYz", ANSWER, "aB3xYz") == Marks(0.0, False, True, False)
 
 
 def test_nothing_is_stripped():
