@@ -14,11 +14,10 @@ from freqq.data.chatgpt import chatgpt_samples, is_export
 from freqq.data.convbench import NotConvBench, convbench_samples
 from freqq.data.glyph import glyph_samples
 from freqq.data.json_values import json_values
-from freqq.data.longbench import is_longbench, longbench_samples
 from freqq.data.mrcr import parquet_needles, parquet_records
-from freqq.data.ruler.records import is_ruler, ruler_samples
 from freqq.data.sample import Sample
 from freqq.data.sharegpt import is_sharegpt, sharegpt_samples
+from freqq.data.suite_records import is_longbench, is_ruler, longbench_samples, ruler_samples
 from freqq.data.unpacked import bare, opened, packing
 from freqq.errors import UserError
 

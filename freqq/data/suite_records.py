@@ -1,8 +1,8 @@
-"""RULER's samples out of files: NVIDIA's own records, and Glyph's, which have the context apart.
+"""Records of the suites RULER and LongBench: as they are published, and as Glyph has them.
 
-NVIDIA's ``validation.jsonl`` has `index`, `input` (the whole prompt), `outputs`, `length`, and since 2025
-`answer_prefix`. Glyph's files have `unique_id`, `task_name`, `context`, `question`, `outputs`, `config` and
-`image_paths`. Examples before the question are left out, as in Glyph's evaluation.
+NVIDIA's ``validation.jsonl`` of RULER has `index`, `input` (the whole prompt), `outputs`, `length`, and since 2025
+`answer_prefix`. Examples before the question are left out, as in Glyph's evaluation. Glyph's files have `unique_id`,
+`config` and `image_paths`, and of RULER `task_name`, `context` and `question` apart.
 """
 
 import re
@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from freqq.data.fields import Record, as_object, text, texts
+from freqq.data.fields import Record, as_object, text, texts, value
 from freqq.data.glyph import shown
 from freqq.data.json_values import json_values
 from freqq.data.sample import Sample, Turn
+from freqq.data.tasks import longbench
 from freqq.data.tasks.ruler import FORMS, Form, answer, is_any
 from freqq.errors import UserError
 from freqq.names import unknown
@@ -126,3 +127,47 @@ def _last(pattern: re.Pattern[str], text: str, start: int) -> re.Match[str] | No
     for match in pattern.finditer(text, start):
         found = match
     return found
+
+
+FIELDS = ("input", "context", "answers", "all_classes", "dataset")
+
+
+def is_longbench(record: object) -> bool:
+    """Whether a record is one of LongBench's."""
+    return isinstance(record, dict) and sum(field in record for field in FIELDS) >= 4
+
+
+def longbench_samples(path: Path, label: str) -> Iterator[Sample]:
+    """The records of a file. Ids are `unique_id`, else the data set and `_id`, else the file and the place in it.
+
+    Raises
+    ------
+    UserError
+        With file and line, if a field is missing or of another type, or the data set is unknown.
+    """
+    for index, item in enumerate(json_values(path)):
+        yield _sample(item.value, path, f"{label}-{index}", f"{path}, line {item.line}")
+
+
+def _sample(record: object, path: Path, place: str, where: str) -> Sample:
+    record = as_object(record, where)
+    dataset = text(record, "dataset", where)
+    if dataset.removesuffix("_e") not in longbench.FORMS:
+        raise UserError(f"{where}: {unknown('LongBench data set', dataset, longbench.FORMS)}")
+    references = texts(record, "answers", where)
+    classes = texts(record, "all_classes", where) if value(record, "all_classes", where) else ()
+    return Sample(
+        id=_id(record, dataset, place, where),
+        question=longbench.ask(dataset, text(record, "input", where)),
+        answer=references[0],
+        **shown(record, path, where),
+        references=references,
+        classes=classes,
+        subtask=dataset,
+    )
+
+
+def _id(record: Record, dataset: str, place: str, where: str) -> str:
+    if "unique_id" in record:
+        return text(record, "unique_id", where)
+    return f"{dataset}-{text(record, '_id', where)}" if "_id" in record else place
