@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.coding.codebook_files import ELSEWHERE
 from freqq.coding.stream import FRAME, CorruptStream
 from freqq.data.mini import mini, pseudo_word
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
-from freqq.image import codebooks, container
+from freqq.image import container
 from freqq.image.codebooks import best_fit
 from freqq.image.measures import psnr
 from freqq.image.standard import Webp
@@ -125,7 +126,7 @@ def test_a_codebook_of_ones_own_is_found(tmp_path, monkeypatch) -> None:  # type
     (tmp_path / "serif.safetensors").write_bytes(book.file)
     page = next(render_glyph(text[70_000:80_000], looks))
     with monkeypatch.context() as patch:
-        patch.setenv(codebooks.ELSEWHERE, str(tmp_path))
+        patch.setenv(ELSEWHERE, str(tmp_path))
         stream = EXACT.encode(page)
         assert describe(stream)["codebook"] == book.id.hex()
         np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
