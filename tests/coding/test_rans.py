@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from freqq.coding.rans import ESCAPE, MOST_BITS, decode, encode, scaled
-from freqq.image.vq_patterns import independent, learn
+from freqq.image.vq_codebook import independent
+from freqq.image.vq_training import learn
 
 seeds = st.integers(0, 10_000)
 

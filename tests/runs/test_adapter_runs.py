@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from freqq.data.mini import record
+from freqq.data.mini import chat_record, exchanges
 from freqq.errors import UserError
 from freqq.glm.adapter import Adapter
 from freqq.glm.adapter_card import CARD, AdapterCard, digest, is_held_out
@@ -119,7 +119,8 @@ def test_a_report_shows_what_the_adapter_was_given(adapted: Settings, tmp_path: 
 
 def test_what_was_learned_from_is_no_test(adapted: Settings, folder: Path, tmp_path: Path) -> None:
     """Nine of ten samples of a file are, and a run on the same file says so."""
-    records = [record(random.Random(i), 2) for i in range(12)]
+    streams = [random.Random(i) for i in range(12)]
+    records = [chat_record(rng, *exchanges(rng, 2, test=True)) for rng in streams]
     file = tmp_path / "chats.jsonl"
     file.write_text("".join(json.dumps(one) + "\n" for one in records))
     known = source(str(file))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freqq.data.mini import record
+from freqq.data.mini import chat_record, exchanges
 from freqq.errors import FreqqError, UserError
 from freqq.runs.directory import RunDirectory
 from freqq.runs.lock import lock
@@ -24,7 +24,8 @@ from freqq.runs.verify import verify
 def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve records of MRCR in two bins, as the file says nothing of."""
     path = tmp_path_factory.mktemp("data") / "questions.jsonl"
-    path.write_text("".join(json.dumps(record(random.Random(i), 2)) + "\n" for i in range(12)))
+    records = (chat_record(rng, *exchanges(rng, 2, test=True)) for rng in map(random.Random, range(12)))
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
 
 
