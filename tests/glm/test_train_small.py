@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
-from freqq.data.mini import HELD_OUT_PAIRS, ORDINALS, Exchange
+from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, ORDINALS, TOPICS, Exchange
 from freqq.data.mini_glyph import mini_glyph
-from freqq.data.words import FORMATS, TOPICS
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
 from freqq.glm.train.corpus import question_tokens
 from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from freqq.data.mini import Exchange, request
+from freqq.data.mini import FORMATS, TOPICS, Exchange, request
 from freqq.data.mini_glyph import sentence_text
-from freqq.data.ruler.needles import needles
+from freqq.data.ruler.contexts import needles
 from freqq.data.sample import Sample, Turn, context
-from freqq.data.words import FORMATS, TOPICS
 from freqq.glm.train.architecture import ASSISTANT, CELL, END, TOKEN
 from freqq.glm.train.corpus import MAX_ORDINAL, question_tokens, random_pairs
 from freqq.glm.train.small.model import ENTRIES, NEEDLE_QUESTION
 from freqq.glm.train.small.sheets import COLUMNS, ROWS, STRETCH, look, placed
-from freqq.pages.frames import flow
-from freqq.pages.paint import paint_blocks
+from freqq.pages.glyph_pages import paint_blocks
+from freqq.pages.pagination import flow
 
 NEEDLES = ("niah_single_1", "niah_single_2", "niah_multikey_1")
 LABEL = len("Assistant: ")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from freqq.data.words import FORMATS, TOPICS
+from freqq.data.mini import FORMATS, TOPICS
 from freqq.glm.train.architecture import IMAGE
 from freqq.glm.train.corpus import MAX_ORDINAL
 from freqq.glm.train.forward import Trace
