@@ -2,11 +2,13 @@
 
 import platform
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from freqq import __version__
+from freqq.runs.directory import RunDirectory
 
 PACKAGES = ("torch", "transformers", "numpy", "pyarrow")
 
@@ -24,3 +26,9 @@ def environment(device: str) -> dict[str, Any]:
             "gpu": gpu,
         },
     }
+
+
+def part_metadata(run: Path, device: str) -> dict[str, Any]:
+    """What a part says of how its rows were made: ``run.json`` without the samples, and the environment."""
+    config = {name: value for name, value in RunDirectory(run).plan().items() if name != "samples"}
+    return {"config": config, **environment(device)}

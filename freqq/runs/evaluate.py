@@ -17,21 +17,20 @@ import torch
 from torch import Tensor
 
 from freqq.data.sample import Sample
-from freqq.data.tasks import TASKS
-from freqq.errors import FreqqError, UserError
+from freqq.errors import UserError
 from freqq.glm.reader import Answer, Reader
 from freqq.glm.thrift import Thrift, last_resorts
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page, hash_of
-from freqq.runs import measure
-from freqq.runs.grading import graded
+from freqq.runs import sizes
+from freqq.runs.failures import Outcome, padded_cuts, stage
+from freqq.runs.grading import blank_row, failed, graded
 from freqq.runs.machine import HERE, Machine
-from freqq.runs.plan import Arm, Identity, config_hash
+from freqq.runs.plan import Arm, Identity
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.stage import Outcome, padded_cuts, stage
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid
 
@@ -64,9 +63,9 @@ def render_sample(sample: Sample, rendering: Rendering) -> Rendered:
     start = perf_counter()
     pages = list(rendering.pages(sample))
     took = perf_counter() - start
-    image_bytes = sum(map(measure.png_bytes, pages))
+    image_bytes = sum(map(sizes.png_bytes, pages))
     columns = {
-        "density": measure.density(pages),
+        "density": sizes.density(pages),
         "page_hash": hash_of(pages),
         "pages": len(pages),
         "page_pixels": sum(p.pixels.shape[0] * p.pixels.shape[1] for p in pages),
@@ -107,14 +106,6 @@ class BatchEvaluator:
         rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
         for cut in self._cuts(rendered):
             yield from self._rows(samples[cut], rendered[cut], todo)
-
-    def given_up(
-        self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]], error: str
-    ) -> Iterator[list[Row]]:
-        """The rows of samples that are not to be read, for what `error` says."""
-        for arm, ids in todo:
-            now = datetime.now(UTC)
-            yield [self._row(arm, sample, [FreqqError(error)], now) for sample in samples if sample.id in ids]
 
     def _cuts(self, rendered: Sequence[Outcome[Rendered]]) -> Iterator[slice]:
         if self.max_tokens is None:
@@ -157,7 +148,7 @@ class BatchEvaluator:
         vision_ms = (self._clock() - start) * 1e3 / len(batch)
         views = []
         for rendered, own in zip(batch, grids, strict=True):
-            tokens, size = sum(map(measure.cells, own)), sum(map(measure.raw_bytes, own))
+            tokens, size = sum(map(sizes.cells, own)), sum(map(sizes.raw_bytes, own))
             columns = {
                 "vision_tokens_full": tokens,
                 "token_bytes_raw": size,
@@ -178,8 +169,8 @@ class BatchEvaluator:
             columns = {
                 "vision_tokens_full": sum(counts),
                 "token_bytes_raw": sum(n * grid.features.shape[1] for n, grid in zip(counts, own, strict=True))
-                * measure.BFLOAT16_BYTES,
-                "token_bytes": sum(map(measure.stored_bytes, own)),
+                * sizes.BFLOAT16_BYTES,
+                "token_bytes": sum(map(sizes.stored_bytes, own)),
                 "vision_ms": (perf_counter() - start) * 1e3,
             }
             views.append(View(rendered, own, columns))
@@ -208,7 +199,7 @@ class BatchEvaluator:
         compressed = [method.compress(_full_grid(grid)) for grid in view.grids]
         columns = {
             "compress_ms": (self._clock() - start) * 1e3,
-            "token_bytes": sum(map(measure.stored_bytes, compressed)),
+            "token_bytes": sum(map(sizes.stored_bytes, compressed)),
         }
         return View(view.rendered, compressed, view.columns | columns)
 
@@ -231,33 +222,10 @@ class BatchEvaluator:
         return self.reader.answer_many(questions, grids, self.settings.new_tokens, rules.generation, thrift, fit=fit)
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
-        row = Row(
-            sample_id=sample.id,
-            task=self.data.task,
-            needles=sample.needles,
-            bin=sample.bin,
-            bin_source=sample.bin_source,
-            method=arm.name,
-            level=arm.level,
-            params=arm.params,
-            adapter=arm.adapter,
-            model=self.model_name,
-            model_revision=self.identity.model_revision,
-            data=self.settings.data,
-            data_revision=self.data.revision,
-            config_hash=config_hash(self.settings, self.identity, arm),
-            seed=self.settings.seed,
-            shard=str(self.shard),
-            device=self.device,
-            dtype=self.identity.dtype,
-            started_at=started,
-            answer=sample.answer,
-            **vars(TASKS[self.data.task].failed),
-            subtask=sample.subtask or None,
-        )
+        row = blank_row(self.settings, self.identity, self.model_name, self.device, self.shard, arm, sample, started)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
-                return replace(row, error=f"{type(outcome).__name__}: {' '.join(str(outcome).split())}"[:500])
+                return failed(row, outcome)
             if isinstance(outcome, Rendered):
                 row = replace(row, **outcome.columns)
             elif isinstance(outcome, View):

@@ -13,7 +13,6 @@ from freqq.glm.spec import ModelSpec
 from freqq.image.base import ImageCodec
 from freqq.runs.directory import RunDirectory
 from freqq.runs.machine import HERE, Machine
-from freqq.runs.measure import BFLOAT16_BYTES
 from freqq.runs.pace import Load, Pace, pace
 from freqq.runs.plan import Arm, arms, draw, share
 from freqq.runs.preflight import (
@@ -29,6 +28,7 @@ from freqq.runs.prompts import PromptCounts, chosen_to_count, count_prompts
 from freqq.runs.reasons import Reason, label, refusals
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
+from freqq.runs.sizes import BFLOAT16_BYTES
 
 
 @dataclass(frozen=True)

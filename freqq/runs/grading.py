@@ -1,16 +1,57 @@
-"""An answer's marks and costs in its row."""
+"""A row from its beginning to an answer's marks and costs."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from freqq.data.responses import take_apart
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
+from freqq.runs.plan import Arm, Identity, config_hash
 from freqq.runs.protocols import OFFICIAL, Protocol
 from freqq.runs.schema import Row
+from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
 
 if TYPE_CHECKING:
     from freqq.glm.reader import Answer
+
+
+def blank_row(
+    settings: Settings, identity: Identity, model: str, device: str, shard: Shard, arm: Arm, sample: Sample,
+    started: datetime,
+) -> Row:  # fmt: skip
+    """The row of a sample and an arm before anything is answered, with the marks of a failure."""
+    data = settings.source
+    return Row(
+        sample_id=sample.id,
+        task=data.task,
+        needles=sample.needles,
+        bin=sample.bin,
+        bin_source=sample.bin_source,
+        method=arm.name,
+        level=arm.level,
+        params=arm.params,
+        adapter=arm.adapter,
+        model=model,
+        model_revision=identity.model_revision,
+        data=settings.data,
+        data_revision=data.revision,
+        config_hash=config_hash(settings, identity, arm),
+        seed=settings.seed,
+        shard=str(shard),
+        device=device,
+        dtype=identity.dtype,
+        started_at=started,
+        answer=sample.answer,
+        **vars(TASKS[data.task].failed),
+        subtask=sample.subtask or None,
+    )
+
+
+def failed(row: Row, error: Exception) -> Row:
+    """A row with its error in place of an answer."""
+    return replace(row, error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:500])
 
 
 def marked(row: Row, sample: Sample, response: str, protocol: Protocol = OFFICIAL, limited: bool | None = None) -> Row:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic, sleep
 from typing import IO
 
 from freqq.errors import UserError
@@ -19,6 +20,9 @@ from freqq.runs.shard import Shard
 
 MOST_BYTES = 4096
 """Of a lock file, what is read."""
+
+ORPHANS_S = 20.0
+"""How long the workers of a process that was killed may take to end."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,11 @@ class Owner:
 
 
 @contextmanager
-def lock(folder: Path, shard: Shard, note: Callable[[str], None] = lambda text: None) -> Iterator[None]:
+def lock(folder: Path, shard: Shard, note: Callable[[str], None] = lambda text: None) -> Iterator[int]:
     """Hold a shard of a run directory until the end, of the block or of the process.
+
+    Yields the lock's file descriptor. Processes that inherit it hold the shard with this one, and after it if it is
+    killed: then a next one waits for their end, which is near.
 
     Parameters
     ----------
@@ -80,6 +87,10 @@ def lock(folder: Path, shard: Shard, note: Callable[[str], None] = lambda text: 
     with path.open("a+") as file:
         kernel = _kernel_lock(file, fcntl.LOCK_EX)
         owner = Owner.read(file)
+        deadline = monotonic() + ORPHANS_S
+        while kernel is False and owner is not None and not owner.may_live() and monotonic() < deadline:
+            sleep(0.1)
+            kernel = _kernel_lock(file, fcntl.LOCK_EX)
         if _living(owner, kernel):
             raise UserError(_held(owner, shard, path))
         _write(file, Owner.me())
@@ -87,7 +98,7 @@ def lock(folder: Path, shard: Shard, note: Callable[[str], None] = lambda text: 
             _check_others(folder, shard)
             if owner is not None:
                 note(f"{owner}, which held part {shard} of {folder}, is gone: going on in its place")
-            yield
+            yield file.fileno()
         finally:
             _write(file, None)
 

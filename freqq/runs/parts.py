@@ -52,6 +52,11 @@ class PartWriter:
         self._rows: list[Row] = []
         self._since = monotonic()
 
+    @property
+    def held(self) -> int:
+        """Rows that are not on the disk yet."""
+        return len(self._rows)
+
     def add(self, rows: Sequence[Row]) -> None:
         """Take rows; all that are held are written if the oldest came long ago."""
         if not self._rows:

@@ -12,10 +12,9 @@ from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
 from freqq.glm.spec import read_spec
 from freqq.image.base import Watch, unwatched
-from freqq.runs.asking import evaluate_served
-from freqq.runs.crew import Crew
+from freqq.runs.batches import Remaining, counter
 from freqq.runs.directory import RunDirectory
-from freqq.runs.environment import environment
+from freqq.runs.environment import part_metadata
 from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
@@ -25,12 +24,12 @@ from freqq.runs.preflight import Planned, preflight
 from freqq.runs.reasons import enforce
 from freqq.runs.rendering import Rendering
 from freqq.runs.served import ServedEvaluator, Service, engine_for, engine_log, started
+from freqq.runs.served_loop import evaluate_served
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.sources import usual_batch_size
+from freqq.runs.shard_process import Replica, evaluate_remaining
 from freqq.runs.stop import StopRequest
-from freqq.runs.work import Work
-from freqq.runs.worker import Replica
+from freqq.runs.supervisor import evaluate_in_processes
 from freqq.tokens.store import TokenStore
 
 Progress = Callable[[int, int], None]
@@ -114,36 +113,40 @@ def run(
         own = shard or Shard()
         is_new, smaller, parts = directory.record(description), None, part_files(directory.path)
         try:
-            with lock(directory.path, own, note):
+            with lock(directory.path, own, note) as held:
                 if smaller := directory.grow(description):
                     before = len(smaller["samples"])
                     note(f"{directory.path} grows from {before} to {len(everything)} samples; its answers are kept")
                 sweep(directory.path, own)
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
-                work = Work(share(everything, own), hashed, answered(directory.path, retry_failed))
-                progress(work.total - work.missing, work.total)
-                if work:
+                samples = share(everything, own)
+                remaining = Remaining(samples, hashed, answered(directory.path, retry_failed))
+                progress(remaining.total - remaining.missing, remaining.total)
+                if not remaining:
+                    note(f"all {remaining.total} answers were there already")
+                else:
                     _check_grading(directory, settings)
-                if not work:
-                    note(f"all {work.total} answers were there already")
-                if work:
-                    enforce(preflight(Planned(settings, todo, work.own, spec, directory.path)), note)
-                if work and settings.store is not None:
-                    _check_pages(settings.store, settings.rendering, work.own, note)
-                if work:
-                    shown = {name: value for name, value in description.items() if name != "samples"}
+                    enforce(preflight(Planned(settings, todo, samples, spec, directory.path)), note)
+                    if settings.store is not None:
+                        _check_pages(settings.store, settings.rendering, samples, note)
                     if engine is not None:
                         log = directory.path / engine_log(own)
                         note(f"starting vLLM; what it says goes to {log}")
                         with started(engine, identity, log) as own_service:
-                            _evaluate_served(own_service, settings, own, directory.path, shown, work, progress, stop)
+                            _evaluate_served(own_service, settings, own, directory, remaining, progress, stop)
                     elif service is not None:
-                        _evaluate_served(service, settings, own, directory.path, shown, work, progress, stop)
+                        _evaluate_served(service, settings, own, directory, remaining, progress, stop)
                     else:
-                        replicas = [
-                            Replica(weights, p, settings, own, directory.path, shown, machine) for p in placements
-                        ]
-                        _evaluate(replicas, work, machine, retry_failed, progress, note, stop)
+                        replicas = [Replica(directory.path, settings, weights, p, own, machine) for p in placements]
+                        if machine.in_processes:
+                            done = evaluate_in_processes(
+                                replicas, identity, remaining, retry_failed, progress, note, stop, held
+                            )
+                        else:
+                            done = _evaluate_here(replicas[0], remaining, progress, stop)
+                        if not done:
+                            there = Remaining(samples, hashed, answered(directory.path))
+                            raise _stopped(there.total - there.missing, there.total, directory.path)
         except BaseException:
             if is_new and shard is None:  # another shard may be about to start by what this one wrote
                 directory.forget()
@@ -184,72 +187,42 @@ def _lacks(store: TokenStore, sample: Sample, rendering: Rendering) -> bool:
         return False
 
 
-def _evaluate(
-    replicas: list[Replica],
-    work: Work,
-    machine: Machine,
-    retry_failed: bool,
-    progress: Progress,
-    note: Callable[[str], None],
-    stop: StopRequest,
-) -> None:
-    """Answer what is waiting, until it is done or a stop is requested."""
-    first = replicas[0]
-    total = work.total
-    size = machine.batch_size or usual_batch_size(first.settings.source, machine.max_batch_tokens is not None)
-    if machine.in_processes:
-        crew = Crew(replicas, lambda: answered(first.run, retry_failed), lambda done: progress(done, total), note)
-        crew.run(work, size, stop)
-        finished = crew.finished
-    else:
-        finished = _evaluate_here(first, work, size, lambda done: progress(done, total), stop)
-    _check_finished(finished, total, first.run)
-
-
 def _evaluate_served(
     service: Service,
     settings: Settings,
     shard: Shard,
-    path: Path,
-    description: dict[str, Any],
-    work: Work,
+    directory: RunDirectory,
+    remaining: Remaining,
     progress: Progress,
     stop: StopRequest,
 ) -> None:
-    """As `_evaluate`, by a server."""
-    total = work.total
+    """Answer what remains, by a server, until it is done or a stop is requested."""
+    total = remaining.total
     evaluator = ServedEvaluator(service, settings, shard)
-    writer = PartWriter(path, shard, {"config": description, **environment(evaluator.device)})
+    writer = PartWriter(directory.path, shard, part_metadata(directory.path, evaluator.device))
     try:
-        finished, reason = evaluate_served(evaluator, writer, work, lambda done: progress(done, total), stop)
+        finished, reason = evaluate_served(evaluator, writer, remaining, lambda done: progress(done, total), stop)
     finally:
         service.client.close()
-    _check_finished(finished, total, path, reason)
-
-
-def _check_finished(finished: int, total: int, path: Path, reason: str = "") -> None:
     if finished < total:
-        stored = f"{finished} of {total} answers are stored in {path}" if finished else "no answer was finished yet"
-        raise Interrupted(f"{reason or 'stopped'}; {stored}: run the same command again to go on")
+        raise _stopped(finished, total, directory.path, reason)
 
 
-def _evaluate_here(
-    replica: Replica, work: Work, batch_size: int, progress: Callable[[int], None], stop: StopRequest
-) -> int:
-    """As a `Crew` does it, in this very process; returns how many rows there are."""
-    finished = work.total - work.missing
+def _stopped(finished: int, total: int, path: Path, reason: str = "") -> Interrupted:
+    stored = f"{finished} of {total} answers are stored in {path}" if finished else "no answer was finished yet"
+    return Interrupted(f"{reason or 'stopped'}; {stored}: run the same command again to go on")
+
+
+def _evaluate_here(replica: Replica, remaining: Remaining, progress: Progress, stop: StopRequest) -> bool:
+    """Answer what remains in this process. Returns whether all was done."""
+    add = counter(remaining, progress)
     evaluator, writer = replica.open()
-    while work and not stop.requested:
-        batch = work.take(batch_size)
-        for rows in evaluator.rows(batch.samples, batch.todo):
-            writer.add(rows)
-            finished += len(rows)
-            progress(finished)
-            if stop.requested:
-                break
-        writer.end_batch()
-    writer.flush()
-    return finished
+
+    def report(what: dict[str, Any]) -> None:
+        if "rows" in what:
+            add(what["rows"])
+
+    return evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report)
 
 
 def describe(settings: Settings, identity: Identity, todo: list[Arm], drawn: Drawn) -> dict[str, Any]:

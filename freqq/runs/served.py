@@ -12,15 +12,15 @@ from freqq.errors import UserError
 from freqq.glm.load import Weights, find, load
 from freqq.glm.place import Placement
 from freqq.glm.reader import Reader
+from freqq.runs.batches import Todo
 from freqq.runs.evaluate import BatchEvaluator, Rendered, View, render_sample
+from freqq.runs.failures import Outcome, stage
 from freqq.runs.grading import marked
 from freqq.runs.machine import Machine
 from freqq.runs.plan import Arm, Identity
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.stage import Outcome, stage
-from freqq.runs.work import Todo
 from freqq.serve.chat import chat_request
 from freqq.serve.client import Client
 from freqq.serve.endpoint import Endpoint

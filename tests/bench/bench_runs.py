@@ -96,15 +96,15 @@ def seconds_a_row(path: Path) -> float:
 def test_two_workers(benchmark, tmp_path, monkeypatch):
     """Two workers of one thread each against one, and against two processes that know nothing of each other.
 
-    What the latter reach is the machine's: two hyperthreads of one core are no two cores. What a crew costs is the
-    difference to them, and its parent's processor time.
+    What the latter reach is the machine's: two hyperthreads of one core are no two cores. What a supervisor costs
+    is the difference to them, and its own processor time.
     """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     limit = 400 if benchmark.enabled else 12
     settings = Settings(limit=limit)
     parent: dict[int, float] = {}
 
-    def crew(workers: int) -> float:
+    def supervised(workers: int) -> float:
         before = process_time()
         path = run(settings, tmp_path / str(workers), machine=Machine(workers=workers))
         parent[workers] = process_time() - before
@@ -117,13 +117,13 @@ def test_two_workers(benchmark, tmp_path, monkeypatch):
         merge(tmp_path / "strangers")
         return seconds_a_row(tmp_path / "strangers")
 
-    one = crew(1)
-    two = benchmark.pedantic(crew, (2,), rounds=1)
+    one = supervised(1)
+    two = benchmark.pedantic(supervised, (2,), rounds=1)
     apart = strangers()
     assert table(tmp_path / "1") == table(tmp_path / "2") == table(tmp_path / "strangers")
     if benchmark.enabled:
         benchmark.extra_info["ratio"] = one / two
         print(
             f"\ntwo workers are {one / two:.2f}x as fast as one, two processes that know nothing of each other "
-            f"{one / apart:.2f}x ({os.cpu_count()} processors); the parent of two took {parent[2]:.1f} s of their time"
+            f"{one / apart:.2f}x ({os.cpu_count()} processors); it took {parent[2]:.1f} s to supervise two"
         )

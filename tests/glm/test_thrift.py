@@ -83,7 +83,7 @@ from functools import partial
 from pathlib import Path
 from freqq.glm.load import load_reader
 from freqq.glm.thrift import NO_THRIFT, last_resorts
-from freqq.runs.stage import stage
+from freqq.runs.failures import stage
 from tests.glm.conftest import noise_page
 reader = load_reader(sys.argv[1], device="cpu")
 grids = reader.see([noise_page(560, 560, 0)])

@@ -33,7 +33,7 @@ def workers_of(pid: int) -> list[int]:
     """The processes in which a run's replicas live (Linux)."""
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+        return [int(c) for c in children if b"shard_process" in Path(f"/proc/{c}/cmdline").read_bytes()]
     except (FileNotFoundError, ProcessLookupError):
         return []
 

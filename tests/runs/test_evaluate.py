@@ -16,13 +16,13 @@ from freqq.glm.reader import Answer, Reader
 from freqq.glm.thrift import Thrift
 from freqq.pages.render import render
 from freqq.runs.evaluate import BatchEvaluator
+from freqq.runs.failures import padded_cuts, stage
 from freqq.runs.grading import graded
 from freqq.runs.machine import Machine
 from freqq.runs.plan import arms
 from freqq.runs.rendering import messages, sample_style
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.stage import padded_cuts, stage
 from tests.runs.test_schema import make_row
 
 SETTINGS = Settings(methods=("token", "image"), levels=("mild", "extreme"), limit=4, max_new_tokens=6)
@@ -217,7 +217,7 @@ import resource, sys
 from pathlib import Path
 from freqq.errors import OutOfMemory
 from freqq.glm.load import load_reader
-from freqq.runs.stage import stage
+from freqq.runs.failures import stage
 from tests.glm.conftest import noise_page
 reader = load_reader(sys.argv[1], device="cpu")
 grids = reader.see([noise_page(560, 560, 0)])

@@ -105,7 +105,7 @@ def test_growth_that_could_not_begin_leaves_the_run_as_it_was(settings, tmp_path
     def fail(*given):
         raise FreqqError("no memory for the model")
 
-    monkeypatch.setattr("freqq.runs.run._evaluate", fail)
+    monkeypatch.setattr("freqq.runs.run._evaluate_here", fail)
     with pytest.raises(FreqqError, match="no memory"):
         run(replace(settings, limit=6), path)
     assert {p: p.read_bytes() for p in path.rglob("*") if p.is_file() and p.name[0] != "."} == before

@@ -59,6 +59,22 @@ def test_a_killed_process_holds_nothing_and_its_successor_says_so(tmp_path):
     assert "is gone" in notes[0]
 
 
+def test_the_workers_of_a_killed_process_hold_its_shard_until_they_end(tmp_path):
+    """A child that inherited the lock lives for a second longer; its successor waits for it."""
+    child = "import time, sys; time.sleep(1); open(sys.argv[1], 'w')"
+    parent = (
+        "import os, signal, subprocess, sys; from pathlib import Path\n"
+        "from freqq.runs.lock import lock; from freqq.runs.shard import Shard\n"
+        "with lock(Path(sys.argv[1]), Shard()) as held:\n"
+        "    subprocess.Popen([sys.executable, '-c', sys.argv[2], sys.argv[3]], pass_fds=[held])\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    ended = tmp_path / "ended"
+    subprocess.run([sys.executable, "-c", parent, str(tmp_path), child, str(ended)])
+    with lock(tmp_path, Shard()):
+        assert ended.exists()
+
+
 def test_a_process_id_that_was_given_away_since_holds_nothing(tmp_path):
     file_of(tmp_path).write_text(json.dumps({"pid": 1, "host": socket.gethostname(), "job": None}))
     with lock(tmp_path, Shard()):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
 from freqq.errors import Interrupted
+from freqq.runs.batches import Remaining
+from freqq.runs.failures import Outcome
 from freqq.runs.parts import PartWriter
 from freqq.runs.served import Question, ServedEvaluator
-from freqq.runs.stage import Outcome
 from freqq.runs.stop import StopRequest
-from freqq.runs.work import Work
 from freqq.serve.reply import Reply
 
 PATIENCE_S = 0.2
@@ -22,7 +22,7 @@ PATIENCE_S = 0.2
 def evaluate_served(
     evaluator: ServedEvaluator,
     writer: PartWriter,
-    work: Work,
+    remaining: Remaining,
     progress: Callable[[int], None],
     stop: StopRequest,
 ) -> tuple[int, str]:
@@ -30,9 +30,9 @@ def evaluate_served(
 
     Returns how many rows there are, and why it ended before all were; empty if for a stop.
     """
-    finished, reason, under_way = work.total - work.missing, "", 0
+    finished, reason, under_way = remaining.total - remaining.missing, "", 0
     threads = _Threads(evaluator.reply, evaluator.client.endpoint.concurrency)
-    waiting = _questions(evaluator, work)
+    waiting = _questions(evaluator, remaining)
     exhausted = False
     try:
         while True:
@@ -67,9 +67,9 @@ def evaluate_served(
     return finished, "" if stop.requested else reason
 
 
-def _questions(evaluator: ServedEvaluator, work: Work) -> Iterator[Question]:
-    while work:
-        batch = work.take(1)
+def _questions(evaluator: ServedEvaluator, remaining: Remaining) -> Iterator[Question]:
+    while remaining:
+        batch = remaining.take(1)
         yield from evaluator.questions(batch.samples, batch.todo)
 
 

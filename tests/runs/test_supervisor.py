@@ -1,6 +1,5 @@
 """Workers: the same rows as one process, whoever dies."""
 
-import multiprocessing
 import os
 import random
 import signal
@@ -13,20 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from freqq.data.draws import Drawn
-from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
+from freqq.runs.batches import Remaining
 from freqq.runs.lock import lock
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
-from freqq.runs.plan import BASELINE, draw
+from freqq.runs.plan import BASELINE_ARM, draw
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.stop import SIGNALS
 from freqq.runs.verify import verify
-from freqq.runs.work import Work
 from tests.cli.test_app import freqq
 from tests.runs.killing import kill_often, rows_on_disk, table, workers_of
 
@@ -34,56 +31,24 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds w
 
 
 class Named:
-    """A sample as far as dealing out is concerned."""
+    """A sample as far as batches are concerned."""
 
     def __init__(self, name: int) -> None:
         self.id = f"s-{name}"
 
 
-@pytest.mark.parametrize(("count", "most", "workers"), [(0, 4, 2), (1, 4, 2), (40, 4, 3), (40, 100, 2), (5, 1, 7)])
-def test_dealing_gives_each_missing_row_once_longest_first(count, most, workers):
+@pytest.mark.parametrize(("count", "most"), [(0, 4), (1, 4), (40, 4), (40, 100)])
+def test_batches_have_each_missing_row_once_in_order(count, most):
     samples = [Named(i) for i in range(count)]
-    done = {(s.id, "h") for s in samples[::3]}
-    work = Work(samples, [(BASELINE, "h"), (BASELINE, "g")], done)
-    assert work.total - work.missing == len(done)
+    done = {(s.id, known_as) for s in samples[::3] for known_as in "hg"} | {(s.id, "h") for s in samples[::2]}
+    remaining = Remaining(samples, [(BASELINE_ARM, "h"), (BASELINE_ARM, "g")], done)
+    assert remaining.total - remaining.missing == len(done)
     batches = []
-    while work:
-        batches.append(work.take(most, workers))
-    assert [s.id for b in batches for s in b.samples] == [s.id for s in samples]
-    assert sum(b.rows for b in batches) == work.total - len(done)
+    while remaining:
+        batches.append(remaining.take(most))
+    assert [s.id for b in batches for s in b.samples] == [s.id for i, s in enumerate(samples) if i % 3]
+    assert sum(b.rows for b in batches) == 2 * count - len(done)
     assert all(len(b.samples) <= most for b in batches)
-    if count >= workers * 2:
-        assert len(batches[-1].samples) == 1
-
-
-def test_what_is_put_back_is_what_the_disk_lacks_and_comes_last_alone():
-    samples = [Named(i) for i in range(6)]
-    work = Work(samples, [(BASELINE, "h"), (BASELINE, "g")])
-    lost = work.take(3)
-    stored = {("s-0", "h"), ("s-0", "g"), ("s-1", "h")}
-    assert work.put_back([lost], stored) == 3
-    assert work.missing == 6 + 3
-    taken = [work.take(10) for _ in range(3)]
-    assert [[s.id for s in b.samples] for b in taken] == [["s-3", "s-4", "s-5"], ["s-1"], ["s-2"]]
-    assert taken[1].todo == [(BASELINE, {"s-1"})]
-    assert not work
-
-
-def test_a_sample_that_two_workers_died_of_alone_is_given_up_last():
-    samples = [Named(i) for i in range(4)]
-    work = Work(samples, [(BASELINE, "h"), (BASELINE, "g")])
-    together = work.take(2)
-    work.put_back([together], set(), together)  # either of the two may be to blame
-    work.take(10)
-    for expected in ("s-0", "s-1", "s-0"):
-        alone = work.take(10)
-        assert ([s.id for s in alone.samples], alone.error) == ([expected], None)
-        if expected == "s-0":
-            work.put_back([alone], set(), alone)
-    given_up = work.take(10)
-    assert "2 workers died" in given_up.error
-    assert given_up.rows == 2
-    assert not work
 
 
 @pytest.mark.parametrize(
@@ -177,51 +142,53 @@ def test_the_samples_of_a_dead_worker_are_taken_over(settings, whole, tmp_path):
     run(settings, tmp_path / "run", machine=machine, progress=kill_one, note=notes.append)
     [note] = notes
     assert f"(process {killed[0]}) died with SIGKILL" in note
-    assert "the others take them over" in note
+    assert "tried again later, one by one" in note
     assert table(tmp_path / "run") == whole
     assert all(finding.passed for finding in verify(tmp_path / "run"))
 
 
-class Deadly(Sample):
-    """Kills the worker that looks at it, as the kernel does if memory runs out."""
+@pytest.fixture
+def deadly(monkeypatch):
+    """Makes samples kill every worker that looks at them, as the kernel does if memory runs out."""
 
-    def __getattribute__(self, name):
-        if name == "turns" and multiprocessing.parent_process() is not None:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().__getattribute__(name)
+    def choose(settings, *places):
+        samples = draw(settings).samples
+        monkeypatch.setenv("DEADLY", " ".join(samples[i].id for i in places))
+        monkeypatch.setattr(
+            "freqq.runs.shard_process.COMMAND", (sys.executable, "-P", "-m", "tests.runs.deadly_shard_process")
+        )
+        return {samples[i].id for i in places}
+
+    return choose
 
 
 @pytest.mark.slow
 @linux
-def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whole, tmp_path, monkeypatch):
-    def with_a_deadly_one(settings):
-        found = draw(settings).samples
-        return Drawn(tuple(Deadly(**vars(s)) if i == 20 else s for i, s in enumerate(found)))
-
-    monkeypatch.setattr("freqq.runs.run.draw", with_a_deadly_one)
-    notes = []
+def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whole, tmp_path, deadly):
+    notes, dead = [], deadly(settings, 20)
     machine = Machine(workers=2, batch_size=4)
     path = run(settings, tmp_path / "run", machine=machine, note=notes.append)
     assert ["SIGKILL" in note for note in notes] == [True] * 3  # one on its batch, two on itself
-    assert "a new worker takes them over" in notes[-1]
+    assert notes[-1].endswith(f"given up: {min(dead)}")
+    first, second = (note.split(" (process")[0] for note in notes[1:])
+    assert first != second
     failed = [row for row in table(path) if row["error"]]
     assert [row["method"] for row in failed] == ["baseline", "token"]
     assert all("2 workers died while they had only this sample" in row["error"] for row in failed)
-    [dead] = {row["sample_id"] for row in failed}
-    assert [r for r in table(path) if not r["error"]] == [r for r in whole if r["sample_id"] != dead]
+    assert {row["sample_id"] for row in failed} == dead
+    assert [r for r in table(path) if not r["error"]] == [r for r in whole if r["sample_id"] not in dead]
     assert all(finding.passed for finding in verify(path))
 
 
 @pytest.mark.slow
 @linux
-def test_samples_that_all_kill_end_the_run(settings, tmp_path, monkeypatch):
-    deadly = lambda s: Drawn(tuple(Deadly(**vars(one)) for one in draw(s).samples))  # noqa: E731
-    monkeypatch.setattr("freqq.runs.run.draw", deadly)
-    monkeypatch.setattr("freqq.runs.crew.MOST_DEATHS_IN_A_ROW", 2)
+def test_samples_that_all_kill_end_the_run(settings, tmp_path, monkeypatch, deadly):
+    deadly(settings, *range(70))
+    monkeypatch.setattr("freqq.runs.supervisor.MOST_STRIKES", 2)
     notes = []
     with pytest.raises(FreqqError, match="all workers died"):
         run(settings, tmp_path / "run", machine=Machine(workers=1, batch_size=1), note=notes.append)
-    assert ["a new worker" in note for note in notes] == [True, False]
+    assert ["not started again" in note for note in notes] == [False, True]
 
 
 @pytest.mark.slow

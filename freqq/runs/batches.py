@@ -1,0 +1,76 @@
+"""What of a run is still to be done, and in which batches."""
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from freqq.data.sample import Sample
+from freqq.runs.parts import Key
+from freqq.runs.plan import Arm
+
+Todo = list[tuple[Arm, set[str]]]
+"""For each arm the ids of the samples that it has to read."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples that are read together, and by which arms."""
+
+    samples: Sequence[Sample]
+    todo: Todo
+
+    @property
+    def rows(self) -> int:
+        """How many rows it will give."""
+        return sum(len(ids) for _, ids in self.todo)
+
+
+class Remaining:
+    """The samples that still lack a row of some arm, in their order.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        All samples; for batches that pad little, longest first.
+    arms : sequence of (Arm, config hash)
+    done : set of keys
+        Rows that are there.
+    """
+
+    def __init__(
+        self, samples: Sequence[Sample], arms: Sequence[tuple[Arm, str]], done: AbstractSet[Key] = frozenset()
+    ) -> None:
+        self.arms = arms
+        self.total = len(samples) * len(arms)
+        self._done = done
+        self.samples = [s for s in samples if any((s.id, known_as) not in done for _, known_as in arms)]
+
+    def __bool__(self) -> bool:
+        return bool(self.samples)
+
+    @property
+    def missing(self) -> int:
+        """Rows that are not there."""
+        return self.batch(self.samples).rows
+
+    def batch(self, samples: Sequence[Sample]) -> Batch:
+        """Some samples with what each arm has to read of them."""
+        todo = [(arm, {s.id for s in samples if (s.id, known_as) not in self._done}) for arm, known_as in self.arms]
+        return Batch(samples, [(arm, ids) for arm, ids in todo if ids])
+
+    def take(self, most: int) -> Batch:
+        """The next batch, of at most so many samples, which do not remain."""
+        taken, self.samples = self.samples[:most], self.samples[most:]
+        return self.batch(taken)
+
+
+def counter(remaining: Remaining, progress: Callable[[int, int], None]) -> Callable[[int], None]:
+    """What counts rows that are added to those that are there, and tells how many there are of how many."""
+    finished, total = remaining.total - remaining.missing, remaining.total
+
+    def add(rows: int) -> None:
+        nonlocal finished
+        finished += rows
+        progress(finished, total)
+
+    return add

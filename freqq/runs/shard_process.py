@@ -1,0 +1,257 @@
+"""A process of its own for one replica of the model: evaluates what its supervisor assigns to it.
+
+``python -m freqq.runs.shard_process`` reads an assignment, one line of JSON, from standard input. That stays open: when
+it ends, the supervisor is gone, and this process ends, too. What happens is reported on standard output, a line of
+JSON each. The exit codes are those of the command line.
+"""
+
+import json
+import os
+import runpy
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from freqq.errors import FreqqError, Interrupted
+from freqq.glm.load import Weights, load
+from freqq.glm.place import Placement
+from freqq.runs.batches import Remaining
+from freqq.runs.directory import RunDirectory
+from freqq.runs.environment import part_metadata
+from freqq.runs.evaluate import BatchEvaluator
+from freqq.runs.machine import Machine
+from freqq.runs.parts import PartWriter, answered
+from freqq.runs.plan import arms, config_hash, draw, prepared
+from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
+from freqq.runs.sources import usual_batch_size
+from freqq.runs.stop import SIGNALS, StopRequest
+
+COMMAND = (sys.executable, "-P", "-m", "freqq.runs.shard_process")
+
+Report = Callable[[dict[str, Any]], None]
+"""Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` hand, how many ``rows`` were
+added and how many are ``held`` and not on the disk, or an ``error`` that no sample is to blame for, with the
+``exit_code`` of its kind."""
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A model on a device, and the run that it evaluates samples of."""
+
+    run: Path
+    settings: Settings
+    weights: Weights
+    placement: Placement
+    shard: Shard
+    machine: Machine
+
+    def open(self) -> tuple[BatchEvaluator, PartWriter]:
+        """Load the model; the writer gathers its rows."""
+        if self.machine.threads is not None:
+            torch.set_num_threads(self.machine.threads)
+        reader = load(self.weights, self.placement)
+        evaluator = BatchEvaluator(reader, self.settings, self.shard, self.machine)
+        return evaluator, PartWriter(self.run, self.shard, part_metadata(self.run, reader.device))
+
+    @property
+    def batch_size(self) -> int:
+        """Samples that are read together."""
+        limited = self.machine.max_batch_tokens is not None
+        return self.machine.batch_size or usual_batch_size(self.settings.source, limited)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Samples for one replica, by their ids; all that its process needs to know, as JSON.
+
+    Parameters
+    ----------
+    alone : bool
+        Whether they are read one by one.
+    retry_failed : bool
+        Whether rows with an error count as missing.
+    script : str or None
+        The Python file that registers methods which only the supervisor's main program knows.
+    """
+
+    replica: Replica
+    samples: tuple[str, ...]
+    alone: bool = False
+    retry_failed: bool = False
+    script: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Itself, as values of JSON."""
+        values = asdict(self)
+        values["replica"] |= {"run": str(self.replica.run), "shard": str(self.replica.shard)}
+        values["replica"]["weights"]["folder"] = str(self.replica.weights.folder)
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Assignment":
+        """What `as_json` gave."""
+        found = values.pop("replica")
+        weights = found["weights"] | {"folder": Path(found["weights"]["folder"])}
+        replica = Replica(
+            Path(found["run"]),
+            Settings.from_json(found["settings"]),
+            Weights(**weights),
+            Placement(**found["placement"]),
+            Shard.parse(found["shard"]),
+            Machine(**found["machine"]),
+        )
+        return cls(replica, tuple(values.pop("samples")), **values)
+
+
+def evaluate_remaining(
+    evaluator: BatchEvaluator,
+    writer: PartWriter,
+    remaining: Remaining,
+    batch_size: int,
+    stop: StopRequest,
+    report: Report,
+) -> bool:
+    """Answer what remains and write it, until it is done or a stop is requested. Returns whether all was done."""
+    lacking = remaining.missing
+    while remaining and not stop.requested:
+        batch = remaining.take(batch_size)
+        report({"at": [sample.id for sample in batch.samples]})
+        for rows in evaluator.rows(batch.samples, batch.todo):
+            writer.add(rows)
+            lacking -= len(rows)
+            report({"rows": len(rows), "held": writer.held})
+            if stop.requested:
+                break
+        writer.end_batch()
+        report({"at": [], "held": writer.held})
+    writer.flush()
+    return lacking == 0
+
+
+def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Report) -> None:
+    """Load the model and answer what remains of an assignment.
+
+    Raises
+    ------
+    Interrupted
+        If a stop was requested before all was done.
+    FreqqError
+        If the model cannot be loaded, the disk is full, or methods, model or data are no longer those of ``run.json``.
+    """
+    replica = assignment.replica
+    settings = replica.settings
+    everything = draw(settings).samples
+    todo = prepared(arms(settings), settings.rendering.configs(everything))
+    evaluator, writer = replica.open()
+    hashed = [(arm, config_hash(settings, evaluator.identity, arm)) for arm in todo]
+    plan = RunDirectory(replica.run).plan()
+    if [known_as for _, known_as in hashed] != [arm["config_hash"] for arm in plan["arms"]]:
+        raise FreqqError(f"the methods, the model or the data changed since {replica.run} was planned: nothing is done")
+    by_id = {sample.id: sample for sample in everything}
+    samples = [by_id[id] for id in assignment.samples]
+    remaining = Remaining(samples, hashed, answered(replica.run, assignment.retry_failed))
+    report({"ready": True})
+    if not evaluate_remaining(
+        evaluator, writer, remaining, 1 if assignment.alone else replica.batch_size, stop, report
+    ):
+        raise Interrupted("stopped")
+
+
+def main() -> None:
+    """Do what standard input says; see the module."""
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no report
+    assigned = sys.stdin.readline()
+    threading.Thread(target=_end_with_supervisor, args=(sys.stdin,), daemon=True).start()
+
+    def report(what: dict[str, Any]) -> None:
+        print(json.dumps(what), file=out, flush=True)
+
+    with StopRequest() as stop:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the supervisor blocked them until they are minded here
+        try:
+            values = json.loads(assigned)
+            if values["script"] is not None:
+                runpy.run_path(values["script"], run_name="__freqq_methods__")
+            evaluate_assignment(Assignment.from_json(values), stop, report)
+        except Interrupted as error:
+            sys.exit(error.exit_code)
+        except FreqqError as error:
+            report({"error": str(error), "exit_code": error.exit_code})
+            sys.exit(error.exit_code)
+        except Exception as error:
+            text = f"a worker failed with {type(error).__name__}: {' '.join(str(error).split())}"
+            report({"error": text, "exit_code": FreqqError.exit_code})
+            raise
+
+
+def _end_with_supervisor(its_words: IO[str]) -> None:
+    its_words.read()
+    os._exit(1)
+
+
+class Subprocesses:
+    """Real ones, on this machine.
+
+    Parameters
+    ----------
+    inherited : sequence of int
+        File descriptors that they keep open, so that a lock is held until the last of them has ended.
+    """
+
+    def __init__(self, inherited: Sequence[int] = ()) -> None:
+        self._inherited = inherited
+        self._selector = selectors.DefaultSelector()
+
+    def start(self, assignment: Assignment) -> subprocess.Popen[bytes]:
+        """A process that finds the same packages, and is sent its assignment."""
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        # A terminal's Ctrl-C is for the supervisor alone; other signals wait until the process minds them.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            process = subprocess.Popen(
+                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                pass_fds=self._inherited, env=os.environ | {"PYTHONPATH": path},
+            )  # fmt: skip
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        # What a pipe does not hold is written when the process reads it.
+        text = json.dumps(assignment.as_json()).encode() + b"\n"
+        threading.Thread(target=_send, args=(process.stdin, text), daemon=True).start()
+        self._selector.register(process.stdout, selectors.EVENT_READ, (process, bytearray()))  # type: ignore[arg-type]
+        return process
+
+    def wait(self, seconds: float) -> list[tuple[subprocess.Popen[bytes], list[dict[str, Any]], int | None]]:
+        """What processes reported meanwhile, and the exit code of those that ended, negative for a signal."""
+        found = []
+        for key, _ in self._selector.select(seconds):
+            process, unread = key.data
+            unread += (said := os.read(key.fd, 1 << 16))
+            *lines, unread[:] = unread.split(b"\n")
+            code = None
+            if not said:
+                code = process.wait()
+                self._selector.unregister(key.fileobj)
+                process.stdout.close()
+            found.append((process, [json.loads(line) for line in lines], code))
+        return found
+
+
+def _send(pipe: IO[bytes], text: bytes) -> None:
+    with suppress(OSError):  # that the process is dead is noticed elsewhere
+        pipe.write(text)
+        pipe.flush()
+
+
+if __name__ == "__main__":
+    main()
