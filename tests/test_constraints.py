@@ -1,7 +1,10 @@
 """constraints.txt pins what pyproject.toml asks for: results are to be the same to the last digit."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,22 @@ def test_every_dependency_is_pinned_to_a_version_that_will_do(requirement):
 
 def test_every_dependency_has_a_lower_bound():
     assert [str(r) for r in ASKED if not any(bound.operator == ">=" for bound in r.specifier)] == []
+
+
+def imported() -> set[str]:
+    """The packages, not of Python itself, whose modules freqq imports anywhere, by the names of their distributions."""
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in (ROOT / "freqq").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+    modules = {name.partition(".")[0] for name in names} - {PROJECT["name"], *sys.stdlib_module_names}
+    known = packages_distributions()
+    return {canonicalize_name(known.get(module, [module])[0]) for module in modules}
+
+
+def test_whatever_is_imported_is_pinned():
+    """A coder or a reader of files in another version can make other bytes."""
+    assert imported() - {"vllm"} <= set(PINS)
 
 
 def test_nothing_is_pinned_twice():
