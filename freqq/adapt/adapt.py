@@ -1,4 +1,4 @@
-"""From what is asked to an adapter in a folder."""
+"""Train an adapter into a folder: data, model and checkpoint are put together here."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from freqq.adapt.lessons import Courses, data_courses, mini_courses
 from freqq.adapt.loop import Habits, Report, Training
 from freqq.adapt.memory import check_memory
 from freqq.adapt.settings import Adaptation, check_free, claim
+from freqq.adapt.training_data import TrainingData, file_data, mini_data
 from freqq.errors import UserError
 from freqq.files import check_writable
 from freqq.glm.adapter import Adapter
@@ -35,15 +35,15 @@ def adapt(
     """Train an adapter, with checkpoints in `folder`; the same call goes on after a stop.
 
     Equal settings give equal weights on the same kind of machine with the same number of threads and processes. Under
-    ``accelerate launch`` each process takes other lessons, and a step is all of theirs.
+    ``accelerate launch`` each process takes other examples, and a step is all of theirs.
 
     Parameters
     ----------
     report : callable
         Gets the step, the number of steps (with a time limit: as many as will fit), and the values of the step or of
-        a look at held-out lessons.
+        a validation on held-out examples.
     note : callable
-        Told how much memory is needed, and what a time limit leaves out.
+        Gets a line on how much memory is needed, and one if a time limit shortens validation.
     began : float, optional
         The reading of `time.monotonic` from which a time limit counts; by default that of the call.
 
@@ -55,7 +55,7 @@ def adapt(
     Raises
     ------
     UserError
-        If no data are left to learn from, the folder holds another training, or an option makes no sense.
+        If no data are left for training, the folder holds another training, or an option makes no sense.
     Interrupted, FreqqError
         See `Training.run`.
     """
@@ -77,7 +77,7 @@ def prepare(
     check_free(folder)
     check_writable(folder)
     check_family(find(adaptation.model, adaptation.revision))
-    lessons = courses(adaptation, habits.held_out)
+    data = training_data(adaptation, habits.held_out)
     accelerator = Accelerator(mixed_precision="bf16")
     reader = load_reader(adaptation.model, adaptation.revision, adaptation.dtype, str(accelerator.device))
     claim(folder, adaptation, reader.revision)
@@ -89,14 +89,14 @@ def prepare(
         base_revision=reader.revision,
         train=adaptation.train,
         rank=adaptation.rank,
-        data=lessons.data,
-        data_revision=lessons.data_revision,
+        data=data.data,
+        data_revision=data.data_revision,
         seed=adaptation.seed,
     )
     with torch.random.fork_rng():
         torch.manual_seed(adaptation.seed)  # of the first factors of LoRA
         adapter = Adapter(reader, card)
-    return Training(adaptation, habits, adapter, lessons, accelerator, folder, clock, began)
+    return Training(adaptation, habits, adapter, data, accelerator, folder, clock, began)
 
 
 def check_family(weights: Weights) -> None:
@@ -113,8 +113,8 @@ def check_family(weights: Weights) -> None:
         raise UserError(f"{weights.name} is a {family.name}, for which no adapter can be trained; of {names} one can")
 
 
-def courses(adaptation: Adaptation, held_out: int) -> Courses:
-    """The lessons that are asked for.
+def training_data(adaptation: Adaptation, held_out: int) -> TrainingData:
+    """The examples that the settings name.
 
     Raises
     ------
@@ -123,9 +123,9 @@ def courses(adaptation: Adaptation, held_out: int) -> Courses:
     """
     data = source(adaptation.data, skip_bad=adaptation.skip_bad)
     if data.format == "mini":
-        return mini_courses(adaptation.seed, adaptation.questions, held_out)
+        return mini_data(adaptation.seed, adaptation.questions, held_out)
     needles = adaptation.needles or data.needles
     check_needles(data, needles)
     rendering = Rendering.read(None, line_breaks=usual_line_breaks(data))
-    found = data_courses(data, needles, adaptation.bins, rendering, adaptation.seed)
+    found = file_data(data, needles, adaptation.bins, rendering, adaptation.seed)
     return replace(found, held_out_size=min(found.held_out_size, held_out))

@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from freqq.adapt.judge import NAMES
+from freqq.adapt.validation import NAMES
 from freqq.files import write_whole
 
 NAME = "log.parquet"
@@ -19,7 +19,7 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.float64()) for name in NAMES),
     ]
 )
-"""Losses and accuracies of the step's own lessons; of held-out ones where they were judged behind the step."""
+"""Losses and accuracies of the step's own examples; of held-out ones where a validation followed the step."""
 
 
 class Log:
@@ -41,9 +41,9 @@ class Log:
         """One more step."""
         self.rows.append(values)
 
-    def judged(self, verdict: dict[str, float]) -> None:
+    def validated(self, scores: dict[str, float]) -> None:
         """What was found behind the last step."""
-        self.rows[-1] |= verdict
+        self.rows[-1] |= scores
 
     def write(self) -> None:
         """Put all rows on the disk."""

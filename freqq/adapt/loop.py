@@ -13,12 +13,12 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from freqq.adapt.compressors import follow, remove_codebooks, store_codebook
-from freqq.adapt.judge import Judge, Verdict
-from freqq.adapt.lessons import Courses
 from freqq.adapt.log import Log
-from freqq.adapt.schedule import LOOK_SHARE, TimeLimit, rate_factor, timed_rate_factor
+from freqq.adapt.schedule import VALIDATION_SHARE, TimeLimit, rate_factor, timed_rate_factor
 from freqq.adapt.settings import Adaptation
 from freqq.adapt.student import Student
+from freqq.adapt.training_data import TrainingData
+from freqq.adapt.validation import Validation, Validator
 from freqq.errors import FreqqError, Interrupted
 from freqq.glm.adapter import Adapter
 from freqq.glm.train import checkpoint
@@ -39,17 +39,17 @@ class Habits:
 
     Parameters
     ----------
-    judge_every : int
-        Steps between two looks at the held-out lessons, each of which also writes a checkpoint.
+    validate_every : int
+        Steps between two validations, each of which also writes a checkpoint.
     patience : int
-        Looks without a lower held-out loss after which training ends; 0: never early.
+        Validations without a lower held-out loss after which training ends; 0: never early.
     held_out, answers : int
-        Chats that are looked at, and answers that are generated, at most one a chat.
+        Chats to validate on, and answers to generate, at most one a chat.
     recompute : bool
         Keep fewer activations and compute them twice (gradient checkpointing).
     """
 
-    judge_every: int = 250
+    validate_every: int = 250
     patience: int = 0
     held_out: int = 32
     answers: int = 32
@@ -57,7 +57,8 @@ class Habits:
 
 
 Report = Callable[[int, int, dict[str, float]], None]
-"""Gets the step, the number of steps (with a time limit: as many as will fit) and the values of the step or a look."""
+"""Gets the step, the number of steps (with a time limit: as many as will fit), and the values of the step or
+validation."""
 
 
 def optimizers(adaptation: Adaptation, parameters: dict[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
@@ -94,14 +95,14 @@ class Training:
         adaptation: Adaptation,
         habits: Habits,
         adapter: Adapter,
-        courses: Courses,
+        data: TrainingData,
         accelerator: Accelerator,
         folder: Path,
         clock: Callable[[], float],
         began: float,
     ) -> None:
         self._clock, self._began = clock, began
-        self.adaptation, self.habits, self.adapter, self.courses = adaptation, habits, adapter, courses
+        self.adaptation, self.habits, self.adapter, self.data = adaptation, habits, adapter, data
         self.folder, self.accelerator = folder, accelerator
         self.parameters = adapter.parameters()
         self.optimizers = optimizers(adaptation, self.parameters)
@@ -109,10 +110,10 @@ class Training:
         self.compressors = adaptation.compressors()
         self.averages: CodebookAverages | None = None
         if adaptation.learn_codebook:
-            grids = adapter.reader.see(courses.held_out(0).pages)
+            grids = adapter.reader.see(data.held_out(0).pages)
             self.averages, self.compressors = follow(self.compressors, grids[0])
         self.student = Student(adapter, adaptation.distill, adaptation.first_weight, habits.recompute)
-        self.judge = Judge(self.student, adapter.reader, courses, self.compressors, habits.answers)
+        self.validator = Validator(self.student, adapter.reader, data, self.compressors, habits.answers)
         self.step, self.steps = 0, adaptation.steps
         self.best, self.bad, self.best_step = math.inf, 0, 0
         self._seconds_before = 0.0
@@ -122,7 +123,7 @@ class Training:
         self.net = accelerator.prepare(self.student)
 
     def run(self, report: Report, note: Callable[[str], None] = lambda text: None) -> None:
-        """Train to the end; `note` is told if a time limit leaves less to look at.
+        """Train to the end; `note` gets a line if a time limit shortens validation.
 
         Raises
         ------
@@ -138,8 +139,8 @@ class Training:
                 values = self._learn()
                 self._plan()
                 report(self.step, self.steps, values)
-                if self.step % self.habits.judge_every == 0 or self.step == self.steps:
-                    self._look(report)
+                if self.step % self.habits.validate_every == 0 or self.step == self.steps:
+                    self._validate(report)
                 if stop.requested and not self.finished:
                     self._store()
                     raise Interrupted(f"stopped after step {self.step}; run the same command again to go on")
@@ -150,14 +151,17 @@ class Training:
         return self._seconds_before + self._clock() - self._began
 
     def _time_limit(self, note: Callable[[str], None]) -> TimeLimit:
-        limit, held_out = self.adaptation.minutes * 60, len(self.judge.lessons)
+        limit, held_out = self.adaptation.minutes * 60, len(self.validator.examples)
         try:
-            look = self.judge.fit(LOOK_SHARE * limit, self._clock)
+            validation = self.validator.fit(VALIDATION_SHARE * limit, self._clock)
         except FloatingPointError as error:
             raise self._diverged(str(error)) from None
-        if len(self.judge.lessons) < held_out:
-            note(f"time is left to look at {len(self.judge.lessons)} of {held_out} held-out chats; --minutes sets it")
-        return TimeLimit(limit, self.seconds, look)
+        if len(self.validator.examples) < held_out:
+            note(
+                f"validating on {len(self.validator.examples)} of {held_out} held-out chats, to keep to --minutes "
+                f"{self.adaptation.minutes:g}"
+            )
+        return TimeLimit(limit, self.seconds, validation)
 
     def _plan(self) -> None:
         """Count anew how many steps fit into the time limit, by how long the latest ones took."""
@@ -182,7 +186,7 @@ class Training:
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
         if self.averages is not None:
-            self.averages.forget()  # what held-out lessons added
+            self.averages.forget()  # what validation added
         level = random.Random(f"adapt/level/{self.adaptation.seed}/{self.step}").randrange(len(self.compressors))
         sums: dict[str, float] = {}
         for parameter in self.parameters.values():
@@ -190,10 +194,10 @@ class Training:
         for part in range(self.adaptation.accumulate):
             first = (self.step * self.adaptation.accumulate + part) * self.accelerator.num_processes
             first = (first + self.accelerator.process_index) * self.adaptation.batch
-            lessons = [self.courses.train(first + i) for i in range(self.adaptation.batch)]
+            examples = [self.data.train(first + i) for i in range(self.adaptation.batch)]
             try:
                 with self.accelerator.autocast():
-                    values = self.net(lessons, self.compressors[level])
+                    values = self.net(examples, self.compressors[level])
             except FloatingPointError as error:
                 raise self._diverged(str(error)) from None
             self.accelerator.backward(values["loss"] / self.adaptation.accumulate)
@@ -212,29 +216,29 @@ class Training:
         self.log.add(step=self.step, level=self.adaptation.levels[level], seconds=took, rate=rate, **sums)
         return sums
 
-    def _look(self, report: Report) -> None:
-        """Judge the model, keep it if it is the best so far, and store all."""
+    def _validate(self, report: Report) -> None:
+        """Validate the model, keep it if it is the best so far, and store a checkpoint."""
         began = self._clock()
-        report(self.step, self.steps, asdict(self._judged()))
+        report(self.step, self.steps, asdict(self._scores()))
         if self.time is not None:
-            self.time = replace(self.time, look=self._clock() - began)
+            self.time = replace(self.time, validation=self._clock() - began)
             if self.step < self.steps:
                 self._plan()
         self._store()
 
-    def _judged(self) -> Verdict:
+    def _scores(self) -> Validation:
         try:
-            verdict = self.judge.verdict()
+            scores = self.validator.validate()
         except FloatingPointError as error:
             raise self._diverged(str(error)) from None
-        self.log.judged(asdict(verdict))
-        if verdict.held_loss < self.best:
-            self.best, self.bad, self.best_step = verdict.held_loss, 0, self.step
+        self.log.validated(asdict(scores))
+        if scores.held_loss < self.best:
+            self.best, self.bad, self.best_step = scores.held_loss, 0, self.step
             if self.accelerator.is_main_process:
                 self._save()
         else:
             self.bad += 1
-        return verdict
+        return scores
 
     def _total(self, mine: Tensor) -> Tensor:
         total: Tensor = self.accelerator.reduce(mine.to(self.accelerator.device), "sum")
@@ -264,8 +268,8 @@ class Training:
                 "best": self.best, "bad": self.bad, "best_step": self.best_step,
             }  # fmt: skip
             if self.time is not None:
-                facts |= {"first": self.time.first, "look": self.time.look}
-                facts |= {"held_out": len(self.judge.lessons), "answers": len(self.judge.asked)}
+                facts |= {"first": self.time.first, "validation": self.time.validation}
+                facts |= {"held_out": len(self.validator.examples), "answers": len(self.validator.answered)}
             self.log.write()
             weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
             if self.averages is not None:
@@ -289,8 +293,8 @@ class Training:
                 int(facts[n]) for n in ("step", "steps", "bad", "best_step")
             )
             self._seconds_before, self.best = float(facts["seconds"]), float(facts["best"])
-            if self.adaptation.minutes and "look" in facts:  # older versions planned once, by the first steps
-                self.time = TimeLimit(self.adaptation.minutes * 60, float(facts["first"]), float(facts["look"]))
-                self.judge.take(int(facts["held_out"]), int(facts["answers"]))
+            if self.adaptation.minutes and "validation" in facts:  # a checkpoint of an older version has none
+                self.time = TimeLimit(self.adaptation.minutes * 60, float(facts["first"]), float(facts["validation"]))
+                self.validator.take(int(facts["held_out"]), int(facts["answers"]))
         except Exception as error:  # whatever a damaged file makes the libraries raise
             raise FreqqError(f"cannot go on from {file}: {error}; remove it or choose another --out") from error

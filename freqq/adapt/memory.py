@@ -1,4 +1,4 @@
-"""How much memory a training takes, told before it starts."""
+"""How much memory a training takes, estimated before it starts."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from freqq.adapt.loop import Training
 from freqq.errors import FreqqError
 from freqq.glm.memory import memories
 
-LOOKED_AT = 4
-"""Lessons whose longest sequence the estimate is made for."""
+SAMPLED = 4
+"""Training examples; the longest of them stands for all."""
 
 STATE_BYTES = 16
 """Of a trained number: itself, its gradient and AdamW's two means, in float32."""
@@ -33,15 +33,15 @@ def estimate(training: Training) -> dict[str, int]:
 
 
 def _columns(training: Training) -> int:
-    """Columns of a pass at the level that leaves the most tokens, if each lesson were as long as the longest."""
-    student, lessons = training.student, [training.courses.train(i) for i in range(LOOKED_AT)]
+    """Columns of a pass at the level that leaves the most tokens, if each example were as long as the longest."""
+    student, examples = training.student, [training.data.train(i) for i in range(SAMPLED)]
     reader = training.adapter.reader
     asked = max(
-        sum(len(student.ids(q.text)) + len(student.ids(q.answer)) + 2 for q in one.questions) for one in lessons
+        sum(len(student.ids(q.text)) + len(student.ids(q.answer)) + 2 for q in one.questions) for one in examples
     )
-    pages = max(sum(reader.token_count(page) for page in one.pages) for one in lessons)
+    pages = max(sum(reader.token_count(page) for page in one.pages) for one in examples)
     kept = max(1.0 if c is None else getattr(c, "keep", 1.0) for c in training.compressors)
-    repeats = max(len(one.questions) for one in lessons) if training.habits.recompute else 1
+    repeats = max(len(one.questions) for one in examples) if training.habits.recompute else 1
     return (asked + repeats * int(kept * pages)) * training.adaptation.batch
 
 

@@ -1,4 +1,4 @@
-"""Lessons as sequences: a set of pages is read once, and each of the questions about it goes on from there."""
+"""Examples as sequences: a set of pages is read once, and each of the questions about it goes on from there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from freqq.adapt.lessons import Lesson, Question
+from freqq.adapt.training_data import Example, Question
 from freqq.glm.generation import end_token_ids
 from freqq.glm.processor import ChatWriter
 from freqq.glm.sequence import IMAGE, expand, positions
@@ -55,7 +55,7 @@ class Packed:
 
 
 class Packer:
-    """Packs lessons for one model.
+    """Packs examples for one model.
 
     Parameters
     ----------
@@ -75,18 +75,18 @@ class Packer:
         ends = end_token_ids(model)
         self._end = tokenizer.eos_token_id if tokenizer.eos_token_id in ends else min(ends)
 
-    def pack(self, lessons: Sequence[Lesson], pages: Sequence[Sequence[CompressedGrid]]) -> Packed:
-        """Lessons with their pages as a compressor left them."""
+    def pack(self, examples: Sequence[Example], pages: Sequence[Sequence[CompressedGrid]]) -> Packed:
+        """Examples with their pages as a compressor left them."""
         shared, asked, about, labels, weights = [], [], [], [], []
-        for number, (lesson, own) in enumerate(zip(lessons, pages, strict=True)):
-            chats = [self._writer.write(q.text, len(own)) for q in lesson.questions]
+        for number, (example, own) in enumerate(zip(examples, pages, strict=True)):
+            chats = [self._writer.write(q.text, len(own)) for q in example.questions]
             prompt = expand(chats[0], own, self._image_token_id)
             where = positions(prompt, self._rope_index, self._merge)
             ids = prompt.input_ids[prompt.kept]
             end = int(torch.nonzero(prompt.mm_token_type_ids[prompt.kept] == IMAGE).max()) + 1
             shared.append((ids[:end], where[:, :end]))
             start = len(chats[0]) - (len(ids) - end)
-            for chat, question in zip(chats, lesson.questions, strict=True):
+            for chat, question in zip(chats, example.questions, strict=True):
                 answer, counts = self._answer(question)
                 text = chat[start:] + answer
                 # Behind the pages all four rows of positions count on from where each of them is.

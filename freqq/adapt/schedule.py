@@ -10,10 +10,10 @@ WARMUP_SHARE = 0.1
 """The rate has risen, at the latest, after this share of a time limit: 30 slow steps may be all that fit into one."""
 
 MARGIN = 1.1
-"""The last look at held-out lessons may take this much longer than the one before, by which it is planned."""
+"""The last validation may take this much longer than the one before, by which it is planned."""
 
-LOOK_SHARE = 0.2
-"""The most of a time limit that one look may take: on a slow machine fewer held-out lessons are looked at."""
+VALIDATION_SHARE = 0.2
+"""The most of a time limit that one validation may take: a slow machine validates on fewer held-out examples."""
 
 
 def rate_factor(step: int, steps: int) -> float:
@@ -31,7 +31,7 @@ def timed_rate_factor(step: int, share: float) -> float:
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """A training's time, in seconds of a clock that counts all of it: loading, steps, looks and checkpoints.
+    """A training's time, in seconds of a clock that counts all of it: loading, steps, validations and checkpoints.
 
     Parameters
     ----------
@@ -39,18 +39,18 @@ class TimeLimit:
         When the training has to be over.
     first : float
         When its first step began.
-    look : float
-        How long a look at the held-out lessons takes, with the checkpoint behind it; the training ends with one.
+    validation : float
+        How long a validation takes, with the checkpoint behind it; the training ends with one.
     """
 
     limit: float
     first: float
-    look: float
+    validation: float
 
     @property
     def last(self) -> float:
         """When the last step has to be over."""
-        return self.limit - MARGIN * self.look
+        return self.limit - MARGIN * self.validation
 
     def share(self, now: float) -> float:
         """The share of the steps' time that is used up, in [0, 1]."""

@@ -1,4 +1,4 @@
-"""What a training of an adapter is asked to do."""
+"""The settings of an adapter's training."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -36,10 +36,10 @@ class Adaptation:
     steps : int
         Optimizer steps; 0: as many as fit into the minutes.
     minutes : float
-        The whole training takes so long, loading and looks at held-out lessons included, over all of its runs: the
-        number of steps follows from the time that they take, and so differs from one training to the next.
+        Length of the whole training over all of its runs, loading and validation included: the number of steps
+        follows from the time that they take, and so differs from one training to the next.
     batch, questions, accumulate : int
-        Lessons of a pass, questions of a lesson where the data have many, and passes of a step.
+        Examples of a pass, questions of an example where the data have many, and passes of a step.
     rate, merger_rate : float
         Peak learning rates of LoRA (AdamW) and of the merger's matrices (Muon).
     distill : float in [0, 1]
@@ -149,14 +149,14 @@ def check_free(folder: Path) -> None:
 
 
 def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
-    """Write what is asked into a training's folder, or compare it with what was asked there before.
+    """Write the settings into a training's folder, or compare them with those that are there.
 
     Raises
     ------
     UserError
-        If something else was.
+        If they differ.
     """
-    asked = json.loads(json.dumps({**asdict(adaptation), "base_revision": base_revision}))
+    now = json.loads(json.dumps({**asdict(adaptation), "base_revision": base_revision}))
     file = folder / NAME
     if file.is_file():
         try:
@@ -164,9 +164,9 @@ def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{file} is damaged: choose another --out") from error
         before = {"skip_bad": False} | before  # older trainings do not say it
-        other = [f"{k} {before.get(k)!r} there, {v!r} here" for k, v in asked.items() if before.get(k) != v]
+        other = [f"{k} {before.get(k)!r} there, {v!r} here" for k, v in now.items() if before.get(k) != v]
         if other:
             raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(file, lambda path: path.write_text(json.dumps(asked, indent=2) + "\n"))
+    write_whole(file, lambda path: path.write_text(json.dumps(now, indent=2) + "\n"))

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from freqq.adapt.compressors import learnable
-from freqq.adapt.lessons import Lesson
 from freqq.adapt.packing import IGNORED, Packed, Packer
+from freqq.adapt.training_data import Example
 from freqq.glm.adapter import Adapter
 from freqq.glm.families.base import as_grid
 from freqq.glm.processor import patches
@@ -22,7 +22,7 @@ from freqq.tokens.grid import CompressedGrid, whole
 
 @dataclass(frozen=True)
 class Seen:
-    """Pages of a batch of lessons behind the frozen part of the vision tower.
+    """Pages of a batch of examples behind the frozen part of the vision tower.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Seen:
 
 
 class Student(nn.Module):
-    """Turns lessons into a loss.
+    """Turns examples into a loss.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ class Student(nn.Module):
             self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self._train(True)
 
-    def forward(self, lessons: Sequence[Lesson], compressor: TokenCompressor | None) -> dict[str, Tensor]:
+    def forward(self, examples: Sequence[Example], compressor: TokenCompressor | None) -> dict[str, Tensor]:
         """The loss and what it is made of; each a scalar, those but ``loss`` without gradient.
 
         ``answer`` and ``distill`` are losses a token; ``token`` and ``first`` the shares of right tokens, and of right
@@ -79,25 +79,25 @@ class Student(nn.Module):
         FloatingPointError
             If the merger makes something else than numbers.
         """
-        seen = self.see(lessons)
+        seen = self.see(examples)
         grids = self.merged(seen)
         if not all(bool(torch.isfinite(grid.detach()).all()) for grid in grids):
             raise FloatingPointError("the merger's tokens are not finite")
-        pages = by_lesson(lessons, [learnable(compressor, g) if compressor else whole(g) for g in grids])
-        packed = self._packer.pack(lessons, pages)
+        pages = by_example(examples, [learnable(compressor, g) if compressor else whole(g) for g in grids])
+        packed = self._packer.pack(examples, pages)
         logits = self.logits(packed, pages)
-        told = packed.labels != IGNORED
-        labels, weights = packed.labels[told].to(logits.device), packed.weights[told].to(logits.device)
+        labelled = packed.labels != IGNORED
+        labels, weights = packed.labels[labelled].to(logits.device), packed.weights[labelled].to(logits.device)
         answer = (F.cross_entropy(logits, labels, reduction="none") * weights).sum() / weights.sum()
         values = {"answer": answer.detach()}
         loss = answer
         if self.distill:
-            divergence = (self._away(lessons, seen, logits) * weights).sum() / weights.sum()
+            divergence = (self._away(examples, seen, logits) * weights).sum() / weights.sum()
             loss = (1 - self.distill) * answer + self.distill * divergence
             values["distill"] = divergence.detach()
         right = logits.detach().argmax(-1) == labels
-        question = torch.nonzero(told)[:, 0].to(logits.device)
-        wrong = torch.zeros(len(told), device=logits.device).index_add(0, question, (~right).float())
+        question = torch.nonzero(labelled)[:, 0].to(logits.device)
+        wrong = torch.zeros(len(labelled), device=logits.device).index_add(0, question, (~right).float())
         return {"loss": loss, **values, "token": right.float().mean(), "whole": (wrong == 0).float().mean()}
 
     @contextmanager
@@ -117,9 +117,9 @@ class Student(nn.Module):
         """The tokens of a text."""
         return self._packer.tokens(text)
 
-    def see(self, lessons: Sequence[Lesson]) -> Seen:
+    def see(self, examples: Sequence[Example]) -> Seen:
         """The frozen tower; no gradient."""
-        pages = [page for lesson in lessons for page in lesson.pages]
+        pages = [page for example in examples for page in example.pages]
         pixels, grid = patches(pages, self._processor)
         visual = self._model.model.visual
         with torch.no_grad():
@@ -164,15 +164,15 @@ class Student(nn.Module):
             **{"use_cache": True, **more},
         )
 
-    def _away(self, lessons: Sequence[Lesson], seen: Seen, logits: Tensor) -> Tensor:
+    def _away(self, examples: Sequence[Example], seen: Seen, logits: Tensor) -> Tensor:
         """For each token the divergence from what the base model says of it with all pages whole."""
         with torch.no_grad(), self.adapter.off():
-            pages = by_lesson(lessons, [whole(grid) for grid in self.merged(seen)])
-            truth = self.logits(self._packer.pack(lessons, pages), pages).log_softmax(-1)
+            pages = by_example(examples, [whole(grid) for grid in self.merged(seen)])
+            truth = self.logits(self._packer.pack(examples, pages), pages).log_softmax(-1)
         return F.kl_div(logits.log_softmax(-1), truth, reduction="none", log_target=True).sum(-1)
 
 
-def by_lesson(lessons: Sequence[Lesson], pages: Sequence[CompressedGrid]) -> list[list[CompressedGrid]]:
-    """The pages of each lesson."""
+def by_example(examples: Sequence[Example], pages: Sequence[CompressedGrid]) -> list[list[CompressedGrid]]:
+    """The pages of each example."""
     following = iter(pages)
-    return [[next(following) for _ in lesson.pages] for lesson in lessons]
+    return [[next(following) for _ in example.pages] for example in examples]

@@ -31,23 +31,23 @@ def adapt(
     model: o.Model = "tiny",
     revision: o.Revision = None,
     train: Train = "both",
-    rank: Annotated[int, typer.Option("--rank", metavar="R", help="Of LoRA.")] = 16,
+    rank: Annotated[int, typer.Option("--rank", metavar="R", help="Rank of LoRA.")] = 16,
     steps: Annotated[
         int | None, typer.Option("--steps", metavar="N", help="Optimizer steps; this or --minutes is needed.")
     ] = None,
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", metavar="M", help="In place of --steps: as many as fit into so many minutes, all included."
+            "--minutes", metavar="M", help="In place of --steps: train for so long, loading and validation included."
         ),
     ] = None,
     data: o.Data = "mini",
     skip_bad: o.SkipBad = False,
     needle: o.Needle = None,
     bin: o.Bin = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="B", help="Chats of a pass.")] = 4,
+    batch_size: Annotated[int, typer.Option("--batch-size", metavar="B", help="Chats in a forward pass.")] = 4,
     questions: Annotated[int, typer.Option("--questions", metavar="Q", help="Questions about each chat of mini.")] = 6,
-    accumulate: Annotated[int, typer.Option("--accumulate", metavar="K", help="Passes of a step.")] = 1,
+    accumulate: Annotated[int, typer.Option("--accumulate", metavar="K", help="Forward passes in a step.")] = 1,
     rate: Annotated[float, typer.Option("--rate", metavar="R", help="Peak learning rate of LoRA.")] = 2e-3,
     merger_rate: Annotated[
         float, typer.Option("--merger-rate", metavar="R", help="Peak learning rate of the merger's matrices.")
@@ -55,7 +55,7 @@ def adapt(
     distill: Annotated[
         float,
         typer.Option(
-            "--distill", metavar="W", help="Share of the loss that compares with the base model, uncompressed."
+            "--distill", metavar="W", help="Weight in [0, 1] of distillation from the base model on uncompressed pages."
         ),
     ] = 0.0,
     learn_codebook: Annotated[
@@ -63,27 +63,30 @@ def adapt(
     ] = False,
     first_weight: Annotated[
         float,
-        typer.Option("--first-weight", metavar="W", help="How much an answer's first character counts; others 1."),
+        typer.Option(
+            "--first-weight", metavar="W", help="Weight of an answer's first character in the loss; others: 1."
+        ),
     ] = 3.0,
     keep: o.Keep = None,
     bits: o.Bits = None,
     assignments: o.Set = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of the adapter's weights and every batch.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Seed of initial weights and batches.")] = 0,
     dtype: o.Dtype = "auto",
     gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="Keep fewer activations and compute them twice.")
+        bool, typer.Option("--gradient-checkpointing", help="Save memory: recompute activations in the backward pass.")
     ] = False,
     judge_every: Annotated[
-        int, typer.Option("--judge-every", metavar="N", help="Steps between two looks at held-out chats.", min=1)
+        int, typer.Option("--judge-every", metavar="N", help="Steps between two validations on held-out chats.", min=1)
     ] = 250,
     patience: Annotated[
-        int, typer.Option("--patience", metavar="N", help="End after so many looks without a lower loss; 0: never.")
+        int,
+        typer.Option("--patience", metavar="N", help="Stop after N validations without a lower loss; 0: never."),
     ] = 0,
 ) -> None:
-    """Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model itself stays.
+    """Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model's weights stay.
 
-    With several --level, one is drawn for each batch; baseline among them keeps the model good at whole pages. Running
-    the same command again goes on where it stopped. Several GPUs: accelerate launch -m freqq adapt ...
+    With several --level, one is drawn for each batch; include baseline to keep the model good at uncompressed
+    pages. Run the same command again to resume. Several GPUs: accelerate launch -m freqq adapt ...
 
     Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter, then
     freqq eval --method token-lowpass --level mild --adapter adapter
@@ -121,8 +124,8 @@ def adapt(
         dtype=dtype,
         skip_bad=skip_bad,
     )
-    # On a busy machine threads that wait at work take the cores from those that they wait for: a look at held-out
-    # chats took 15 times as long so. It has to be set before torch is loaded, and changes no result.
+    # On a busy machine, threads that wait by spinning take the cores from those that they wait for: validation took
+    # 15 times as long. It has to be set before torch is loaded, and changes no result.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from freqq.adapt.adapt import adapt  # takes torch, and some seconds: not before what was asked is known to be good
     from freqq.adapt.loop import Habits
@@ -139,7 +142,7 @@ def adapt(
 
 @contextmanager
 def _progress() -> "Iterator[Report]":
-    """A bar on standard error, or lines if that is no terminal; a line for each look at held-out chats in any case."""
+    """A bar on standard error, or lines if that is no terminal; a line for each validation in any case."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from freqq.adapt.adapt import adapt, prepare
-from freqq.adapt.lessons import Lesson, mini_courses
 from freqq.adapt.log import NAME
 from freqq.adapt.loop import CHECKPOINT, Habits
 from freqq.adapt.memory import estimate
 from freqq.adapt.schedule import TimeLimit, timed_rate_factor
 from freqq.adapt.settings import Adaptation
+from freqq.adapt.training_data import Example, mini_data
 from freqq.coding.codebook_files import MissingCodebook
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.adapter import attach
@@ -34,7 +34,7 @@ from freqq.tokens.vq import VectorQuantization
 from freqq.tokens.vq_codebook import read_token_codebook
 
 SMALL = Adaptation("tiny", None, "token-lowpass", ("mild",), rank=2, steps=6, batch=1, questions=2)
-HABITS = Habits(judge_every=3, held_out=2, answers=1)
+HABITS = Habits(validate_every=3, held_out=2, answers=1)
 TIMES = ("seconds",)
 
 
@@ -70,7 +70,7 @@ def test_the_folder_holds_an_adapter_and_a_log(whole: Path) -> None:
 
 @pytest.mark.slow
 def test_it_learns(tmp_path: Path) -> None:
-    adapt(replace(SMALL, batch=4, questions=6, steps=14), tmp_path / "a", replace(HABITS, judge_every=7, held_out=8))
+    adapt(replace(SMALL, batch=4, questions=6, steps=14), tmp_path / "a", replace(HABITS, validate_every=7, held_out=8))
     first, last = (row["held_loss"] for row in log(tmp_path / "a") if row["held_loss"] is not None)
     assert last < first - 0.1
 
@@ -125,37 +125,37 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_adapter(tmp_pat
 
 def test_training_that_helps_no_more_ends_early(tmp_path: Path) -> None:
     idle = replace(SMALL, steps=50, rate=1e-30, merger_rate=1e-30)
-    adapt(idle, tmp_path / "a", Habits(judge_every=1, patience=2, held_out=1, answers=1))
+    adapt(idle, tmp_path / "a", Habits(validate_every=1, patience=2, held_out=1, answers=1))
     assert len(log(tmp_path / "a")) == 3
 
 
 class Time:
-    """A clock on which a step takes `seconds` of its number and a look at held-out lessons takes `look`."""
+    """A clock on which a step takes `seconds` of its number and a validation takes `validation`."""
 
-    def __init__(self, seconds: Callable[[int], float], look: float) -> None:
-        self.now, self.seconds, self.look = 0.0, seconds, look
+    def __init__(self, seconds: Callable[[int], float], validation: float) -> None:
+        self.now, self.seconds, self.validation = 0.0, seconds, validation
 
-    def train(self, folder: Path, minutes: float, judge_every: int = 4) -> list[dict]:
+    def train(self, folder: Path, minutes: float, validate_every: int = 4) -> list[dict]:
         """The log of a training by this clock, for one process that started when it read 0."""
-        habits = Habits(judge_every=judge_every, held_out=1, answers=1)
+        habits = Habits(validate_every=validate_every, held_out=1, answers=1)
         training = prepare(replace(SMALL, steps=0, minutes=minutes), folder, habits, 0.0, lambda: self.now)
-        lesson = training.courses.train
+        example = training.data.train
 
-        def slow(i: int) -> Lesson:
-            self.now += self.seconds(i)  # a step of `SMALL` has one lesson
-            return lesson(i)
+        def slow(i: int) -> Example:
+            self.now += self.seconds(i)  # a step of `SMALL` has one example
+            return example(i)
 
         def report(step: int, steps: int, values: dict[str, float]) -> None:
-            self.now += self.look if "held_loss" in values else 0.0
+            self.now += self.validation if "held_loss" in values else 0.0
 
-        training.courses = replace(training.courses, train=slow)
+        training.data = replace(training.data, train=slow)
         training.run(report)
         return log(folder)
 
 
 def test_a_time_limit_holds_on_a_machine_that_gets_slower(tmp_path: Path) -> None:
-    """The first steps alone would promise 34 of them: 60 s, less the last look, at a second and a quarter a step."""
-    busy = Time(lambda i: 1.0 if i < 8 else 4.0, look=2.0)
+    """The first steps alone would promise 34 of them: 60 s, less a validation, at a second and a quarter each."""
+    busy = Time(lambda i: 1.0 if i < 8 else 4.0, validation=2.0)
     rows = busy.train(tmp_path / "a", minutes=1.0)
     assert 50 < busy.now <= 60
     assert len(rows) < 20
@@ -164,25 +164,25 @@ def test_a_time_limit_holds_on_a_machine_that_gets_slower(tmp_path: Path) -> Non
 
 
 def test_a_time_limit_is_used_up_on_a_machine_that_gets_faster(tmp_path: Path) -> None:
-    freed = Time(lambda i: 6.0 if i < 4 else 1.5, look=2.0)
+    freed = Time(lambda i: 6.0 if i < 4 else 1.5, validation=2.0)
     assert len(freed.train(tmp_path / "a", minutes=1.0)) > 4 + 15
     assert 55 < freed.now <= 60
 
 
 def test_the_time_of_a_stopped_training_counts(tmp_path: Path) -> None:
-    early, late = (Time(lambda i: 1.0, look=0.5) for _ in range(2))
+    early, late = (Time(lambda i: 1.0, validation=0.5) for _ in range(2))
     with pytest.raises(ZeroDivisionError):
-        Time(lambda i: 1.0 if i < 10 else 1 / 0, look=0.5).train(tmp_path / "a", minutes=0.25)
+        Time(lambda i: 1.0 if i < 10 else 1 / 0, validation=0.5).train(tmp_path / "a", minutes=0.25)
     rows = early.train(tmp_path / "a", minutes=0.25)
     assert early.now < 15 - 8  # seconds up to the checkpoint behind step 8
     assert len(rows) <= len(late.train(tmp_path / "b", minutes=0.25)) == 12
 
 
 def test_a_time_limit_that_is_over_before_the_first_step_leaves_one(tmp_path: Path) -> None:
-    assert len(Time(lambda i: 1.0, look=1.0).train(tmp_path / "a", minutes=1e-9)) == 1
+    assert len(Time(lambda i: 1.0, validation=1.0).train(tmp_path / "a", minutes=1e-9)) == 1
 
 
-def test_a_look_that_would_take_the_whole_time_looks_at_less(tmp_path: Path) -> None:
+def test_a_validation_that_would_take_the_whole_time_is_shortened(tmp_path: Path) -> None:
     """A clock by which everything takes long: of 12 held-out chats a batch of 4 stays, also after a stop."""
     readings = iter(range(10**6))
     timed = replace(SMALL, steps=0, minutes=0.5)
@@ -191,15 +191,17 @@ def test_a_look_that_would_take_the_whole_time_looks_at_less(tmp_path: Path) -> 
     def stop(step: int, steps: int, values: dict[str, float]) -> None:
         raise KeyboardInterrupt
 
-    habits = Habits(judge_every=1, held_out=12, answers=12)
+    habits = Habits(validate_every=1, held_out=12, answers=12)
     training = prepare(timed, tmp_path, habits, 0.0, lambda: next(readings) * 5.0)
     with pytest.raises(KeyboardInterrupt):
         training.run(stop, notes.append)
-    assert notes == ["time is left to look at 4 of 12 held-out chats; --minutes sets it"]
+    assert notes == ["validating on 4 of 12 held-out chats, to keep to --minutes 0.5"]
     training._store()
     again = prepare(timed, tmp_path, habits)
-    assert [lesson.questions for lesson in again.judge.lessons] == [one.questions for one in training.judge.lessons]
-    assert (len(again.judge.lessons), len(again.judge.asked)) == (4, 4)
+    assert [example.questions for example in again.validator.examples] == [
+        one.questions for one in training.validator.examples
+    ]
+    assert (len(again.validator.examples), len(again.validator.answered)) == (4, 4)
 
 
 @given(
@@ -209,10 +211,10 @@ def test_a_look_that_would_take_the_whole_time_looks_at_less(tmp_path: Path) -> 
     st.floats(1, 1000),
 )
 def test_what_is_planned_ends_within_the_limit_but_for_the_step_that_surprises(
-    durations: list[float], first: float, look: float, limit: float
+    durations: list[float], first: float, validation: float, limit: float
 ) -> None:
     """A step is begun only if one as long as the last ends in time, and no time for one is left unused."""
-    plan = TimeLimit(limit, first, look)
+    plan = TimeLimit(limit, first, validation)
     now, step = first, 0
     for took in durations:
         shares = plan.share(now), plan.share(now + took)
@@ -234,7 +236,7 @@ def test_the_timed_rate_rises_and_falls_to_nothing(step: int, share: float) -> N
 
 def test_levels_are_drawn_and_whole_pages_are_one_of_them(tmp_path: Path) -> None:
     several = replace(SMALL, levels=("baseline", "mild", "extreme"), steps=8, distill=0.5)
-    adapt(several, tmp_path / "a", Habits(judge_every=8, held_out=1, answers=1))
+    adapt(several, tmp_path / "a", Habits(validate_every=8, held_out=1, answers=1))
     rows = log(tmp_path / "a")
     assert len({row["level"] for row in rows}) > 1
     assert {row["level"] for row in rows} <= {"baseline", "mild", "extreme"}
@@ -270,7 +272,7 @@ def test_a_model_that_does_not_fit_is_refused_before_it_trains(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_two_processes_take_the_steps_of_one_that_accumulates(tmp_path: Path) -> None:
-    """Each of two processes has half of a step's lessons; their gradients' mean is that of both halves."""
+    """Each of two processes has half of a step's examples; their gradients' mean is that of both halves."""
     common = "--steps 3 --batch-size 1 --questions 2 --rank 2 --judge-every 3".split()
     one = [sys.executable, "-m", "freqq", "adapt", *common, "--accumulate", "2", "--out", str(tmp_path / "one")]
     two = [
@@ -308,7 +310,7 @@ def test_a_codebook_that_follows_goes_on_after_a_stop_and_is_the_adapters_own(tm
     book = read_token_codebook(file)
     assert AdapterCard.read(whole).overrides == (("codebook", book.id.hex()),)
     reader = load_reader("tiny")
-    grid, *_ = reader.see(mini_courses(7, 1, 1).held_out(0).pages)
+    grid, *_ = reader.see(mini_data(7, 1, 1).held_out(0).pages)
     with pytest.raises(MissingCodebook):
         VectorQuantization.at("extreme", codebook=book.id.hex())
     attach(reader, whole)

@@ -1,4 +1,4 @@
-"""What an adapter is trained on: pages, and questions about them with their answers."""
+"""What an adapter is trained and validated on: pages, and questions about them with their answers."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -27,49 +27,49 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Example:
     """Pages, and one or more questions about them."""
 
     pages: tuple[Page, ...]
     questions: tuple[Question, ...]
 
 
-Course: TypeAlias = Callable[[int], Lesson]
-"""The i-th lesson, the same at each call."""
+Examples: TypeAlias = Callable[[int], Example]
+"""The i-th example, the same at each call."""
 
 
 @dataclass(frozen=True)
-class Courses:
-    """Lessons to learn from and others, which are as many as `held_out_size`, to judge by.
+class TrainingData:
+    """Examples to learn from and others, which are as many as `held_out_size`, for validation.
 
     Neither is one that `freqq eval` asks of `mini`; of a file, it says how many of its samples were learned from.
     """
 
-    train: Course
-    held_out: Course
+    train: Examples
+    held_out: Examples
     held_out_size: int
     data: str
     data_revision: str
 
 
-def mini_courses(seed: int, questions: int, held_out_size: int) -> Courses:
-    """Endless lessons of `mini`'s training split, `questions` to a chat.
+def mini_data(seed: int, questions: int, held_out_size: int) -> TrainingData:
+    """Endless examples of `mini`'s training split, `questions` to a chat.
 
     Training and evaluation share no random stream, no asked (format, topic) pair and no answer; see `freqq.data.mini`.
     """
 
-    def course(kind: str) -> Course:
-        return lambda i: _mini_lesson(random.Random(f"adapt/{kind}/{seed}/{i}"), questions)
+    def examples(kind: str) -> Examples:
+        return lambda i: _mini_example(random.Random(f"adapt/{kind}/{seed}/{i}"), questions)
 
-    return Courses(course("train"), course("held out"), held_out_size, "mini", MINI_REVISION)
+    return TrainingData(examples("train"), examples("held out"), held_out_size, "mini", MINI_REVISION)
 
 
-def _mini_lesson(rng: random.Random, questions: int) -> Lesson:
+def _mini_example(rng: random.Random, questions: int) -> Example:
     sheet, style = some_sheet(rng, random_shape(rng, MOST_TOKENS, 1.0), MAX_EXCHANGES, REPEATS)
     pages = tuple(draw(tuple(lines), style) for lines in sheet.pages)
     asked = [rng.choice(sheet.chat) for _ in range(questions)]
     prefixes = [random_prefix(rng) for _ in asked]
-    return Lesson(
+    return Example(
         pages,
         tuple(
             Question(question(prefix, one.ordinal, one.pair), prefix + one.answer, prefix)
@@ -78,32 +78,32 @@ def _mini_lesson(rng: random.Random, questions: int) -> Lesson:
     )
 
 
-def data_courses(
+def file_data(
     data: DataSet, needles: Sequence[int], bins: Sequence[str], rendering: Rendering, seed: int
-) -> Courses:
-    """Lessons of a data set that was read from files, one question each, in a new random order each time around.
+) -> TrainingData:
+    """Examples of a data set that was read from files, one question each, in a new random order each time around.
 
     Raises
     ------
     UserError
-        If too few samples are left to learn from and to judge by.
+        If no sample is left for training or for validation.
     """
     samples = [s for count in needles for s in data.samples(count, bins=bins)]
     held_out = [s for s in samples if is_held_out(s.id)]
     train = [s for s in samples if not is_held_out(s.id)]
     if not train or not held_out:
         raise UserError(
-            f"{data.name} has {len(train)} samples to learn from and {len(held_out)} to judge by, and both must be "
-            "some: give more data, or other --needle and --bin"
+            f"{data.name} has {len(train)} samples for training and {len(held_out)} for validation, and needs "
+            "at least one of each: give more data, or other --needle and --bin"
         )
 
-    def lesson(sample: Sample) -> Lesson:
+    def example(sample: Sample) -> Example:
         asked = Question(sample.question, sample.answer, sample.prefix)
-        return Lesson(tuple(rendering.pages(sample)), (asked,))
+        return Example(tuple(rendering.pages(sample)), (asked,))
 
-    def shuffled(i: int) -> Lesson:
+    def shuffled(i: int) -> Example:
         turn, place = divmod(i, len(train))
         order = random.Random(f"adapt/{seed}/{turn}").sample(range(len(train)), len(train))
-        return lesson(train[order[place]])
+        return example(train[order[place]])
 
-    return Courses(shuffled, lambda i: lesson(held_out[i]), len(held_out), data.name, data.revision)
+    return TrainingData(shuffled, lambda i: example(held_out[i]), len(held_out), data.name, data.revision)

@@ -1,4 +1,4 @@
-"""How well an adapted model does on lessons that it does not learn from."""
+"""How well an adapted model does on examples that it does not learn from."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -7,8 +7,8 @@ from statistics import fmean
 
 import torch
 
-from freqq.adapt.lessons import Courses, Question
 from freqq.adapt.student import Student
+from freqq.adapt.training_data import Question, TrainingData
 from freqq.data.responses import take_apart
 from freqq.data.tasks.mrcr import grade
 from freqq.glm.reader import Reader
@@ -20,8 +20,8 @@ MOST_CHARACTERS = 64
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Means over held-out lessons.
+class Validation:
+    """Means over held-out examples.
 
     Parameters
     ----------
@@ -38,33 +38,33 @@ class Verdict:
     held_first: float
 
 
-NAMES = tuple(field.name for field in fields(Verdict))
+NAMES = tuple(field.name for field in fields(Validation))
 
 
-class Judge:
-    """Holds the lessons to judge by.
+class Validator:
+    """Validates a model on examples that it does not learn from.
 
     Parameters
     ----------
     compressors : one for each level, None for whole grids; answers are generated at each level in turn
     answers : int
-        How many answers are generated, one a lesson.
+        How many answers are generated, one an example.
     """
 
     def __init__(
         self,
         student: Student,
         reader: Reader,
-        courses: Courses,
+        data: TrainingData,
         compressors: Sequence[TokenCompressor | None],
         answers: int,
     ) -> None:
         self.student, self.reader, self.compressors = student, reader, compressors
-        self.lessons = [courses.held_out(i) for i in range(courses.held_out_size)]
-        self.asked = self.lessons[:answers]
+        self.examples = [data.held_out(i) for i in range(data.held_out_size)]
+        self.answered = self.examples[:answers]
 
-    def verdict(self) -> Verdict:
-        """Judge the model as it is now.
+    def validate(self) -> Validation:
+        """Validate the model as it is now.
 
         Raises
         ------
@@ -73,48 +73,48 @@ class Judge:
         """
         with torch.no_grad(), self.student.at_rest():
             losses = [
-                float(self.student(self.lessons[at : at + BATCH], compressor)["answer"])
+                float(self.student(self.examples[at : at + BATCH], compressor)["answer"])
                 for compressor in self.compressors
-                for at in range(0, len(self.lessons), BATCH)
+                for at in range(0, len(self.examples), BATCH)
             ]
-            marks = [mark for at in range(0, len(self.asked), BATCH) for mark in self._marks(at)]
+            marks = [mark for at in range(0, len(self.answered), BATCH) for mark in self._marks(at)]
         score, exact, first = (fmean(values) for values in zip(*marks, strict=True))
         if not isfinite(fmean(losses)):
-            raise FloatingPointError("the loss of held-out lessons is not finite")
-        return Verdict(fmean(losses), score, exact, first)
+            raise FloatingPointError("the loss of held-out examples is not finite")
+        return Validation(fmean(losses), score, exact, first)
 
     def fit(self, most: float, clock: Callable[[], float]) -> float:
-        """Hold only as many lessons and answers as `most` seconds of a clock allow, but a batch; what a verdict takes.
+        """Shorten validation to about `most` seconds of a clock, but to no less than a batch; returns its seconds.
 
-        Both are estimated by the first batches, which are looked at for it.
+        They are estimated from the time that the first batches take.
         """
         began = clock()
         with torch.no_grad(), self.student.at_rest():
             for compressor in self.compressors:
-                self.student(self.lessons[:BATCH], compressor)
+                self.student(self.examples[:BATCH], compressor)
             scored = clock()
             self._marks(0)
-        batches, asked = ceil(len(self.lessons) / BATCH), ceil(len(self.asked) / BATCH)
-        seconds = (scored - began) * batches + (clock() - scored) * asked
+        batches, answers = ceil(len(self.examples) / BATCH), ceil(len(self.answered) / BATCH)
+        seconds = (scored - began) * batches + (clock() - scored) * answers
         share = min(1.0, most / max(seconds, 1e-9))
-        self.take(*(max(1, floor(share * n)) * BATCH for n in (batches, asked)))
+        self.take(*(max(1, floor(share * n)) * BATCH for n in (batches, answers)))
         return seconds * share
 
-    def take(self, lessons: int, answers: int) -> None:
-        """Hold only the first lessons and answers, as many as are given or there are."""
-        self.lessons, self.asked = self.lessons[:lessons], self.asked[:answers]
+    def take(self, examples: int, answers: int) -> None:
+        """Validate on the first examples and answers only; more than there are changes nothing."""
+        self.examples, self.answered = self.examples[:examples], self.answered[:answers]
 
     def _marks(self, at: int) -> list[tuple[float, float, float]]:
-        lessons = self.asked[at : at + BATCH]
+        examples = self.answered[at : at + BATCH]
         compressor = self.compressors[at // BATCH % len(self.compressors)]
-        grids = self.reader.see_many([lesson.pages for lesson in lessons])
+        grids = self.reader.see_many([example.pages for example in examples])
         pages = [[compressor.compress(grid) if compressor else grid for grid in own] for own in grids]
-        questions = [lesson.questions[0] for lesson in lessons]
+        questions = [example.questions[0] for example in examples]
         new_tokens = max(MOST_CHARACTERS, *(len(q.answer) for q in questions))
         answers = self.reader.answer_many([q.text for q in questions], pages, new_tokens)
         return [_mark(answer.text, question) for answer, question in zip(answers, questions, strict=True)]
 
 
-def _mark(text: str, asked: Question) -> tuple[float, float, float]:
-    mark = grade(take_apart(text).answer, asked.answer, asked.prefix)
+def _mark(text: str, question: Question) -> tuple[float, float, float]:
+    mark = grade(take_apart(text).answer, question.answer, question.prefix)
     return mark.score, float(mark.exact), float(mark.first_char_ok)
