@@ -1,7 +1,7 @@
 """What a training phase buys: adapters for several ways to leave fewer tokens, all trained with the same budget.
 
 Usage: python examples/adaptations.py [--steps 2000 | --minutes M] [--limit 300] [--seed 1 --seed 2] [--only NAME ...]
-       [--out DIR]
+       [--out DIR] [--csv FILE]
 
 For each way it trains an adapter, evaluates the model with and without it on the same samples, and prints how much of
 the way back to the uncompressed model the adapter goes. A stopped run goes on where it was.
@@ -10,10 +10,13 @@ the way back to the uncompressed model the adapter goes. A stopped run goes on w
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import tables
 
 from freqq.runs.directory import RunDirectory
 from freqq.runs.schema import Row
@@ -69,7 +72,7 @@ def evaluated(way: Way, adapter: Path | None, out: Path, given: argparse.Namespa
     return found
 
 
-def closed(plain: list[float], free: list[float], adapted: list[float]) -> str:
+def closed(plain: list[float], free: list[float], adapted: list[float]) -> dict[str, float]:
     """The share of the gap between training-free and plain that is closed, with its 95 % bootstrap interval."""
     scores = np.array([plain, free, adapted])
     draws = np.random.default_rng(0).integers(scores.shape[1], size=(RESAMPLES, scores.shape[1]))
@@ -77,12 +80,13 @@ def closed(plain: list[float], free: list[float], adapted: list[float]) -> str:
     share = (means[2] - means[1]) / (means[0] - means[1])
     whole = (scores[2] - scores[1]).mean() / (scores[0] - scores[1]).mean()
     low, high = np.quantile(share, [0.025, 0.975])
-    return f"{whole:.0%} [{low:.0%}, {high:.0%}]"
+    return {"mean": float(whole), "low": float(low), "high": float(high)}
 
 
-def marks(rows: list[Row]) -> str:
+def marks(arm: str, rows: list[Row]) -> dict[str, float]:
     """Score, exact answers, right first characters."""
-    return " / ".join(f"{np.mean([getattr(r, n) for r in rows]):.3f}" for n in ("score", "exact", "first_char_ok"))
+    columns = {"score": "score", "exact": "exact", "first": "first_char_ok"}
+    return {f"{arm}_{n}": float(np.mean([getattr(row, column) for row in rows])) for n, column in columns.items()}
 
 
 def main() -> None:
@@ -93,14 +97,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, action="append")
     parser.add_argument("--only", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--out", type=Path, default=Path("runs/adaptations"))
+    parser.add_argument("--csv", type=Path, help="where to write the results, such as examples/results/adaptations.csv")
     given = parser.parse_args()
     given.seed = given.seed or [1, 2]
     budget = ("--steps", given.steps) if given.minutes is None else ("--minutes", given.minutes)
-    print("Score / exact / first character right.")
-    print(
-        "| trained | tokens | training-free | adapted | gap closed | on sparse pages | on dense | adapted, all tokens |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    records: list[dict[str, Any]] = []
+    print("Score / exact / first character right, in this order: trained, tokens, training-free, adapted, gap closed,")
+    print("that on sparse pages, on dense pages, adapted with all tokens.")
     for name in given.only:
         way, folder = WAYS[name], given.out / name.replace(" ", "-").replace("/", "-")
         levels = [part for level in way.levels for part in ("--level", level)]
@@ -115,17 +118,20 @@ def main() -> None:
             for of, level in ((adapted, "none"), (free, way.evaluated), (adapted, way.evaluated))
         )
         density = float(np.median([row.density or 0.0 for row in plain]))
-        parts = [
-            closed(*([r.score for r, p in zip(rows, plain, strict=True) if keep(p)] for rows in (plain, before, after)))
-            for keep in (
-                lambda row: True,
-                lambda row, d=density: (row.density or 0.0) < d,
-                lambda row, d=density: (row.density or 0.0) >= d,
-            )
-        ]
-        tokens = np.mean([r.vision_tokens / r.vision_tokens_full for r in after])
-        cells = [name, f"{tokens:.2f}", marks(before), marks(after), *parts, marks(list(adapted["baseline"].values()))]
-        print("| " + " | ".join(cells) + " |", flush=True)
+        pages: dict[str, Callable[[Row], bool]] = {
+            "closed": lambda row: True,
+            "closed_sparse": lambda row, d=density: (row.density or 0.0) < d,
+            "closed_dense": lambda row, d=density: (row.density or 0.0) >= d,
+        }
+        record = {"trained": name, "tokens": f"{np.mean([r.vision_tokens / r.vision_tokens_full for r in after]):.2f}"}
+        record |= marks("free", before) | marks("adapted", after)
+        for part, keep in pages.items():
+            scores = ([r.score for r, p in zip(rows, plain, strict=True) if keep(p)] for rows in (plain, before, after))
+            record |= tables.interval(part, closed(*scores))
+        records.append(record | marks("whole", list(adapted["baseline"].values())))
+        if given.csv is not None:
+            tables.write(given.csv, records)
+        print(tables.lines(tables.adaptation_table(records))[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Every image codec at every level: what it costs on dense pages, and what a reader makes of what is left.
 
-Usage: python examples/image_codecs.py [--codec NAME ...] [--pages 20] [--limit 100] [--out image-codecs]
+Usage: python examples/image_codecs.py [--codec NAME ...] [--pages 20] [--limit 100] [--out image-codecs] [--csv FILE]
 
 Dense pages show docstrings of scipy's functions in Glyph's look, and tesseract reads them back. The embedded model
 answers questions about its own pages, which are small; how well it still reads letters is told by the character error
@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import scipy
+import tables
 
 import freqq
 from freqq.data.tasks.transcribe import grade_transcript
@@ -33,6 +34,9 @@ from freqq.runs.directory import RunDirectory
 NEEDLES, SEED = 2, 1
 METHODS = {name.removeprefix("image-"): name for name in CODECS if name != "image"} | {"dct": "image"}
 """What freqq eval calls each codec."""
+
+COLUMNS = {"bytes": "stream_bytes", "psnr": "psnr", "cer": "cer", "words": "word_recall", "tokens": "vision_tokens"}
+"""Columns of the results, and of the pages.parquet that they are means of."""
 
 Arm = tuple[str, str]
 
@@ -103,36 +107,34 @@ def answers(out: Path, codecs: list[str], limit: int) -> tuple[dict[Arm, dict[st
     return groups, errors
 
 
-def score(group: dict[str, Any]) -> str:
-    text = f"{group['score']['mean']:.3f} / {group['exact']:.3f}"
-    if group["difference"] is not None and group["difference"]["low"] is not None:  # None for one sample
-        text += "<br>{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**group["difference"])
-    return text
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--codec", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--pages", type=int, default=20)
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("image-codecs"))
+    parser.add_argument(
+        "--csv", type=Path, help="where to write the results, such as examples/results/image_codecs.csv"
+    )
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     pages = dense(given.out, given.codec, given.pages)
     groups, errors = answers(given.out, given.codec, given.limit)
-    print("| codec, level | bytes | PSNR | CER | words | tokens | `mini`: bytes, CER | score / exact |")
-    print("|---|---|---|---|---|---|---|---|")
     order = ["baseline", *METHODS]
+    records = []
     for (codec, level), rows in sorted(pages.items(), key=lambda i: (order.index(i[0][0]), LEVELS.index(i[0][1]))):
         arm = METHODS.get(codec, "baseline"), level
-        psnr = mean(r["psnr"] for r in rows)
-        print(
-            f"| `{codec}`, {level} | {mean(r['stream_bytes'] for r in rows):,.0f} "
-            f"| {'lossless' if psnr == float('inf') else f'{psnr:.1f} dB'} "
-            f"| {mean(r['cer'] for r in rows):.4f} | {mean(r['word_recall'] for r in rows):.4f} "
-            f"| {mean(r['vision_tokens'] for r in rows):,.0f} "
-            f"| {groups[arm]['image_bytes']:,.0f}, {mean(errors[arm]):.4f} | {score(groups[arm])} |"
+        group = groups[arm]
+        records.append(
+            {"codec": codec, "level": level}
+            | {name: mean(row[column] for row in rows) for name, column in COLUMNS.items()}
+            | {"mini_bytes": group["image_bytes"], "mini_cer": mean(errors[arm])}
+            | {"score": group["score"]["mean"], "exact": group["exact"]}
+            | tables.interval("difference", group["difference"])
         )
+    if given.csv is not None:
+        tables.write(given.csv, records)
+    print("\n".join(tables.lines(tables.codec_table(records))))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How many vision tokens each method can drop before the score falls by more than 0.02.
 
 Usage: python examples/largest_cut.py [--limit 200] [--needle 2] [--seed 1] [--fractions 0.9 0.5 ...] [--out DIR]
+       [--csv FILE]
 
 Tries ever smaller fractions of the tokens, each time with the methods that have stayed within 0.02 of the baseline
 so far, all on the same samples. Prints the last fraction within, its difference with a 95 % interval, and the first
@@ -13,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import tables
 
 from freqq.tokens import COMPRESSORS
 from freqq.tokens.base import Cutter
@@ -30,6 +33,11 @@ def differences(methods: list[str], keep: float, given: argparse.Namespace) -> d
     return {group["method"]: group["difference"] for group in json.loads(done.stdout)["groups"]}
 
 
+def reached(name: str, keep: float | None = None, difference: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A fraction of the tokens and the difference there, as columns of the results."""
+    return {name: keep} | tables.interval(f"{name}_difference", difference)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, default=200)
@@ -37,24 +45,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fractions", type=float, nargs="+", default=FRACTIONS)
     parser.add_argument("--out", type=Path, default=Path("runs/largest-cut"))
+    parser.add_argument("--csv", type=Path, help="where to write the results, such as examples/results/largest_cut.csv")
     given = parser.parse_args()
     left = [name for name, cls in COMPRESSORS.items() if issubclass(cls, Cutter)]
-    within = dict.fromkeys(left, "none of those tried")
-    beyond: dict[str, str] = {}
+    records = {name: {"method": name} | reached("within") | reached("beyond") for name in left}
     for keep in given.fractions:
         if not left:
             break
         found = differences(left, keep, given)
         for name in list(left):
-            said = f"{keep:g}: " + "{mean:+.3f} [{low:+.3f}, {high:+.3f}]".format(**found[name])
             if found[name]["mean"] >= -LOSS:
-                within[name] = said
+                records[name] |= reached("within", keep, found[name])
             else:
-                beyond[name] = said
+                records[name] |= reached("beyond", keep, found[name])
                 left.remove(name)
-    print(f"| method | smallest fraction within {LOSS} | first beyond |\n|---|---|---|")
-    for name, said in within.items():
-        print(f"| `{name}` | {said} | {beyond.get(name, 'none of those tried')} |")
+    if given.csv is not None:
+        tables.write(given.csv, list(records.values()))
+    print("\n".join(tables.lines(tables.cut_table(list(records.values())))))
 
 
 if __name__ == "__main__":

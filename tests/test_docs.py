@@ -1,11 +1,15 @@
-"""What the README and the guides say: their commands, their Python, their links.
+"""What the README and the guides say: their commands, outputs, tables, Python and links.
 
-Every freqq command is held against the real tree of commands, options and names. Those that nothing hinders here are
-also run, in the order in which they stand, in a folder with a few inputs; `hindrance` says what hinders the others.
+Every freqq command is parsed by the real tree of commands, options and names. Those that can run here also run, in the
+order in which they stand, in a folder with a few inputs; `hindrance` says why the others cannot. In a console block a
+command is followed by its output, which has to be what the command prints; `...` stands for any number of lines.
 """
 
 import contextlib
+import doctest
+import json
 import re
+import runpy
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,8 +51,19 @@ OF_NAMES = ("methods", "slurm-submit")
 READ_OPTIONS = ("data", "config", "font", "text", "tokens_from", "adapter")
 """Options that name what is read: a file, a folder, or a set of samples."""
 
-LEAST = {"README.md": 10, "examples/data.md": 12, "examples/formats.md": 7, "examples/adapting.md": 2}
+LEAST = {
+    "README.md": 8,
+    "examples/data.md": 12,
+    "examples/formats.md": 7,
+    "examples/adapting.md": 2,
+    "examples/evaluating.md": 3,
+    "examples/results.md": 3,
+    "examples/compressing.md": 7,
+}
 """How many commands of a document run at least: the rules above are not to let all of them through."""
+
+README_LINES = 250
+TABLES = runpy.run_path(str(ROOT / "examples" / "tables.py"))
 
 OF_OTHERS = (
     ".",
@@ -70,6 +85,10 @@ OF_OTHERS = (
 """Programs that are not ours to test."""
 
 
+COLUMNS = "96"
+"""The width of the terminal that outputs are shown of."""
+
+
 class Block(NamedTuple):
     """A fenced block: its language, the file that it is the content of (if it names one), and its text."""
 
@@ -88,8 +107,19 @@ def prose(document: Path) -> str:
 
 def shell_commands(document: Path) -> Iterator[list[str]]:
     for block in blocks(document):
-        if block.language in ("sh", "bash", "console"):
+        if block.language in ("sh", "bash"):
             yield from lines(block.text)
+        elif block.language == "console":
+            yield from (words for words, _ in sessions(block.text))
+
+
+def sessions(text: str) -> list[tuple[list[str], str]]:
+    """The commands of a console block, each with the output that follows it."""
+    found = []
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        found.append((next(lines(command)), output))
+    return found
 
 
 def inline_commands(document: Path) -> list[list[str]]:
@@ -186,6 +216,18 @@ def small(words: list[str]) -> list[str]:
     return words[1:]
 
 
+def prints(documented: str, printed: str) -> bool:
+    """Whether an output is the documented one: empty lines and the ends of lines do not count."""
+    shown = "".join(f"{line.rstrip()}\n" for line in printed.splitlines() if line.strip())
+    return doctest.OutputChecker().check_output(documented, shown, doctest.ELLIPSIS)
+
+
+def test_an_output_is_compared():
+    assert prints("a\n...\nd\n", "a  \n\nb\nc\nd\n")
+    assert not prints("a\n...\ne\n", "a\nb\nc\nd\n")
+    assert not prints("a 1\n", "a 2\n")
+
+
 def prepare(folder: Path) -> None:
     """The inputs that the README and the guides take for granted."""
     for name in ("chat.json", "chats.jsonl"):
@@ -204,6 +246,7 @@ def test_the_commands_and_the_python_run(name, least, tmp_path, monkeypatch):
     prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", COLUMNS)
     ran = 0
     for block in blocks(ROOT / name):
         if block.file:
@@ -216,6 +259,12 @@ def test_the_commands_and_the_python_run(name, least, tmp_path, monkeypatch):
                     done = CliRunner().invoke(app, small(words), prog_name="freqq")
                     assert done.exit_code == 0, (words, done.output, done.exception)
                     ran += 1
+        elif block.language == "console":
+            for words, output in sessions(block.text):
+                done = CliRunner().invoke(app, words[1:], prog_name="freqq")
+                assert done.exit_code == 0, (words, done.output, done.exception)
+                assert prints(output, done.stdout), f"{words} prints\n{done.stdout}"
+                ran += 1
     assert ran >= least
 
 
@@ -244,6 +293,37 @@ def test_every_file_of_the_project_that_is_named_is_there(name):
     for span in INLINE.findall(prose(ROOT / name)):
         if re.fullmatch(r"(freqq|examples|tests|completions)/[\w./-]+", span):
             assert (ROOT / span).exists(), span
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_excerpts_are_what_the_results_hold(name):
+    text = (ROOT / name).read_text()
+    assert TABLES["renewed"](text) == text
+
+
+def test_the_long_tables_are_excerpts():
+    found = {name: TABLES["EXCERPT"].findall((ROOT / name).read_text()) for name in NAMES}
+    assert {file for file, _ in found["examples/results.md"]} == set(TABLES["TABLES"])
+    assert len(found["README.md"]) == 1
+    written = {path.name for path in (ROOT / "examples" / "results").glob("*.csv")}
+    assert written == set(TABLES["TABLES"])
+
+
+def test_an_excerpt_of_something_else_is_noticed():
+    text = (ROOT / "README.md").read_text()
+    changed = text.replace("-.099 [", "-.098 [")
+    assert changed != text
+    assert TABLES["renewed"](changed) == text
+    with pytest.raises(KeyError, match="no column 'speed'"):
+        TABLES["renewed"]("<!-- results/methods.csv -->\n| method, level | speed |\n|---|---|\n| baseline | 1 |\n")
+
+
+def test_the_cards_show_what_the_results_hold():
+    assert TABLES["card_tables"]() == json.loads(TABLES["MEASURED"].read_text("utf-8"))
 
 
 def test_the_guide_to_formats_has_every_column():
