@@ -14,8 +14,7 @@ from freqq.adapt.compressors import learnable
 from freqq.adapt.packing import IGNORED, Packed, Packer
 from freqq.adapt.training_data import Example
 from freqq.glm.adapter import Adapter
-from freqq.glm.families.base import as_grid
-from freqq.glm.processor import patches
+from freqq.glm.families.base import as_grid, patches
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
 

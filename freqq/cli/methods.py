@@ -56,7 +56,9 @@ def _list(found: "list[Card]") -> None:
     console = _console()
     console.print(table, markup=False)
     console.print(
-        "baseline, the fifth level, touches nothing. freqq methods NAME shows formula, parameters and measurements.",
+        "baseline, the fifth level, touches nothing. freqq methods NAME shows formula, parameters and measurements.\n"
+        "All methods work with all models that freqq doctor lists; token-vq and +vq need a codebook of the model's "
+        "tokens, which freqq codebook train --tokens makes.",
         soft_wrap=True,
         highlight=False,
     )

@@ -94,7 +94,7 @@ def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Seque
         "input_ids": batch.input_ids.to(model.device),
         "attention_mask": batch.attention_mask.to(model.device),
         "position_ids": batch.position_ids.to(model.device),
-        "mm_encoder_outputs": {"image": family.encoder_output(pages)} if pages else None,
+        "mm_encoder_outputs": {"image": family.encoder_output(pages, model.config)} if pages else None,
     }
 
 

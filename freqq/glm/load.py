@@ -148,20 +148,26 @@ def _load(weights: Weights, placement: Placement) -> Reader:
         use_safetensors=True,
         attn_implementation=placement.attention,
         output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are refused below, in words
         **local,
         **there,
     )
     model, report = loaded
-    if report["missing_keys"]:
-        # transformers would fill them with random numbers and only warn.
-        missing = sorted(report["missing_keys"])
-        if report["unexpected_keys"]:
-            raise UserError(
-                f"{name} says that it is a {family.name}, but its weights are another model's (no {missing[0]}, but "
-                f"{min(report['unexpected_keys'])}): get the files again"
-            )
-        raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
+    _check_weights(name, family, report)
     return Reader(model.eval(), read_tokenizer(folder), family.read_image_processor(folder), name, weights.revision)
+
+
+def _check_weights(name: str, family: Family, report: dict[str, Any]) -> None:
+    """Refuse weights that are not all of the model's: transformers would fill in random numbers and only warn."""
+    missing, other = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
+    resized = sorted(str(key[0]) for key in report["mismatched_keys"])
+    if resized or (missing and other):
+        why = f"{resized[0]} has another size" if resized else f"there is no {missing[0]}, but {other[0]}"
+        raise UserError(
+            f"{name} says that it is a {family.name}, but its weights are another model's ({why}): get the files again"
+        )
+    if missing:
+        raise UserError(f"{name} lacks {len(missing)} of its weights, {missing[0]} among them: get the files again")
 
 
 @contextmanager

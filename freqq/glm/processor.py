@@ -1,4 +1,4 @@
-"""What goes in: pages to patches, questions to token ids. No video, hence no torchvision."""
+"""Questions about pages as token ids, by the chat template and the tokenizer of a model."""
 
 import json
 import re
@@ -6,29 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-from torch import Tensor
 from transformers import AutoTokenizer
 
 from freqq.data.responses import THINK
 from freqq.errors import FreqqError, UserError
-from freqq.pages.page import Page
 
 QUESTION = "\ue000question\ue000"
 """Stands for the question while a chat template is rendered; private-use characters, so no template contains it."""
-
-
-def patches(pages: Sequence[Page], image_processor: Any) -> tuple[Tensor, Tensor]:
-    """Pages as the vision tower takes them.
-
-    Returns
-    -------
-    pixel_values : float32 [patches, channels · time · patch · patch]
-    image_grid_thw : int64 [pages, 3], in patches
-    """
-    images = [Image.fromarray(page.pixels).convert("RGB") for page in pages]
-    inputs = image_processor(images=images, return_tensors="pt")
-    return inputs["pixel_values"], inputs["image_grid_thw"]
 
 
 class ChatWriter:

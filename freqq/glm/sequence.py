@@ -152,15 +152,35 @@ def positions(prompt: Prompt, rope_index: Callable[..., tuple[Tensor, Tensor]], 
     rows = full[:, 0]
     if any(prompt.smaller):
         rows = rows.float()
-        columns = torch.nonzero(prompt.mm_token_type_ids == IMAGE).flatten()
-        pages = columns.split([h * w for h, w in prompt.shapes])
-        for page, shape, small in zip(pages, prompt.shapes, prompt.smaller, strict=True):
-            if small is not None:
-                # The first row of an image's positions is where the page starts.
-                own = page[: small[0] * small[1]]
-                rows[1:, own] = rows[0, own] + cell_centres(shape, small)
+        for own, start, cells, _ in _spread(prompt):
+            # The first row of an image's positions is where the page starts.
+            rows[1:, own] = rows[0, start] + cells
     rows = rows[:, prompt.kept]
     return torch.cat([torch.arange(rows.shape[1])[None], rows])
+
+
+def line_positions(prompt: Prompt) -> Tensor:
+    """Positions [k] of the k kept columns where there is one row: those that they have in the whole prompt.
+
+    int64, or float32 if a smaller grid is spread over a page: each of its tokens then has the mean of the positions
+    that it stands for.
+    """
+    where = torch.arange(len(prompt.input_ids))
+    if any(prompt.smaller):
+        where = where.float()
+        for own, start, (down, across), width in _spread(prompt):
+            where[own] = start + down * width + across
+    return where[prompt.kept]
+
+
+def _spread(prompt: Prompt) -> Iterator[tuple[Tensor, int, Tensor, int]]:
+    """Each page over which a smaller grid is spread: the columns of the prompt that its tokens take, the first of them,
+    their places [2, k] in rows and columns of the page, and the page's width in tokens."""
+    columns = torch.nonzero(prompt.mm_token_type_ids == IMAGE).flatten()
+    pages = columns.split([h * w for h, w in prompt.shapes])
+    for page, shape, small in zip(pages, prompt.shapes, prompt.smaller, strict=True):
+        if small is not None:
+            yield page[: small[0] * small[1]], int(page[0]), cell_centres(shape, small), shape[1]
 
 
 def left_pad(ids: Sequence[Tensor], position_ids: Sequence[Tensor], pad_id: int) -> Batch:

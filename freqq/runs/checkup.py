@@ -55,7 +55,7 @@ def checkup() -> list[Finding]:
     if all(finding.state != BROKEN for finding in found):
         found += _imports()
     if all(finding.state != BROKEN for finding in found):
-        found += [*_machine(), *_parts(), *_optional()]
+        found += [*_machine(), *_parts(), *_models(), *_optional()]
     return found
 
 
@@ -164,6 +164,27 @@ def _tiny() -> str:
     if not file.is_file():
         raise UserError(f"there is no {file}")
     return f"{file.parent}, {file.stat().st_size / 1e6:.1f} MB"
+
+
+def _models() -> Iterator[Finding]:
+    """The families of models: what to call them, and what works with them."""
+    import transformers
+
+    from freqq.glm.families import GUIDE, families
+
+    for family in families():
+        works = ["all methods"]
+        works += ["adapters"] if family.adapters else []
+        works += ["token methods within vLLM, too"] if family.engine else []
+        names = ", ".join(family.short_names) or f"checkpoints of type {', '.join(family.model_types)}"
+        classes = [*family.model_types.values(), family.image_processor]
+        lacking = [name for name in classes if not hasattr(transformers, name)]
+        if lacking:
+            said = f"{names}: transformers has no {lacking[0]}"
+            yield Finding("models", family.name, MISSING, said, "pip install --upgrade transformers")
+        else:
+            yield Finding("models", family.name, OK, f"{names}: {', '.join(works)}")
+    yield Finding("models", "other models", OK, f"{GUIDE} shows how to add a family")
 
 
 def _listed(names: list[str]) -> str:

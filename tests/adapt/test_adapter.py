@@ -15,13 +15,13 @@ from freqq.glm.load import load_reader
 from freqq.glm.reader import Reader
 from freqq.pages.page import Page
 from tests.adapt.test_packing import card
-from tests.glm.conftest import FAMILY, noise_page, save_model
+from tests.glm.conftest import ADAPTED, noise_page, save_model
 
 QUESTION = "what stands there?"
 PAGES = [noise_page(56, 84, 0), noise_page(84, 56, 1)]
 
 
-@pytest.fixture(scope="module", params=FAMILY)
+@pytest.fixture(scope="module", params=ADAPTED)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_model(request.param, tmp_path_factory.mktemp("model") / request.param)
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import freqq
 from freqq.cli.app import app
+from freqq.glm.families import families
 from freqq.runs.checkup import checkup
 
 ROOT = Path(freqq.__file__).parents[1]
@@ -25,6 +26,15 @@ def test_what_is_here_is_shown():
     for finding in checkup():
         assert f" {finding.name} " in done.stdout
         assert finding.remedy.split(",")[0] in done.stdout
+
+
+def test_each_family_says_what_to_call_its_models_and_what_works_with_them():
+    models = {one["name"]: one for one in json.loads(run("--json").stdout) if one["topic"] == "models"}
+    for family in families():
+        assert models[family.name]["state"] == "ok"
+        assert all(name in models[family.name]["found"] for name in family.short_names)
+    assert models["GLM-4.1V"]["found"].endswith(": all methods, adapters, token methods within vLLM, too")
+    assert models["InternVL"]["found"].endswith(": all methods")
 
 
 def test_as_json():

@@ -1,23 +1,16 @@
-"""Small random models of the GLM-4V family, saved as complete model folders."""
+"""Small random models of each family, in its real architecture, saved as complete model folders."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    Glm4vConfig,
-    Glm4vForConditionalGeneration,
-    Glm4vImageProcessorPil,
-    Glm4vMoeConfig,
-    Glm4vMoeForConditionalGeneration,
-    Glm46VConfig,
-    Glm46VForConditionalGeneration,
-    Glm46VImageProcessorPil,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
+from freqq.glm.families import families, family_of
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Reader
 from freqq.pages.page import Page
@@ -49,59 +42,96 @@ EXPERTS = {"moe_intermediate_size": 32, "n_routed_experts": 4, "num_experts_per_
 VISION = {
     "hidden_size": 32, "depth": 2, "num_heads": 2, "out_hidden_size": 64, "intermediate_size": 48, "image_size": 112,
 }  # fmt: skip
-FAMILY = {
-    "glm4v": (Glm4vConfig, Glm4vForConditionalGeneration, Glm4vImageProcessorPil),
-    "glm46v": (Glm46VConfig, Glm46VForConditionalGeneration, Glm46VImageProcessorPil),
-    "glm4v_moe": (Glm4vMoeConfig, Glm4vMoeForConditionalGeneration, Glm4vImageProcessorPil),
-}
+MROPE = {"rope_type": "default", "rope_theta": 200.0, "mrope_section": [2, 3, 3]}
+KINDS = [kind for family in families() for kind in family.model_types if hasattr(transformers, family.image_processor)]
+"""The model types of all families that the transformers here has."""
+
+ADAPTED = [kind for kind in KINDS if family_of(kind).adapters]
+TILE = {"size": {"height": 56, "width": 56}}
 
 
-def save_tokenizer(folder: Path, image_is_special: bool = True) -> None:
+def image_processor(kind: str) -> Any:
+    """What a small model of a type comes with."""
+    made = getattr(transformers, family_of(kind).image_processor)
+    return made(**TILE) if kind == "internvl" else made()
+
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "glm4v_moe": {"text_config": TEXT | EXPERTS},
+    "qwen2_5_vl": {
+        "text_config": TEXT | {"rope_parameters": MROPE},
+        "vision_config": VISION | {"window_size": 56, "fullatt_block_indexes": [1]},
+        "vision_start_token_id": 3, "vision_end_token_id": 5,
+    },
+    "qwen3_vl": {
+        "text_config": TEXT | {"rope_parameters": MROPE | {"mrope_section": [4, 2, 2]}, "head_dim": 16},
+        "vision_config": VISION | {"patch_size": 14, "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 64},
+        "vision_start_token_id": 3, "vision_end_token_id": 5,
+    },
+    "internvl": {
+        "text_config": TEXT | {"model_type": "qwen2", "rope_parameters": {"rope_type": "default", "rope_theta": 200.0}},
+        "vision_config": {
+            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
+            "image_size": [56, 56], "patch_size": [14, 14],
+        },
+        "image_seq_length": 4, "tie_word_embeddings": False,
+    },
+}  # fmt: skip
+"""What a model type's configuration has beside or instead of GLM-4.1V's."""
+
+
+def save_tokenizer(folder: Path, image_is_special: bool = True, template: str = TEMPLATE) -> None:
     """A tokenizer of single characters. Without `image_is_special` the image token is recognised in any text."""
     core = Tokenizer(models.WordLevel({t: i for i, t in enumerate(SPECIAL + CHARACTERS)}, unk_token="?"))
     core.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     core.decoder = decoders.Fuse()
     special = [t for t in SPECIAL[1:] if image_is_special or t != "<|image|>"]
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core, eos_token=SPECIAL[0], pad_token=SPECIAL[0], extra_special_tokens=special
+        tokenizer_object=core,
+        eos_token=SPECIAL[0],
+        pad_token=SPECIAL[0],
+        extra_special_tokens=special,
+        model_specific_special_tokens={"start_image_token": SPECIAL[3], "end_image_token": SPECIAL[5]},
     )
     if not image_is_special:
         tokenizer.add_tokens(["<|image|>"], special_tokens=False)
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
 
 
 def save_model(kind: str, folder: Path, seed: int = 0, text: dict[str, object] = TEXT) -> Path:
-    """A random model of one family member with its tokenizer and image processor."""
-    config_class, model_class, processor_class = FAMILY[kind]
-    text = text | EXPERTS if kind == "glm4v_moe" else text
+    """A random model of a type with its tokenizer and image processor."""
+    plain = {"text_config": text, "vision_config": VISION, **MARKS}
+    config = AutoConfig.for_model(kind, **(plain | CONFIGS.get(kind, {})))
     torch.manual_seed(seed)
-    model = model_class(config_class(text_config=text, vision_config=VISION, **MARKS))
+    model = AutoModelForImageTextToText.from_config(config)
     # The usual initialisation (0.02) makes nearly flat logits, whose order rounding can change.
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=1.5 * parameter[0].numel() ** -0.5)
     model.save_pretrained(folder)
-    processor_class().save_pretrained(folder)
-    save_tokenizer(folder)
+    image_processor(kind).save_pretrained(folder)
+    # InternVL's templates leave to its processor what stands around a page.
+    template = TEMPLATE.replace("<|begin_of_image|><|image|><|end_of_image|>", "<|image|>")
+    save_tokenizer(folder, template=template if kind == "internvl" else TEMPLATE)
     return folder
 
 
-@pytest.fixture(scope="session", params=list(FAMILY))
+@pytest.fixture(scope="session", params=KINDS)
 def model_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder of each family member in turn."""
+    """A model folder of each model type in turn."""
     return save_model(request.param, tmp_path_factory.mktemp(request.param))
 
 
 @pytest.fixture(scope="session")
 def reader(model_folder: Path) -> Reader:
-    """A reader of each family member in turn."""
+    """A reader of each model type in turn."""
     return load_reader(str(model_folder), device="cpu")
 
 
 @pytest.fixture(scope="session")
 def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One glm4v model folder, for what does not depend on the family member. Not to be changed."""
+    """One glm4v model folder, for what does not depend on the family. Not to be changed."""
     return save_model("glm4v", tmp_path_factory.mktemp("small"))
 
 

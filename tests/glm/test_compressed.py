@@ -11,12 +11,13 @@ from freqq.errors import FreqqError, UserError
 from freqq.glm.families.base import as_grid
 from freqq.glm.generation import model_inputs
 from freqq.glm.reader import Reader
-from freqq.glm.sequence import Prompt, as_compressed, positions, until_end
+from freqq.glm.sequence import Prompt, as_compressed, until_end
 from freqq.tokens import compressor
 from freqq.tokens.grid import CompressedGrid
 from freqq.tokens.lowpass import Lowpass
 from tests.glm.conftest import noise_page
 from tests.glm.test_reader import NEW, PAGES, QUESTION, plain_inputs, prefill_logits, prompt_of, pruned
+from tests.glm.test_reader import tokens as tokens_of
 
 WAYS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
@@ -41,7 +42,7 @@ def inputs_of(reader: Reader, samples: list[list[CompressedGrid]], questions: li
 
 
 def rows_of(reader: Reader, prompt: Prompt) -> Tensor:
-    return positions(prompt, reader.model.model.get_rope_index, reader.image_processor.merge_size)
+    return reader.family.positions(reader.model, prompt)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -67,6 +68,8 @@ def test_a_smaller_grid_as_large_as_the_page_is_the_page_bit_for_bit(reader: Rea
 def test_batches_are_what_each_sample_is_alone(reader: Reader, way: str) -> None:
     """Samples of one, two and no pages, pruned, low-passed and whole. A draw depends on the whole batch, hence only the
     first token's logits are compared when sampling."""
+    if way == "beams" and reader.model.config.model_type == "internvl":
+        pytest.skip("transformers cannot tell whose tokens are whose in a batch of this family, which beams need")
     wide, high = reader.see(PAGES)
     lowpass = compressor("token-lowpass")(keep=0.4)
     samples = [[lowpass.compress(wide), pruned(high, 0.5)], [as_compressed(high)], [], [pruned(wide, 0.3)]]
@@ -88,7 +91,7 @@ def test_the_cache_is_as_short_as_the_sequence(reader: Reader, name: str) -> Non
     pages = [method.compress(grid) for grid in reader.see(PAGES)]
     tokens = sum(len(page.features) for page in pages)
     text = 2 * 2 + len(QUESTION) + 2
-    assert 10 <= tokens <= 14
+    assert tokens == pytest.approx(tokens_of(reader) / 4, abs=2)
     inputs = inputs_of(reader, [pages], [QUESTION])
     assert inputs["input_ids"].shape[1] == tokens + text
     output = generated(reader, inputs, 3, do_sample=False)

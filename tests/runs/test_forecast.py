@@ -22,7 +22,7 @@ from freqq.runs.prompts import SUMMED, PromptSize, chosen_to_count
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from tests.cli.test_app import freqq
-from tests.glm.conftest import FAMILY, save_model
+from tests.glm.conftest import KINDS, save_model
 
 METHODS = (
     "token", "token-prune", "token-lowpass", "token-merge", "token-pool+int8", "token-stride+quantize", "image",
@@ -31,7 +31,7 @@ METHODS = (
 COUNTED = tuple(field.name for field in dataclasses.fields(PromptSize))
 
 
-@pytest.fixture(scope="module", params=list(FAMILY))
+@pytest.fixture(scope="module", params=KINDS)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(save_model(request.param, tmp_path_factory.mktemp(request.param)))
 

@@ -10,6 +10,11 @@ REGISTERED = {
     "glm4v": "freqq.glm.families.glm4v:Glm4v",
     "glm46v": "freqq.glm.families.glm46v:Glm46v",
     "glm4v_moe": "freqq.glm.families.glm4v_moe:Glm4vMoe",
+    "glm_ocr": "freqq.glm.families.glm_ocr:GlmOcr",
+    "glmga": "freqq.glm.families.glmga:Glmga",
+    "qwen2_5_vl": "freqq.glm.families.qwen2_5_vl:Qwen25VL",
+    "qwen3_vl": "freqq.glm.families.qwen3_vl:Qwen3VL",
+    "internvl": "freqq.glm.families.internvl:InternVL",
 }
 """freqq's own families. Another package adds its by an entry point of the group `GROUP`, in the same form."""
 

@@ -3,22 +3,23 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+from torch import Tensor
 
 from freqq.errors import FreqqError, UserError
 from freqq.glm.answer_style import AnswerStyle, style_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from freqq.glm.sequence import Prompt
-    from freqq.pages.page import Page
+from freqq.glm.sequence import Prompt, positions
+from freqq.pages.page import Page
 
 
 class Family(ABC):
     """A family of models: its class attributes say what it serves, its methods how its models are fed.
 
     A family has no state: models, configurations and image processors are those of transformers and come as arguments.
+    Its module imports transformers, which takes seconds, only within methods.
     `PatchFamily` has the methods of models that read pages of any size; examples/new_family.md adds a family.
 
     Attributes
@@ -68,18 +69,18 @@ class Family(ABC):
         """How many patches of the vision tower make one token of the language model."""
 
     @abstractmethod
-    def see(self, model: Any, pages: "Sequence[Page]", processor: Any) -> "list[Tensor]":
+    def see(self, model: Any, pages: Sequence[Page], processor: Any) -> list[Tensor]:
         """A grid [h, w, C] for each page, in the model's dtype and on its device."""
 
     @abstractmethod
-    def positions(self, model: Any, prompt: "Prompt") -> "Tensor":
+    def positions(self, model: Any, prompt: Prompt) -> Tensor:
         """Positions [k] or [rows, k] of a prompt's k kept columns, which are those that they have in the whole prompt.
 
         int64; float32 if a smaller grid is spread over a page.
         """
 
     @abstractmethod
-    def encoder_output(self, features: "Sequence[Tensor]") -> Any:
+    def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
         """What ``mm_encoder_outputs["image"]`` is to be for the features [k, C] of each page of a batch.
 
         It is made anew in each call, as ``generate`` may change it in place.
@@ -133,30 +134,24 @@ class PatchFamily(Family):
         """A square of patches."""
         return int(config.vision_config.spatial_merge_size**2)
 
-    def see(self, model: Any, pages: "Sequence[Page]", processor: Any) -> "list[Tensor]":
+    def see(self, model: Any, pages: Sequence[Page], processor: Any) -> list[Tensor]:
         """In one pass; attention stays within a page."""
-        import torch
-
-        from freqq.glm.processor import patches
-
         pixel_values, grid_thw = patches(pages, processor)
         with torch.no_grad():
             seen = model.model.get_image_features(pixel_values.to(model.device), grid_thw.to(model.device))
         merged = (grid_thw[:, 1:] // processor.merge_size).tolist()
         return [as_grid(tokens, h, w) for tokens, (h, w) in zip(self.tokens(seen), merged, strict=True)]
 
-    def tokens(self, seen: Any) -> "Sequence[Tensor]":
+    def tokens(self, seen: Any) -> Sequence[Tensor]:
         """The tokens [h·w, C] of each page in what ``get_image_features`` gave."""
         found: Sequence[Tensor] = seen.pooler_output
         return found
 
-    def positions(self, model: Any, prompt: "Prompt") -> "Tensor":
+    def positions(self, model: Any, prompt: Prompt) -> Tensor:
         """Four rows: the text row, then those of time, height and width, from the model's own ``get_rope_index``."""
-        from freqq.glm.sequence import positions
-
         return positions(prompt, model.model.get_rope_index, model.config.vision_config.spatial_merge_size)
 
-    def encoder_output(self, features: "Sequence[Tensor]") -> Any:
+    def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
         """Pages may differ in size, so they are a tuple."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -167,7 +162,24 @@ class PatchFamily(Family):
         return vision.in_channels * vision.temporal_patch_size * vision.patch_size**2, vision.intermediate_size
 
 
-def as_grid(tokens: "Tensor", h: int, w: int) -> "Tensor":
+def as_images(pages: Sequence[Page]) -> list[Image.Image]:
+    """Pages as image processors take them."""
+    return [Image.fromarray(page.pixels).convert("RGB") for page in pages]
+
+
+def patches(pages: Sequence[Page], image_processor: Any) -> tuple[Tensor, Tensor]:
+    """Pages as the tower of a `PatchFamily` takes them.
+
+    Returns
+    -------
+    pixel_values : float32 [patches, channels · time · patch · patch]
+    image_grid_thw : int64 [pages, 3], in patches
+    """
+    inputs = image_processor(images=as_images(pages), return_tensors="pt")
+    return inputs["pixel_values"], inputs["image_grid_thw"]
+
+
+def as_grid(tokens: Tensor, h: int, w: int) -> Tensor:
     """A page's tokens [h·w, C] as the grid [h, w, C].
 
     Raises

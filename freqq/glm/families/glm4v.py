@@ -25,7 +25,7 @@ class Glm4v(PatchFamily):
             height=height,
             width=width,
             temporal_factor=frames,
-            factor=processor.patch_size * processor.merge_size,
+            factor=processor.patch_size * processor.merge_size * getattr(processor, "patch_expand_factor", 1),
             min_pixels=size["shortest_edge"],
             max_pixels=size["longest_edge"],
         )

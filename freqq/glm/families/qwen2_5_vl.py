@@ -1,0 +1,30 @@
+"""Qwen2.5-VL: pages of any size, a tower that attends within windows, three rows of positions."""
+
+from typing import Any
+
+from freqq.glm.families.base import PatchFamily
+
+
+class Qwen25VL(PatchFamily):
+    """Qwen2.5-VL (arXiv:2502.13923). Its tower works window by window and gives tokens back in raster order."""
+
+    name = "Qwen2.5-VL"
+    model_types = {"qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration"}
+    image_processor = "Qwen2VLImageProcessorPil"
+    short_names = {
+        "qwen2.5-vl-3b": "Qwen/Qwen2.5-VL-3B-Instruct",
+        "qwen2.5-vl-7b": "Qwen/Qwen2.5-VL-7B-Instruct",
+    }
+
+    def resized(self, height: int, width: int, processor: Any) -> tuple[int, int]:
+        """To whole tokens, within the image processor's bounds of pixels."""
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+        tall, wide = smart_resize(
+            height,
+            width,
+            factor=processor.patch_size * processor.merge_size,
+            min_pixels=processor.size["shortest_edge"],
+            max_pixels=processor.size["longest_edge"],
+        )
+        return tall, wide

@@ -1,0 +1,54 @@
+"""Qwen3-VL: a page's tokens have several levels, of which the first layers of the language model read one each."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freqq.glm.answer_style import AnswerStyle
+from freqq.glm.families.qwen2_5_vl import Qwen25VL
+
+
+class Qwen3VL(Qwen25VL):
+    """Qwen3-VL (arXiv:2511.21631), with DeepStack (arXiv:2406.04334) and interleaved rows of positions.
+
+    A token's channels are those of all its levels, one level after another: what goes in where the placeholder stands,
+    then what is added behind the first layers. So a compressor chooses and transforms all levels alike, and the bytes
+    of a stored token are those of all of them. vLLM lays its tokens out in the same way.
+    """
+
+    name = "Qwen3-VL"
+    model_types = {"qwen3_vl": "Qwen3VLForConditionalGeneration"}
+    short_names = {
+        "qwen3-vl-2b": "Qwen/Qwen3-VL-2B-Instruct",
+        "qwen3-vl-4b": "Qwen/Qwen3-VL-4B-Instruct",
+        "qwen3-vl-8b": "Qwen/Qwen3-VL-8B-Instruct",
+    }
+
+    def levels(self, config: Any) -> int:
+        """Of a token, the one of the placeholder among them."""
+        return 1 + len(config.vision_config.deepstack_visual_indexes)
+
+    def channels(self, config: Any) -> int:
+        """Of all levels together."""
+        return super().channels(config) * self.levels(config)
+
+    def tokens(self, seen: Any) -> Sequence[Tensor]:
+        """Each page's levels side by side."""
+        return [torch.cat(levels, dim=1) for levels in zip(seen.pooler_output, *seen.deepstack_features, strict=True)]
+
+    def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
+        """The levels apart again."""
+        from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
+
+        levels = [
+            tuple(level) for level in zip(*(page.chunk(self.levels(config), 1) for page in features), strict=True)
+        ]
+        return BaseModelOutputWithDeepstackFeatures(pooler_output=levels[0], deepstack_features=levels[1:])  # type: ignore[arg-type]
+
+    def answer_style(self, tokenizer: Any) -> AnswerStyle:
+        """All tokenizers have the marks of thoughts, but only the thinking models' templates begin them."""
+        style = super().answer_style(tokenizer)
+        return replace(style, thinks=style.opened)
