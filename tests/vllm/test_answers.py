@@ -35,8 +35,9 @@ def replies(server):
     """Every sample by every method, all at once and in no order: so methods share steps, and pages' caches."""
     todo = [(name, sample) for name in METHODS for sample in samples(COUNT if name in (*COMPRESSORS, "none") else FEW)]
     random.Random(0).shuffle(todo)
+    pages = [pages_of(sample) for _, sample in todo]  # before the threads: they may not draw at once
     with ThreadPoolExecutor(16) as pool:
-        found = pool.map(lambda item: ask(server, item[1], pages_of(item[1]), METHODS[item[0]]), todo)
+        found = pool.map(lambda item, own: ask(server, item[1], own, METHODS[item[0]]), todo, pages)
         return dict(zip(((name, sample.id) for name, sample in todo), found, strict=True))
 
 
