@@ -1,7 +1,7 @@
 """The plug-in that runs token compressors inside vLLM: a page's tokens are compressed between tower and language model.
 
-vLLM finds it by the entry point group ``vllm.general_plugins`` and calls `register` in each of its processes. What
-depends on vLLM's insides is in `freqq.vllm.model` alone, and two names here.
+vLLM finds it by the entry point group ``vllm.general_plugins`` and calls `register` in each of its processes. The
+model is in `freqq.vllm.model`; all that depends on vLLM's insides is in `freqq.vllm.patches`, and two names here.
 """
 
 import os

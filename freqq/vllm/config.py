@@ -9,6 +9,9 @@ ANY_RATE = 1e-6
 """What the switch of vLLM's own pruning is set to. Its rate is for videos, which the plug-in does not take."""
 
 
+SCHEDULER = "freqq.vllm.patches.scheduler"
+
+
 class Glm4vConfig:
     """Called by vLLM with a model's configuration; the interface is that of its ``VerifyAndUpdateConfig``."""
 
@@ -23,7 +26,9 @@ class Glm4vConfig:
 
     @staticmethod
     def verify_and_update_config(vllm_config: Any) -> None:
-        """Nothing else has to be known."""
+        """Let pages that a worker cannot read fail their requests, unless there is another scheduler."""
+        if vllm_config.scheduler_config.scheduler_cls is None:
+            vllm_config.scheduler_config.scheduler_cls = SCHEDULER
 
 
 def complete(config: Any) -> None:

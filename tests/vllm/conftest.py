@@ -55,10 +55,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )  # fmt: skip
     engine = Engine(find("tiny").folder, "tiny", "float32", port=free_port(), options=options)
     threads = {"OMP_NUM_THREADS": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-    with running(engine, log, os.environ | threads):
+    plugins = _faulty_plugin(tmp_path_factory.mktemp("plugin"))
+    with running(engine, log, os.environ | threads | plugins):
         client = Client(Endpoint(engine.url, concurrency=16, retries=0))
         yield Server(engine, client, log)
         client.close()
+
+
+def _faulty_plugin(folder: Path) -> dict[str, str]:
+    """The environment in which vLLM finds `tests.vllm.faulty` beside the plug-in that is tested."""
+    about = folder / "faulty-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[vllm.general_plugins]\nfaulty = tests.vllm.faulty:register\n")
+    paths = [str(folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 @pytest.fixture(scope="session")

@@ -23,30 +23,47 @@ class Failing(Selector):
         raise self.error("no")
 
 
-@dataclass(frozen=True)
-class Greedy(Selector):
-    """Leaves more than it says."""
-
-    def select(self, grid, small):
-        return torch.arange(grid.shape[0] * grid.shape[1])
-
-
-def test_a_page_that_cannot_be_compressed_leaves_as_many_zeros_and_the_engine_lives():
-    from freqq.vllm.model import _reconstructed
+def test_a_page_that_cannot_be_read_is_marked_with_the_reason():
+    from freqq.vllm.model import CELL_COLUMNS, _embeddings
+    from freqq.vllm.patches import failed_pages
 
     grid = torch.randn(6, 4, 8)
-    for method in (Failing(), Failing(error=ZeroDivisionError), Greedy()):
-        page = _reconstructed(grid, method)
-        assert torch.equal(page.features, torch.zeros(12, 8))
-        assert page.kept is None
-    damaged = grid.masked_fill(grid > 1, torch.nan)
-    assert torch.equal(_reconstructed(damaged, compressor("token-prune").at("mild")).features, torch.zeros(12, 8))
+    prune = compressor("token-prune").at("mild")
+    cache = {
+        "good": _embeddings(grid, prune), "plain": _embeddings(grid, None),
+        "a": _embeddings(grid, Failing()), "b": _embeddings(grid, Failing(error=ZeroDivisionError)),
+        "nan": _embeddings(grid.masked_fill(grid > 1, torch.nan), prune),
+        "plain nan": _embeddings(grid.masked_fill(grid > 1, torch.nan), None),
+    }  # fmt: skip
+    assert all(len(page) == (24 if "plain" in name else 12) for name, page in cache.items())
+    for dtype in (torch.float32, torch.bfloat16):
+        found = failed_pages({name: page.to(dtype) for name, page in cache.items()}, CELL_COLUMNS)
+        assert found.keys() == {"a", "b", "nan", "plain nan"}
+        assert found["a"] == found["b"] or "Failing" in found["a"]
+        assert "NaN" in found["plain nan"]
+        assert "a page of 6 x 4 tokens cannot be read by Prune(" in found["nan"]
+    assert all(bool((cache[name][:, :8] == 0).all()) for name in found)
     with pytest.raises(torch.OutOfMemoryError):
-        _reconstructed(grid, Failing(error=torch.OutOfMemoryError))
+        _embeddings(grid, Failing(error=torch.OutOfMemoryError))
+
+
+def test_a_worker_that_met_many_reasons_still_says_that_it_failed():
+    from freqq.vllm import patches
+
+    kept = dict(patches.REASONS)
+    try:
+        cache = {str(i): patches.marked(torch.zeros(2, 8), 4, f"reason {i}").bfloat16() for i in range(600)}
+        found = patches.failed_pages(cache, 4)
+        assert len(found) == 600
+        assert found["0"] == "reason 0"
+        assert found["599"] == patches.OTHER_REASON
+    finally:
+        patches.REASONS.clear()
+        patches.REASONS.update(kept)
 
 
 def test_rows_of_whole_positions_are_the_tables_and_others_lie_between():
-    from freqq.vllm.model import FractionalRows
+    from freqq.vllm.patches import FractionalRows
     from freqq.vllm.positions import encode
 
     class Rotary:

@@ -1,0 +1,151 @@
+"""What GLM-4V in vLLM takes from a request: pages with their methods, and a placeholder for each token that is left."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import BatchFeature
+from vllm.model_executor.models import glm4_1v
+from vllm.model_executor.models.qwen2_vl import Qwen2VLMultiModalDataParser, _create_qwen2vl_field_factory
+from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
+from vllm.multimodal.parse import DictEmbeddingItems, MultiModalDataItems
+from vllm.multimodal.processing import PromptReplacement, PromptUpdate
+
+from freqq.tokens.base import TokenCompressor
+from freqq.vllm import spec
+from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID, check_embeds
+from freqq.vllm.positions import token_count
+
+
+class ProcessingInfo(glm4_1v.Glm4vProcessingInfo):
+    """What vLLM asks about the inputs: images, no videos; embeddings with their grid."""
+
+    def get_supported_mm_limits(self) -> Mapping[str, int | None]:
+        """As many images as there are."""
+        return {"image": None}
+
+    def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
+        """Those of a page that nothing is taken from, whatever the default is: a request may ask for that."""
+        return {"image": self.get_max_image_tokens()}
+
+    def get_hf_processor(self, **kwargs: object) -> Any:
+        """transformers' processor, which knows nothing of methods."""
+        return super().get_hf_processor(**_without_spec(kwargs))
+
+    def get_data_parser(self) -> "DataParser":
+        """That of `DataParser`."""
+        return DataParser(
+            self.get_hf_config().vision_config.spatial_merge_size,
+            hidden_size=self.ctx.model_config.get_inputs_embeds_size(),
+            expected_hidden_size=self._get_expected_hidden_size(),
+            allow_missing_mm_embeddings=self.allow_missing_mm_embeddings,
+        )
+
+
+class DummyInputs(glm4_1v.Glm4vDummyInputsBuilder):
+    """Images alone, for vLLM's measurement of memory."""
+
+    def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
+        """One image token for each image."""
+        token = self.info.get_tokenizer().decode([self.info.get_hf_config().image_token_id])
+        return token * mm_counts.get("image", 0)
+
+    def get_dummy_mm_data(self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Any) -> Any:
+        """The largest images."""
+        width, height = self.info.get_image_size_with_most_features()
+        count, overrides = mm_counts.get("image", 0), mm_options.get("image")
+        return {"image": self._get_dummy_images(width=width, height=height, num_images=count, overrides=overrides)}
+
+
+class DataParser(Qwen2VLMultiModalDataParser):
+    """Takes embeddings with the grid of their page, and with the cells of it that they stand for (`freqq.vllm.embeds`).
+
+    vLLM's own parser of GLM-4V takes neither.
+    """
+
+    def __init__(self, merge: int, *, hidden_size: int, **kwargs: Any) -> None:
+        super().__init__(merge, **kwargs)
+        self._merge = merge
+        self._hidden_size = hidden_size
+
+    def _parse_image_data(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return super()._parse_image_data(data)
+        required, optional = self.embedding_field_sets("image")
+        if EMBEDS in data:
+            data = check_embeds(data, self._merge, self._hidden_size)
+            required |= {CELLS, COUNT} & data.keys()
+        return DictEmbeddingItems(
+            data,
+            modality="image",
+            required_fields=required,
+            optional_fields=optional,
+            fields_factory=lambda inputs: _fields(inputs, self._merge),
+        )
+
+
+def _fields(inputs: Mapping[str, Any], merge: int) -> Mapping[str, MultiModalFieldConfig]:
+    """How what belongs to a page is cut out of what belongs to a prompt."""
+    found = dict(_create_qwen2vl_field_factory(merge)(inputs))
+    found[spec.KEY] = MultiModalFieldConfig.batched("image", keep_on_cpu=True)
+    if CELLS in inputs:
+        counts = torch.as_tensor(inputs[COUNT]).flatten()
+        found[EMBEDS] = MultiModalFieldConfig.flat_from_sizes("image", counts)
+        found[CELLS] = MultiModalFieldConfig.flat_from_sizes("image", counts, keep_on_cpu=True)
+        found[COUNT] = MultiModalFieldConfig.batched("image", keep_on_cpu=True)
+    return found
+
+
+class Processor(glm4_1v.Glm4vMultiModalProcessor):
+    """Gives each page its method, and the prompt as many placeholders as that leaves tokens."""
+
+    def _apply_hf_processor_main(self, mm_items: MultiModalDataItems, hf_kwargs: Mapping[str, object]) -> BatchFeature:
+        model_config = self.info.ctx.model_config
+        packed = spec.pack(spec.chosen(hf_kwargs, model_config.multimodal_config.mm_processor_kwargs))
+        outputs = super()._apply_hf_processor_main(mm_items, _without_spec(hf_kwargs))
+        if "pixel_values" in outputs:
+            method = spec.unpack(packed)
+            if method is not None:
+                spec.check_channels(method, model_config.get_inputs_embeds_size())
+            outputs[spec.KEY] = packed.repeat(len(outputs[GRID]), 1)
+        return outputs
+
+    def _get_mm_fields_config(
+        self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        return _fields(hf_inputs, self.info.get_hf_config().vision_config.spatial_merge_size)
+
+    def _get_prompt_updates(
+        self,
+        mm_items: MultiModalDataItems,
+        hf_processor_mm_kwargs: Mapping[str, Any],
+        out_mm_kwargs: MultiModalKwargsItems,
+    ) -> Sequence[PromptUpdate]:
+        config = self.info.get_hf_config()
+
+        def placeholders(index: int) -> list[int]:
+            data = out_mm_kwargs["image"][index].get_data()
+            return [config.image_token_id] * _count(data, config.vision_config.spatial_merge_size)
+
+        return [PromptReplacement(modality="image", target=[config.image_token_id], replacement=placeholders)]
+
+
+def _without_spec(kwargs: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in kwargs.items() if name != spec.KEY}
+
+
+def method_of(data: Mapping[str, Any]) -> TokenCompressor | None:
+    """The method of a page; None: nothing is compressed."""
+    return spec.unpack(data[spec.KEY]) if spec.KEY in data else None
+
+
+def shape_of(grid_thw: Tensor, merge: int) -> tuple[int, int]:
+    """Rows and columns of a page's merged tokens."""
+    _, h, w = grid_thw.flatten().tolist()
+    return h // merge, w // merge
+
+
+def _count(data: Mapping[str, Any], merge: int) -> int:
+    """How many tokens a page has in the prompt."""
+    return int(data[COUNT]) if COUNT in data else token_count(method_of(data), *shape_of(data[GRID], merge))

@@ -1,0 +1,73 @@
+"""A plug-in of vLLM that breaks what a worker does: a method that fails as it is told to, and a tower without numbers.
+
+The server of conftest.py loads it beside the real one; test_failures.py asks for it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from freqq.tokens import COMPRESSORS
+from freqq.tokens.base import Cutter
+from freqq.tokens.grid import CompressedGrid
+from freqq.tokens.vq import VectorQuantization
+
+
+@dataclass(frozen=True)
+class Faulty(Cutter):
+    """Keeps the first cells, or does what goes wrong."""
+
+    way: str = "none"
+
+    def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:
+        h, w, channels = grid.shape
+        kept = torch.arange(small[0] * small[1])
+        features = grid.reshape(-1, channels)[kept]
+        match self.way:
+            case "codebook":
+                VectorQuantization(codebook="0" * 16)
+            case "arithmetic":
+                raise ZeroDivisionError("division by zero")
+            case "memory":
+                raise MemoryError("no memory for a page")
+            case "recursion":
+                return self.cut(grid, small)
+            case "lines":
+                raise RuntimeError("first line\nsecond line " + "x" * 9999)
+            case "more":
+                features, kept = grid.reshape(-1, channels), torch.arange(h * w)
+            case "fewer":
+                features, kept = features[1:], kept[1:]
+            case "wider":
+                features = torch.cat([features, features], 1)
+            case "numbers":
+                features = features * torch.nan
+            case "outside":
+                kept = kept + h * w
+            case "nothing":
+                return None
+        return CompressedGrid(features, (h, w), kept)
+
+
+DARK = 10
+"""Pages that are this grey all over have no numbers in them when they leave the tower."""
+
+
+def register() -> None:
+    from vllm.model_executor.models.glm4_1v import Glm4vVisionTransformer
+
+    COMPRESSORS["token-faulty"] = Faulty
+    forward = Glm4vVisionTransformer.forward
+
+    def broken(self, x: Tensor, grid_thw: Tensor, **kwargs) -> Tensor:
+        seen = forward(self, x, grid_thw, **kwargs)
+        sizes = [t * h * w for t, h, w in torch.as_tensor(grid_thw).tolist()]
+        tokens = seen.split([size // self.spatial_merge_size**2 for size in sizes])
+        for page, own in zip(x.split(sizes), tokens, strict=True):
+            # The tower or what is before it takes the mean from pixels, as the release may be.
+            if bool((page == page[0]).all()) and (page[0, 0] == DARK or page[0, 0] < 0):
+                own[len(own) // 2] = torch.nan
+        return seen
+
+    Glm4vVisionTransformer.forward = broken
