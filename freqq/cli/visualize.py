@@ -193,6 +193,36 @@ def pareto(
 
 
 @app.command()
+def throughput(
+    bench: Annotated[
+        Path, typer.Argument(metavar="BENCH.parquet", help="What 'freqq bench --out' wrote.", show_default=False)
+    ],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run directory with the scores of the same methods.", show_default=False),
+    ],
+    out: NamedOut = Path("throughput.png"),
+) -> None:
+    """Score against throughput of the methods that were both measured by 'freqq bench' and scored by 'freqq eval'.
+
+    Example: freqq visualize throughput bench.parquet runs/one --out throughput.png
+    """
+    from freqq.bench import figure
+    from freqq.errors import UserError
+    from freqq.image.batch import read_rows
+    from freqq.report.statistics import mean_estimate
+    from freqq.runs.directory import RESULTS
+
+    target = _target(out)
+    for path in (bench, run / RESULTS):
+        if not path.is_file():
+            raise UserError(f"there is no file {path}")
+    scores = {key: mean_estimate(values) for key, values in figure.scores_of(read_rows(run / RESULTS)).items()}
+    points = figure.points(figure.turns_of(read_rows(bench)), {k: (e.mean, e.low, e.high) for k, e in scores.items()})
+    _write(target, figure.throughput(points, "What throughput costs"))
+
+
+@app.command()
 def pipeline(out: NamedOut = Path("pipeline.png")) -> None:
     """What data go through, where each method acts, and which rate is counted there.
 

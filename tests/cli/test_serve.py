@@ -6,10 +6,14 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib.util import find_spec
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from freqq.bench.turns import Turn
 from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
 
@@ -108,3 +112,26 @@ def test_wrong_input_is_one_line_and_writes_nothing(arguments, message, tmp_path
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_score_is_drawn_against_throughput(tmp_path):
+    arms = {("baseline", "baseline"): 2.0, ("token-prune", "mild"): 3.0}
+    turns = [
+        asdict(Turn(method, level, repeat, 4, 1.0, speed, 9.0, 0.5, 0.9, 1 / speed, 0.01, 0.2, 0.0))
+        for repeat in range(2)
+        for (method, level), speed in arms.items()
+    ]
+    rows = [{"method": m, "level": level, "score": 0.5, "error": None} for m, level in arms for _ in range(3)]
+    (tmp_path / "run").mkdir()
+    pq.write_table(pa.Table.from_pylist(turns), tmp_path / "bench.parquet")
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "run" / "results.parquet")
+
+    def draw(run: str, out: str):
+        return freqq("visualize", "throughput", *(str(tmp_path / name) for name in ("bench.parquet", run)),
+                     "--out", str(tmp_path / out))  # fmt: skip
+
+    assert draw("run", "figure.svg").exit_code == 0
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    refused = draw("nowhere", "other.svg")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert not (tmp_path / "other.svg").exists()

@@ -1,13 +1,16 @@
 """What a load took, from an engine's counters; and a bench against a real engine."""
 
 import math
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from freqq.bench.figure import points, scores_of, throughput, turns_of
 from freqq.bench.metrics import FIRST_TOKEN, Metrics
 from freqq.bench.turns import BASELINE, Load, Turn, page_source, ratio, savings, turns
+from freqq.errors import UserError
 from freqq.tokens import compressor
 from tests.vllm.conftest import needs_vllm
 
@@ -65,6 +68,37 @@ def test_pages_are_full_and_new():
     assert first.pixels.shape == second.pixels.shape == (842, 595)
     assert len(first.text.splitlines()) == len(second.text.splitlines()) > 70
     assert next(page_source(0)).sha256 == first.sha256
+
+
+def table(turns):
+    return [asdict(turn) | {"load_pages": 4} for turn in turns]
+
+
+def test_a_point_is_a_method_that_was_benched_and_scored():
+    arms = {(BASELINE, "baseline"): 2.0, ("token-prune", "mild"): 3.0, ("token-pool", "mild"): 4.0}
+    found = [replace(turn(m, i, speed), level=level) for i in range(3) for (m, level), speed in arms.items()]
+    rows = [
+        {"method": m, "level": level, "score": score, "error": error}
+        for m, level, score, error in [
+            (BASELINE, "baseline", 1.0, None), (BASELINE, "baseline", 0.5, None), ("token-prune", "mild", 0.5, None),
+            ("token-prune", "mild", None, "OutOfMemory"), ("token-merge", "mild", 0.5, None),
+        ]
+    ]  # fmt: skip
+    scores = scores_of(rows)
+    assert scores == {
+        (BASELINE, "baseline"): [1.0, 0.5],
+        ("token-prune", "mild"): [0.5],
+        ("token-merge", "mild"): [0.5],
+    }
+    own = points(turns_of(table(found)), {key: (sum(v) / len(v), 0.0, 1.0) for key, v in scores.items()})
+    assert [(p.method, p.score[0]) for p in own] == [(BASELINE, 0.75), ("token-prune", 0.5)]
+    assert own[1].throughput == pytest.approx((1.5, 1.5, 1.5))
+    axes = throughput(own, "title").axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [BASELINE, "token-prune"]
+    with pytest.raises(UserError, match="fewer than two methods in common"):
+        points(found, {(BASELINE, "baseline"): (1.0, 1.0, 1.0)})
+    with pytest.raises(UserError, match="no column 'wall_s'"):
+        turns_of([{k: v for k, v in row.items() if k != "wall_s"} for row in table(found)])
 
 
 @needs_vllm
