@@ -1,27 +1,48 @@
 """Method 1: compress the page image. One file a method; the names are those a user types."""
 
-from freqq.image.base import ImageCodec
-from freqq.image.dct import BlockDct, DctQuantize
-from freqq.image.gray import Gray2, Gray4
-from freqq.image.resize import Resize
-from freqq.image.standard import Jpeg, Jxl, Png, Webp
-from freqq.image.text import Text
-from freqq.image.vq import VectorQuantization
+from typing import TYPE_CHECKING, Any
 
-CODECS: dict[str, type[ImageCodec]] = {
-    "image": BlockDct,
-    "image-dct": BlockDct,
-    "image-quantize": DctQuantize,
-    "image-vq": VectorQuantization,
-    "image-png": Png,
-    "image-jpeg": Jpeg,
-    "image-webp": Webp,
-    "image-jxl": Jxl,
-    "image-resize": Resize,
-    "image-gray4": Gray4,
-    "image-gray2": Gray2,
-    "image-text": Text,
-}
+from freqq.names import unknown
+from freqq.registry import Registry
+
+if TYPE_CHECKING:
+    from freqq.image.base import ImageCodec
+
+CODECS: "Registry[type[ImageCodec]]" = Registry(
+    "freqq.codecs",
+    "freqq.image.base:ImageCodec",
+    {
+        "image": "freqq.image.dct:BlockDct",
+        "image-dct": "freqq.image.dct:BlockDct",
+        "image-quantize": "freqq.image.dct:DctQuantize",
+        "image-vq": "freqq.image.vq:VectorQuantization",
+        "image-png": "freqq.image.standard:Png",
+        "image-jpeg": "freqq.image.standard:Jpeg",
+        "image-webp": "freqq.image.standard:Webp",
+        "image-jxl": "freqq.image.standard:Jxl",
+        "image-resize": "freqq.image.resize:Resize",
+        "image-gray4": "freqq.image.gray:Gray4",
+        "image-gray2": "freqq.image.gray:Gray2",
+        "image-text": "freqq.image.text:Text",
+    },
+    prefix="image-",
+)
 
 ALIASES = {"image-dct": "image"}
 """Second names of codecs."""
+
+
+def codec_at(name: str, level: str = "mild", **parameters: Any) -> "ImageCodec":
+    """A codec by its name, at a level, with parameters in place of the level's.
+
+    >>> freqq.codec("image-vq", level="mild").encode(page)
+    b'...'
+
+    Raises
+    ------
+    UserError
+        If there is no such codec, level or parameter, or a value is out of range.
+    """
+    if name not in CODECS:
+        raise unknown("codec", name, CODECS)
+    return CODECS[name].at(level, **parameters)

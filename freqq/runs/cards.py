@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from freqq.image import CODECS
 from freqq.image.base import ImageCodec
 from freqq.levels import LEVELS
-from freqq.runs.methods import METHODS, canonical, method_class
+from freqq.runs.methods import canonical, method_class
+from freqq.tokens import COMPRESSORS
 
 SECTIONS = ("Formula", "Parameters", "Source", "Measured")
 """What every card has, in this order, after its first line and what explains it."""
@@ -58,7 +60,7 @@ class Card:
 
 def cards() -> list[Card]:
     """The cards of all methods, second names left out, the image methods first."""
-    return [card(name) for name in METHODS if canonical(name) == name]
+    return [card(name) for name in (*CODECS.usable(), *COMPRESSORS.usable()) if canonical(name) == name]
 
 
 def card(name: str) -> Card:

@@ -4,21 +4,58 @@ import dataclasses
 import json
 import types
 from collections import ChainMap
-from collections.abc import Mapping
-from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from freqq.errors import UserError
 from freqq.image import ALIASES as CODEC_ALIASES
 from freqq.image import CODECS
-from freqq.image.base import ImageCodec
 from freqq.names import unknown
-from freqq.tokens import ALIASES, COMPRESSORS, compressor
-from freqq.tokens.base import TokenCompressor
+from freqq.tokens import ALIASES as COMPRESSOR_ALIASES
+from freqq.tokens import COMPRESSORS, compressor
 
-Method: TypeAlias = ImageCodec | TokenCompressor
+if TYPE_CHECKING:
+    from freqq.image.base import ImageCodec
+    from freqq.tokens.base import TokenCompressor
+
+Method: TypeAlias = "ImageCodec | TokenCompressor"
 
 METHODS: Mapping[str, type[Any]] = ChainMap[str, type[Any]](COMPRESSORS, CODECS)
 """All methods, the image methods first. What is added to either table is one, too."""
+
+ALIASES = COMPRESSOR_ALIASES | CODEC_ALIASES
+"""Second names of methods."""
+
+
+def method_names() -> list[str]:
+    """All methods by their one name, the image methods first; none is imported."""
+    return [name for name in METHODS if name not in ALIASES]
+
+
+def check_names(methods: Iterable[str]) -> None:
+    """Refuse names that can be no method's, without importing any method.
+
+    Raises
+    ------
+    UserError
+        If a name, or one of the two of a combination such as ``token-lowpass+quantize``, is unknown.
+    """
+    for method in methods:
+        for name in parts(method):
+            if name not in METHODS and name not in ALIASES:
+                raise unknown("method", name, (*method_names(), *ALIASES))
+
+
+def parts(method: str) -> tuple[str, ...]:
+    """The names of the methods that a combination is of; of any other method, its own."""
+    first, plus, second = method.partition("+")
+    return (first, f"token-{second}") if plus and first.startswith("token-") else (method,)
+
+
+def packages(method: str) -> list[str]:
+    """The installed packages, with their versions, that a method's name comes from; none of freqq's own."""
+    found = (table.package(name) for name in parts(method) for table in (COMPRESSORS, CODECS))
+    return [package for package in found if package is not None]
 
 
 def method_class(name: str) -> type[Any]:
@@ -32,7 +69,7 @@ def method_class(name: str) -> type[Any]:
 
 def canonical(name: str) -> str:
     """The one name of a method that has several; rows are known by it."""
-    return {**ALIASES, **CODEC_ALIASES}.get(name, name)
+    return ALIASES.get(name, name)
 
 
 def parameters(cls: type[Any]) -> dict[str, object]:
@@ -101,7 +138,7 @@ def method_at(name: str, level: str, overrides: Mapping[str, str]) -> Method:
     return method
 
 
-def params_json(method: Method | None) -> str:
+def params_json(method: "Method | None") -> str:
     """A method's parameters as JSON with sorted keys; ``{}`` for none."""
     values = {} if method is None else {n: getattr(method, n) for n in parameters(type(method))}
     return json.dumps(values, sort_keys=True)

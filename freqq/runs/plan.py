@@ -14,7 +14,7 @@ from freqq.glm.adapter_card import digest
 from freqq.image.base import ImageCodec, Watch, once
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.style import Style
-from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, params_json
+from freqq.runs.methods import Method, canonical, check_overrides, method_at, method_class, packages, params_json
 from freqq.runs.rendering import length
 from freqq.runs.schema import BASELINE, FORMERLY
 from freqq.runs.settings import Settings
@@ -33,7 +33,7 @@ class Arm:
 
     name: str
     level: str
-    method: Method | None
+    method: "Method | None"
     adapter: str | None = None
     stored: str | None = None
 
@@ -148,6 +148,8 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
     }
     if arm.method is not None and arm.method.resources:
         covered["resources"] = arm.method.resources
+    if brought := packages(arm.name):
+        covered["packages"] = brought
     if arm.adapter is not None:
         covered["adapter"] = arm.adapter
     # Left out as they are by default, so that the keys of runs stay that knew neither.

@@ -18,6 +18,7 @@ from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown
 from freqq.pages.style import font_index
+from freqq.runs.methods import canonical
 from freqq.runs.protocols import OLD_NAMES, PROTOCOLS, Protocol
 from freqq.runs.rendering import LITERAL, REAL, Rendering
 from freqq.runs.sources import check_needles, source, token_store, usual_new_tokens
@@ -164,8 +165,6 @@ class Settings:
         card = self.adapter_card
         if card is None:
             return
-        from freqq.runs.methods import canonical  # takes torch; whoever only reads what a run was asked does without
-
         if other := [m for m in self.methods if canonical(m) != card.method]:
             raise UserError(f"--adapter {self.adapter} was trained for {card.method}, not {other[0]}")
         if self.store is not None:

@@ -1,43 +1,41 @@
 """Method 2: compress what the vision tower made of a page. One file a method; the names are those a user types."""
 
+from typing import TYPE_CHECKING, Any
+
 from freqq.errors import UserError
 from freqq.names import unknown
-from freqq.tokens.base import Combination, Cutter, Quantizer, TokenCompressor, combine
-from freqq.tokens.divprune import DivPrune
-from freqq.tokens.highpass import Highpass
-from freqq.tokens.integers import Int4, Int8
-from freqq.tokens.lowpass import Lowpass
-from freqq.tokens.merge import Merge
-from freqq.tokens.original import Original
-from freqq.tokens.pool import Pool
-from freqq.tokens.prune import Prune
-from freqq.tokens.quantize import Quantize
-from freqq.tokens.random import Random
-from freqq.tokens.stratified import Stratified
-from freqq.tokens.stride import Stride
-from freqq.tokens.vq import VectorQuantization
+from freqq.registry import Registry
 
-COMPRESSORS: dict[str, type[TokenCompressor]] = {
-    "token": Quantize,
-    "token-lowpass": Lowpass,
-    "token-prune": Prune,
-    "token-highpass": Highpass,
-    "token-stratified": Stratified,
-    "token-pool": Pool,
-    "token-random": Random,
-    "token-stride": Stride,
-    "token-merge": Merge,
-    "token-divprune": DivPrune,
-    "token-int8": Int8,
-    "token-int4": Int4,
-    "token-original": Original,
-    "token-vq": VectorQuantization,
-}
+if TYPE_CHECKING:
+    from freqq.tokens.base import TokenCompressor
+
+COMPRESSORS: "Registry[type[TokenCompressor]]" = Registry(
+    "freqq.compressors",
+    "freqq.tokens.base:TokenCompressor",
+    {
+        "token": "freqq.tokens.quantize:Quantize",
+        "token-lowpass": "freqq.tokens.lowpass:Lowpass",
+        "token-prune": "freqq.tokens.prune:Prune",
+        "token-highpass": "freqq.tokens.highpass:Highpass",
+        "token-stratified": "freqq.tokens.stratified:Stratified",
+        "token-pool": "freqq.tokens.pool:Pool",
+        "token-random": "freqq.tokens.random:Random",
+        "token-stride": "freqq.tokens.stride:Stride",
+        "token-merge": "freqq.tokens.merge:Merge",
+        "token-divprune": "freqq.tokens.divprune:DivPrune",
+        "token-int8": "freqq.tokens.integers:Int8",
+        "token-int4": "freqq.tokens.integers:Int4",
+        "token-original": "freqq.tokens.original:Original",
+        "token-vq": "freqq.tokens.vq:VectorQuantization",
+    },
+    prefix="token-",
+)
 
 ALIASES = {"token-quantize": "token"}
+"""Second names of compressors."""
 
 
-def compressor(name: str) -> type[TokenCompressor]:
+def compressor(name: str) -> "type[TokenCompressor]":
     """The dataclass of a compressor or of a combination such as ``token-lowpass+quantize``.
 
     Raises
@@ -45,6 +43,8 @@ def compressor(name: str) -> type[TokenCompressor]:
     UserError
         If there is no such name, or it does not combine a method that cuts tokens with one that quantizes.
     """
+    from freqq.tokens.base import Cutter, Quantizer, combine
+
     first, plus, second = name.partition("+")
     cutter = _single(first)
     if not plus:
@@ -58,7 +58,21 @@ def compressor(name: str) -> type[TokenCompressor]:
     return combine(cutter, quantizer)  # type: ignore[arg-type] # mypy takes the hash of instances for that of classes
 
 
-def name_of(kind: type[TokenCompressor]) -> str:
+def compressor_at(name: str, level: str = "mild", **parameters: Any) -> "TokenCompressor":
+    """A compressor or combination by its name, at a level, with parameters in place of the level's.
+
+    >>> freqq.compressor("token-lowpass+quantize", level="mild", keep=0.3)
+    Combination(...)
+
+    Raises
+    ------
+    UserError
+        If there is no such method, level or parameter, or a value is out of range.
+    """
+    return compressor(name).at(level, **parameters)
+
+
+def name_of(kind: "type[TokenCompressor]") -> str:
     """The name of a compressor's or a combination's dataclass, as `compressor` takes it.
 
     Raises
@@ -66,8 +80,12 @@ def name_of(kind: type[TokenCompressor]) -> str:
     UserError
         If it has none.
     """
+    from freqq.tokens.base import Combination
+
     if issubclass(kind, Combination):
-        second = "quantize" if kind.QUANTIZER is Quantize else name_of(kind.QUANTIZER).removeprefix("token-")
+        second = (
+            "quantize" if kind.QUANTIZER is COMPRESSORS["token"] else name_of(kind.QUANTIZER).removeprefix("token-")
+        )
         return f"{name_of(kind.CUTTER)}+{second}"
     for name, known in COMPRESSORS.items():
         if known is kind:
@@ -75,7 +93,7 @@ def name_of(kind: type[TokenCompressor]) -> str:
     raise UserError(f"{kind.__name__} is no method by name: add it to freqq.tokens.COMPRESSORS")
 
 
-def _single(name: str) -> type[TokenCompressor]:
+def _single(name: str) -> "type[TokenCompressor]":
     name = ALIASES.get(name, name)
     if name not in COMPRESSORS:
         raise unknown("method", name, (*COMPRESSORS, *ALIASES))

@@ -2,12 +2,18 @@
 
 from freqq.data.tasks.base import Marks as Marks
 from freqq.data.tasks.base import Task as Task
-from freqq.data.tasks.longbench import LONGBENCH
-from freqq.data.tasks.mrcr import MRCR
-from freqq.data.tasks.ruler import RULER
-from freqq.data.tasks.transcribe import TRANSCRIBE
+from freqq.registry import Registry
 
-TASKS: dict[str, Task] = {task.name: task for task in (MRCR, TRANSCRIBE, RULER, LONGBENCH)}
+TASKS: Registry[Task] = Registry(
+    "freqq.tasks",
+    "freqq.data.tasks.base:Task",
+    {
+        "mrcr": "freqq.data.tasks.mrcr:MRCR",
+        "transcribe": "freqq.data.tasks.transcribe:TRANSCRIBE",
+        "ruler": "freqq.data.tasks.ruler:RULER",
+        "longbench": "freqq.data.tasks.longbench:LONGBENCH",
+    },
+)
 
 
 def names(format: str | None = None) -> list[str]:

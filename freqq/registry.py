@@ -1,0 +1,129 @@
+"""Methods and tasks by name: freqq's own, and those that installed packages bring by entry points."""
+
+import warnings
+from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from freqq.errors import UserError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+
+class PluginWarning(UserWarning):
+    """An installed package brings something that cannot be used."""
+
+
+class Registry(MutableMapping[str, T]):
+    """Things by name, each imported when it is first looked up: names alone cost no import.
+
+    A program may add its own, as to a dict. An installed package adds one by an entry point; its name must begin with
+    `prefix` and be none of freqq's own. One that cannot be imported is refused when it is looked up, and left out of
+    `values` and `items` with a `PluginWarning`.
+
+    Parameters
+    ----------
+    group : str
+        The group of entry points, such as ``freqq.codecs``.
+    kind : str
+        What each thing is a subclass or an instance of, as ``module:class``.
+    own : mapping of str to str
+        Where freqq's own are, as ``module:attribute``.
+    prefix : str
+        What every name begins with.
+    """
+
+    def __init__(self, group: str, kind: str, own: Mapping[str, str], prefix: str = "") -> None:
+        self.group, self.kind, self.prefix, self.own = group, kind, prefix, dict(own)
+        self._there: dict[str, T] = {}
+
+    @cached_property
+    def plugins(self) -> "dict[str, EntryPoint]":
+        """The entry points of installed packages; of several of one name, the first that Python finds."""
+        from importlib.metadata import entry_points  # slow to import
+
+        found = {point.name: point for point in reversed(list(entry_points(group=self.group)))}
+        return {name: found[name] for name in sorted(found) if name not in self.own}
+
+    def package(self, name: str) -> str | None:
+        """The package and version that a name comes from; None for one of freqq's own, or of a running program."""
+        point = None if name in self.own else self.plugins.get(name)
+        return None if point is None else _package(point)
+
+    def __getitem__(self, name: str) -> T:
+        """What goes by a name.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        UserError
+            If an installed package brings it and it cannot be used.
+        """
+        if name not in self._there:
+            if name in self.own:
+                self._there[name] = _imported(self.own[name])
+            else:
+                self._there[name] = self._brought(self.plugins[name])
+        return self._there[name]
+
+    def _brought(self, point: "EntryPoint") -> T:
+        said = f"{point.name} of the package {_package(point)} is left out"
+        if not point.name.startswith(self.prefix):
+            raise UserError(f"{said}: the names of {self.group} begin with {self.prefix}")
+        try:
+            found = _imported(point.value)
+        except Exception as error:
+            raise UserError(
+                f"{said}: {point.value} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
+            ) from error
+        kind = _imported(self.kind)
+        if not (issubclass(found, kind) if isinstance(found, type) else isinstance(found, kind)):
+            raise UserError(f"{said}: {point.value} is no {kind.__name__}")
+        return found
+
+    def __setitem__(self, name: str, thing: T) -> None:
+        self._there[name] = thing
+
+    def __delitem__(self, name: str) -> None:
+        del self._there[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._there or name in self.own or name in self.plugins
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self.own, *self._there, *self.plugins)))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def usable(self) -> dict[str, T]:
+        """All of them, imported."""
+        found: dict[str, T] = {}
+        for name in self:
+            try:
+                found[name] = self[name]
+            except UserError as error:
+                warnings.warn(str(error), PluginWarning, stacklevel=2)
+        return found
+
+    def items(self) -> ItemsView[str, T]:
+        """All that can be used, by name."""
+        return self.usable().items()
+
+    def values(self) -> ValuesView[T]:
+        """All that can be used."""
+        return self.usable().values()
+
+
+def _imported(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _package(point: "EntryPoint") -> str:
+    return "of unknown name" if point.dist is None else f"{point.dist.name} {point.dist.version}"
