@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freqq.cli import asked
 from freqq.cli import options as o
+from freqq.cli.command import completing
+from freqq.names import several, single
+from freqq.runs.options import counts, levels, overrides
 
 if TYPE_CHECKING:
     from freqq.adapt.loop import Report
@@ -16,18 +18,15 @@ if TYPE_CHECKING:
 Train = Annotated[
     str,
     typer.Option(
-        "--train", metavar="PART", help="merger, lora or both.", autocompletion=o.completing("merger", "lora", "both")
+        "--train", metavar="PART", help="merger, lora or both.", autocompletion=completing(("merger", "lora", "both"))
     ),
 ]
 
 
 def adapt(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the adapter, its checkpoint and log.")],
-    method: Annotated[
-        str,
-        typer.Option("--method", metavar="NAME", help="A token method.", autocompletion=o.completing(*o.TOKEN_METHODS)),
-    ] = "token-lowpass",
-    level: o.Level = ["mild"],  # noqa: B006
+    method: o.OneTokenMethod = ["token-lowpass"],  # noqa: B006
+    level: o.Level = o.MILD,
     model: o.Model = "tiny",
     revision: o.Revision = None,
     train: Train = "both",
@@ -95,23 +94,24 @@ def adapt(
     from time import monotonic
 
     from freqq.adapt.settings import Adaptation
-    from freqq.levels import LEVELS
+    from freqq.runs.methods import check_names
 
     began = monotonic()
-    asked.check_methods([method])
+    name = single("method", method)
+    check_names([name])
     adaptation = Adaptation(
         model=model,
         revision=revision,
-        method=method,
-        levels=LEVELS if "all" in level else tuple(level),
-        overrides=tuple(sorted(asked.overrides(keep, bits, None, assignments).items())),
+        method=name,
+        levels=levels(level),
+        overrides=tuple(sorted(overrides(assignments, keep=keep, bits=bits).items())),
         train=train,
         rank=rank,
         steps=steps or 0,
         minutes=minutes or 0.0,
         data=data,
-        needles=tuple(needle or ()),
-        bins=tuple(bin or ()),
+        needles=counts("needle", needle),
+        bins=several("bin", bin or ()),
         batch=batch_size,
         questions=questions,
         accumulate=accumulate,
@@ -135,8 +135,8 @@ def adapt(
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
         folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True), began)
-    levels = " ".join(f"--level {name}" for name in adaptation.levels)
-    typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} {levels} --adapter {folder}")
+    shown = ",".join(adaptation.levels)
+    typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} --level {shown} --adapter {folder}")
     note_skipped(source(data, skip_bad=skip_bad).skipped)
 
 

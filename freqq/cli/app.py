@@ -8,6 +8,7 @@ from freqq import __version__
 from freqq.cli.adapt import adapt
 from freqq.cli.bench import bench
 from freqq.cli.codebook import app as codebook
+from freqq.cli.command import Command, Group
 from freqq.cli.compare import compare
 from freqq.cli.compress_image import compress_image
 from freqq.cli.compress_tokens import compress_tokens
@@ -44,12 +45,12 @@ app.command("compress-image")(compress_image)
 app.command("decompress")(decompress)
 app.command("info")(info)
 app.command("compress-tokens")(compress_tokens)
-app.add_typer(codebook, name="codebook")
-app.add_typer(visualize, name="visualize")
+app.add_typer(codebook, name="codebook", cls=Group)
+app.add_typer(visualize, name="visualize", cls=Group)
 app.command("slurm-submit", context_settings={"ignore_unknown_options": True})(slurm_submit)
 app.command("slurm-status")(slurm_status)
-app.add_typer(data, name="data")
-app.add_typer(runs, name="runs")
+app.add_typer(data, name="data", cls=Group)
+app.add_typer(runs, name="runs", cls=Group)
 app.command("train")(train)
 app.command("serve")(serve)
 app.command("adapt")(adapt)
@@ -59,6 +60,9 @@ app.command("compare")(compare)
 app.command("leaderboard")(leaderboard)
 app.command("methods")(methods)
 app.command("doctor")(doctor)
+for _one in (app, codebook, visualize, data, runs):
+    for _command in _one.registered_commands:
+        _command.cls = Command
 
 
 def _version(wanted: bool) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def bench(
     method: o.Method = ["token-prune"],  # noqa: B006
-    level: o.Level = ["mild"],  # noqa: B006
+    level: o.Level = o.MILD,
     model: o.Model = "tiny",
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
@@ -92,15 +92,17 @@ def bench(
         _show(savings(found), repeats)
 
 
-def _arms(methods: list[str], levels: list[str]) -> "list[Arm]":
+def _arms(method: list[str], level: list[str]) -> "list[Arm]":
     from freqq.bench.turns import BASELINE
-    from freqq.cli import asked
-    from freqq.levels import LEVELS
-    from freqq.tokens import compressor
+    from freqq.names import several
+    from freqq.runs.methods import check_names
+    from freqq.runs.options import levels
+    from freqq.tokens import compressor_at
 
-    asked.check_methods(methods)
-    chosen = [level for level in (LEVELS[1:] if "all" in levels else levels) if level != "baseline"]
-    return [(BASELINE, "baseline", None), *((m, one, compressor(m).at(one)) for m in methods for one in chosen)]
+    names = several("method", method)
+    check_names(names)
+    chosen = [one for one in levels(level) if one != "baseline"]
+    return [(BASELINE, "baseline", None), *((m, one, compressor_at(m, one)) for m in names for one in chosen)]
 
 
 def _line(turn: "Turn") -> str:

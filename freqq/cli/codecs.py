@@ -8,11 +8,8 @@ from freqq.levels import LEVELS
 if TYPE_CHECKING:
     from freqq.image.batch import Arm
 
-CODECS = ("dct", "quantize", "vq", "png", "jpeg", "webp", "jxl", "resize", "gray4", "gray2", "text")
-"""The short names. `freqq.image`, which has them too, is too heavy for a help text; a test compares the two."""
 
-
-def arms_of(codec: str, level: str, given: dict[str, str]) -> "tuple[list[Arm], list[str]]":
+def arms_of(codec: list[str], level: list[str], given: dict[str, str]) -> "tuple[list[Arm], list[str]]":
     """The arms of ``--codec`` and ``--level`` with parameters as text, and what was left out and why.
 
     The arm that loses nothing comes first. Levels of a codec that are one and the same become one arm. With ``all``, a
@@ -23,32 +20,40 @@ def arms_of(codec: str, level: str, given: dict[str, str]) -> "tuple[list[Arm], 
     UserError
         For an unknown name or parameter, a value out of range, or parameters at the baseline alone.
     """
+    from freqq.cli.options import codec_names
     from freqq.errors import UserError
-    from freqq.image import CODECS as CLASSES
+    from freqq.image import CODECS
     from freqq.image.batch import Arm
     from freqq.image.jxl_file import is_installed
-    from freqq.names import unknown
+    from freqq.names import several, unknown
+    from freqq.runs.options import levels
 
-    names = list(CODECS) if codec == "all" else list(dict.fromkeys(codec.split(",")))
-    for name in names:
-        if name not in CODECS:
-            raise unknown("codec", name, (*CODECS, "all"))
-    if level not in (*LEVELS, "all"):
-        raise unknown("level", level, (*LEVELS, "all"))
-    if level == "baseline" and given:
+    asked, known = several("codec", codec), codec_names()
+    every = "all" in asked
+    names = codec_names(CODECS.usable()) if every else list(asked)
+    for name in asked:
+        if name not in (*known, "all"):
+            raise unknown("codec", name, (*known, "all"))
+    wanted = levels(level)
+    for one in wanted:
+        if one not in LEVELS:
+            raise unknown("level", one, (*LEVELS, "all"))
+    if wanted == ("baseline",) and given:
         raise UserError(f"level baseline touches nothing: leave out --{next(iter(given))}, or choose another level")
     left_out = []
-    if codec == "all" and not is_installed():
+    if every and not is_installed():
         names.remove("jxl")
         left_out.append("jxl (not installed: pip install 'freqq[jxl]')")
-    values = _parsed([CLASSES[f"image-{name}"] for name in names], given) if given else {}
+    classes = {name: CODECS[f"image-{name}"] for name in names}
+    values = _parsed(list(classes.values()), given) if given else {}
     arms: dict[tuple[str, object], Arm] = {}
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
-    if level in ("baseline", "all"):
+    if "baseline" in wanted:
         arms["baseline", None] = Arm("baseline", "baseline", None)
-    for name in names:
-        cls = CLASSES[f"image-{name}"]
-        for one in LEVELS[1:] if level == "all" else {level} - {"baseline"}:
+    for name, cls in classes.items():
+        for one in wanted:
+            if one == "baseline":
+                continue
             made = cls.at(one, **values.get(cls, {}))
             first = arms.setdefault((name, made), Arm(name, one, made))
             if first.level != one:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freqq.cli.asked import overrides
-from freqq.cli.codecs import CODECS, arms_of
-from freqq.cli.options import Json, Set, completing
-from freqq.levels import LEVELS
+from freqq.cli import options as o
+from freqq.cli.codecs import arms_of
+from freqq.cli.command import option
+from freqq.image import CODECS
+from freqq.names import several
+from freqq.runs.options import overrides
 
 if TYPE_CHECKING:
     from freqq.cli.outputs import OutputFolder
@@ -26,32 +28,20 @@ Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.", show_default=False)
 ]
 Codec = Annotated[
-    str,
-    typer.Option(
+    list[str],
+    option(
         "--codec",
-        metavar="NAME,...",
-        help=f"Some of {', '.join(CODECS)}, or all.",
-        autocompletion=completing(*CODECS, "all"),
-    ),
-]
-Level = Annotated[
-    str,
-    typer.Option("--level", metavar="NAME", help=f"One of {', '.join(LEVELS)}.", autocompletion=completing(*LEVELS)),
-]
-LevelOrAll = Annotated[
-    str,
-    typer.Option(
-        "--level",
-        metavar="NAME",
-        help=f"One of {', '.join(LEVELS)}, or all.",
-        autocompletion=completing(*LEVELS, "all"),
+        "NAME,...",
+        f"Some of {', '.join(o.codec_names(CODECS.own))}, or all.",
+        o.METHODS,
+        lambda: (*o.codec_names(), "all"),
     ),
 ]
 Keep = Annotated[
     float | None,
-    typer.Option("--keep", metavar="FRACTION", help="Fraction of the coefficients to keep, for the level's."),
+    option("--keep", "FRACTION", "Fraction of the coefficients to keep, in place of the level's.", o.METHODS),
 ]
-Block = Annotated[int | None, typer.Option("--block", metavar="PX", help="Side of the blocks; 14 by default.")]
+Block = Annotated[int | None, option("--block", "PX", "Side of the blocks; 14 by default.", o.METHODS)]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the outputs.")]
 Ocr = Annotated[bool, typer.Option("--ocr", help="Read the decoded pages back with tesseract, and count the errors.")]
 Text = Annotated[
@@ -65,16 +55,16 @@ Workers = Annotated[
 
 def compress_image(
     images: Images,
-    codec: Codec = "dct",
-    level: LevelOrAll = "mild",
+    codec: Codec = ["dct"],  # noqa: B006
+    level: o.Level = o.MILD,
     keep: Keep = None,
     block: Block = None,
-    assignments: Set = None,
+    assignments: o.Set = None,
     ocr: Ocr = False,
     text: Text = None,
     workers: Workers = None,
     out: Out = Path("compressed"),
-    as_json: Json = False,
+    as_json: o.Json = False,
 ) -> None:
     """Compress page images with image codecs, and measure what that really saves and costs.
 
@@ -92,7 +82,7 @@ def compress_image(
     from freqq.image.files import find_images
     from freqq.image.legibility import check_tesseract
 
-    given = overrides(None if keep is None else str(keep), None, None if block is None else str(block), assignments)
+    given = overrides(assignments, keep=keep, block=block)
     arms, left_out = arms_of(codec, level, given)
     paths = find_images(images)
     folder = OutputFolder(out)
@@ -101,7 +91,7 @@ def compress_image(
     sources = [Source(path, name, shown.get(path)) for path, name in zip(paths, names, strict=True)]
     if ocr:
         check_tesseract()
-    arms, unknown = _without_text(arms, sources, ocr or "text" in codec.split(","))
+    arms, unknown = _without_text(arms, sources, ocr or "text" in several("codec", codec))
     earlier = _earlier(out)
     check_images(paths)
     arms = _prepared(arms, sources)

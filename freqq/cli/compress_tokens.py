@@ -5,34 +5,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freqq.cli import asked
 from freqq.cli import options as o
-from freqq.cli.compress_image import Images, Level, Out, check_images
+from freqq.cli.command import completing, option
+from freqq.cli.compress_image import Images, Out, check_images
+from freqq.names import single
+from freqq.runs.options import overrides
 
 if TYPE_CHECKING:
     from freqq.tokens.base import TokenCompressor
 
 Method = Annotated[
-    str,
+    list[str],
     typer.Option(
         "--method",
         "--compressor",
         metavar="NAME",
         help="token (or quantize), lowpass, prune and so on, or a combination such as lowpass+quantize.",
-        autocompletion=o.completing(*o.TOKEN_METHODS),
+        autocompletion=completing(o.token_method_names),
+        rich_help_panel=o.METHODS,
     ),
 ]
 Low = Annotated[
     str | None,
-    typer.Option("--low", metavar="FRACTION", help="Upper edge of the low band, of the grid's highest frequency."),
+    option("--low", "FRACTION", "Upper edge of the low band, of the grid's highest frequency.", o.METHODS),
 ]
-Mid = Annotated[str | None, typer.Option("--mid", metavar="FRACTION", help="Upper edge of the middle band.")]
+Mid = Annotated[str | None, option("--mid", "FRACTION", "Upper edge of the middle band.", o.METHODS)]
 
 
 def compress_tokens(
     images: Images,
-    method: Method = "token",
-    level: Level = "mild",
+    method: Method = ["token"],  # noqa: B006
+    level: o.OneLevel = o.MILD,
     keep: o.Keep = None,
     bits: o.Bits = None,
     low: Low = None,
@@ -58,8 +61,9 @@ def compress_tokens(
     from freqq.tokens.store import INDEX
 
     edges = [f"{name}={value}" for name, value in (("low", low), ("mid", mid)) if value is not None]
-    given = asked.overrides(keep, bits, None, [*edges, *(assignments or ())])
-    name, compressor = token_method(method, level, given)
+    given = overrides([*edges, *(assignments or ())], keep=keep, bits=bits)
+    at = single("level", level)
+    name, compressor = token_method(single("method", method), at, given)
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".fqt",))
@@ -79,7 +83,7 @@ def compress_tokens(
                 "name": stem,
                 "source": str(path),
                 "method": name,
-                "level": level,
+                "level": at,
                 "model": reader.model_name,
                 "model_revision": reader.revision,
                 "page_hash": page.sha256,

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from freqq.cli import asked
 from freqq.cli import options as o
+from freqq.cli.command import from_options
+from freqq.runs.options import EvalOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,57 +17,8 @@ if TYPE_CHECKING:
     from freqq.runs.run import Progress as Report
 
 
-def evaluate(
-    method: o.Method = ["token"],  # noqa: B006
-    needle: o.Needle = None,
-    level: o.Level = ["ultra_mild"],  # noqa: B006
-    model: o.Model = "tiny",
-    data: o.Data = "mini",
-    task: o.Task = None,
-    context: o.Context = None,
-    bin: o.Bin = None,
-    config: o.Config = None,
-    font: o.Font = None,
-    dpi: o.Dpi = None,
-    line_breaks: o.LineBreaks = None,
-    limit: o.Limit = 100,
-    seed: o.Seed = 0,
-    out: o.Out = None,
-    batch_size: o.BatchSize = None,
-    keep: o.Keep = None,
-    bits: o.Bits = None,
-    block: o.Block = None,
-    assignments: o.Set = None,
-    no_baseline: o.NoBaseline = False,
-    max_new_tokens: o.MaxNewTokens = None,
-    revision: o.Revision = None,
-    dtype: o.Dtype = "auto",
-    tokens_from: o.TokensFrom = None,
-    protocol: o.Protocol = None,
-    generation: o.Generation = None,
-    backend: o.Backend = "local",
-    base_url: o.BaseUrl = None,
-    served_model: o.ServedModel = None,
-    concurrency: o.Concurrency = None,
-    timeout: o.Timeout = None,
-    retries: o.Retries = None,
-    tensor_parallel: o.TensorParallel = 1,
-    data_parallel: o.DataParallel = 1,
-    adapter: o.Adapter = None,
-    gpus: o.Gpus = None,
-    workers: o.Workers = None,
-    device_map: o.DeviceMap = None,
-    max_batch_tokens: o.MaxBatchTokens = None,
-    prefill_chunk: o.PrefillChunk = None,
-    offload: o.Offload = False,
-    attention: o.Attention = "auto",
-    quantization: o.Quantization = None,
-    skip_bad: o.SkipBad = False,
-    retry_failed: o.RetryFailed = False,
-    shard: o.ShardOption = None,
-    dry_run: o.DryRun = False,
-    as_json: o.Json = False,
-) -> None:
+@from_options(EvalOptions, vars(o))
+def evaluate(options: EvalOptions, dry_run: o.DryRun = False, as_json: o.Json = False) -> None:
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.
 
     Running the same command again goes on where it stopped, and with a larger --limit adds to what is there. --dry-run
@@ -77,26 +29,15 @@ def evaluate(
     Example: freqq eval --method token-prune --level all --dry-run
     """
     from freqq.runs.checkup import check_packages
-    from freqq.runs.shard import Shard
 
     check_packages()
 
-    settings = asked.settings(
-        method, needle, level, model, revision, data, task, context, bin, config, font, dpi, line_breaks, limit, seed,
-        keep, bits, block, assignments, no_baseline, max_new_tokens, dtype, tokens_from, protocol, generation,
-        backend, served_model, adapter, attention, quantization, skip_bad,
-    )  # fmt: skip
-    part = None if shard is None else Shard.parse(shard)
-    machine = asked.machine(
-        gpus, workers, device_map, batch_size, max_batch_tokens, prefill_chunk, offload,
-        base_url, concurrency, timeout, retries, tensor_parallel, data_parallel,
-    )  # fmt: skip
-
+    settings, part, machine = options.settings(), options.part(), options.machine()
     if dry_run:
         from freqq.cli.dry_run import show_forecast
         from freqq.runs.forecast import forecast
 
-        show_forecast(forecast(settings, out, machine), as_json)
+        show_forecast(forecast(settings, options.folder(), machine), as_json)
         return
 
     from freqq.cli.progress import learning
@@ -105,10 +46,10 @@ def evaluate(
     with _progress() as report:
         path = run(
             settings,
-            out,
+            options.folder(),
             machine=machine,
             shard=part,
-            retry_failed=retry_failed,
+            retry_failed=options.retry_failed,
             progress=report,
             note=_note,
             watch=learning,

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freqq.cli.options import METHODS, Json, completing
+from freqq.cli.command import completing
+from freqq.cli.options import Json, method_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,7 +17,7 @@ Name = Annotated[
     str | None,
     typer.Argument(
         metavar="[NAME]", help="A method, for all that is known of it.", show_default=False,
-        autocompletion=completing(*METHODS),
+        autocompletion=completing(method_names),
     ),
 ]  # fmt: skip
 

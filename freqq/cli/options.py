@@ -1,327 +1,274 @@
-"""Options that commands share, most of them of `freqq eval`."""
+"""Options that commands share."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from freqq.cli.codecs import CODECS
+from freqq.cli.command import option, switch
+from freqq.image import ALIASES as CODEC_ALIASES
+from freqq.image import CODECS
 from freqq.levels import LEVELS
+from freqq.tokens import COMPRESSORS
+
+METHODS, DATA, PAGES = "What is compared", "Data", "Pages"
+MODEL, MACHINE, SERVER = "Model and answers", "What it runs on", "Engines and servers"
+"""Titles of the groups in a help text."""
 
 
-def completing(*names: str) -> Callable[[str], list[str]]:
-    """What a shell offers for an option that takes one of these names."""
+def method_names() -> list[str]:
+    """All methods, those of installed packages included."""
+    from freqq.runs.methods import method_names
 
-    def offered(incomplete: str) -> list[str]:
-        return [name for name in names if name.startswith(incomplete)]
-
-    return offered
+    return method_names()
 
 
-def model_names(incomplete: str) -> list[str]:
-    """What a shell offers for a model: the short names, from the families."""
+def token_method_names() -> list[str]:
+    """The token methods."""
+    return list(COMPRESSORS)
+
+
+def codec_names(methods: Iterable[str] = CODECS) -> list[str]:
+    """The image codecs by their short names: those of the methods without image-."""
+    names = {method: alias for alias, method in CODEC_ALIASES.items()}
+    return [names.get(name, name).removeprefix("image-") for name in methods if name not in CODEC_ALIASES]
+
+
+def model_names() -> list[str]:
+    """The short names of models, those of installed families included."""
     from freqq.glm.families import short_names
 
-    return [name for name in short_names() if name.startswith(incomplete)]
+    return list(short_names())
 
 
-def task_names(incomplete: str) -> list[str]:
-    """What a shell offers for a task: read where the tasks are, which only a shell that asks waits for."""
+def task_names() -> list[str]:
+    """The tasks and their parts."""
     from freqq.data.tasks import names
 
-    return [name for name in names() if name.startswith(incomplete)]
+    return names()
 
 
-TOKEN_METHODS = (
-    "token", "token-lowpass", "token-prune", "token-highpass", "token-stratified", "token-pool", "token-random",
-    "token-stride", "token-merge", "token-divprune", "token-int8", "token-int4", "token-original", "token-vq",
-)  # fmt: skip
-"""The token compressors. `freqq.tokens`, which has them too, is too heavy for a help text; a test compares the two."""
-
-ALIASES = {"token-quantize": "token", "image-dct": "image"}
-"""Second names of methods, likewise compared."""
-
-METHODS = ("image", *(f"image-{name}" for name in CODECS if name != "dct"), *TOKEN_METHODS)
-"""All methods, second names and combinations left out."""
+# A field of `EvalOptions` finds its option by name: max_new_tokens is MaxNewTokens.
 
 Method = Annotated[
     list[str],
-    typer.Option(
-        "--method",
-        metavar="NAME",
-        help="How to compress: image, token, or another such as token-lowpass or token-lowpass+quantize. "
-        "Can be repeated.",
-        autocompletion=completing(*METHODS),
+    option(
+        "--method", "NAME,...", "How to compress: image, token, or others such as token-lowpass or "
+        "token-lowpass+quantize; 'freqq methods' lists all.", METHODS, method_names,
     ),
-]
-Needle = Annotated[
-    list[int] | None,
-    typer.Option("--needle", metavar="2|4|8", help="Needles in a chat; 2 where there are such. Can be repeated."),
-]
+]  # fmt: skip
 Level = Annotated[
     list[str],
-    typer.Option(
-        "--level",
-        metavar="NAME",
-        help=f"One of {', '.join(LEVELS)}, or all. Can be repeated.",
-        autocompletion=completing(*LEVELS, "all"),
+    option("--level", "NAME,...", f"Some of {', '.join(LEVELS)}, or all.", METHODS, (*LEVELS, "all")),
+]
+OneLevel = Annotated[list[str], option("--level", "NAME", f"One of {', '.join(LEVELS)}.", METHODS, LEVELS)]
+OneTokenMethod = Annotated[list[str], option("--method", "NAME", "A token method.", METHODS, token_method_names)]
+MILD = ["mild"]
+"""The level of most commands unless another is asked for."""
+Keep = Annotated[
+    str | None,
+    option("--keep", "FRACTION", "Fraction of coefficients or tokens to keep, in place of the level's.", METHODS),
+]
+Bits = Annotated[
+    str | None,
+    option("--bits", "L,M,H", "Bits of the low, middle and high band, in place of the level's.", METHODS),
+]
+Block = Annotated[str | None, option("--block", "PX", "Side of an image method's blocks; 14 by default.", METHODS)]
+Set = Annotated[
+    list[str] | None,
+    option("--set", "NAME=VALUE,...", "Any parameters of a method, in place of the level's.", METHODS),
+]
+NoBaseline = Annotated[bool, switch("--no-baseline", "Leave out the run without compression.", METHODS)]
+TokensFrom = Annotated[
+    str | None,
+    option(
+        "--tokens-from", "DIR", "Read tokens that compress-tokens stored; the vision tower does not run.", METHODS
     ),
-]
-Model = Annotated[
-    str,
-    typer.Option(
-        "--model",
-        metavar="NAME",
-        help="tiny, glyph, glm-4.1v-9b or another short name (freqq doctor lists them), a hub id (owner/name), or a "
-        "folder.",
-        autocompletion=model_names,
+]  # fmt: skip
+Adapter = Annotated[
+    Path | None,
+    option(
+        "--adapter", "DIR", "What freqq adapt made, or the name of a shipped one; on for its method, off for the "
+        "baseline.", METHODS,
     ),
-]
-Revision = Annotated[
-    str | None, typer.Option("--revision", metavar="REF", help="Branch, tag or commit of a hub model.")
-]
+]  # fmt: skip
+
 Data = Annotated[
     str,
-    typer.Option(
-        "--data",
-        metavar="NAME|PATH",
-        help="mini, mrcr, ruler, ruler-mini, or a file or folder: MRCR, RULER, LongBench, Glyph's, ConvBench, or chats "
-        "of OpenAI, ShareGPT or ChatGPT; 'freqq data list' shows them.",
-        autocompletion=completing("mini", "mrcr", "ruler", "ruler-mini"),
+    option(
+        "--data", "NAME|PATH", "mini, mrcr, ruler, ruler-mini, or a file or folder: MRCR, RULER, LongBench, Glyph's, "
+        "ConvBench, or chats of OpenAI, ShareGPT or ChatGPT; 'freqq data list' shows them.", DATA,
+        ("mini", "mrcr", "ruler", "ruler-mini"),
     ),
-]
+]  # fmt: skip
 Task = Annotated[
     str | None,
-    typer.Option(
-        "--task",
-        metavar="NAME",
-        help="mrcr, ruler, longbench, transcribe, or a part such as niah_multikey_1 or qasper; by default what the "
-        "data are made for.",
-        autocompletion=task_names,
+    option(
+        "--task", "NAME", "mrcr, ruler, longbench, transcribe, or a part such as niah_multikey_1 or qasper; by default "
+        "what the data are made for.", DATA, task_names,
     ),
-]
+]  # fmt: skip
 Context = Annotated[
     str | None,
-    typer.Option(
-        "--context",
-        metavar="TOKENS",
-        help="Length of a context that is made here, such as 8k. 4k by default for ruler.",
+    option("--context", "TOKENS", "Length of a context that is made here, such as 8k. 4k by default for ruler.", DATA),
+]
+Needle = Annotated[
+    list[str] | None, option("--needle", "2,4,8", "Needles in a chat; 2 where the data have such chats.", DATA)
+]
+Bin = Annotated[list[str] | None, option("--bin", "RANGE,...", "Lengths of context, such as 0-8k or 8k-128k.", DATA)]
+Limit = Annotated[
+    int,
+    option(
+        "--limit", "N", "Samples for each needle count, drawn so that the lengths of context keep their shares. "
+        "A larger N adds to the same run.", DATA,
     ),
-]
-Bin = Annotated[
-    list[str] | None,
-    typer.Option("--bin", metavar="RANGE", help="Lengths of context, such as 0-8k or 8k-128k. Can be repeated."),
-]
+]  # fmt: skip
+Seed = Annotated[int, option("--seed", "S", "Which samples are drawn.", DATA)]
+SkipBad = Annotated[bool, switch("--skip-bad", "Go on without those files of a folder that cannot be read.", DATA)]
+
 Config = Annotated[
-    str | None, typer.Option("--config", metavar="FILE", help="Glyph's rendering configuration; its own by default.")
+    str | None, option("--config", "FILE", "Glyph's rendering configuration; its own by default.", PAGES)
 ]
 Font = Annotated[
     str | None,
-    typer.Option(
-        "--font",
-        metavar="FILE",
-        help="A font, for the configuration's: TrueType, OpenType or a collection (fonts.ttc#1: its second one).",
+    option(
+        "--font", "FILE", "A font, in place of the configuration's: TrueType, OpenType or a collection (fonts.ttc#1: "
+        "its second one).", PAGES,
     ),
-]
-Dpi = Annotated[float | None, typer.Option("--dpi", metavar="DPI", help="Resolution, for the configuration's.")]
-SkipBad = Annotated[
-    bool,
-    typer.Option("--skip-bad", help="Go on without those files of a folder of data that cannot be read."),
-]
-Limit = Annotated[
-    int,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        help="Samples for each needle count, drawn so that the lengths of context keep their shares. "
-        "A larger N adds to the same run.",
-    ),
-]
+]  # fmt: skip
+Dpi = Annotated[float | None, option("--dpi", "DPI", "Resolution, in place of the configuration's.", PAGES)]
 LineBreaks = Annotated[
     str | None,
-    typer.Option(
-        "--line-breaks",
-        metavar="NAME",
-        help="What a line break inside a message is on a page: real, or literal, a backslash and an n, as in Glyph's "
-        "evaluation. By default literal for MRCR, real for all else.",
-        autocompletion=completing("real", "literal"),
+    option(
+        "--line-breaks", "NAME", "What a line break inside a message is on a page: real, or literal, a backslash and "
+        "an n, as in Glyph's evaluation. By default literal for MRCR, real for all else.", PAGES, ("real", "literal"),
     ),
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Which samples are drawn.")]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="DIR", help="The run directory. By default one under runs/ named after the settings."
+]  # fmt: skip
+
+Model = Annotated[
+    str,
+    option(
+        "--model", "NAME", "tiny, glyph, glm-4.1v-9b or another short name (freqq doctor lists them), a hub id "
+        "(owner/name), or a folder.", MODEL, model_names,
     ),
-]
-BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", metavar="B", help="Samples read together; changes no answer.")
-]
-Keep = Annotated[
-    str | None,
-    typer.Option("--keep", metavar="FRACTION", help="Fraction of coefficients or tokens to keep, for the level's."),
-]
-Bits = Annotated[
-    str | None, typer.Option("--bits", metavar="L,M,H", help="Bits of the low, middle and high band, for the level's.")
-]
-Block = Annotated[str | None, typer.Option("--block", metavar="PX", help="Side of an image method's blocks.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any parameter of a method. Can be repeated.")
-]
-TokensFrom = Annotated[
-    str | None,
-    typer.Option(
-        "--tokens-from", metavar="DIR", help="Read tokens that compress-tokens stored; the vision tower does not run."
-    ),
-]
-NoBaseline = Annotated[bool, typer.Option("--no-baseline", help="Leave out the run without compression.")]
-MaxNewTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--max-new-tokens",
-        metavar="N",
-        help="Longest response. By default 64 for mini, else 8192 or what the model's context leaves room for.",
-    ),
-]
+]  # fmt: skip
+Revision = Annotated[str | None, option("--revision", "REF", "Branch, tag or commit of a hub model.", MODEL)]
 Dtype = Annotated[
     str,
-    typer.Option(
-        "--dtype",
-        metavar="NAME",
-        help="auto, float32, bfloat16 or float16.",
-        autocompletion=completing("auto", "float32", "bfloat16", "float16"),
+    option(
+        "--dtype", "NAME", "auto, float32, bfloat16 or float16.", MODEL, ("auto", "float32", "bfloat16", "float16")
     ),
-]
+]  # fmt: skip
+Attention = Annotated[
+    str,
+    option(
+        "--attention", "NAME", "What computes attention: sdpa, eager or flash_attention_2. auto is the last where it "
+        "is installed, on a GPU in half precision, else sdpa.", MODEL, ("auto", "sdpa", "eager", "flash_attention_2"),
+    ),
+]  # fmt: skip
+Quantization = Annotated[
+    str | None,
+    option(
+        "--quantization", "int8|nf4", "Store the language model's linear layers in 8 or 4 bits, by bitsandbytes, which "
+        "freqq's extra quantization installs.", MODEL, ("int8", "nf4"),
+    ),
+]  # fmt: skip
 Protocol = Annotated[
     str | None,
-    typer.Option(
-        "--protocol",
-        metavar="NAME",
-        help="How samples are asked, answered and graded: official (the default: greedy, the data set's own rule on "
-        "the answer behind the model's thoughts), or glyph, each step as in Glyph's scripts (temperature 1e-4, top_k "
-        "50, repetition penalty 1.1, 8192 new tokens).",
-        autocompletion=completing("official", "glyph"),
+    option(
+        "--protocol", "NAME", "How samples are asked, answered and graded: official (the default: greedy, the data "
+        "set's own rule on the answer behind the model's thoughts), or glyph, each step as in Glyph's scripts "
+        "(temperature 1e-4, top_k 50, repetition penalty 1.1, 8192 new tokens).", MODEL, ("official", "glyph"),
     ),
-]
+]  # fmt: skip
 Generation = Annotated[
-    str | None,
-    typer.Option("--generation", metavar="NAME", help="The old name of --protocol: greedy or glyph.", hidden=True),
+    str | None, option("--generation", "NAME", "The old name of --protocol: greedy or glyph.", hidden=True)
 ]
+MaxNewTokens = Annotated[
+    int | None,
+    option(
+        "--max-new-tokens", "N", "Longest response. By default 64 for mini, else 8192 or what the model's context "
+        "leaves room for.", MODEL,
+    ),
+]  # fmt: skip
+
+BatchSize = Annotated[int | None, option("--batch-size", "B", "Samples read together; changes no answer.", MACHINE)]
+MaxBatchTokens = Annotated[
+    int | None,
+    option(
+        "--max-batch-tokens", "T", "Most tokens read together, padding and new ones included; changes no answer.",
+        MACHINE,
+    ),
+]  # fmt: skip
+PrefillChunk = Annotated[
+    int | None,
+    option(
+        "--prefill-chunk", "N", "Read prompts in pieces of so many tokens, for less memory; changes no answer. "
+        "What runs out of memory is tried again in pieces of 1024 anyway.", MACHINE,
+    ),
+]  # fmt: skip
+Offload = Annotated[
+    bool,
+    switch(
+        "--offload", "Try what runs out of memory even so once more, in pieces of 128 tokens and, on a GPU, with the "
+        "key-value cache in main memory.", MACHINE,
+    ),
+]  # fmt: skip
+Gpus = Annotated[
+    int | None, option("--gpus", "N", "Number of processes, each with the model on a GPU of its own.", MACHINE)
+]
+Workers = Annotated[
+    int | None, option("--workers", "N", "Number of processes that share the cores of the CPU.", MACHINE)
+]
+DeviceMap = Annotated[
+    str | None, option("--device-map", "auto", "auto: spread one model over all GPUs, by accelerate.", MACHINE)
+]
+
 Backend = Annotated[
     str,
-    typer.Option(
-        "--backend",
-        metavar="NAME",
-        help="What answers: local; vllm, an engine that is started for the run and compresses tokens itself; or "
-        "openai, a server of that protocol that is there. Tried with vLLM 0.31 and 0.32 on a CPU.",
-        autocompletion=completing("local", "vllm", "openai"),
+    option(
+        "--backend", "NAME", "What answers: local; vllm, an engine that is started for the run and compresses tokens "
+        "itself; or openai, a running server of that protocol. Tried with vLLM 0.31 and 0.32 on a CPU.", SERVER,
+        ("local", "vllm", "openai"),
     ),
-]
-TensorParallel = Annotated[
-    int,
-    typer.Option("--tensor-parallel", metavar="N", min=1, help="GPUs that share one replica of the model (vllm)."),
-]
-DataParallel = Annotated[int, typer.Option("--data-parallel", metavar="N", min=1, help="Replicas of the model (vllm).")]
+]  # fmt: skip
 BaseUrl = Annotated[
     str | None,
-    typer.Option(
-        "--base-url", metavar="URL", help="Where the server is, such as http://127.0.0.1:8000/v1; its key, if it needs "
-        "one, is read from the environment variable OPENAI_API_KEY.",
+    option(
+        "--base-url", "URL", "Where the server is, such as http://127.0.0.1:8000/v1; its key, if it needs one, is read "
+        "from the environment variable OPENAI_API_KEY.", SERVER,
     ),
 ]  # fmt: skip
 ServedModel = Annotated[
     str | None,
-    typer.Option(
-        "--served-model",
-        metavar="NAME",
-        help="What the server calls its model; by default the only one that it has. --model is then the one whose "
-        "vision tower makes tokens here.",
+    option(
+        "--served-model", "NAME", "What the server calls its model; by default the only one that it has. --model is "
+        "then the one whose vision tower makes tokens here.", SERVER,
     ),
-]
-Concurrency = Annotated[
-    int | None, typer.Option("--concurrency", metavar="N", help="Requests under way at once; 8 by default.")
-]
-Timeout = Annotated[
-    float | None, typer.Option("--timeout", metavar="S", help="The longest wait for one answer; 600 s by default.")
-]
+]  # fmt: skip
+Concurrency = Annotated[int | None, option("--concurrency", "N", "Requests at a time; 8 by default.", SERVER)]
+Timeout = Annotated[float | None, option("--timeout", "S", "Longest wait for one answer; 600 s by default.", SERVER)]
 Retries = Annotated[
-    int | None,
-    typer.Option("--retries", metavar="N", help="Further tries of a request, with growing pauses; 5 by default."),
+    int | None, option("--retries", "N", "Further tries of a request, with growing pauses; 5 by default.", SERVER)
 ]
-Adapter = Annotated[
+TensorParallel = Annotated[
+    int, option("--tensor-parallel", "N", "GPUs that share one replica of the model (vllm).", SERVER, min=1)
+]
+DataParallel = Annotated[int, option("--data-parallel", "N", "Replicas of the model (vllm).", SERVER, min=1)]
+
+Out = Annotated[
     Path | None,
-    typer.Option(
-        "--adapter",
-        metavar="DIR",
-        help="What freqq adapt made, or the name of a shipped one; on for its method, off for the baseline.",
-    ),
+    option("--out", "DIR", "The run directory. By default one under runs/ that is named after the settings."),
 ]
-Gpus = Annotated[
-    int | None, typer.Option("--gpus", metavar="N", help="So many processes, each with the model on a GPU of its own.")
-]
-Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", help="So many processes that share the cores of the CPU.")
-]
-DeviceMap = Annotated[
+RetryFailed = Annotated[bool, switch("--retry-failed", "Try samples again that failed in an earlier run.")]
+Shard = Annotated[
     str | None,
-    typer.Option("--device-map", metavar="auto", help="auto: spread one model over all GPUs, by accelerate."),
-]
-MaxBatchTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--max-batch-tokens",
-        metavar="T",
-        help="Read together what is at most so many tokens, padding and new ones included; changes no answer.",
-    ),
-]
-Attention = Annotated[
-    str,
-    typer.Option(
-        "--attention",
-        metavar="NAME",
-        help="What computes attention: sdpa, eager or flash_attention_2. auto is the last where it is installed, "
-        "on a GPU in half precision, else sdpa.",
-        autocompletion=completing("auto", "sdpa", "eager", "flash_attention_2"),
-    ),
-]
-Quantization = Annotated[
-    str | None,
-    typer.Option(
-        "--quantization",
-        metavar="int8|nf4",
-        help="Store the language model's linear layers in 8 or 4 bits, by bitsandbytes, which freqq's extra "
-        "quantization installs.",
-        autocompletion=completing("int8", "nf4"),
-    ),
-]
-PrefillChunk = Annotated[
-    int | None,
-    typer.Option(
-        "--prefill-chunk",
-        metavar="N",
-        help="Read prompts in pieces of so many tokens, for less memory; changes no answer. "
-        "What runs out of memory is tried again in pieces of 1024 anyway.",
-    ),
-]
-Offload = Annotated[
-    bool,
-    typer.Option(
-        "--offload",
-        help="Try what runs out of memory even so once more, in pieces of 128 tokens and, on a GPU, with the "
-        "key-value cache in main memory.",
-    ),
-]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Try samples again that failed in an earlier run.")]
-ShardOption = Annotated[
-    str | None,
-    typer.Option("--shard", metavar="I/N", help="Do the I-th of N parts only; 'freqq runs merge' puts them together."),
+    option("--shard", "I/N", "Do the I-th of N parts only, from 0; 'freqq runs merge' puts them together."),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option(
-        "--dry-run",
-        help="Count pages, tokens, prompt lengths, memory, disk and time, and say what cannot work; load no model.",
+    switch(
+        "--dry-run", "Count pages, tokens, prompt lengths, memory, disk and time, and say what cannot work; load no "
+        "model.",
     ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and no table.")]
+]  # fmt: skip
+Json = Annotated[bool, switch("--json", "Print JSON and no table.")]

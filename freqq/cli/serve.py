@@ -5,6 +5,9 @@ from typing import Annotated
 import typer
 
 from freqq.cli import options as o
+from freqq.cli.command import completing, option
+from freqq.levels import LEVELS
+from freqq.names import single
 
 
 def serve(
@@ -17,7 +20,7 @@ def serve(
             "--engine",
             metavar="freqq|vllm",
             help="What answers: a small server of freqq's own, or vLLM, which compresses tokens by freqq's plug-in.",
-            autocompletion=o.completing("freqq", "vllm"),
+            autocompletion=completing(("freqq", "vllm")),
         ),
     ] = "freqq",
     model: o.Model = "tiny",
@@ -33,17 +36,10 @@ def serve(
         int, typer.Option("--max-request-mb", metavar="MB", min=1, help="The longest request, in MiB (freqq).")
     ] = 256,
     method: Annotated[
-        str | None,
-        typer.Option(
-            "--method",
-            metavar="NAME",
-            help="A token method for requests that name none (vllm).",
-            autocompletion=o.completing(*o.TOKEN_METHODS),
-        ),
+        list[str] | None,
+        option("--method", "NAME", "A token method for requests that name none (vllm).", offered=o.token_method_names),
     ] = None,
-    level: Annotated[
-        str, typer.Option("--level", metavar="NAME", help="Its level (vllm).", autocompletion=o.completing(*o.LEVELS))
-    ] = "mild",
+    level: Annotated[list[str], option("--level", "NAME", "Its level (vllm).", offered=LEVELS)] = o.MILD,
     tensor_parallel: o.TensorParallel = 1,
     data_parallel: o.DataParallel = 1,
 ) -> None:
@@ -62,13 +58,14 @@ def serve(
     from freqq.errors import UserError
     from freqq.names import unknown
 
+    chosen = None if not method else (single("method", method), single("level", level))
     if engine == "vllm":
         _serve_by_vllm(
-            model, revision, dtype, host, port, method, level, tensor_parallel, data_parallel, tuple(arguments or ())
+            model, revision, dtype, host, port, chosen, tensor_parallel, data_parallel, tuple(arguments or ())
         )
     elif engine != "freqq":
         raise unknown("engine", engine, ("freqq", "vllm"))
-    given = {"method": method, "tensor-parallel": tensor_parallel > 1, "data-parallel": data_parallel > 1}
+    given = {"method": chosen, "tensor-parallel": tensor_parallel > 1, "data-parallel": data_parallel > 1}
     if other := [name for name, value in given.items() if value]:
         raise UserError(f"--{other[0]} is for --engine vllm")
     if arguments:
@@ -100,8 +97,7 @@ def _serve_by_vllm(
     dtype: str,
     host: str,
     port: int,
-    method: str | None,
-    level: str,
+    chosen: tuple[str, str] | None,
     tensor_parallel: int,
     data_parallel: int,
     further: tuple[str, ...],
@@ -110,20 +106,20 @@ def _serve_by_vllm(
     import os
     import shlex
 
-    from freqq.cli import asked
+    from freqq.runs.methods import check_names
 
-    if method is not None:
-        asked.check_methods([method])
+    if chosen is not None:
+        check_names(chosen[:1])
     from freqq.glm.load import find
     from freqq.glm.place import place
     from freqq.serve.chat import specification
     from freqq.serve.engine import Engine, free_port
-    from freqq.tokens import compressor
+    from freqq.tokens import compressor_at
 
-    chosen = None if method is None or level == "baseline" else specification(compressor(method).at(level))
+    wanted = None if chosen is None or chosen[1] == "baseline" else specification(compressor_at(*chosen))
     engine = Engine(
         find(model, revision).folder, model, place(dtype).dtype, host, port or free_port(host), tensor_parallel,
-        data_parallel, chosen, further,
+        data_parallel, wanted, further,
     )  # fmt: skip
     command = engine.command()
     typer.echo(f"{shlex.join(command)}\n{model} will answer at {engine.url}; Ctrl-C ends it")

@@ -1,19 +1,16 @@
 """``freqq slurm-submit``: a sharded `freqq eval` on a Slurm cluster, one process per GPU."""
 
-import inspect
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from freqq.cli import asked, options
+from freqq.cli.command import completing
 from freqq.cli.eval import evaluate
-
-if TYPE_CHECKING:
-    from freqq.runs.machine import Machine
-    from freqq.runs.settings import Settings
+from freqq.runs.options import EvalOptions
 
 OURS = {
     "shard": "each process is given its own",
@@ -36,7 +33,7 @@ def slurm_submit(
             "--layout",
             metavar="array|node",
             help="array: tasks that start, stop and are queued again one by one. node: all in one job on one node.",
-            autocompletion=options.completing("array", "node"),
+            autocompletion=completing(("array", "node")),
         ),
     ] = "array",
     partition: Annotated[str | None, typer.Option(metavar="NAME", help="The partition.")] = None,
@@ -84,9 +81,10 @@ def slurm_submit(
     job = Job(gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further)
     check_setup(lines)
     given = list(arguments or ())
-    settings, out, machine = parse_eval(given)
+    options = parse_eval(given)
+    machine, settings = options.machine(), options.settings()
     arms(settings)
-    run, folder = (out or settings.directory()).resolve(), Path.cwd()
+    run, folder = (options.folder() or settings.directory()).resolve(), Path.cwd()
     program = [sys.executable, "-m", "freqq"]
     shards = shards_script(job, [*program, "eval", *given, "--out", str(run)], run, folder)
     merge = merge_script(job, [*program, "runs", "merge", str(run)], run, folder)
@@ -111,8 +109,8 @@ def slurm_submit(
     typer.echo(f"scripts and logs are in {run / SCRIPTS}; to see how it is doing: freqq slurm-status {run}")
 
 
-def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None, Machine]":
-    """The settings, run directory and machine that ``freqq eval`` would have with these arguments.
+def parse_eval(arguments: list[str]) -> EvalOptions:
+    """The options that ``freqq eval`` would have with these arguments.
 
     Raises
     ------
@@ -132,9 +130,4 @@ def parse_eval(arguments: list[str]) -> "tuple[Settings, Path | None, Machine]":
     for name, why in OURS.items():
         if values[name] not in (None, False):
             raise UserError(f"leave --{name.replace('_', '-')} out after --: {why}")
-    machine, settings = (
-        {name: values[name] for name in inspect.signature(make).parameters} for make in (asked.machine, asked.settings)
-    )
-    computed_on = asked.machine(**machine)
-    out = values["out"]
-    return asked.settings(**settings), None if out is None else Path(out), computed_on
+    return EvalOptions(**{field.name: values[field.name] for field in fields(EvalOptions)})

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from freqq.cli.options import completing
+from freqq.cli.command import completing
 
 MODELS = ("tiny", "small")
 SHOWN = ("loss", "reads", "token", "whole", "right", "aloud_token", "reads_72", "reads_96", "reads_120", "reads_144")
@@ -19,7 +19,7 @@ def train(
         typer.Argument(
             metavar="[tiny|small]",
             help="tiny: the embedded model. small: a reader of Glyph's look at 72 to 144 dpi.",
-            autocompletion=completing(*MODELS),
+            autocompletion=completing(MODELS),
         ),
     ] = "tiny",
     vision_steps: Annotated[

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freqq.cli import asked
 from freqq.cli import options as o
-from freqq.cli.compress_image import Block, Keep, Level, codec_at
+from freqq.cli.command import option
+from freqq.cli.compress_image import Block, Keep, codec_at
 from freqq.cli.compress_tokens import Method, token_method
 from freqq.levels import LEVELS
+from freqq.names import several, single
+from freqq.runs.options import overrides
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,43 +42,43 @@ NamedOut = Annotated[
     ),
 ]
 Keeps = Annotated[
-    list[float] | None,
-    typer.Option(
-        "--keep", metavar="FRACTION", help="Fractions of the coefficients to keep, for the levels. Can be repeated."
-    ),
+    list[str] | None,
+    option("--keep", "FRACTION,...", "Fractions of the coefficients to keep, in place of the levels.", o.METHODS),
 ]
 STANDARD_OUTPUT = Path("-")
 ENDINGS = (".png", ".pdf", ".svg")
 
 
 @app.command()
-def spectrum(image: Image, out: Out = None, level: Level = "mild", keep: Keep = None, block: Block = None) -> None:
+def spectrum(image: Image, out: Out = None, level: o.OneLevel = o.MILD, keep: Keep = None, block: Block = None) -> None:
     """The average log-magnitude spectrum of an image's DCT blocks before and after, and the difference.
 
     Example: freqq visualize spectrum page.png --keep 0.5 --out spectrum.png
     """
-    codec, target, page = _prepare(image, out, "spectrum", level, keep, block)
+    at = single("level", level)
+    codec, target, page = _prepare(image, out, "spectrum", at, keep, block)
 
     from freqq.report import figures
 
     size = codec.block if codec else block or 14
-    title = f"{image.name}: spectrum of blocks of {size} × {size} pixels, {_described(level, codec)}"
+    title = f"{image.name}: spectrum of blocks of {size} × {size} pixels, {_described(at, codec)}"
     _write(target, figures.spectrum(page, _after(page, codec), size, title))
 
 
 @app.command()
-def residual(image: Image, out: Out = None, level: Level = "mild", keep: Keep = None, block: Block = None) -> None:
+def residual(image: Image, out: Out = None, level: o.OneLevel = o.MILD, keep: Keep = None, block: Block = None) -> None:
     """An image before and after, and the difference five times enlarged.
 
     Example: freqq visualize residual page.png --level aggressive --out residual.png
     """
-    codec, target, page = _prepare(image, out, "residual", level, keep, block)
+    at = single("level", level)
+    codec, target, page = _prepare(image, out, "residual", at, keep, block)
 
     from freqq.image.measures import psnr
     from freqq.report import figures
 
     after = _after(page, codec)
-    title = f"{image.name}: {_described(level, codec)}, PSNR {psnr(page.pixels, after.pixels):.1f} dB"
+    title = f"{image.name}: {_described(at, codec)}, PSNR {psnr(page.pixels, after.pixels):.1f} dB"
     _write(target, figures.residual(page, after, title))
 
 
@@ -86,7 +88,7 @@ def compare(image: Image, out: Out = None, keep: Keeps = None, block: Block = No
 
     Example: freqq visualize compare page.png --keep 0.8 --keep 0.5 --out page.png
     """
-    levels = [("", codec_at("mild", one, block)) for one in keep or ()]
+    levels = [("", codec_at("mild", _fraction(one), block)) for one in several("keep", keep or ())]
     levels = levels or [(f"{level}, ", codec_at(level, block=block)) for level in LEVELS[1:]]
     target, page = _target_and_page(image, out, "compare")
 
@@ -100,8 +102,8 @@ def compare(image: Image, out: Out = None, keep: Keeps = None, block: Block = No
 def tokens(
     image: Image,
     out: Out = None,
-    method: Method = "prune",
-    level: Level = "mild",
+    method: Method = ["prune"],  # noqa: B006
+    level: o.OneLevel = o.MILD,
     keep: o.Keep = None,
     bits: o.Bits = None,
     assignments: o.Set = None,
@@ -112,7 +114,8 @@ def tokens(
 
     Example: freqq visualize tokens page.png --method prune --keep 0.5 --out tokens.png
     """
-    name, compressor = token_method(method, level, asked.overrides(keep, bits, None, assignments))
+    at = single("level", level)
+    name, compressor = token_method(single("method", method), at, overrides(assignments, keep=keep, bits=bits))
     target, page = _target_and_page(image, out, "tokens")
 
     from freqq.glm.load import load_reader
@@ -122,7 +125,7 @@ def tokens(
     reader = load_reader(model, revision)
     [grid] = reader.see([page])
     compressed = whole(grid) if compressor is None else compressor.compress(grid)
-    title = f"{image.name} as {reader.model_name} sees it, {name} at {level}"
+    title = f"{image.name} as {reader.model_name} sees it, {name} at {at}"
     _write(target, token_pictures.tokens(page, grid, compressed, title))
 
 
@@ -274,6 +277,15 @@ def _target(target: Path) -> Path:
         raise UserError(f"--out {target} is a folder: give a file name")
     OutputFolder(target.parent).check([], [])
     return target
+
+
+def _fraction(text: str) -> float:
+    from freqq.errors import UserError
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UserError(f"--keep {text}: write it as a number, such as 0.5") from error
 
 
 def _after(page: "Page", codec: "BlockDct | None") -> "Page":

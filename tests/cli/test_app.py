@@ -8,9 +8,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 import freqq as package
-from freqq import __version__, image, tokens
+from freqq import __version__
 from freqq.cli.app import app
-from freqq.cli.options import ALIASES, TOKEN_METHODS
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.names import unknown
 
@@ -97,11 +96,6 @@ def test_help_names_every_command():
         "train",
     ):
         assert command in shown
-
-
-def test_the_token_methods_offered_are_those_that_there_are():
-    assert list(TOKEN_METHODS) == list(package.COMPRESSORS)
-    assert {**tokens.ALIASES, **image.ALIASES} == ALIASES
 
 
 def test_importing_the_package_costs_nothing_and_its_names_work():

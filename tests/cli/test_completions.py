@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 import freqq
-from freqq.cli.codecs import CODECS
 from freqq.cli.completions import SHELLS, script
-from freqq.cli.options import METHODS
+from freqq.cli.options import codec_names, method_names
 from freqq.glm.families import short_names
 from freqq.levels import LEVELS
 from tests import programs
@@ -21,14 +20,15 @@ ROOT = Path(freqq.__file__).parents[1]
 COMPLETIONS = ROOT / "completions"
 
 CASES = {
-    "freqq eval --method ": METHODS,
+    "freqq eval --method ": tuple(method_names()),
     "freqq eval --method token-l": ("token-lowpass",),
+    "freqq eval --level mild,agg": ("mild,aggressive",),
     "freqq eval --level ": (*LEVELS, "all"),
     "freqq eval --model ": tuple(short_names()),
     "freqq eval --task niah_multik": ("niah_multikey_1", "niah_multikey_2", "niah_multikey_3"),
     "freqq eval --lev": ("--level",),
     "freqq eval --max-": ("--max-new-tokens", "--max-batch-tokens"),
-    "freqq compress-image --codec ": (*CODECS, "all"),
+    "freqq compress-image --codec ": (*codec_names(), "all"),
     "freqq compress-tokens --level ": LEVELS,
     "freqq visualize spec": ("spectrum",),
     "freqq methods image-g": ("image-gray4", "image-gray2"),

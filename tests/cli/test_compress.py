@@ -12,8 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
-from freqq.cli.codecs import CODECS
 from freqq.cli.files_table import mean
+from freqq.cli.options import codec_names
 from freqq.cli.outputs import OutputFolder
 from freqq.glm.load import load_reader
 from freqq.image import CODECS as CLASSES
@@ -27,6 +27,8 @@ from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.tokens import container
 from tests.terminal import Terminal, plain_environment
+
+CODECS = codec_names()
 
 
 def freqq(*arguments: object) -> Result:
@@ -425,6 +427,11 @@ def test_visualize_tokens_draws_any_token_method(folder, tmp_path, random_model)
         (["compress-image", "pages/a.png", "--text", "nowhere.txt"], "cannot read nowhere.txt"),
         (["visualize", "pareto", "nowhere.parquet"], "there is no file nowhere.parquet"),
         (["visualize", "pareto", "pages/notes.txt"], "no Parquet table"),
+        (["compress-image", "pages", "--codec", "vq", "--codec", "png,vq"], "--codec vq is given twice"),
+        (["compress-tokens", "pages", "--level", "mild,extreme"], "this command takes one level"),
+        (["compress-tokens", "pages", "--method", "prune", "--method", "pool"], "this command takes one method"),
+        (["visualize", "spectrum", "pages/a.png", "--level", "mild", "--level", "extreme"], "takes one level"),
+        (["visualize", "compare", "pages/a.png", "--keep", "0.5,much"], "--keep much: write it as a number"),
         (["compress-tokens", "pages", "--bits", "8,4"], "bits"),
         (["compress-tokens", "pages", "--method", "lowpas"], "did you mean 'token-lowpass'"),
         (["compress-tokens", "pages", "--method", "lowpass", "--keep", "0"], "keep 0"),

@@ -130,7 +130,8 @@ def test_facts_are_enough_to_repeat_a_run(tmp_path):
         f"freqq eval --method token --needle 2 --needle 4 --level mild --limit 30 --seed 3 --set keep=0.3 "
         f"--out '{tmp_path}/a b'"
     )
-    assert parse_eval(shlex.split(facts.command)[2:])[:2] == (settings, tmp_path / "a b")
+    options = parse_eval(shlex.split(facts.command)[2:])
+    assert (options.settings(), options.folder()) == (settings, tmp_path / "a b")
     assert (facts.n_samples, facts.n_rows, facts.n_failed) == (60, 240, 0)
     assert facts.versions[0]["torch"] == "2.13.0"
     assert facts.hardware == ({"device": "cpu"},)
@@ -150,7 +151,8 @@ def test_facts_are_enough_to_repeat_a_run(tmp_path):
 )  # fmt: skip
 def test_the_command_of_a_run_asks_for_its_settings(settings, tmp_path):
     (facts,) = gather([write_run(tmp_path / "run", ROWS, settings)]).runs
-    assert parse_eval(shlex.split(facts.command)[2:])[:2] == (settings, tmp_path / "run")
+    options = parse_eval(shlex.split(facts.command)[2:])
+    assert (options.settings(), options.folder()) == (settings, tmp_path / "run")
 
 
 def test_labels_tell_runs_apart(tmp_path):
