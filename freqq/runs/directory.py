@@ -163,7 +163,11 @@ class RunDirectory:
             self.path.rmdir()
 
     def read(self) -> list[Row]:
-        """The rows of ``results.parquet``.
+        """The rows of ``results.parquet``; raises as `table` does."""
+        return from_table(self.table())
+
+    def table(self) -> pa.Table:
+        """``results.parquet``, with the columns of this version.
 
         Raises
         ------
@@ -175,7 +179,7 @@ class RunDirectory:
         path = self.path / RESULTS
         if not path.is_file():
             raise UserError(f"{path} is not there yet: put the parts together with freqq runs merge {self.path}")
-        return from_table(conform(pq.read_table(path), path))
+        return conform(pq.read_table(path), path)
 
 
 def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:

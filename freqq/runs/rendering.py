@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from freqq.data.sample import Sample, context
+from freqq.data.messages import turns
+from freqq.data.sample import Sample, Turn, context
 from freqq.errors import UserError
 from freqq.image.files import read_page
 from freqq.names import unknown
@@ -125,6 +126,43 @@ class Rendering:
                     f"{sum(map(bool, boxes)):,} of {len(drawn):,} chats have and pages show as boxes: choose another "
                     "font with --font"
                 )
+
+
+def render_chat(
+    chat: str | Sample | Iterable[Any],
+    style: Style | None = None,
+    *,
+    config: str | Path | None = None,
+    font: str | None = None,
+    dpi: float | None = None,
+    line_breaks: str = REAL,
+) -> Iterator[Page]:
+    """A chat as pages, one after another, so that a long one needs no more memory than a page.
+
+    >>> pages = list(freqq.render([{"role": "user", "content": "How long is the Nile?"}], dpi=96))
+
+    Parameters
+    ----------
+    chat : str, Sample, or iterable of messages
+        A text, texts that each start on a new line, OpenAI's messages, or a sample of a data set.
+    style : Style, optional
+        A look like that of the embedded model's pages, for what has none of its own. By default pages are Glyph's.
+    config, font, dpi, line_breaks
+        As the options of ``freqq render``.
+
+    Raises
+    ------
+    UserError
+        If a message lacks its role or content, or the configuration or font cannot be used.
+    """
+    if isinstance(chat, Sample):
+        return Rendering.read(config, font, dpi, line_breaks).pages(chat)
+    given = [chat] if isinstance(chat, str) else list(chat)
+    plain = all(isinstance(one, str) for one in given)
+    said = tuple(Turn("", one) for one in given) if plain else turns(given, "chat")
+    if style is not None:
+        return render([turn.text if plain else style.label(turn.role, turn.text) for turn in said], style)
+    return Rendering.read(config, font, dpi, line_breaks).pages(Sample("chat", 0, "", said, "", "", ""))
 
 
 def sample_style(sample: Sample) -> Style:
