@@ -1,12 +1,39 @@
 """New methods in one file: a token compressor and an image codec that freqq does not have.
 
     python examples/new_method.py methods token-contrast
-    python examples/new_method.py eval --method token-contrast --method image-runs --level all --limit 20
+    python examples/new_method.py eval --method token-contrast,image-runs --level all --limit 20
+    python examples/new_method.py compress-image page.png --codec runs --level all
 
-A method is a frozen dataclass of its parameters, with a table of the four levels. Once it is in `freqq.COMPRESSORS` or
-`freqq.CODECS`, the whole command line takes it: levels, --set, resuming, combinations (token-contrast+int4), reports.
-Its docstring is its card. To make it a part of freqq, move the class to a file of its own in freqq/tokens or
-freqq/image and add a line to that folder's __init__: the tests for all methods find it there.
+A method is a frozen dataclass of its parameters, with a table of the four levels; its docstring is its card. Once it is
+in `freqq.COMPRESSORS` or `freqq.CODECS`, every command of this program takes it: levels, --set, resuming, combinations
+(token-contrast+int4), reports.
+
+To have it in the command `freqq` itself, in Tab, and in the processes of --workers, put this file beside a
+pyproject.toml and install the two with pip, wherever freqq is installed:
+
+    [build-system]
+    requires = ["setuptools"]
+    build-backend = "setuptools.build_meta"
+
+    [project]
+    name = "my-methods"
+    version = "1.0"
+    dependencies = ["freqq"]
+
+    [project.entry-points."freqq.compressors"]
+    token-contrast = "new_method:Contrast"
+
+    [project.entry-points."freqq.codecs"]
+    image-runs = "new_method:Runs"
+
+    [tool.setuptools]
+    py-modules = ["new_method"]
+
+freqq decompress alone knows only freqq's own streams.
+
+A task is added likewise, by the group freqq.tasks and an instance of `freqq.Task`. To make a method a part of freqq,
+move the class to a file of its own in freqq/tokens or freqq/image and add a line to that folder's __init__: the tests
+for all methods find it there.
 """
 
 import struct
@@ -16,7 +43,6 @@ import numpy as np
 import torch
 
 import freqq
-from freqq.cli.app import main
 from freqq.coding.stream import StreamReader, StreamWriter
 from freqq.errors import UserError
 from freqq.image.base import ImageCodec
@@ -122,8 +148,9 @@ class Runs(ImageCodec):
         return freqq.Page(pixels.reshape(height, width))
 
 
-freqq.COMPRESSORS["token-contrast"] = Contrast
-freqq.CODECS["image-runs"] = Runs
-
 if __name__ == "__main__":
+    from freqq.cli.app import main
+
+    freqq.COMPRESSORS["token-contrast"] = Contrast
+    freqq.CODECS["image-runs"] = Runs
     main()

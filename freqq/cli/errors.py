@@ -1,22 +1,27 @@
-"""Every error of ours ends as one line and an exit code."""
+"""Every error of ours ends as one line and an exit code; what is wrong with an installed package is a note."""
 
 import errno
 import sys
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from freqq.cli.command import Group
 from freqq.errors import FreqqError, Interrupted
+from freqq.registry import PluginWarning
 
 
-class Commands(TyperGroup):
+class Commands(Group):
     """The top-level group: prints a `FreqqError` as one red line; with ``--debug`` as a traceback."""
 
     def invoke(self, ctx: Any) -> object:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _one_line(warnings.showwarning)
+                return super().invoke(ctx)
         except FreqqError as error:
             failure = error
         except KeyboardInterrupt as error:
@@ -34,6 +39,18 @@ class Commands(TyperGroup):
         else:
             report(str(failure))
         raise typer.Exit(failure.exit_code)
+
+
+def _one_line(show: Callable[..., None]) -> Callable[..., None]:
+    """What shows a warning: one line if an installed package is at fault, else as before."""
+
+    def shown(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            typer.echo(f"note: {message}", err=True)
+        else:
+            show(message, category, *where, **more)
+
+    return shown
 
 
 def report(message: str) -> None:

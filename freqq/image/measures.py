@@ -111,7 +111,7 @@ def recode(page: Page, codec: ImageCodec | None) -> Recoded:
     start = perf_counter()
     stream = container.write_plain(page) if codec is None else codec.encode(page)
     encoded = perf_counter()
-    decoded = decode(stream)
+    decoded = decode(stream) if codec is None else codec.decode(stream)  # a package's codec has streams of its own
     done = perf_counter()
     decoded_png = png(decoded)
     height, width = page.pixels.shape[:2]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from freqq.data.messages import turns
+from freqq.data.chat import turns
 from freqq.data.sample import Sample, Turn, context
 from freqq.errors import UserError
 from freqq.image.files import read_page
