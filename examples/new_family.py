@@ -1,0 +1,71 @@
+"""A new family of models in one file: LLaVA-1.5, which freqq does not have.
+
+    python examples/new_family.py doctor
+    python examples/new_family.py eval --model llava-1.5-7b --method token-prune --level all --limit 20
+
+A family says what its models are called, and how its pages become grids of tokens. Once it is registered, all of freqq
+reads its models, with all methods. See examples/new_family.md.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from freqq.cli.app import main
+from freqq.glm.families import register
+from freqq.glm.families.base import Family, as_images
+from freqq.glm.sequence import Prompt, line_positions
+from freqq.pages.page import Page
+
+
+class Llava(Family):
+    """LLaVA-1.5 (arXiv:2310.03744): every page is one square of 24 x 24 tokens, in one row of positions.
+
+    Its image processor scales a page's shorter side to 336 px and cuts the rest off, so it sees the middle of a page.
+    """
+
+    name = "LLaVA-1.5"
+    model_types = {"llava": "LlavaForConditionalGeneration"}
+    image_processor = "CLIPImageProcessorPil"
+    short_names = {"llava-1.5-7b": "llava-hf/llava-1.5-7b-hf"}
+    tower = (r"model\.vision_tower", r"model\.multi_modal_projector")
+    flash_attention = False  # in one row of positions, dropped tokens leave gaps, which it takes for borders
+
+    def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:
+        """The same for all pages."""
+        side = processor.crop_size["height"] // config.vision_config.patch_size
+        return side, side
+
+    def patches_per_token(self, config: Any) -> int:
+        """Nothing is merged."""
+        return 1
+
+    def see(self, model: Any, pages: Sequence[Page], processor: Any) -> list[Tensor]:
+        """All pages in one pass."""
+        pixels = processor(images=as_images(pages), return_tensors="pt")["pixel_values"]
+        with torch.no_grad():
+            seen = model.model.get_image_features(pixels.to(model.device, model.dtype)).pooler_output
+        side = round(len(seen[0]) ** 0.5)
+        return [page.reshape(side, side, -1) for page in seen]
+
+    def positions(self, model: Any, prompt: Prompt) -> Tensor:
+        """What is kept stays where it is in the whole prompt."""
+        return line_positions(prompt)
+
+    def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
+        """What ``get_image_features`` gives, of the tokens that are left."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return BaseModelOutputWithPooling(pooler_output=tuple(features))  # type: ignore[arg-type]
+
+    def pass_numbers(self, vision: Any) -> tuple[int, float]:
+        """Pixels of a patch, and the width of a block's perceptron."""
+        return vision.num_channels * vision.patch_size**2, vision.intermediate_size
+
+
+register(Llava())
+
+if __name__ == "__main__":
+    main()
