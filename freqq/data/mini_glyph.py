@@ -9,15 +9,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from freqq.data.mini import (
-    NEEDLES,
-    WORDS,
-    Exchange,
-    chat_record,
-    exchanges,
-    is_held_out,
-    pseudo_word,
-)
+from freqq.data.mini import NEEDLES, WORDS, Exchange, chat_record, exchanges, is_held_out, pseudo_word
 from freqq.data.mrcr import sample_from_record
 from freqq.data.sample import Sample
 from freqq.errors import UserError

@@ -29,15 +29,7 @@ from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.image import container
 from freqq.image.base import ImageCodec, Watch, unwatched
-from freqq.image.codebooks import (
-    best_fit,
-    cache_folder,
-    codebooks,
-    find_by_look,
-    learned,
-    look_of,
-    with_id,
-)
+from freqq.image.codebooks import best_fit, cache_folder, codebooks, find_by_look, learned, look_of, with_id
 from freqq.image.embedded import read_file
 from freqq.image.standard import Webp
 from freqq.image.vq_codebook import Codebook

@@ -237,11 +237,7 @@ class Atlas(Raster):
         lefts = np.array([b.left for b in bitmaps], np.int64)
         self.starts, self.widths, self.lefts = (
             np.concatenate([had, more.reshape(-1, self.phases)])
-            for had, more in (
-                (self.starts, len(old) + ends - widths),
-                (self.widths, widths),
-                (self.lefts, lefts),
-            )
+            for had, more in ((self.starts, len(old) + ends - widths), (self.widths, widths), (self.lefts, lefts))
         )
 
 

@@ -15,16 +15,7 @@ import numpy as np
 from freqq.data.responses import ANSWERED
 from freqq.report.comparison import ERROR_RATES, RATES, Comparison, Failure, Part, arm_name
 from freqq.report.results import COSTS, KV_PARTS, ArmResults, Results, Samples, Texts, bin_order
-from freqq.report.statistics import (
-    Drawn,
-    Floats,
-    detectable,
-    differences,
-    holm,
-    means,
-    ratio,
-    stratified,
-)  # fmt: skip
+from freqq.report.statistics import Drawn, Floats, detectable, differences, holm, means, ratio, stratified  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -223,12 +223,7 @@ class VectorQuantization(Quantizer):
     rate: int = 3
     codebook: str = ""
 
-    LEVELS = {
-        "ultra_mild": {"rate": 4},
-        "mild": {"rate": 3},
-        "aggressive": {"rate": 2},
-        "extreme": {"rate": 1},
-    }
+    LEVELS = {"ultra_mild": {"rate": 4}, "mild": {"rate": 3}, "aggressive": {"rate": 2}, "extreme": {"rate": 1}}
 
     def __post_init__(self) -> None:
         if self.rate not in range(1, RATES + 1):

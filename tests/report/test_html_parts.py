@@ -17,8 +17,8 @@ from PIL import Image
 from freqq.pages.page import Page
 from freqq.report.html.charts import INK, SERIES, SETTINGS, Costs, inline, latency, memory, new_figure
 from freqq.report.html.differences import CONTEXT, MOST, compared, differences, shortened
-from freqq.report.html.examples import picture
 from freqq.report.html.heat import STRONG, colours
+from freqq.report.html.page_pictures import picture
 from freqq.report.html.rates import Point, panels
 from freqq.report.statistics import Estimate
 from freqq.report.token_pictures import token_pixels

@@ -106,11 +106,7 @@ FORMS: dict[str, Form] = {
         "Summarize the dialogue into a few short sentences. Some examples are shown in the images.\n\n{input}",
         first_line=True,
     ),
-    "lsht": Form(
-        metrics.classification,
-        "请判断给定新闻的类别，图中是一些例子。\n\n{input}",
-        first_line=True,
-    ),
+    "lsht": Form(metrics.classification, "请判断给定新闻的类别，图中是一些例子。\n\n{input}", first_line=True),
     "passage_count": Form(
         metrics.count,
         "There are some paragraphs sourced from Wikipedia in the images. Some of them may be duplicates. Please "
@@ -131,8 +127,7 @@ FORMS: dict[str, Form] = {
         '答案格式必须是"段落1"，"段落2"等格式\n\n答案是：',
     ),
     "lcc": Form(
-        metrics.code_similarity,
-        "Please complete the code. Only give me the next line of code.\nNext line of code:\n",
+        metrics.code_similarity, "Please complete the code. Only give me the next line of code.\nNext line of code:\n"
     ),
     "repobench-p": Form(
         metrics.code_similarity,

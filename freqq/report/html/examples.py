@@ -1,8 +1,5 @@
 """Answers to look at: what was read, what was asked, and where the answer differs from the expected one."""
 
-import base64
-import io
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,27 +10,20 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from PIL import Image
 
 from freqq.data.load import GENERATED
 from freqq.data.responses import take_apart
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError, UserError
-from freqq.image.base import ImageCodec
 from freqq.pages.page import Page, hash_of
 from freqq.report.html.differences import Piece, compared
 from freqq.report.html.example_choice import BASELINES, Chosen, choose
+from freqq.report.html.page_pictures import Picture, compressed, picture
 from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.settings import Settings
-
-if TYPE_CHECKING:
-    from freqq.glm.reader import Reader
-    from freqq.runs.methods import Method
 
 COLUMNS = "sample_id method level needles bin score answer response graded pages page_hash params".split()
 MOST_PAGES = 40
@@ -42,32 +32,10 @@ MOST_PAGES = 40
 MOST_PIXELS = 1_500_000
 """Of a page that is shown."""
 
-MOST_BYTES = 400_000_000
-"""Of the weights of a model that is loaded only to show which tokens it keeps."""
-
 SOUGHT = 24
 """Characters of the expected answer by which its page is found."""
 
 MOST_QUESTION = 600
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image as a ``data:`` address, what it shows, for people who do not see it, and what stands below it."""
-
-    address: str
-    width: int
-    height: int
-    alt: str
-    caption: str
-
-
-def picture(pixels: NDArray[np.uint8], alt: str, caption: str) -> Picture:
-    """Pixels [H, W] or [H, W, 3] as lossless WebP."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "webp", lossless=True, method=4)
-    address = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-    return Picture(address, pixels.shape[1], pixels.shape[0], alt, caption)
 
 
 @dataclass(frozen=True)
@@ -182,7 +150,7 @@ def _example(chosen: Chosen) -> Example:
         page, number = _page(settings, sample, own)
         where = f"page {number} of {own['pages']}"
         before = picture(page.pixels, f"{where} as it was rendered", f"{where}, as rendered")
-        after = _after(chosen, settings, page, own["params"])
+        after = compressed(chosen.method, chosen.level, own["params"], settings, page)
     except (FreqqError, TypeError, KeyError) as error:
         note = " ".join(str(error).split())[:300]
     return Example(
@@ -255,59 +223,3 @@ def _page(settings: Settings, sample: Sample, row: dict[str, Any]) -> tuple[Page
     if height * width > MOST_PIXELS:
         raise UserError(f"the page is not shown: it has {height} × {width} pixels")
     return pages[number], number + 1
-
-
-def _after(chosen: Chosen, settings: Settings, page: Page, params: str) -> Picture:
-    """The page as the method leaves it.
-
-    Raises
-    ------
-    UserError
-        If the method is another one by now, or the model cannot be asked here.
-    """
-    from freqq.runs.plan import arms  # takes torch, as all does that is imported further down
-
-    own = next((a for a in arms(settings) if (a.name, a.level) == (chosen.method, chosen.level)), None)
-    if own is None or json.loads(own.params) != json.loads(params):
-        raise UserError("the compressed page is not shown: this version of freqq has other parameters for it")
-    if own.method is None:
-        raise UserError("no compressed page is shown: the adapter was given all tokens")
-    return _compressed(own.method, settings, page, f"{chosen.method} at {chosen.level}")
-
-
-def _compressed(method: "Method", settings: Settings, page: Page, name: str) -> Picture:
-    if isinstance(method, ImageCodec):
-        stream = method.encode(page)
-        caption = f"after {name}: {len(stream):,} bytes"
-        return picture(method.decode(stream).pixels, f"the same page after {name}", caption)
-    from freqq.report.token_pictures import token_pixels
-
-    reader = _reader(settings.model, settings.revision, settings.adapter_folder)
-    [grid] = reader.see([page])
-    pixels, words = token_pixels(page, grid, method.compress(grid))
-    return picture(pixels, f"the same page, marked: {words}", f"{name}: {words}")
-
-
-@cache
-def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
-    """A small model that is on this machine, with an adapter's own merger if there is one.
-
-    Raises
-    ------
-    UserError
-        If it is not, or not small.
-    """
-    from freqq.glm.families import short_names
-    from freqq.glm.load import find, load_reader
-    from freqq.glm.memory import weight_bytes
-
-    if short_names().get(model, "") is not None and not Path(model).is_dir():
-        raise UserError(f"which tokens were kept is not shown: the model {model} is not a folder on this machine")
-    if weight_bytes(find(model, revision).folder, "float32") > MOST_BYTES:
-        raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")
-    reader = load_reader(model, revision)
-    if adapter is not None:
-        from freqq.glm.adapter import attach  # takes peft, which takes as long as the model
-
-        attach(reader, adapter)
-    return reader
