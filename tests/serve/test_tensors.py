@@ -1,4 +1,4 @@
-"""Tensors as text, read without unpickling."""
+"""Tensors as text: nothing but a plain tensor is read, and nothing is executed."""
 
 import base64
 import io
@@ -68,7 +68,7 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     assert victim.exists()  # it does work
     victim.unlink()
     for content in (text(saved(Evil(victim))), rewritten(saved(torch.ones(3)), {"archive/data.pkl": evil})):
-        with pytest.raises(UserError, match=r"not describe a plain tensor|not the file of one tensor"):
+        with pytest.raises(UserError, match="one tensor, as torch.save"):
             unpack(content)
     assert not victim.exists()
 
@@ -87,20 +87,19 @@ DATA = zipfile.ZipFile(io.BytesIO(SHAPE)).read("archive/data.pkl")
         (text(saved({"a": torch.ones(2)})), "plain tensor"),
         (text(saved(torch.nn.Parameter(torch.ones(2)))), "plain tensor"),
         (text(saved(torch.eye(3).to_sparse())), "plain tensor"),
-        (text(saved(torch.ones(2, dtype=torch.complex64))), "ComplexFloatStorage is not read"),
-        (text(saved(torch.ones(2, dtype=torch.float64))), "DoubleStorage is not read"),
-        (text(saved(torch.tensor(1.0))), "plain tensor"),
+        (text(saved(torch.ones(2, dtype=torch.complex64))), "plain tensor of float32"),
+        (text(saved(torch.ones(2, dtype=torch.float64))), "plain tensor of float32"),
+        (text(saved(torch.tensor(1.0))), "one to 3 dimensions"),
         (text(saved(torch.ones(0, 3))), "empty"),
-        (text(saved(torch.ones(1, 1, 1, 2))), "plain tensor"),
+        (text(saved(torch.ones(1, 1, 1, 2))), "one to 3 dimensions"),
         (text(saved(torch.ones(3, 4).T)), "not contiguous"),
         (text(saved(torch.ones(4)[1:3])), "not contiguous, or not all"),
         (rewritten(SHAPE, {}, zipfile.ZIP_DEFLATED), "compressed"),
-        (rewritten(SHAPE, {"archive/data/0": b"1234"}), "another number of bytes"),
-        (rewritten(SHAPE, {"archive/data/0": None}), "another number of bytes"),
+        (rewritten(SHAPE, {"archive/data/0": b"1234"}), "one tensor|storage"),
+        (rewritten(SHAPE, {"archive/data/0": None}), "one tensor"),
         (rewritten(SHAPE, {"archive/data.pkl": None}), "not the file of one tensor"),
         (rewritten(SHAPE, {"archive/data.pkl": b"\x80\x02N" + b"0" * 2000}), "not the file of one tensor"),
-        (rewritten(SHAPE, {"archive/data.pkl": DATA.replace(b"K\x06", b"J\xff\xff\xff\x7f")}), "number of bytes"),
-        (rewritten(SHAPE, {"archive/byteorder": b"big"}), "big-endian"),
+        (rewritten(SHAPE, {"archive/data.pkl": DATA.replace(b"K\x06", b"J\xff\xff\xff\x7f")}), "one tensor"),
     ],
 )
 def test_anything_else_is_refused(content, message):
