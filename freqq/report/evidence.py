@@ -9,7 +9,8 @@ from freqq.names import unknown
 from freqq.report.comparison import Comparison
 from freqq.report.pairs import Arm, arms, compare_all, with_holm
 from freqq.report.results import Results, read_results
-from freqq.report.run_facts import RunFacts, check_folder, facts, find_contexts, labels
+from freqq.report.run_facts import RunFacts, facts, find_contexts
+from freqq.report.run_folders import check_folder, labels
 from freqq.report.wording import headline, headline_against
 from freqq.runs.directory import RESULTS, RUN
 

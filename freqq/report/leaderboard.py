@@ -13,7 +13,8 @@ from freqq.names import unknown
 from freqq.report.comparison import Comparison
 from freqq.report.pairs import Arm, arms, compare_all, with_holm
 from freqq.report.results import Results, read_results
-from freqq.report.run_facts import RunFacts, facts, find_contexts, labels
+from freqq.report.run_facts import RunFacts, facts, find_contexts
+from freqq.report.run_folders import labels
 from freqq.report.statistics import Estimate
 from freqq.report.wording import counted, needles
 from freqq.runs.directory import RUN

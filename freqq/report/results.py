@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from freqq.data.bins import BINS
 from freqq.errors import FreqqError, UserError
-from freqq.report.run_facts import check_folder, unfinished
+from freqq.report.run_folders import check_folder, unfinished
 from freqq.runs.directory import RESULTS, RUN, RunDirectory
 from freqq.runs.schema import BASELINE, SCHEMA, renamed
 

@@ -1,19 +1,14 @@
-"""What makes two runs comparable, how a run is named and repeated, and what is no finished run."""
+"""What makes two runs comparable, and what it takes to reproduce a run."""
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from freqq.errors import UserError
-from freqq.runs.directory import RUN
+from freqq.report.results import Results
+from freqq.report.run_folders import command
 from freqq.runs.settings import Settings, renamed
-from freqq.runs.status import status
-
-if TYPE_CHECKING:
-    from freqq.report.results import Results
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ SET = ("protocol", "max_new_tokens", "config", "font", "dpi", "line_breaks", "to
 content may differ; samples, arms and the machine may, too."""
 
 
-def differing(a: "Results", b: "Results") -> list[str]:
+def differing(a: Results, b: Results) -> list[str]:
     """What keeps two runs from being paired, such as ``data_revision is mini-2, not mini-1``. Empty: nothing does."""
     found = [(name, a.description.get(name), b.description.get(name)) for name in DESCRIBED]
     found.append(("task", a.task, b.task))
@@ -73,7 +68,7 @@ def differing(a: "Results", b: "Results") -> list[str]:
     return reasons
 
 
-def _pages_differ(a: "Results", b: "Results") -> int:
+def _pages_differ(a: Results, b: Results) -> int:
     """How many samples have other pages in the two runs: a rendering's files can change under the same name."""
     known, other = (
         {id: page for arm in r.arms for id, page in zip(arm.samples.ids, arm.samples.page_hashes, strict=True) if page}
@@ -82,7 +77,7 @@ def _pages_differ(a: "Results", b: "Results") -> int:
     return sum(known.get(id, page) != page for id, page in other.items())
 
 
-def find_contexts(results: "Sequence[Results]", names: Sequence[str]) -> tuple[list[int], list[str]]:
+def find_contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[list[int], list[str]]:
     """The number of each run's context, in which runs may be paired, and in words what keeps runs apart."""
     firsts: list[int] = []
     contexts, warnings = [], []
@@ -98,7 +93,7 @@ def find_contexts(results: "Sequence[Results]", names: Sequence[str]) -> tuple[l
     return contexts, warnings
 
 
-def facts(run: "Results", label: str, context: int) -> RunFacts:
+def facts(run: Results, label: str, context: int) -> RunFacts:
     """What to say of a run."""
     description, settings = run.description, renamed(run.description.get("settings", {}))
     return RunFacts(
@@ -123,67 +118,6 @@ def facts(run: "Results", label: str, context: int) -> RunFacts:
         started_at=run.started_at,
         ended_at=run.ended_at,
     )
-
-
-def labels(paths: Sequence[Path]) -> list[str]:
-    """Short names of run directories: the last parts of each path, as many as tell them all apart."""
-    parts = [p.resolve().parts for p in paths]
-    for count in range(1, max(map(len, parts), default=0) + 1):
-        names = ["/".join(p[-count:]) for p in parts]
-        if len(set(names)) == len(names):
-            return names
-    return [str(p) for p in paths]
-
-
-REPEATED = {"methods": "--method", "needles": "--needle", "levels": "--level", "bins": "--bin"}
-
-
-def command(settings: Mapping[str, Any], path: Path) -> str:
-    """The ``freqq eval`` that repeats a run into a directory."""
-    usual = Settings().as_json()
-    words = ["freqq", "eval"]
-    for name, option in REPEATED.items():
-        for value in settings.get(name, ()):
-            words += [option, str(value)]
-    for name in usual:
-        if name not in (*REPEATED, "overrides", "baseline") and settings.get(name, usual[name]) != usual[name]:
-            words.append(f"--{name.replace('_', '-')}")
-            words += [] if settings[name] is True else [str(settings[name])]
-    for name, value in settings.get("overrides", ()):
-        words += ["--set", f"{name}={value}"]
-    if not settings.get("baseline", True):
-        words.append("--no-baseline")
-    return shlex.join([*words, "--out", str(path)])
-
-
-def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
-    """What keeps a run from having results, and the command that goes on with it."""
-    found = status(path)
-    if found.at_work:
-        return f"{path} is not finished: {', '.join(found.at_work)} at work on it"
-    if found.stored == found.planned:
-        return f"{path} has all answers, but they are not put together yet: run freqq runs merge {path}"
-    done = f"{path} stopped at {found.stored} of {found.planned} answers"
-    return f"{done}: go on with {command(plan.get('settings', {}), path)}"
-
-
-def check_folder(path: Path) -> None:
-    """Refuse what is no run directory; say what to give instead.
-
-    Raises
-    ------
-    UserError
-        In one line.
-    """
-    if path.is_dir():
-        if not (path / RUN).exists() and any(path.glob(f"*/{RUN}")):
-            raise UserError(f"{path} is not a run directory, but a folder of them: give the runs in it, as {path}/*")
-    elif path.is_file():
-        inside = path.parent if (path.parent / RUN).is_file() else None
-        instead = f"give {inside}" if inside else f"give the folder with {RUN} in it"
-        raise UserError(f"{path} is a file, not a run directory: {instead}")
-    else:
-        raise UserError(f"there is no run directory {path}: give the --out of a freqq eval")
 
 
 def _shown(value: object) -> str:

@@ -68,7 +68,7 @@ def test_nothing_in_a_file_is_executed(tmp_path):
     assert victim.exists()  # it does work
     victim.unlink()
     for content in (text(saved(Evil(victim))), rewritten(saved(torch.ones(3)), {"archive/data.pkl": evil})):
-        with pytest.raises(UserError, match="one tensor, as torch.save"):
+        with pytest.raises(UserError, match=r"one tensor, as torch\.save"):
             unpack(content)
     assert not victim.exists()
 

@@ -1,0 +1,72 @@
+"""Directories of runs: how each is named and repeated, and what is no finished run."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from freqq.errors import UserError
+from freqq.runs.directory import RUN
+from freqq.runs.settings import Settings
+from freqq.runs.status import status
+
+
+def labels(paths: Sequence[Path]) -> list[str]:
+    """Short names of run directories: the last parts of each path, as many as tell them all apart."""
+    parts = [p.resolve().parts for p in paths]
+    for count in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(p[-count:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(p) for p in paths]
+
+
+REPEATED = {"methods": "--method", "needles": "--needle", "levels": "--level", "bins": "--bin"}
+
+
+def command(settings: Mapping[str, Any], path: Path) -> str:
+    """The ``freqq eval`` that repeats a run into a directory."""
+    usual = Settings().as_json()
+    words = ["freqq", "eval"]
+    for name, option in REPEATED.items():
+        for value in settings.get(name, ()):
+            words += [option, str(value)]
+    for name in usual:
+        if name not in (*REPEATED, "overrides", "baseline") and settings.get(name, usual[name]) != usual[name]:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if settings[name] is True else [str(settings[name])]
+    for name, value in settings.get("overrides", ()):
+        words += ["--set", f"{name}={value}"]
+    if not settings.get("baseline", True):
+        words.append("--no-baseline")
+    return shlex.join([*words, "--out", str(path)])
+
+
+def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
+    """What keeps a run from having results, and the command that goes on with it."""
+    found = status(path)
+    if found.at_work:
+        return f"{path} is not finished: {', '.join(found.at_work)} at work on it"
+    if found.stored == found.planned:
+        return f"{path} has all answers, but they are not put together yet: run freqq runs merge {path}"
+    done = f"{path} stopped at {found.stored} of {found.planned} answers"
+    return f"{done}: go on with {command(plan.get('settings', {}), path)}"
+
+
+def check_folder(path: Path) -> None:
+    """Refuse what is no run directory; say what to give instead.
+
+    Raises
+    ------
+    UserError
+        In one line.
+    """
+    if path.is_dir():
+        if not (path / RUN).exists() and any(path.glob(f"*/{RUN}")):
+            raise UserError(f"{path} is not a run directory, but a folder of them: give the runs in it, as {path}/*")
+    elif path.is_file():
+        inside = path.parent if (path.parent / RUN).is_file() else None
+        instead = f"give {inside}" if inside else f"give the folder with {RUN} in it"
+        raise UserError(f"{path} is a file, not a run directory: {instead}")
+    else:
+        raise UserError(f"there is no run directory {path}: give the --out of a freqq eval")
