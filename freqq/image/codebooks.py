@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from freqq.coding.codebook_files import MissingCodebook, codebook_files, named
+from freqq.coding.codebook_files import codebook_files, named
 from freqq.data.pythontext import docstrings, python_texts
 from freqq.errors import UserError
 from freqq.files import write_whole
@@ -58,11 +58,7 @@ def with_id(name: bytes) -> Codebook:
     MissingCodebook
         If it is not there.
     """
-    with suppress(MissingCodebook):
-        return named(codebooks(), name)
-    if (book := find_by_id(name)) is None:
-        raise MissingCodebook(name)
-    return book
+    return named(chain(codebooks(), _readable(f"*-{name.hex()}.safetensors")), name)
 
 
 @dataclass(frozen=True)
@@ -148,11 +144,6 @@ def find_by_look(config: GlyphConfig) -> Codebook | None:
     with suppress(UserError):
         return next(_readable(f"{_digest(look_of(config))}-*.safetensors"), None)
     return None
-
-
-def find_by_id(name: bytes) -> Codebook | None:
-    """The codebook that a stream names, if it is there."""
-    return next((book for book in _readable(f"*-{name.hex()}.safetensors") if book.id == name), None)
 
 
 def learned(look: GlyphConfig, watch: Watch = unwatched) -> Codebook:

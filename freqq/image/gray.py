@@ -57,11 +57,6 @@ class Gray2(Gray4):
     -------
     g' = round(g · 3 / 255) · 85 at depth 2.
 
-    Parameters
-    ----------
-    depth : int, 1 to 7
-        Bits a pixel.
-
     Source
     ------
     A control of our own: no transform, no model.

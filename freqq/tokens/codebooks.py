@@ -1,13 +1,13 @@
 """Which codebooks of tokens there are, and which of them fits a page."""
 
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from torch import Tensor
 
-from freqq.coding.codebook_files import ELSEWHERE, MissingCodebook, codebook_files, named
+from freqq.coding.codebook_files import ELSEWHERE, codebook_files, named
 from freqq.errors import UserError
 from freqq.tokens.vq_codebook import MARK, TokenCodebook, read_token_codebook
 
@@ -44,9 +44,8 @@ def token_codebook(name: bytes) -> TokenCodebook:
     MissingCodebook
         If it is not there.
     """
-    with suppress(MissingCodebook):
-        return named(token_codebooks(), name)
-    return named((_load(path) for folder in _FURTHER for path in codebook_files(folder, MARK)), name)
+    further = (_load(path) for folder in _FURTHER for path in codebook_files(folder, MARK))
+    return named(chain(token_codebooks(), further), name)
 
 
 def look_in(folder: Path) -> None:
