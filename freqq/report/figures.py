@@ -21,6 +21,7 @@ from freqq.image.base import ImageCodec
 from freqq.image.files import png
 from freqq.image.measures import psnr
 from freqq.pages.page import Page
+from freqq.report.wording import size
 from freqq.transforms.blocks import block_dct
 
 DPI = 150
@@ -52,10 +53,10 @@ class Panel:
     def of(cls, page: Page, name: str = "baseline", codec: ImageCodec | None = None) -> "Panel":
         """A page as a codec leaves it, under its stream's size and its PSNR; without a codec, under its size as PNG."""
         if codec is None:
-            return cls(f"{name}\n{len(png(page)) / 1000:.1f} KB as PNG", page)
+            return cls(f"{name}\n{size(len(png(page)))} as PNG", page)
         stream = codec.encode(page)
         after = codec.decode(stream)
-        return cls(f"{name}\n{len(stream) / 1000:.1f} KB, {psnr(page.pixels, after.pixels):.1f} dB", after)
+        return cls(f"{name}\n{size(len(stream))}, {psnr(page.pixels, after.pixels):.1f} dB", after)
 
 
 def gray(page: Page) -> NDArray[np.float64]:
