@@ -1,4 +1,4 @@
-"""``freqq codebook``: what vector-quantized streams are written with."""
+"""``freqq codebook``: codebooks of vector quantization."""
 
 from collections.abc import Iterator
 from pathlib import Path

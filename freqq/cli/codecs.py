@@ -1,4 +1,4 @@
-"""The image codecs that options ask for, at their levels."""
+"""The image codecs that options select, at their levels."""
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any

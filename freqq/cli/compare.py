@@ -1,4 +1,4 @@
-"""``freqq compare``: several runs beside each other, joined by sample."""
+"""``freqq compare``: several runs side by side, joined by sample."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def compare(
 ) -> None:
     """Compare the arms of several runs on the samples that they share.
 
-    Runs with another model, data revision, rendering or protocol are named and shown apart, never paired.
+    Runs with another model, data revision, rendering or protocol are listed separately and never paired.
 
     Example: freqq compare runs/plain runs/tokens --reference token/mild
     """

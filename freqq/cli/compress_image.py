@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 SAVE_S = 5.0
-"""How much work may be lost if the program is killed."""
+"""Seconds of work that can be lost if the program is killed."""
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.", show_default=False)
@@ -46,10 +46,11 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the 
 Ocr = Annotated[bool, typer.Option("--ocr", help="Read the decoded pages back with tesseract, and count the errors.")]
 Text = Annotated[
     Path | None,
-    typer.Option("--text", metavar="FILE", help="The text of the one image, if no pages.parquet beside it has it."),
+    typer.Option("--text", metavar="FILE", help="The text of the one image, if no pages.parquet in its folder has it."),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", metavar="N", min=1, help="Pages at a time; by default one a core.")
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, help="Pages in parallel; by default one a core."),
 ]
 
 
@@ -66,12 +67,12 @@ def compress_image(
     out: Out = Path("compressed"),
     as_json: o.Json = False,
 ) -> None:
-    """Compress page images with image codecs, and measure what that really saves and costs.
+    """Compress page images with image codecs, and measure their real sizes and quality.
 
     Writes for each image the decoded page (NAME.png) and its stream (NAME.fqi), in a folder for each codec and level if
     there are several, and pages.parquet with sizes, PSNR, SSIM, times, vision tokens and legibility. The level baseline
-    stores pages without loss. What an earlier run has done is not done again. The texts of pages are those that 'freqq
-    render' wrote beside them.
+    stores pages without loss. Outputs of an earlier run are kept. The texts of pages are those that 'freqq
+    render' wrote into their folder.
 
     Example: freqq compress-image pages/ --codec vq,webp --level all --out out
     """
@@ -136,7 +137,7 @@ def codec_at(level: str, keep: float | None = None, block: int | None = None) ->
 
 
 def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Shown]":
-    """What images show, from ``--text`` or from the pages.parquet that 'freqq render' wrote beside them."""
+    """What images show, from ``--text`` or from the pages.parquet that 'freqq render' wrote into their folder."""
     from freqq.errors import UserError
     from freqq.image.batch import Shown, shown_in
 

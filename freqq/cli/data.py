@@ -18,7 +18,7 @@ Name = Annotated[
     typer.Argument(metavar="NAME|PATH", help="mini, mrcr, ruler, ruler-mini, or a file or folder.", show_default=False),
 ]
 Limit = Annotated[
-    int | None, typer.Option("--limit", metavar="N", min=1, help="Look at the first N samples of each needle count.")
+    int | None, typer.Option("--limit", metavar="N", min=1, help="Read only the first N samples of each needle count.")
 ]
 SHOWN = 400
 """Characters of the example's texts that are printed."""
@@ -137,6 +137,6 @@ def _print_tables(data: "DataSet", described: "Description") -> None:
 
 
 def _start(text: str) -> str:
-    """The beginning of a text, on one line, with nothing in it that a terminal would obey."""
+    """The beginning of a text, on one line, without control characters."""
     plain = "".join(c if c.isprintable() else " " for c in text[:SHOWN])
     return plain + ("..." if len(text) > SHOWN else "")

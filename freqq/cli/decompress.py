@@ -7,7 +7,7 @@ import typer
 
 File = Annotated[Path, typer.Argument(metavar="FILE.fqi", help="A stream of a page.", show_default=False)]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="By default named after the stream, beside it.")
+    Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="By default next to the stream, with its name.")
 ]
 
 MOST_BYTES = 1 << 28

@@ -1,4 +1,4 @@
-"""``freqq doctor``: whether everything is there."""
+"""``freqq doctor``: check the installation."""
 
 import json
 from dataclasses import asdict
@@ -15,7 +15,7 @@ COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say which versions, devices, memory, fonts and codebooks are here, what is missing, and how to get it.
+    """Show versions, devices, memory, fonts and codebooks, what is missing, and how to get it.
 
     Exits with 1 if something is broken that every command needs; what is only missing is optional.
 

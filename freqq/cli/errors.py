@@ -1,4 +1,4 @@
-"""Every error of ours ends as one line and an exit code; what is wrong with an installed package is a note."""
+"""Errors as one line and an exit code; what is wrong with an installed package is a note."""
 
 import errno
 import sys
@@ -54,7 +54,7 @@ def _one_line(show: Callable[..., None]) -> Callable[..., None]:
 
 
 def report(message: str) -> None:
-    """Print one red line on standard error, as wide as it is."""
+    """Print one red line on standard error, without wrapping it."""
     from rich.console import Console
     from rich.text import Text
 

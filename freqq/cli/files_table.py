@@ -1,4 +1,4 @@
-"""The tables that commands about files end with."""
+"""Tables of files that commands print."""
 
 import math
 from collections.abc import Sequence

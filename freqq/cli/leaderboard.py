@@ -26,7 +26,7 @@ def leaderboard(
     ] = 10,
     as_json: Json = False,
 ) -> None:
-    """Rank the arms of all runs in a folder, with the rates that each stands at.
+    """Rank the arms of all runs in a folder, with their rates.
 
     Each arm has one row, ranked on the samples that runs of the same model, data, rendering, protocol, needle count
     and size share. An arm shares the rank of a better one, marked by =, if the interval of either holds the other.
@@ -39,7 +39,7 @@ def leaderboard(
     from freqq.report.leaderboard import boards
     from freqq.report.tables import show_board
 
-    with busy("weighing what the runs show"):
+    with busy("comparing the runs"):
         found, notes = boards(folder, sort, least)
     if as_json:
         typer.echo(json.dumps([_as_json(board) for board in found], indent=2, allow_nan=False))

@@ -1,4 +1,4 @@
-"""The folder that a command writes its files into: checked before the work, each file whole or not there."""
+"""The folder that a command writes its files into: checked before the work, each file written whole or not at all."""
 
 from collections import defaultdict
 from collections.abc import Sequence

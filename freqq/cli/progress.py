@@ -1,4 +1,4 @@
-"""What a command says beside its result, on standard error: progress bars, if that is a terminal, and notes."""
+"""Progress and notes on standard error: bars in a terminal, now and then a line elsewhere."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -82,26 +82,26 @@ def counted_then(total: int | None, what: str, then: str) -> Iterator[Callable[[
 
 @contextmanager
 def learning() -> Iterator[Callable[[Iterable[T]], Iterator[T]]]:
-    """How far a codebook is that is learned on first use."""
+    """Show the progress of a codebook that is learned on first use."""
     with counted_then(None, "rendering pages to learn from", "learning a codebook") as count:
         yield count
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Says what takes so long, for work that cannot be counted."""
+    """Show a status line during work that cannot be counted."""
     console = Console(stderr=True)
     with console.status(what) if console.is_terminal else nullcontext():
         yield
 
 
 def note(text: str) -> None:
-    """Says, in one line, what the result does not tell."""
+    """Print a note of one line."""
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {text}", markup=False)
 
 
 def note_skipped(skipped: "Sequence[Skipped]") -> None:
-    """Say which files of the data were left out, and why."""
+    """Print which data files were skipped, and why."""
     for file in skipped[:NAMED]:
         note(f"skipped {file.reason}")
     if len(skipped) > NAMED:

@@ -1,4 +1,4 @@
-"""``freqq regrade``: grade the stored responses of a run anew."""
+"""``freqq regrade``: grade the stored responses of a run again."""
 
 import json
 from dataclasses import asdict
@@ -20,7 +20,7 @@ def regrade(
     protocol: o.Protocol = None,
     as_json: o.Json = False,
 ) -> None:
-    """Grade the stored responses of a run anew, without a model, and say what changed.
+    """Grade the stored responses of a run again, without a model, and show what changed.
 
     Without --protocol by the run's own. Its data are read for the right answers; what the model wrote stays as it is.
 
@@ -29,10 +29,10 @@ def regrade(
     from freqq.cli.progress import busy
     from freqq.report.evidence import gather
     from freqq.report.formats import write_summary
-    from freqq.runs.regrade import regrade as grade_anew
+    from freqq.runs.regrade import regrade as grade_again
 
-    with busy("grading anew"):
-        done = grade_anew(run, protocol)
+    with busy("grading again"):
+        done = grade_again(run, protocol)
         if done.whole:
             write_summary(run, gather([run]))
     if as_json:
@@ -50,7 +50,7 @@ def _print(done: "Regraded", run: Path) -> None:
     console.print(_table(done))
     count = sum(change.changed for change in done.changes)
     n = sum(change.n for change in done.changes)
-    state = "results.parquet and summary.json follow" if done.whole else "the run is not whole yet: its parts follow"
+    state = "results.parquet and summary.json are updated" if done.whole else "the unfinished run's parts are updated"
     console.print(
         f"{count} of {n} scores changed under the protocol {done.protocol}; {state}", soft_wrap=True, highlight=False
     )

@@ -1,4 +1,4 @@
-"""``freqq report``: what runs show, as a page or a table."""
+"""``freqq report``: the results of runs as a page or a table."""
 
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +36,7 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Report what runs show: each method against the baseline on the same samples.
+    """Report the results of runs: each method against the baseline on the same samples.
 
     The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
     """
@@ -51,7 +51,7 @@ def report(
 
     from freqq.cli.progress import busy
 
-    with busy("weighing what the runs show"):
+    with busy("comparing the runs"):
         text, notes = document(runs, chosen, several("columns", columns or ()))
     for note in notes:
         typer.echo(f"note: {note}", err=True)

@@ -49,7 +49,7 @@ def serve(
     not stream. It is small and meant for trying things. vLLM is for work: it runs every token method inside the engine.
 
     Neither asks for a key nor encrypts anything unless vLLM is told to, so listen where you trust who can reach it.
-    SIGTERM or Ctrl-C ends it when what is at hand is answered.
+    SIGTERM or Ctrl-C stops it after the current requests are answered.
 
     Example: freqq serve --port 8123
 

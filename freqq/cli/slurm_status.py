@@ -1,4 +1,4 @@
-"""``freqq slurm-status``: how a submitted run is doing."""
+"""``freqq slurm-status``: the progress of a submitted run."""
 
 import json
 from pathlib import Path
@@ -16,9 +16,9 @@ def slurm_status(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory that slurm-submit was given.")],
     as_json: Json = False,
 ) -> None:
-    """Show the state of each shard of a submitted run and of its merge, their rows, and the last error of each.
+    """Show the state, rows and last error of each shard of a submitted run, and of its merge.
 
-    Asks squeue, then sacct; what neither remembers is read from the logs.
+    States come from squeue, then sacct, and for jobs that neither knows from the logs.
 
     Example: freqq slurm-status runs/glyph
     """
@@ -53,7 +53,7 @@ def _show(found: "Status") -> None:
     table.add_row("merge", *_job(found.merge), total, str(found.total.failed))
     console.print(table)
     lines = [f"shard {i}: {task.error}" for i, task in enumerate(found.shards) if task.error]
-    lines += [f"shard {i}: of its samples: {rows.error}" for i, rows in enumerate(found.rows) if rows.error]
+    lines += [f"shard {i}: a sample failed with: {rows.error}" for i, rows in enumerate(found.rows) if rows.error]
     lines += [f"merge: {found.merge.error}"] if found.merge.error else []
     others = found.total.there - sum(rows.there for rows in found.rows)
     if others:
@@ -61,7 +61,7 @@ def _show(found: "Status") -> None:
     if found.problem:
         lines.append(f"Slurm could not be asked ({found.problem}): all of this is from the logs")
     elif found.stuck:
-        lines.append("it will not finish by itself; what is answered stays. Submit it again:")
+        lines.append("the run will not finish by itself; finished answers are kept. Submit it again:")
         lines.append(f"  cd {found.submission.folder} && {found.submission.command}")
     for line in lines:
         console.print(line, soft_wrap=True)

@@ -19,25 +19,25 @@ OURS = {
     "device_map": "each process sees one GPU; a model over several needs a script of your own around freqq eval",
     "dry_run": "give --check before --, which counts what the run would do as well",
 }
-"""Options of `freqq eval` that the scripts decide on, and how."""
+"""Options of `freqq eval` that the scripts set themselves, and what to do instead."""
 
 
 def slurm_submit(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- [EVAL OPTIONS]", help="What follows -- is for freqq eval.")
     ] = None,
-    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="Processes, one a GPU.")] = 1,
+    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="Number of processes, each with one GPU.")] = 1,
     layout: Annotated[
         str,
         typer.Option(
             "--layout",
             metavar="array|node",
-            help="array: tasks that start, stop and are queued again one by one. node: all in one job on one node.",
+            help="array: a task for each shard, requeued separately. node: one job on one node for all shards.",
             autocompletion=completing(("array", "node")),
         ),
     ] = "array",
     partition: Annotated[str | None, typer.Option(metavar="NAME", help="The partition.")] = None,
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="The account that pays.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="The account to charge.")] = None,
     qos: Annotated[str | None, typer.Option(metavar="NAME", help="The quality of service.")] = None,
     time: Annotated[str | None, typer.Option(metavar="TIME", help="Time limit of a job, such as 04:00:00.")] = None,
     mem: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory of a process, such as 64G.")] = None,
@@ -49,22 +49,22 @@ def slurm_submit(
     sbatch_arg: Annotated[
         list[str] | None, typer.Option(metavar="ARG", help="A further sbatch argument. Can be repeated.")
     ] = None,
-    job_name: Annotated[str, typer.Option(metavar="NAME", help="What the job is called.")] = "freqq",
+    job_name: Annotated[str, typer.Option(metavar="NAME", help="Name of the job.")] = "freqq",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts; write and submit nothing.")] = False,
     check: Annotated[
         bool,
         typer.Option(
             "--check",
-            help="Look for the model and whether Slurm would take the jobs, count what the run would do, and say what "
-            "cannot work; write and submit nothing.",
+            help="Look for the model and whether Slurm would take the jobs, forecast the run, and report "
+            "what cannot work; write and submit nothing.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --check, print JSON and no table.")] = False,
 ) -> None:
     """Submit an evaluation as an array of shards, and a job that merges them.
 
-    A process that is stopped (time limit, preemption) stores what it has and is queued again. freqq slurm-status tells
-    how the run is doing; the same command again submits what is missing.
+    A process that is stopped (time limit, preemption) stores what it has and is queued again. freqq slurm-status shows
+    its progress; run the same command again to submit what is missing.
 
     Example: freqq slurm-submit --gpus 4 --time 08:00:00 -- --model glyph --method token --needle 2 --out runs/glyph
     """
@@ -106,7 +106,7 @@ def slurm_submit(
     command = shlex.join([*program, *sys.argv[1:]])
     done = submit(run, shards, merge, layout=layout, count=gpus, command=command, folder=folder)
     typer.echo(f"submitted {done.job} ({gpus} processes) and {done.merge} (merge)")
-    typer.echo(f"scripts and logs are in {run / SCRIPTS}; to see how it is doing: freqq slurm-status {run}")
+    typer.echo(f"scripts and logs are in {run / SCRIPTS}; to see its progress: freqq slurm-status {run}")
 
 
 def parse_eval(arguments: list[str]) -> EvalOptions:

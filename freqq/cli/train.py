@@ -1,4 +1,4 @@
-"""``freqq train``: train an embedded model from nothing."""
+"""``freqq train``: train an embedded model from scratch."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,10 +32,10 @@ def train(
     question_steps: Annotated[
         int | None, typer.Option(min=1, help="Steps of stage 3 of small: learn to answer questions.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the initial weights and of every batch.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of initial weights and batches.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
 ) -> None:
-    """Train a small GLM-4V from nothing on two CPU cores; running it again goes on from the last checkpoint.
+    """Train a small GLM-4V from scratch on two CPU cores; run it again to resume from the last checkpoint.
 
     Example: freqq train --out my-model && freqq eval --model my-model/model --needle 2
 

@@ -66,7 +66,7 @@ def _thousands(number: str, unit: str) -> int:
 
 
 BYTES_PER_TOKEN = 4.8
-"""UTF-8 bytes a token. Counted with the real tokens: 4.8 on 610 kB of licence texts, 4.4 on 60 kB of Markdown, 3.7 on
+"""UTF-8 bytes a token. Counted with the real tokens: 4.8 on 610 KB of licence texts, 4.4 on 60 KB of Markdown, 3.7 on
 2.5 MB of Python code; on a few sentences each, 4.9 for answers of a chat model, 4.6 for Chinese, 4.0 for Japanese, 7.6
 for Russian. MRCR's own samples have 4.8 to 4.9 characters a token from 64k tokens on, and 4.3 to 5.0 below, by the
 lengths in characters that others have published for its bins."""

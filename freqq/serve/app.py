@@ -24,10 +24,10 @@ from freqq.serve.batcher import Batcher, Gone
 from freqq.serve.question import BadRequest, parse
 
 LONGEST_END_S = 600
-"""How long answers at hand are waited for when the server is to end."""
+"""How long the server waits for unfinished answers before it exits."""
 
 MOST_AT_ONCE = 256
-"""Connections; one more is told to come again (503)."""
+"""Connections; any more get status 503."""
 
 
 def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Starlette:
@@ -114,9 +114,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, sock: socket.socket) -> None:
-    """Serve until a signal comes (Ctrl-C, SIGTERM), then finish what is at hand and return."""
+    """Serve until a signal comes (Ctrl-C, SIGTERM), then finish the current requests and return."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn ends on these by itself, and afterwards raises them once more for whoever minded them before.
+        # uvicorn ends on these by itself, and afterwards raises them once more for earlier handlers.
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
         app, log_level="warning", limit_concurrency=MOST_AT_ONCE, timeout_graceful_shutdown=LONGEST_END_S

@@ -1,4 +1,4 @@
-"""Questions that wait while others are answered are answered together."""
+"""Batch the questions that arrive while others are being answered."""
 
 import asyncio
 from collections import deque
@@ -15,7 +15,7 @@ from freqq.serve.question import BadRequest, Question
 
 
 class Gone(Exception):
-    """Whoever asked does not wait any more."""
+    """The client is gone."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Batcher:
         return await item.future
 
     async def work(self) -> None:
-        """Answer what waits, until it is cancelled."""
+        """Answer waiting questions until cancelled."""
         while True:
             await self._arrived.wait()
             self._arrived.clear()
@@ -74,11 +74,11 @@ class Batcher:
                         item.future.set_result(answer)
 
     def close(self) -> None:
-        """End the thread when it has answered what it is at."""
+        """End the thread after its current answers."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _take(self) -> list[_Waiting]:
-        """The first that waits, and others that are to be answered in the same way; the rest stays in its order."""
+        """The first waiting question and those with the same settings; the others keep their order."""
         batch: list[_Waiting] = []
         others: deque[_Waiting] = deque()
         while self._waiting and len(batch) < self._most:

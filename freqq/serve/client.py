@@ -1,4 +1,4 @@
-"""A client for OpenAI-compatible servers. It retries what may pass, and knows what a sample is not to blame for."""
+"""A client for OpenAI-compatible servers. It retries, and tells failures of a server from those of a sample."""
 
 import json
 import os
@@ -21,15 +21,15 @@ Response: TypeAlias = tuple[int, Mapping[str, str], Any]
 CONNECT_S = 10.0
 
 LIST_S = 30.0
-"""How long the list of models may take, which tells whether a server is there."""
+"""Timeout of the request for the list of models, which shows whether a server is there."""
 
 MOST_WAIT_S = 600.0
-"""A server that asks for a longer pause is taken as gone; the run can go on later."""
+"""If a server asks for a longer pause, the run stops; it can be resumed later."""
 
 MOST_RESPONSE_BYTES = 64 * 2**20
 
 TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-"""Statuses that a later try may not meet."""
+"""Statuses that may not occur again on a retry."""
 
 
 class Client:
@@ -53,7 +53,7 @@ class Client:
         # Printable ASCII is all that a header can carry.
         self._key = os.environ.get(KEY_VARIABLE, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
-            raise UserError(f"{KEY_VARIABLE} holds characters that no key has: set it anew")
+            raise UserError(f"{KEY_VARIABLE} holds characters that no key has: correct it")
         self._http = _http(endpoint, self._key)
         self._chance = random.Random()
 
@@ -75,7 +75,7 @@ class Client:
             status, _, body = self._exchange("GET", "models", None)
         except _Lost as error:
             raise FreqqError(
-                f"no server answers at {self.endpoint.url} ({error}): start it, or mend --base-url"
+                f"no server answers at {self.endpoint.url} ({error}): start it, or correct --base-url"
             ) from error
         if status == 404 and name is not None:
             return Served(name, "")  # some have no list
@@ -94,7 +94,7 @@ class Client:
                 raise UserError(f"the server has {len(known)} models ({_some(known)}): choose one with --served-model")
             (name,) = known
         if name not in known:
-            raise UserError(f"the server has no model {name!r} but {_some(known)}: mend --served-model")
+            raise UserError(f"the server has no model {name!r} but {_some(known)}: correct --served-model")
         return Served(name, revision(known[name]))
 
     def complete(self, request: Mapping[str, Any]) -> Reply:

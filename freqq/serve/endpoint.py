@@ -1,4 +1,4 @@
-"""Where a server is, and how it is asked."""
+"""Where a server is, and how requests to it are limited and retried."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ MOST_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server is and how patiently it is asked. Nothing here changes an answer, so nothing of it is stored.
+    """Address, concurrency, timeout and retries. They change no answer, so none of them is stored.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""vLLM as a process of its own, with the options that freqq needs of it."""
+"""vLLM as a separate process, with the options that freqq needs."""
 
 import ctypes
 import importlib.util

@@ -1,4 +1,4 @@
-"""What a server's responses say, as far as they say it."""
+"""Answers, models and pauses in a server's responses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def completion(body: Any) -> Reply:
         (choice,) = body["choices"]
         message = choice["message"]
         text = message.get("content") or ""
-        # vLLM and SGLang, started with a reasoning parser, give the model's thoughts apart.
+        # vLLM and SGLang, started with a reasoning parser, return the model's thoughts separately.
         thoughts = message.get("reasoning_content") or message.get("reasoning") or ""
         if not (isinstance(text, str) and isinstance(thoughts, str)):
             raise TypeError("an answer that is no text")

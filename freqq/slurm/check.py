@@ -1,4 +1,4 @@
-"""What can be known before a submission: whether Slurm would take it, and what its processes need is at hand."""
+"""Checks before a submission: whether Slurm would accept it, and whether its processes will find what they need."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ def check_setup(lines: Sequence[str]) -> None:
     Raises
     ------
     UserError
-        With bash's own words.
+        With bash's own message.
     """
     for line in lines:
         # It does not run anything with -n. A here-document without an end is but a warning to it.

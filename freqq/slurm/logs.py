@@ -1,4 +1,4 @@
-"""What the log of a job tells: whether it ended, how, and what went wrong last."""
+"""What a job's log shows: whether and how it ended, and its last error."""
 
 import re
 from pathlib import Path
@@ -11,9 +11,9 @@ TAIL = 64 * 1024
 
 LONGEST_LINE = 300
 
-TROUBLE = re.compile(r"error|exception|not found|no such|cannot|denied|fatal|killed|cancelled", re.IGNORECASE)
+ERROR = re.compile(r"error|exception|not found|no such|cannot|denied|fatal|killed|cancelled", re.IGNORECASE)
 ECHO = re.compile(r"srun: |slurmstepd[^:]*: error: \*\*\* .* DUE TO (JOB REQUEUE|PREEMPTION)")
-"""Lines of Slurm's that repeat how a process ended, or tell of an ordinary stop."""
+"""Slurm's own lines on how a process ended or was requeued: not errors of a run."""
 
 
 def read(path: Path) -> str:
@@ -40,7 +40,7 @@ def restarts(text: str) -> int:
 
 
 def state(text: str) -> State:
-    """The state of a job that Slurm says nothing of."""
+    """The state, by its log, of a job that Slurm no longer knows."""
     lines = attempt(text)
     ended = [line.removeprefix(ENDED).strip() for line in lines if line.startswith(ENDED)]
     if not ended:
@@ -50,14 +50,14 @@ def state(text: str) -> State:
 
 
 def last_error(text: str) -> str | None:
-    """The last line of the last attempt that tells of trouble."""
+    """The last line of the last attempt that looks like an error."""
     lines = [line for line in attempt(text) if not line.startswith((BEGINS, ENDED)) and not ECHO.match(line)]
-    found = next((line for line in reversed(lines) if TROUBLE.search(line)), None)
+    found = next((line for line in reversed(lines) if ERROR.search(line)), None)
     return found if found is None else _short(found)
 
 
 def last_words(text: str) -> str | None:
-    """The last line of trouble, or else the last line of all, or else the exit code."""
+    """The last error, or else the last line of all, or else the exit code."""
     lines = [line for line in attempt(text) if not line.startswith((BEGINS, ENDED))]
     return last_error(text) or (_short(lines[-1]) if lines else state(text).reason or None)
 

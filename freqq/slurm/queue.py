@@ -1,4 +1,4 @@
-"""What Slurm knows of jobs: of recent ones from squeue, of older ones from sacct where a cluster keeps accounts."""
+"""States of jobs: of recent ones from squeue, of older ones from sacct where a cluster has accounting."""
 
 import subprocess
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ ENDED = frozenset(
 )
 """States in which a job stays."""
 
-PATIENCE_S = 60
-"""Slurm's programs try for this long to reach a controller; ours give up then, too."""
+TIMEOUT_S = 60
+"""Timeout of Slurm's programs, which themselves try for so long to reach a controller."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class State:
 
     @property
     def live(self) -> bool:
-        """Whether it is in the queue or at work."""
+        """Whether it is queued or running."""
         return self.source != "log" and self.name not in ENDED
 
 
@@ -41,7 +41,7 @@ def element(job: str, index: int) -> str:
 
 
 def states(ids: Sequence[str]) -> tuple[dict[str, State], str]:
-    """The states of jobs and of arrays' tasks, by id; and what hinders from knowing them, if anything does.
+    """The states of jobs and of arrays' tasks, by id; and why Slurm could not be asked, if it could not.
 
     Missing are those that Slurm has forgotten, and tasks that were cancelled before they ever started.
     """
@@ -91,7 +91,7 @@ def parse_sacct(text: str) -> dict[str, State]:
 def _ask(*command: str) -> tuple[str, str]:
     """What a program prints, and why it failed if it did."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return "", f"{command[0]} does not answer"
     except OSError as error:

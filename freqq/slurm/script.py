@@ -19,10 +19,10 @@ GRACE_SECONDS = 120
 """How long before its time limit a process is told to finish its batch."""
 
 STOPPED, KILLED_BY_USR1 = 75, 128 + 10
-"""How an evaluation ends that was told to stop: by itself, or, while Python was still starting, by the signal."""
+"""Exit codes of an evaluation that got a signal: its own, and bash's if Python was still starting."""
 
 BEGINS, ENDED = "freqq: begins", "freqq: ended with"
-"""Marks in a log, by which `freqq slurm-status` tells attempts apart and knows how they ended."""
+"""Lines in a log by which `freqq slurm-status` recognizes attempts and how they ended."""
 
 OURS = r"--(array|ntasks|output|error|chdir|no-requeue|wrap)(=|$)|-[anoeD]"
 """Arguments of sbatch that the scripts depend on."""
@@ -91,7 +91,7 @@ class Job:
 
 
 def shards_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
-    """The job that evaluates the shards, one process a GPU; if it is told to stop it is queued again.
+    """The job that evaluates the shards, one process a GPU; a shard that is stopped is queued again.
 
     Parameters
     ----------
@@ -126,10 +126,10 @@ def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
         *_given("mem-per-gpu", job.mem),
         _directive("output", _log(run, "%j.log")),
     ]
-    # Shards take different times, and one that fails must not take the others along.
+    # Shards take different times, and one that fails must not stop the others.
     alone = "--wait=0 --kill-on-bad-exit=0"
     log = f"--open-mode=append --output={shlex.quote(_log(run, '%j_%t.log'))}"
-    # Only within its task does a process know its number; "exec" leaves Python alone to hear signals.
+    # Only within its task does a process know its number; after "exec" signals reach Python itself.
     shard = f'echo "{BEGINS}, restart ${{SLURM_RESTART_COUNT:-0}}"; exec "$@" --shard "${{SLURM_PROCID}}/{job.gpus}"'
     srun = (
         f"srun --ntasks={job.gpus} --gpus-per-task=1 {_srun(job)} {alone} {log} "
@@ -160,7 +160,7 @@ def _shards(job: Job, folder: Path, header: Sequence[str], srun: str, own_id: st
         f"export OMP_NUM_THREADS={job.cpus_per_gpu} OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false",
         "status=0",
         f"{srun} || status=$?",
-        f"# {STOPPED}: told to stop, and every finished answer is stored. {KILLED_BY_USR1}: told so before it began.",
+        f"# {STOPPED}: stopped by a signal, finished answers are stored. {KILLED_BY_USR1}: stopped before it began.",
         f'if [[ "$status" =~ ^({STOPPED}|{KILLED_BY_USR1})$ && "${{SLURM_RESTART_COUNT:-0}}" -lt {MAX_RESTARTS} ]]; '
         "then",
         f'    scontrol requeue {own_id} || echo "error: it could not be queued again"',

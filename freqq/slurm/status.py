@@ -1,4 +1,4 @@
-"""How a submitted run is doing: what Slurm says of each shard, which rows it has, and what went wrong last."""
+"""Progress of a submitted run: the state of each shard in Slurm, its rows, and its last error."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Task:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended, and not well."""
+        """Whether it ended with an error."""
         return not self.state.live and self.state.name not in ("COMPLETED", "UNKNOWN")
 
     def as_json(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Status:
 
     @property
     def stuck(self) -> bool:
-        """Whether it will not be finished by itself."""
+        """Whether it has to be submitted again to be finished."""
         return self.merge.failed or any(shard.failed for shard in self.shards)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Save a sharded evaluation's scripts, hand them to sbatch, and keep note of what was submitted."""
+"""Submit a sharded evaluation with sbatch, and keep its scripts and job ids."""
 
 import json
 import os
@@ -24,7 +24,7 @@ VARIABLES = {"timelimit": "time", "array-inx": "array", "no-requeue": "requeue",
 """Options that sbatch's environment variables call otherwise than its command line."""
 
 MOST_SHARDS = 100_000
-"""A larger number in a file is damage: Slurm's own limit is below."""
+"""A larger number in a file means that it is damaged: Slurm's own limit is lower."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Submission:
 
 
 def need(program: str) -> None:
-    """Say so if a program of Slurm is not here."""
+    """Refuse to go on without a program of Slurm."""
     if shutil.which(program) is None:
         raise UserError(f"there is no {program} here: run this on a Slurm login node")
 
@@ -96,7 +96,7 @@ def check_idle(run: Path) -> None:
     waiting = sorted({job.partition("_")[0] for job, state in found.items() if state.live}, key=int)
     if waiting:
         raise UserError(
-            f"{run} is at work in Slurm (job {' and '.join(waiting)}): wait for it, or run: scancel {' '.join(waiting)}"
+            f"{run} is running in Slurm (job {' and '.join(waiting)}): wait for it, or run: scancel {' '.join(waiting)}"
         )
 
 
