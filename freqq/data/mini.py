@@ -3,7 +3,7 @@
 import json
 import random
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -215,7 +215,19 @@ def chat_record(rng: random.Random, chat: list[Exchange], pair: Pair) -> dict[st
 
 
 def mini(needles: int, limit: int = 100, seed: int = 0) -> Iterator[Sample]:
-    """Held-out samples, the same for the same arguments; sample i does not depend on `limit`.
+    """Held-out samples as `made` gives them."""
+    return made("mini", _sample, needles, limit, seed)
+
+
+def made(
+    name: str, sample: Callable[[random.Random, int, str], Sample], needles: int, limit: int, seed: int
+) -> Iterator[Sample]:
+    """Samples of a generator by its name, the same for the same arguments; sample i does not depend on `limit`.
+
+    Parameters
+    ----------
+    sample : callable
+        ``sample(rng, needles, id)``.
 
     Raises
     ------
@@ -225,7 +237,10 @@ def mini(needles: int, limit: int = 100, seed: int = 0) -> Iterator[Sample]:
     if needles not in NEEDLES:
         raise UserError(f"--needle {needles}: MRCR has 2, 4 and 8 needles")
     for i in range(limit):
-        rng = random.Random(f"mini/test/{needles}/{seed}/{i}")
-        made = chat_record(rng, *exchanges(rng, needles, test=True))
-        style = page_style(rng, json.loads(str(made["prompt"]))[:-1])
-        yield sample_from_record(made, f"mini_{needles}needle_s{seed}-{i}", "mini", style)
+        yield sample(random.Random(f"{name}/test/{needles}/{seed}/{i}"), needles, f"{name}_{needles}needle_s{seed}-{i}")
+
+
+def _sample(rng: random.Random, needles: int, id: str) -> Sample:
+    record = chat_record(rng, *exchanges(rng, needles, test=True))
+    style = page_style(rng, json.loads(str(record["prompt"]))[:-1])
+    return sample_from_record(record, id, "mini", style)

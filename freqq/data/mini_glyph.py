@@ -9,10 +9,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 
-from freqq.data.mini import NEEDLES, WORDS, Exchange, chat_record, exchanges, is_held_out, pseudo_word
+from freqq.data.mini import WORDS, Exchange, chat_record, exchanges, is_held_out, made, pseudo_word
 from freqq.data.mrcr import sample_from_record
 from freqq.data.sample import Sample
-from freqq.errors import UserError
 
 REVISION = "mini-glyph-1"
 """Changes whenever the generator would give other samples for the same seed."""
@@ -71,18 +70,11 @@ def page_size(rng: random.Random, characters: int) -> tuple[int, int]:
 
 
 def mini_glyph(needles: int, limit: int = 100, seed: int = 0) -> Iterator[Sample]:
-    """Held-out samples, the same for the same arguments; sample i does not depend on `limit`.
+    """Held-out samples as `freqq.data.mini.made` gives them."""
+    return made("mini-glyph", _sample, needles, limit, seed)
 
-    Raises
-    ------
-    UserError
-        If `needles` is not 2, 4 or 8.
-    """
-    if needles not in NEEDLES:
-        raise UserError(f"--needle {needles}: MRCR has 2, 4 and 8 needles")
-    for i in range(limit):
-        rng = random.Random(f"mini-glyph/test/{needles}/{seed}/{i}")
-        made = chat_record(rng, *glyph_exchanges(rng, needles, test=True))
-        sample = sample_from_record(made, f"mini-glyph_{needles}needle_s{seed}-{i}", "mini")
-        width, height = page_size(rng, int(str(made["n_chars"])))
-        yield replace(sample, config={"page-size": f"{width},{height}"})
+
+def _sample(rng: random.Random, needles: int, id: str) -> Sample:
+    record = chat_record(rng, *glyph_exchanges(rng, needles, test=True))
+    width, height = page_size(rng, int(str(record["n_chars"])))
+    return replace(sample_from_record(record, id, "mini"), config={"page-size": f"{width},{height}"})
