@@ -24,9 +24,7 @@ class MissingCodebook(UserError):
     """The codebook that a stream or a parameter names is not here."""
 
     def __init__(self, name: bytes) -> None:
-        super().__init__(
-            f"this needs the codebook {name.hex()}, which is not here: set {ELSEWHERE} to the folder that holds it"
-        )
+        super().__init__(f"the codebook {name.hex()} was not found: set {ELSEWHERE} to the folder that contains it")
 
 
 def codebook_id(file: bytes) -> bytes:
@@ -112,8 +110,8 @@ def read_arrays(
     except OSError as error:
         raise UserError(f"the codebook {path} cannot be read: {error.strerror}") from error
     except (SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is no codebook: {error}") from error
+        raise UserError(f"{path} is not a codebook: {error}") from error
     lacking = [name for name, dtype in dtypes.items() if name not in arrays or arrays[name].dtype != dtype]
     if reason := f"it has no {lacking[0]} of type {dtypes[lacking[0]]}" if lacking else fault(arrays):
-        raise UserError(f"{path} is no {what}: {reason}")
+        raise UserError(f"{path} is not a {what}: {reason}")
     return data, arrays

@@ -2,8 +2,8 @@
 
 pcodec (M. Loncaric, N. Jeppesen, B. Zinberg, "Pcodec: better compression for numerical sequences", arXiv:2502.06112)
 finds bins of numbers that occur alike often and codes the bins by tabled asymmetric numeral systems (J. Duda,
-arXiv:1311.2540), four numbers at a time. It knows no context, so what follows different statistics is to be told apart
-beforehand: that is what bands are for.
+arXiv:1311.2540), four numbers at a time. It knows no context, so numbers that follow
+different statistics have to be separated beforehand: that is what bands are for.
 
 Bytes are those of pcodec's wrapped format: its header, then for each band, in pieces of at most `PIECE` numbers, the
 metadata of a chunk and its one page. How many numbers there are is not stored.

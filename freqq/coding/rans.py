@@ -20,7 +20,7 @@ ESCAPE = 0xFFFF
 
 
 PATIENCE = 256
-"""How many times likelier another symbol must be to stand for one that is listed: it also leads to a stranger state."""
+"""How many times likelier another symbol must be to replace one that is listed: it also leads to a rarer state."""
 
 
 @dataclass(frozen=True)

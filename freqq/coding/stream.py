@@ -75,7 +75,7 @@ class StreamReader:
         self._data = memoryview(data)
         self._at = FRAME.size
         if zlib.crc32(self._data[self._at :]) != checksum:
-            raise self.corrupt("its checksum does not match, so it was damaged or cut short")
+            raise self.corrupt("its checksum does not match, so it is damaged or truncated")
 
     def corrupt(self, reason: str) -> CorruptStream:
         """The error for this stream."""
@@ -123,7 +123,7 @@ class StreamReader:
         except (error, EOFError) as fault:
             raise self.corrupt("a section does not decompress") from fault
         if len(values) != size or not decoder.eof or decoder.unused_data:
-            raise self.corrupt("a section does not have the length that the header says")
+            raise self.corrupt("a section differs in length from what the header says")
         return np.frombuffer(values, dtype)
 
 

@@ -72,11 +72,11 @@ for Russian. MRCR's own samples have 4.8 to 4.9 characters a token from 64k toke
 lengths in characters that others have published for its bins."""
 
 DOWNLOAD_S = 30.0
-"""How long to wait for the file of tokens (3.6 MB), which tiktoken itself would wait for without end."""
+"""How long to wait for the file of tokens (3.6 MB), for which tiktoken itself waits without limit."""
 
 _LONG_BLANK = re.compile(r"\s{1000,}+")
 _MOST_BLANK = 100_000
-"""Longest run of white space that is counted: tiktoken's regular expression overflows its stack on much longer ones."""
+"""Longest white space that is counted: tiktoken's regular expression overflows its stack on much longer ones."""
 
 
 @cache

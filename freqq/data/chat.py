@@ -115,7 +115,7 @@ def message_lists(
 
 def _messages(record: dict[str, Any], where: str) -> object:
     if "messages" not in record:
-        raise UserError(f"{where}: an object without 'messages' or 'role' is no chat; it has {listed(record)}")
+        raise UserError(f"{where}: an object without 'messages' or 'role' is not a chat; it has {listed(record)}")
     return record["messages"]
 
 

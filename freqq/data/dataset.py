@@ -14,17 +14,17 @@ from freqq.errors import UserError
 from freqq.names import unknown
 
 Draw = Callable[[int | None, int | None, int], Iterator[Sample]]
-"""``draw(needles, limit, seed)`` gives the samples of a needle count (None: of all) anew at each call, in the same
+"""``draw(needles, limit, seed)`` gives the samples of a needle count (None: of all) again at each call, in the same
 order, at least `limit` of them if there are so many. `seed` is for data that are made rather than read."""
 
 
 MADE = 100
-"""Samples of each sub-task that are made unless a number is asked for."""
+"""Samples of each sub-task that are made by default."""
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Data that are made here at any length.
+    """Data generated here at any length.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Values out of records that somebody else wrote: of the right type, of bounded size, and named where they are not."""
+"""Values from records that others wrote: checked for type and size, with the place in the error."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice

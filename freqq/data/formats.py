@@ -1,4 +1,4 @@
-"""The formats of data files: how each is told by its content, and read."""
+"""The formats of data files: how each is recognised by its content, and read."""
 
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".p
 """What no chat is called."""
 
 TABLES = (".csv", ".tsv", ".tab", ".psv")
-"""Tables that are text, so that only their names tell them."""
+"""Tables that are text, so that only their names identify them."""
 
 PARQUET, ZIP = b"PAR1", b"PK\x03\x04"
 FOREIGN = {
@@ -75,7 +75,7 @@ class Format:
     read : callable
         See `Read`.
     recognise : callable
-        Whether a JSON file is of this format, by its first value. Formats that are not JSON are told by `find_format`.
+        Whether a JSON file is of this format, by its first value. `find_format` recognises other formats.
     """
 
     name: str
@@ -145,25 +145,25 @@ def find_format(path: Path) -> Format:
     """
     inner = bare(path).suffix.lower()
     if inner in IMAGES:
-        raise UserError(f"{path} is called an image, and {known()}")
+        raise UserError(f"{path} has the name of an image; {known()}")
     if inner in TABLES:
-        raise UserError(f"{path} is called a table, and {known()}")
+        raise UserError(f"{path} has the name of a table; {known()}")
     with opened(path) as file:
         head = file.read(HEAD)
     if head[TAR_AT:].startswith(TAR):
-        raise UserError(f"{path} is a tar archive: unpack it and name its folder or a file")
+        raise UserError(f"{path} is a tar archive: unpack it and give its folder or a file")
     if foreign := next((what for magic, what in FOREIGN.items() if head.startswith(magic)), None):
-        raise UserError(f"{path} is {foreign}, and {known()}")
+        raise UserError(f"{path} is {foreign}; {known()}")
     if head.startswith((ZIP, PARQUET)):
         if packing(path):
-            raise UserError(f"{path} is packed twice: unpack it once, for what is in it is packed by itself")
+            raise UserError(f"{path} is packed twice: unpack it once")
         return MRCR if head.startswith(PARQUET) else _of_zip(path)
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
         return _of_json(path, is_named=inner in JSONS)
     if len(head) < HEAD and not head.removeprefix(b"\xef\xbb\xbf").strip():
         raise UserError(f"{path} is empty")
     if inner in SUFFIXES and inner not in TEXTS:
-        raise UserError(f"{path} is not {inner[1:]}, whatever its name says")
+        raise UserError(f"{path} is not {inner[1:]}, despite its name")
     _check_text(path, head)
     return TEXT
 
@@ -187,7 +187,7 @@ def _of_zip(path: Path) -> Format:
     except (BadZipFile, ValueError, NotImplementedError):
         is_workbook = True  # which says that it is damaged
     if not is_workbook:
-        raise UserError(f"{path} is a zip archive and no workbook: unpack it and name its folder or a file")
+        raise UserError(f"{path} is a zip archive, not a workbook: unpack it and give its folder or a file")
     return CONVBENCH
 
 

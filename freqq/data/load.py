@@ -28,7 +28,7 @@ DESCRIBED = {
     "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MAKERS["ruler"].shortest),
     "ruler-mini": "RULER's single needles in the look of mini, for trying things out with the embedded model",
     "a file or folder": "MRCR's, RULER's and LongBench's records, Glyph's files of all three, ConvBench's "
-    "workbook, chats, plain text: the format is told by the content",
+    "workbook, chats, plain text: the format is detected from the content",
 }
 """What ``--data`` takes, in words."""
 
@@ -41,10 +41,10 @@ LOOKS = ("glyph",)
 MOST_FILES = 1000
 MOST_ENTRIES = 20_000
 MINI_SAMPLES = 100
-"""Samples of each needle count that `mini` makes unless more are asked for."""
+"""Samples of each needle count that `mini` makes by default."""
 
 EXPORT, BESIDE_EXPORT = "conversations*.json*", ("chat.html", "user.json")
-"""The chats of a folder that ChatGPT exported, and what tells it; its other JSON files are about the chats."""
+"""The chats of a folder that ChatGPT exported, and what identifies it; its other JSON files are about the chats."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Found:
 
     @classmethod
     def look(cls, file: File, whole: bool) -> "_Found":
-        """Look into a file. It is unpacked to its end before anything in it is believed."""
+        """Look into a file. It is unpacked to its end before anything in it is used."""
         format = find_format(file.path)
         with opened(file.path) as content:
             digest = hashlib.file_digest(content, "sha256").digest()  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ class _Found:
 
 
 def load(name: str | Path, skip_bad: bool = False) -> DataSet:
-    """A data set: a name of `NAMES`, or else a file or folder, whose format is told by its content.
+    """A data set: a name of `NAMES`, or else a file or folder, whose format is detected from its content.
 
     - MRCR's records (Parquet, a JSON array, JSON Lines), or a folder of such files as the hub lays it out
     - Glyph's processed files (a JSON array, JSON Lines) of MRCR, RULER and LongBench
@@ -100,7 +100,7 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
         return _from_files(str(name), {bare(path).stem: path}, skip_bad=False)
     if isdir(path):
         return _from_files(str(name), _data_files(path), skip_bad)
-    raise UserError(f"{unknown('data', str(name), NAMES)}; or the path of a file or a folder, and there is none")
+    raise UserError(f"{unknown('data', str(name), NAMES)}; and there is no file or folder of that name")
 
 
 def with_look(data: DataSet, look: str) -> DataSet:
@@ -148,7 +148,7 @@ def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet
         except (UserError, OSError) as error:
             said = _said(error, path)
             if not skip_bad:
-                go_on = "" if len(paths) == 1 else f"; to go on without this one of {len(paths)} files: --skip-bad"
+                go_on = "" if len(paths) == 1 else f"; to continue without this one of {len(paths)} files: --skip-bad"
                 raise UserError(said + go_on) from error
             bad.append((path, said))
     if not found:
@@ -157,8 +157,8 @@ def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet
     if others and not skip_bad:
         (other, second), (one, first) = list({f.format.name: f.file.path for f in reversed(found)}.items())[-2:]
         raise UserError(
-            f"{name} mixes formats: {first.name} is {one}, {second.name} is {other}; name one file, or go on with the "
-            f"{usual} files alone: --skip-bad"
+            f"{name} mixes formats: {first.name} is {one}, {second.name} is {other}; give one file, or continue "
+            f"with the {usual} files only: --skip-bad"
         )
     used = [one for one in found if one.format.name == usual]
     bad += [(f.file.path, f"{f.file.path} is {f.format.name}, not {usual}") for f in found if f not in used]
@@ -194,7 +194,7 @@ def _data_files(folder: Path) -> dict[str, Path]:
     """
     entries = list(islice(folder.rglob("*"), MOST_ENTRIES + 1))
     if len(entries) > MOST_ENTRIES:
-        raise UserError(f"{folder} holds over {MOST_ENTRIES:,} files and folders; name the one with the data")
+        raise UserError(f"{folder} holds over {MOST_ENTRIES:,} files and folders; give the one with the data")
     hidden = [any(part.startswith(".") for part in path.relative_to(folder).parts) for path in entries]
     files = sorted(p for p, hide in zip(entries, hidden, strict=True) if not hide and _is_data(p) and isfile(p))
     for chosen in (lambda p: p.suffix == ".parquet", _is_export, lambda p: bare(p).suffix not in TEXTS):
@@ -202,7 +202,7 @@ def _data_files(folder: Path) -> dict[str, Path]:
     if not files:
         raise UserError(f"{folder} holds no data: expected {', '.join(SUFFIXES)} files; {known()}")
     if len(files) > MOST_FILES:
-        raise UserError(f"{folder} holds {len(files):,} data files; the most is {MOST_FILES}. Name one of them")
+        raise UserError(f"{folder} holds {len(files):,} data files; the most is {MOST_FILES}. Give one of them")
     named: dict[str, Path] = {}
     for path in files:
         label = bare(path.relative_to(folder)).as_posix()

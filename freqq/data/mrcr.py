@@ -42,7 +42,7 @@ def hub_records(needles: int, repository: str = HUB, revision: str = REVISION) -
     except Exception as error:  # no network, offline mode, a proxy: each client library has its own errors for it
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"cannot get {repository} from the hub ({reason}): connect once to fill the cache, or name the folder of a "
+            f"cannot get {repository} from the hub ({reason}): connect once to fill the cache, or give the folder of a "
             "copy instead"
         ) from error
     for row, record in enumerate(table):

@@ -1,4 +1,4 @@
-"""Text to train codebooks on: what every Python brings along (prose, docstrings, code), and words that nobody wrote."""
+"""Text to train codebooks on: what every Python includes (prose, docstrings, code), and words that nobody wrote."""
 
 import ast
 import random

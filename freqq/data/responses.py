@@ -62,7 +62,7 @@ def take_apart(response: str, limited: bool | None = None) -> Response:
 
     Thoughts are what stands up to the last ``</think>``, whether or not the response has the ``<think>`` before it: a
     chat template may have put that into the prompt. A response that begins otherwise and opens ``<think>`` further on
-    has no thoughts but mentions them, and a ``<think>`` in the midst of the answer ends the search.
+    has no thoughts but mentions them, and a ``<think>`` within the answer ends the search.
     A frame is taken off where the answer begins with it; behind thoughts or within another frame it is the answer
     wherever it stands, as in "The answer is <|begin_of_box|>4<|end_of_box|>.", and the last one counts.
 

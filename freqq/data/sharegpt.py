@@ -61,7 +61,8 @@ def sharegpt_samples(path: Path, name: str) -> Iterator[Sample]:
 def _messages(record: dict[str, Any], where: str) -> object:
     found = next((record[name] for name in LISTS if name in record), None)
     if found is None:
-        raise UserError(f"{where}: an object without 'conversations' is no chat of ShareGPT; it has {listed(record)}")
+        it_has = listed(record)
+        raise UserError(f"{where}: an object without 'conversations' is not a chat of ShareGPT; it has {it_has}")
     system = record.get("system")
     if isinstance(found, list) and found and isinstance(system, str) and system.strip():
         return [{"from": "system", "value": system}, *found]

@@ -83,8 +83,8 @@ class _Unpacked(io.RawIOBase):
         self.count += len(piece)
         if self.count > self.most:
             raise UserError(
-                f"{self.path} unpacks to over {self.most:,} bytes from {self.path.stat().st_size:,}, as no chats do; "
-                "if it is what it should be, unpack it and name what comes out"
+                f"{self.path} unpacks to over {self.most:,} bytes from {self.path.stat().st_size:,}, far more than "
+                "chats do; if it is right, unpack it and give the result"
             )
         return piece
 

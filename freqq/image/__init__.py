@@ -1,4 +1,4 @@
-"""Method 1: compress the page image. One file a method; the names are those a user types."""
+"""Method 1: compress the page image. One file for each method, names as typed."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -9,7 +9,7 @@ from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 
 Watch: TypeAlias = Callable[[], AbstractContextManager[Callable[[Iterable[Page]], Iterable[Page]]]]
-"""Shows how far learning is: a context, in which it takes the pages and gives them again."""
+"""Shows the progress of learning: a context that takes the pages and yields them again."""
 
 
 def unwatched() -> AbstractContextManager[Callable[[Iterable[Page]], Iterable[Page]]]:
@@ -32,7 +32,7 @@ class ImageCodec(Leveled):
         raise NotImplementedError
 
     def decoded_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of what `decode` gives of a page of so many pixels; the same for nearly all codecs."""
+        """Height and width of what `decode` gives of a page of this size; the same for nearly all codecs."""
         return height, width
 
     def prepared(
@@ -41,14 +41,14 @@ class ImageCodec(Leveled):
         note: Callable[[str], object] = lambda text: None,
         watch: Watch | None = unwatched,
     ) -> Self:
-        """The codec, with all there that it needs for pages of these configurations; it may take a minute to make that.
+        """The codec, with all that it needs for pages of these configurations; it may take a minute to make that.
 
         Parameters
         ----------
         note : callable
-            Told in one line what is being made, or cannot be.
+            Called with one line about what is being made, or cannot be.
         watch : callable or None
-            Shows how far that is. None: make nothing, take what is there.
+            Shows the progress. None: make nothing, use what exists.
         """
         return self
 

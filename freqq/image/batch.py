@@ -100,7 +100,7 @@ def read_rows(table: Path) -> list[Row]:
     try:
         rows: list[Row] = pq.read_table(table).to_pylist()
     except (OSError, pyarrow.lib.ArrowException) as error:
-        raise UserError(f"{table} is no Parquet table that can be read: move it away") from error
+        raise UserError(f"{table} is not a readable Parquet table: move it elsewhere") from error
     return rows
 
 

@@ -104,7 +104,7 @@ def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
 
 FOLDER = "FREQQ_CACHE"
 VERSION = 1
-"""Of what is learned, and from what; another one makes other files."""
+"""Version of what is learned and from what; a change makes other files."""
 
 
 def cache_folder() -> Path:
@@ -120,7 +120,7 @@ def training_texts() -> Iterator[str]:
 
 
 def look_of(config: GlyphConfig) -> GlyphConfig:
-    """What of a configuration decides which blocks of pixels its pages have, on a page of the usual size.
+    """The part of a configuration that decides which blocks of pixels its pages have, on a page of the usual size.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def _font_digest(font: str, stamp: int) -> str:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process of this host has the file, and have it."""
+    """Wait until no other process of this host holds the file, then hold it."""
     with path.open("w") as file:
         with suppress(
             OSError

@@ -1,4 +1,4 @@
-"""The codecs that everyone has, as controls: PNG, JPEG, WebP and JPEG XL."""
+"""The standard codecs, as controls: PNG, JPEG, WebP and JPEG XL."""
 
 from dataclasses import dataclass
 

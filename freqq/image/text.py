@@ -63,7 +63,7 @@ class Text(ImageCodec):
     def encode(self, page: Page) -> bytes:
         """The page's text and style. A page whose style is not known is taken for one of Glyph's evaluation."""
         if not page.text.strip() and page.style is None:
-            raise UserError("the codec text needs the text of a page, and of this image it is not known: give --text")
+            raise UserError("the codec text needs the text of a page, which is not known for this image: give --text")
         style = page.style or GlyphConfig()
         if reason := _refused(page.text, style):
             raise UserError(f"the codec text cannot store this page: {reason}")
@@ -98,7 +98,7 @@ def read_text(stream: bytes) -> Page:
     except Exception as error:  # a style that no page was ever drawn by may fail anywhere
         raise reader.corrupt("its text cannot be drawn") from error
     if _checksum(page) != checksum:
-        raise CorruptStream("the page comes out otherwise than where it was stored: another font or FreeType?")
+        raise CorruptStream("the redrawn page differs from the stored one: is another font or FreeType installed?")
     return page
 
 
@@ -118,7 +118,7 @@ def _content(reader: StreamReader) -> tuple[int, GlyphConfig | Style, list[int],
         content = zstandard.ZstdDecompressor().decompress(compressed, allow_extra_data=False)
         parts = content.decode().split("\n", 2)
         if len(parts) < 3 or not re.fullmatch(r"(\d{1,6}( \d{1,6})*)?", parts[1], re.ASCII):
-            raise reader.corrupt("its text has no beginning that can be read")
+            raise reader.corrupt("the beginning of its text cannot be read")
         style, starts, text = parse_style(parts[0]), [int(n) for n in parts[1].split()], parts[2]
         if starts != sorted(set(starts)) or (starts and not 0 < starts[0] <= starts[-1] <= text.count("\n")):
             raise reader.corrupt("its paragraphs do not start at its lines")

@@ -43,14 +43,14 @@ ESCAPE_ROWS = 16
 """Most rows of escaped symbols that are coded in parallel."""
 
 FALLBACK_QUALITY = 40
-"""WebP's at ``mild``."""
+"""The quality of WebP at ``mild``."""
 
 FEWEST_EXACT, SURE = 0.5, 0.9
 """A codebook that knows a smaller share of a page was not made for its kind; one that knows a larger share was."""
 
 
 PROBED = 6000
-"""Characters of prose by which it is told whether there is a codebook for a look."""
+"""Characters of prose that are tried to find out whether a codebook fits a look."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ class VectorQuantization(ImageCodec):
             raise UserError(f"tolerance {self.tolerance:g}: give gray levels from 0 on, such as 8")
 
     learned: ClassVar[tuple[str, ...]] = ()
-    """Ids of the codebooks that `prepared` saw to."""
+    """Ids of the codebooks that `prepared` learned or found."""
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """The codebooks that there are."""
+        """All codebooks."""
         return tuple(sorted({*(book.id.hex() for book in codebooks()), *self.learned}))
 
     def prepared(
@@ -167,7 +167,7 @@ class VectorQuantization(ImageCodec):
 
 
 def _fits(look: GlyphConfig) -> bool:
-    """Whether a codebook that is here knows the blocks of a look."""
+    """Whether an available codebook knows the blocks of a look."""
     page = next(render_glyph(" ".join(reference().split())[:PROBED], look))
     fit = best_fit(page.pixels)
     return fit is not None and fit.share >= SURE

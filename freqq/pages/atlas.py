@@ -134,7 +134,7 @@ def pdf_number(value: float) -> float:
 
 
 MAX_BYTES = 1 << 26
-"""An atlas starts anew when its columns take more than this: a chat may hold all of Unicode."""
+"""An atlas starts again when its columns take more than this: a chat may hold all of Unicode."""
 
 BLANK = 255
 """Background without ink."""

@@ -1,10 +1,10 @@
 """Lines of text with Chinese characters, broken where reportlab's ``Paragraph`` breaks them with ``wordWrap="CJK"``.
 
 Glyph sets a text so that has any character of U+4E00 to U+9FFF. Lines then break between any two characters, except
-that a line which runs over in the midst of Latin letters goes back to the last space or Chinese character of its second
+that a line which runs over within Latin letters goes back to the last space or Chinese character of its second
 half, and that some characters cannot start a line and hang into the margin.
 
-A paragraph that goes on on another page is broken anew from the ends of its lines: reportlab adds a space to each line
+A paragraph that goes on on another page is broken again from the ends of its lines: reportlab adds a space to each line
 that does not end with one (it joins lines as if words ended there), so that Chinese text has stray spaces from its
 second page on, and other line breaks. A paragraph of a single fragment is joined without, and loses the spaces that
 stood at the ends of its lines.
@@ -90,7 +90,7 @@ class _Segment:
     """What stands between two line breaks of a paragraph.
 
     ``colors`` has one for each character, or is None if they have the configuration's. ``ending`` is the text of the
-    line break: empty, or a space once the paragraph was broken anew; None at the end of the paragraph. ``last``: no
+    line break: empty, or a space once the paragraph was broken again; None at the end of the paragraph. ``last``: no
     line follows those of this segment.
     """
 
@@ -147,7 +147,7 @@ class CjkLines:
         return taken
 
     def part(self, taken: list[SetLine]) -> list[SetLine]:
-        """The lines of a page that ends within the paragraph; those after them will be broken anew."""
+        """The lines of a page that ends within the paragraph; those after them will be broken again."""
         self._pages += 1
         rest = [(segment, lines) for segment, lines in self._broken if lines]
         self._broken.clear()

@@ -43,19 +43,19 @@ def open_font(font: str) -> freetype.Face:
 
 
 def font_digest(font: str) -> str:
-    """What tells one font from any other: the SHA-256 of its file, and its number in a collection unless that is 0."""
+    """What distinguishes a font from any other: its file's SHA-256, and its number in a collection unless that is 0."""
     _, index = font_index(font)
     digest = hashlib.sha256(Path(font_file(font)).read_bytes()).hexdigest()
     return f"{digest}#{index}" if index else digest
 
 
 def has_cff_outlines(font: str) -> bool:
-    """Whether reportlab cannot use a font, for it has no TrueType outlines."""
+    """Whether reportlab cannot use a font because it has no TrueType outlines."""
     return bool(_shared(font).get_format() == b"CFF")
 
 
 def lacking(font: str, text: str) -> set[str]:
-    """The characters of a text that would be drawn as a box, for the font has no glyph for them."""
+    """The characters of a text that would be drawn as a box because the font has no glyph for them."""
     face = _shared(font)
     return {char for char in set(text) if not (char.isspace() or char in INVISIBLE or face.get_char_index(ord(char)))}
 

@@ -100,7 +100,7 @@ class GlyphConfig:
         for side in (*self.page_pixels, round(self.page_pixels[0] * self.horizontal_scale)):
             if not 1 <= side <= MAX_PAGE_SIDE:
                 raise UserError(
-                    f"a page of {side} px: each side must have 1 to {MAX_PAGE_SIDE} px; mind page-size and dpi"
+                    f"a page of {side} px: each side must have 1 to {MAX_PAGE_SIDE} px; check page-size and dpi"
                 )
         if min(self.line_widths) < self.font_size:
             raise UserError(
@@ -169,7 +169,7 @@ class GlyphConfig:
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {error.lineno}: {error.msg}") from error
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path} is no JSON text in UTF-8 that can be read") from error
+            raise UserError(f"{path} is not readable JSON in UTF-8") from error
         if not isinstance(values, dict):
             raise UserError(f"{path}: a rendering configuration is a JSON object of keys like page-size")
         if font is None and isinstance(given := values.get("font-path"), str):

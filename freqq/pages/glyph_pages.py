@@ -23,7 +23,7 @@ INK_TOLERANCE = 5
 def render_glyph(text: str, config: GlyphConfig | None = None, one_paragraph: bool = False) -> Iterator[Page]:
     """Render a text as Glyph's pipeline does, a page at a time, so that a long chat needs little memory.
 
-    Everything in the text is shown, with two exceptions that Glyph makes too: soft hyphens and zero-width spaces are
+    All of the text is shown, with two exceptions that Glyph makes too: soft hyphens and zero-width spaces are
     removed, and white space other than newlines and runs of spaces is shown as one space. What the font has no glyph
     for is drawn as the font's box for that, and stands as U+FFFD in the page's lines.
 

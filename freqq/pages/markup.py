@@ -46,7 +46,7 @@ Word = tuple[tuple[Part, ...], bool]
 
 @lru_cache(maxsize=64)
 def parse_markup(markup: str) -> Mapping[str, Tag]:
-    """What each tag of a newline markup does.
+    """The effect of each tag of a newline markup.
 
     Raises
     ------

@@ -52,7 +52,7 @@ def parse_style(text: str) -> GlyphConfig | Style:
         if kind == "glyph":
             return GlyphConfig.from_mapping(values)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError("this is no page style") from error
+        raise UserError("this is not a page style") from error
     raise UserError(f"unknown kind of page style {kind!r}")
 
 

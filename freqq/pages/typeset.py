@@ -94,7 +94,7 @@ def plain_lines(text: Part, first: float, later: float, widths: Widths) -> Itera
         return SetLine(((color, " ".join(line)),), extra, len(line), False)
 
     before = done(room)
-    full = False  # the line ends with the word at hand
+    full = False  # the line ends with the current word
     pieces: Iterator[str] = iter(())
     while True:
         word = next(pieces, None)

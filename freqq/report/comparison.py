@@ -54,7 +54,7 @@ class Comparison:
     run, reference_run : str
         Labels of the runs that the arm and its reference are of.
     reference : str
-        ``baseline``, or the arm that `freqq compare` was told.
+        ``baseline``, or the arm that `freqq compare` was given.
     context : int
         Arms of one context may be compared: the same model, data, rendering and protocol.
     n, n_failed : int

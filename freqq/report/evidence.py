@@ -24,7 +24,7 @@ class Evidence:
     warnings : tuple of str
         What was left out or not merged, and why.
     headline : str
-        What is to be said first, in one sentence.
+        The main finding, in one sentence.
     pairs : tuple of (path, path)
         Each run's directory with that of the run whose baseline it is paired with, if there is one.
     """

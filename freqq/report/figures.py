@@ -1,6 +1,6 @@
 """Figures of what an image codec does to a page, and of how long chats are.
 
-Drawn without any display, as PNG, PDF or SVG; equal inputs give equal files.
+Drawn without a display, as PNG, PDF or SVG; equal inputs give equal files.
 """
 
 import io
@@ -141,7 +141,7 @@ def _page_figure(page: Page, columns: int, extra: float = 0.0) -> Figure:
     height, width = page.pixels.shape[:2]
     column = min(4.0, 16 / columns)
     tall = min(column * height / width, TALLEST)
-    # Pages that are drawn narrow keep their columns apart, lest their titles overlap.
+    # Pages that are drawn narrow keep their columns apart, so that titles do not overlap.
     layout: Literal["compressed", "constrained"] = (
         "compressed" if tall * width / height >= min(NARROWEST, column) else "constrained"
     )

@@ -89,7 +89,7 @@ def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[
     if sort not in SORTS:
         raise unknown("order", sort, SORTS)
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: name the one that the run directories are in")
+        raise UserError(f"there is no folder {folder}: give the folder that contains the run directories")
     found: list[Results] = []
     notes: list[str] = []
     for path in sorted(file.parent for file in folder.rglob(RUN)):
@@ -113,7 +113,7 @@ def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[
         shared = reduce(np.intersect1d, [arm.samples.ids.astype(str) for arm in inside])
         where = f"{', '.join(dict.fromkeys(arm.run for arm in inside))} at {needles(count)}"
         if len(shared) < least:
-            notes.append(f"left out: {where}, which have {counted(len(shared), 'sample')} in common, and not {least}")
+            notes.append(f"left out: {where}: they have {counted(len(shared), 'sample')} in common, under {least}")
             continue
         about = facts(found[first], names[first], context)
         ranked.append(Board(about, count, len(shared), rank(_compared(inside, set(shared)), sort)))

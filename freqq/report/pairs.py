@@ -1,7 +1,7 @@
 """Paired comparisons: one arm beside a reference on the samples that both answered. Every surface shows these.
 
 Samples are paired by id, between an arm and the baseline as between runs. What failed is no answer of the score 0: it
-is counted, and left out of the pairs; `Comparison.as_zero` says beside it what the difference is if it counts as 0.
+is counted, and left out of the pairs; `Comparison.as_zero` says next to it what the difference is if it counts as 0.
 """
 
 from collections import Counter
@@ -53,7 +53,7 @@ class _Batch:
         self._found: dict[bytes, Drawn] = {}
 
     def ask(self, values: Floats) -> Callable[[], Drawn]:
-        """A promise of the mean, to be kept after `run`."""
+        """The mean, known after `run`."""
         key = values.tobytes()
         self._known[key] = values
         return lambda: self._found[key]

@@ -162,7 +162,7 @@ def read_results(path: Path) -> Results:
         with pq.ParquetFile(file) as source:
             names = source.schema_arrow.names
             if lacking := [n for n in COLUMNS if n not in (*names, *LABELS) and not SCHEMA.field(n).nullable]:
-                raise FreqqError(f"{file} lacks the columns {', '.join(lacking)}: it is not of freqq, or too old")
+                raise FreqqError(f"{file} lacks the columns {', '.join(lacking)}: too old, or not of freqq")
             metadata = json.loads((source.schema_arrow.metadata or {}).get(b"freqq", b"{}"))
             table = source.read(columns=[n for n in COLUMNS if n in names], use_threads=False)
         columns = _columns(table)
@@ -200,10 +200,10 @@ def _check(plan: Mapping[str, Any], metadata: object, table: pa.Table, columns: 
         if table[name].null_count:
             raise ValueError(f"{name} is missing in some rows")
     if not (np.isfinite(columns["score"]).all() and np.isfinite(columns["exact"]).all()):
-        raise ValueError("some scores are no numbers")
+        raise ValueError("some scores are not numbers")
     keys = set(zip(columns["sample_id"], columns["config_hash"], strict=True))
     if len(keys) < len(columns["sample_id"]):
-        raise ValueError("an answer is there more than once")
+        raise ValueError("an answer occurs more than once")
 
 
 def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:

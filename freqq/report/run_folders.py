@@ -46,11 +46,11 @@ def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
     """What keeps a run from having results, and the command that goes on with it."""
     found = status(path)
     if found.at_work:
-        return f"{path} is not finished: {', '.join(found.at_work)} at work on it"
+        return f"{path} is not finished: {', '.join(found.at_work)} still running"
     if found.stored == found.planned:
-        return f"{path} has all answers, but they are not put together yet: run freqq runs merge {path}"
+        return f"{path} has all answers, but they are not merged yet: run freqq runs merge {path}"
     done = f"{path} stopped at {found.stored} of {found.planned} answers"
-    return f"{done}: go on with {command(plan.get('settings', {}), path)}"
+    return f"{done}: continue with {command(plan.get('settings', {}), path)}"
 
 
 def check_folder(path: Path) -> None:

@@ -114,7 +114,7 @@ def verdict(c: Comparison) -> str:
         return "baseline" if c.is_baseline else "not compared"
     d, n = c.difference, c.n_paired
     if isnan(d.low):
-        return "1 sample says nothing about others"
+        return "1 sample is too few to compare"
     if not (c.wins or c.losses):
         return f"No answer of {n} changed: a true effect is at most {points(max(-d.low, d.high))} points"
     between = f"{points(d.low, True)} and {points(d.high, True)} points"
@@ -126,7 +126,7 @@ def verdict(c: Comparison) -> str:
     average = f"on average {points(abs(d.mean))} points are {'lost' if worse else 'gained'}"
     how = f"{changed} of {n} answers got {word}; {average}"
     if c.verdict == "unclear":
-        return f"Perhaps {word}: {how}, but among so many comparisons that may be chance"
+        return f"Perhaps {word}: {how}, but with this many comparisons it may be chance"
     return f"{word.capitalize()}: {how} (between {between})"
 
 
@@ -136,7 +136,7 @@ def failures(c: Comparison) -> str:
     if c.reference_failed:
         told.append(f"{c.reference_failed} of {c.n_shared} answers of {c.reference} failed")
     if told and c.n_paired:
-        told.append(f"compared are the {c.n_paired} samples that both answered")
+        told.append(f"the comparison covers the {c.n_paired} samples that both answered")
     if c.as_zero is not None:
         z = c.as_zero
         ends = "" if isnan(z.low) else f" (between {points(z.low, True)} and {points(z.high, True)})"
@@ -169,7 +169,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
         return "Nothing is compared: there is no method beside a baseline on the same samples."
     found = [c for c in compared if c.difference is not None]
     if not found:
-        return "Nothing is compared: wherever a method stands beside the baseline, all answers of one of them failed."
+        return "Nothing is compared: for every method all answers failed, or all of its baseline."
     several = {c.run for c in found if c.needles is None}
     whole = [c for c in found if c.needles is None or c.run not in several]
     smaller = [c for c in whole if any(_smaller(c, rate) for rate in RATES_IN_WORDS)]

@@ -83,5 +83,5 @@ def find_runs(folder: Path) -> list[Path]:
         If there is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: name the one that the run directories are in")
+        raise UserError(f"there is no folder {folder}: give the folder that contains the run directories")
     return sorted(path.parent for path in folder.glob(f"*/{RUN}"))

@@ -1,4 +1,4 @@
-"""Method 2: compress what the vision tower made of a page. One file a method; the names are those a user types."""
+"""Method 2: compress what the vision tower made of a page. One file for each method, names as typed."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +90,7 @@ def name_of(kind: "type[TokenCompressor]") -> str:
     for name, known in COMPRESSORS.items():
         if known is kind:
             return name
-    raise UserError(f"{kind.__name__} is no method by name: add it to freqq.tokens.COMPRESSORS")
+    raise UserError(f"{kind.__name__} has no name: add it to freqq.tokens.COMPRESSORS")
 
 
 def _single(name: str) -> "type[TokenCompressor]":

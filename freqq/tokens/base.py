@@ -32,7 +32,7 @@ class TokenCompressor(Leveled):
         raise NotImplementedError
 
     def reconstruct(self, grid: Tensor) -> CompressedGrid:
-        """What `compress` gives, without the stream: for whoever reads the features and stores nothing."""
+        """What `compress` gives, without the stream: for callers that read the features and store nothing."""
         return self.compress(grid)
 
     def tokens_left(self, h: int, w: int) -> int:
@@ -100,7 +100,7 @@ class Cutter(TokenCompressor):
         return rows * columns
 
     def fit(self, h: int, w: int) -> tuple[int, int]:
-        """The grid (h', w') that has as many cells as tokens of a page of h x w shall stay."""
+        """The grid (h', w') that has as many cells as a page of h x w keeps tokens."""
         return fit_grid(h, w, self.keep)
 
     def cut(self, grid: Tensor, small: tuple[int, int]) -> CompressedGrid:

@@ -1,6 +1,6 @@
 """The arithmetic that the code of "Frequency-Aware Vector Quantization for VLM Compression" really did to tokens.
 
-Kept as it was, faults included, so that its results can be told from those of a transform done right:
+Kept as it was, faults included, so that its results can be distinguished from a correct transform's:
 
 - the transform is a real FFT, whose negative vertical frequencies wrap around and so count as high;
 - only a grid of 24 x 24 is a grid. The tokens of any other are taken in runs of 24, which straddle its rows, and a

@@ -1,4 +1,4 @@
-"""Regular dropping: the control that keeps every so-many-th token."""
+"""Regular dropping: the control that keeps every n-th token."""
 
 from dataclasses import dataclass
 

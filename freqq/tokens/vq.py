@@ -186,7 +186,7 @@ CODINGS[4] = Coding(VectorGrid, _write, _read, restore_vectors)
 
 @dataclass(frozen=True)
 class VectorQuantization(Quantizer):
-    """Name codewords for the DCT of a page's tokens, by radial band and group of decorrelated channels.
+    """Quantize the DCT of a page's tokens to codewords, by radial band and group of decorrelated channels.
 
     What `freqq.tokens.quantize.Quantize` stores with every page (means, scales) and what it cannot use (that channels
     vary together) is the model's, not the page's, so a codebook has it once: see `freqq.tokens.vq_codebook`.
@@ -235,7 +235,7 @@ class VectorQuantization(Quantizer):
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """The codebooks that there are."""
+        """All codebooks."""
         return (self.codebook,) if self.codebook else tuple(sorted(book.id.hex() for book in token_codebooks()))
 
     def code(self, grid: Tensor) -> VectorGrid:

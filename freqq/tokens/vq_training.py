@@ -122,8 +122,8 @@ def _groups(
         return []
     variances = values.square().mean(0)
     worth = (0.5 * torch.log2(variances / distortion)).clamp(min=0).tolist()
-    heard = torch.nonzero(variances >= distortion / 2)
-    end = int(heard.max()) + 1 if len(heard) else 0
+    coded = torch.nonzero(variances >= distortion / 2)
+    end = int(coded.max()) + 1 if len(coded) else 0
     groups, axis = [], 0
     while axis < end:
         last = axis + 1
@@ -139,7 +139,7 @@ def learn_words(
 ) -> tuple[NDArray[np.float16], NDArray[np.uint16]]:
     """At most `MOST_WORDS` words [K, d] for vectors [n, d], the first one zero, and their frequencies [K].
 
-    Lloyd's iteration with the cost of a word's name (Chou, Lookabaugh, Gray 1989); a word that no vector takes goes.
+    Lloyd's iteration with the cost of a word's name (Chou, Lookabaugh, Gray 1989); unused words are dropped.
     """
     energy = vectors.square().sum(1)
     weights = energy + SPREAD * energy.mean() + 1e-20
@@ -162,8 +162,8 @@ def _dc_steps(dc: Tensor, distortion: float) -> NDArray[np.float32]:
     """The DC's step on each axis [P], 0 from the axis on where it varies too little to be coded."""
     error = DC_FRACTION * distortion
     energy = dc.square().mean(0)
-    heard = torch.nonzero(energy >= error)
-    end = int(heard.max()) + 1 if len(heard) else 0
+    coded = torch.nonzero(energy >= error)
+    end = int(coded.max()) + 1 if len(coded) else 0
     steps = torch.maximum(torch.tensor(12 * error).sqrt(), energy.sqrt() / DC_LEVELS)
     steps[end:] = 0
     return steps.numpy()
@@ -177,7 +177,7 @@ def _dc_tables(dc: NDArray[np.float32], steps: NDArray[np.float32]) -> tuple[NDA
     tables = tables.clip(0, TABLES - 1).astype(np.uint8)
     frequencies = []
     for table in range(TABLES):
-        # Tables that few axes take lean on the bell curve of their width.
+        # Tables that few axes use are smoothed towards the bell curve of their width.
         spread = 2 ** ((table - HALF_OCTAVES) / 2)
         counts = np.exp(-0.5 * ((np.arange(MOST_WORDS) - MOST_WORDS // 2) / max(spread, 0.3)) ** 2)
         counts *= 20 / counts.sum()
@@ -220,7 +220,7 @@ class CodebookAverages:
         self.forget()
 
     def add(self, grid: Tensor, coded: VectorGrid) -> None:
-        """Take note of what a grid [h, w, C] was coded as, by `book`."""
+        """Record what a grid [h, w, C] was coded as, by `book`."""
         groups = self.book.arrays["groups"].astype(np.int64)
         at = int(groups[: coded.rate - 1].sum())
         rate = self.book.rates[coded.rate - 1]

@@ -32,7 +32,7 @@ class Glm4vConfig:
 
 
 def complete(config: Any) -> None:
-    """Say in vLLM's words what transformers knows of a GLM-4V's text model without being told.
+    """Tell vLLM what transformers assumes of a GLM-4V's text model.
 
     Queries, keys and values have biases in all dense GLM-4V, so transformers writes no ``attention_bias``; vLLM takes
     its absence for False and drops the biases. Sections of one channel each, which transformers deals to time, height

@@ -43,7 +43,7 @@ def check_embeds(data: Mapping[str, object], merge: int, channels: int) -> dict[
         raise ValueError(f"{GRID} is three whole numbers a page: 1, and height and width in patches")
     for t, h, w in grids.tolist():
         if t != 1 or not all(0 < n <= merge * MOST_SIDE and n % merge == 0 for n in (h, w)):
-            raise ValueError(f"{GRID} {[t, h, w]} is no page's: 1, and two multiples of {merge}")
+            raise ValueError(f"{GRID} {[t, h, w]} is not a page grid: give 1 and two multiples of {merge}")
     shapes = (grids[:, 1:] // merge).tolist()
     checked = {EMBEDS: tokens, GRID: grids}
     if (CELLS in found) != (COUNT in found):
@@ -74,5 +74,5 @@ def _tensor(name: str, value: object) -> Tensor:
     if isinstance(value, (list, tuple)) and value and all(isinstance(part, Tensor) for part in value):
         value = torch.cat([part.reshape(-1, part.shape[-1]) for part in value])
     if not isinstance(value, Tensor) or value.ndim < 1 or value.numel() == 0:
-        raise ValueError(f"{name} is no tensor with anything in it")
+        raise ValueError(f"{name} is not a tensor, or is empty")
     return value

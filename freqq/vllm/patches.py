@@ -28,7 +28,7 @@ from freqq.vllm.positions import fraction_part, whole_part
 
 
 class FractionalRows:
-    """Stands for the table of cosines and sines of a rotary embedding, and reads encoded positions.
+    """Replaces the table of cosines and sines of a rotary embedding, and reads encoded positions.
 
     Rows of whole positions are the table's own, to the bit. All layers ask for the same positions, so they are computed
     once a step; in a compiled graph they are part of it.
@@ -41,7 +41,7 @@ class FractionalRows:
         self._asked: Tensor | None = None
 
     def __call__(self, query: Tensor) -> "FractionalRows":
-        """What is asked for the table in the query's number format."""
+        """The table is requested in the query's number format."""
         self._whole = self._table(query)
         return self
 

@@ -87,7 +87,7 @@ def _method(text: str) -> TokenCompressor | None:
     name, level = found.pop("method", None), found.pop("level", USUAL_LEVEL)
     if name in (None, "none"):
         if found:
-            raise ValueError(f"{KEY}: {next(iter(found))!r} is no method's: name the method, too")
+            raise ValueError(f"{KEY}: {next(iter(found))!r} needs a method: add 'method'")
         return None
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
     try:

@@ -426,7 +426,7 @@ def test_visualize_tokens_draws_any_token_method(folder, tmp_path, random_model)
         (["compress-image", "pages", "--text", "pages/notes.txt"], "is the text of one image, and there are 2"),
         (["compress-image", "pages/a.png", "--text", "nowhere.txt"], "cannot read nowhere.txt"),
         (["visualize", "pareto", "nowhere.parquet"], "there is no file nowhere.parquet"),
-        (["visualize", "pareto", "pages/notes.txt"], "no Parquet table"),
+        (["visualize", "pareto", "pages/notes.txt"], "not a readable Parquet table"),
         (["compress-image", "pages", "--codec", "vq", "--codec", "png,vq"], "--codec vq is given twice"),
         (["compress-tokens", "pages", "--level", "mild,extreme"], "this command takes one level"),
         (["compress-tokens", "pages", "--method", "prune", "--method", "pool"], "this command takes one method"),

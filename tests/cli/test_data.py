@@ -61,4 +61,4 @@ def test_a_table_is_refused_in_one_line(tmp_path):
     (tmp_path / "chats.csv").write_text("role,content\nuser,hi\n")
     done = freqq("eval", "--data", str(tmp_path / "chats.csv"))
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-    assert "is called a table, and data are chats, as " in done.stderr
+    assert "has the name of a table; data are chats, as " in done.stderr

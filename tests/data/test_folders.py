@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 
 def test_a_bad_file_is_named_with_the_way_on(folder):
-    with pytest.raises(UserError, match=r"a\.json, line 1: .*; to go on without this one of 5 files: --skip-bad"):
+    with pytest.raises(UserError, match=r"a\.json, line 1: .*; to continue without this one of 5 files: --skip-bad"):
         load(folder)
     with pytest.raises(UserError) as found:
         load(folder / "a.json", skip_bad=True)  # a single file is not left out
@@ -69,7 +69,7 @@ def test_of_several_formats_that_of_most_files_stays(tmp_path):
     for name in "abc":
         chats(tmp_path / f"{name}.jsonl")
     shutil.copy(FILES / "sharegpt.json", tmp_path)
-    with pytest.raises(UserError, match=r"a.jsonl is chat, sharegpt.json is sharegpt; .*the chat files alone: --skip"):
+    with pytest.raises(UserError, match=r"a.jsonl is chat, sharegpt.json is sharegpt; .*the chat files only: --skip"):
         load(tmp_path)
     found = load(tmp_path, skip_bad=True)
     assert (found.format, [s.file for s in found.skipped]) == ("chat", ["sharegpt.json"])
@@ -113,9 +113,9 @@ def tar(path):
 @pytest.mark.parametrize(
     ("name", "write", "message"),
     [
-        ("a.csv", lambda p: p.write_text("role,content\nuser,hi\n"), "is called a table"),
-        ("a.tsv", lambda p: p.write_text("role\tcontent\n"), "is called a table"),
-        ("a.csv.gz", lambda p: p.write_bytes(gzip.compress(b"role,content\nuser,hi\n")), "is called a table"),
+        ("a.csv", lambda p: p.write_text("role,content\nuser,hi\n"), "has the name of a table"),
+        ("a.tsv", lambda p: p.write_text("role\tcontent\n"), "has the name of a table"),
+        ("a.csv.gz", lambda p: p.write_bytes(gzip.compress(b"role,content\nuser,hi\n")), "has the name of a table"),
         ("a.db", sqlite, "is an SQLite database"),
         ("a.jsonl", sqlite, "is an SQLite database"),
         ("a.xls", lambda p: p.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512)), "is a file of an old Off"),

@@ -264,7 +264,7 @@ def test_a_missing_glyph_field_is_named(tmp_path, field):
         ("a.json", json.dumps([{**MESSAGE, "content": 3}]), "'content' has to be text"),
         ("a.json", json.dumps([[MESSAGE, {"content": "b"}]]), "message 2: field 'role' is missing"),
         ("a.json", json.dumps([[MESSAGE, 3]]), "message 2: expected an object"),
-        ("a.json", json.dumps([{"text": "a", "id": 3}]), "no chat; it has 'text', 'id'"),
+        ("a.json", json.dumps([{"text": "a", "id": 3}]), "not a chat; it has 'text', 'id'"),
         ("a.jsonl", json.dumps({**RECORD, "n_needles": "two"}), "'n_needles'"),
         ("a.jsonl", json.dumps({**RECORD, "n_needles": 10**9}), "'n_needles'"),
         ("a.jsonl", json.dumps({**RECORD, "answer": None}), "'answer' has to be text, not null"),

@@ -76,7 +76,7 @@ def test_openai_messages_are_no_sharegpt(tmp_path):
         ({"conversations": [*CHAT, {"value": "a"}]}, "message 3: field 'role' is missing"),
         ({"conversations": [*CHAT, "a"]}, "message 3: expected an object"),
         ({"conversations": {}}, "expected a list of messages, not an object"),
-        ({"text": "a"}, "without 'conversations' is no chat of ShareGPT; it has 'text'"),
+        ({"text": "a"}, "without 'conversations' is not a chat of ShareGPT; it has 'text'"),
     ],
 )
 def test_what_is_damaged_is_named(value, message, tmp_path):

@@ -175,7 +175,7 @@ def test_another_font_is_noticed(monkeypatch):
     stream = Text().encode(page)
     mono = text_codec.draw_again
     monkeypatch.setattr(text_codec, "draw_again", lambda t, s, n: mono(t, replace(s, font_path="DejaVuSansMono"), n))
-    with pytest.raises(CorruptStream, match="comes out otherwise"):
+    with pytest.raises(CorruptStream, match="differs from the stored one"):
         decode(stream)
 
 

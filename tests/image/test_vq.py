@@ -130,7 +130,7 @@ def test_a_codebook_of_ones_own_is_found(tmp_path, monkeypatch) -> None:  # type
         stream = EXACT.encode(page)
         assert describe(stream)["codebook"] == book.id.hex()
         np.testing.assert_array_equal(decode(stream).pixels, page.pixels)
-    with pytest.raises(UserError, match=f"needs the codebook {book.id.hex()}"):
+    with pytest.raises(UserError, match=f"the codebook {book.id.hex()} was not found"):
         decode(stream)
 
 

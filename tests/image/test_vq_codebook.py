@@ -105,5 +105,5 @@ def test_a_file_that_lies_is_refused(change, message: str, book: Codebook, tmp_p
 def test_what_is_no_safetensors_file_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "book.safetensors"
     path.write_bytes(data)
-    with pytest.raises(UserError, match="is no codebook"):
+    with pytest.raises(UserError, match="is not a codebook"):
         read_codebook(path)

@@ -201,7 +201,7 @@ def test_an_unfinished_run_says_the_command_that_goes_on(stored, run, tmp_path):
     if stored == 1:
         assert str(caught.value).endswith(f"run freqq runs merge {path}")
     else:
-        assert "stopped at 120 of 240 answers: go on with freqq eval --method token" in str(caught.value)
+        assert "stopped at 120 of 240 answers: continue with freqq eval --method token" in str(caught.value)
         assert str(caught.value).endswith(f"--out {path}")
     assert gather([path, run]).warnings[0].startswith(f"left out: {path} ")
 
@@ -243,7 +243,7 @@ def test_a_size_without_a_loss_excludes_the_margin(n, tmp_path):
 
 def test_runs_that_failed_are_not_counted(tmp_path):
     good, bad = fallen(100, *[0.0] * 100), failed(fallen(100, *[0.0] * 100))
-    assert headline_of(tmp_path / "bad", bad).startswith("Nothing is compared: wherever a method stands beside")
+    assert headline_of(tmp_path / "bad", bad).startswith("Nothing is compared: for every method all answers failed")
     both = gather([tmp_path / "bad", write_run(tmp_path / "good", good)])
     assert both.headline.endswith("got worse than the baseline; 1 more is not counted, as all answers failed.")
 
@@ -265,8 +265,8 @@ def spoil(run, column, value):
 @pytest.mark.parametrize(
     ("column", "value", "reason"),
     [
-        ("score", float("nan"), "no numbers"),
-        ("score", None, "no numbers"),
+        ("score", float("nan"), "not numbers"),
+        ("score", None, "not numbers"),
         ("bin", None, "bin is missing"),
         ("sample_id", "first", "more than once"),
     ],

@@ -318,7 +318,7 @@ def test_what_is_no_run_is_one_clear_error_and_no_page(tmp_path, monkeypatch, ki
         (write_run(Path("run"), made_rows(1)) / RESULTS).unlink()
     done = freqq("report", "run", "--out", "page.html")
     assert done.exit_code == 2
-    named = {"empty": "run.json", "missing": "there is no run directory run", "unmerged": "go on with freqq eval"}
+    named = {"empty": "run.json", "missing": "there is no run directory run", "unmerged": "continue with freqq eval"}
     assert named[kind] in done.output
     assert len(done.output.strip().splitlines()) <= 3
     assert not Path("page.html").exists()
@@ -352,4 +352,4 @@ def test_data_and_task_are_both_named_and_answers_counted_of_samples(tmp_path):
     [group] = [e.text.strip() for e in section(tree, "table").all("tr") if e.attributes.get("class") == "group"]
     assert group == "2 needles · mrcr on mini"
     assert re.search(r"<dt>answers</dt><dd>20 to 5 samples, 0 failed</dd>", page)
-    assert "a dash stands where no answer changed" in section(tree, "table").text
+    assert "a dash where no answer changed" in section(tree, "table").text

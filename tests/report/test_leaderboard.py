@@ -34,7 +34,7 @@ def test_runs_of_other_data_or_size_stand_apart_under_a_title_of_their_own(folde
         ("m1", 2, 40), ("m1", 2, 20), ("m1", 4, 40), ("m1", 4, 20), ("m2", 2, 40), ("m2", 4, 40),
     ]  # fmt: skip
     assert found[1].title == "mrcr on mini (mini-1), 2 needles, 20 samples: tiny"
-    assert sum("tiny at" in note and "5 samples in common, and not 10" in note for note in notes) == 2
+    assert sum("tiny at" in note and "5 samples in common, under 10" in note for note in notes) == 2
     assert sum(note.startswith(f"left out: {folder}/e stopped at") for note in notes) == 1
     assert {b.n for b in boards(folder, least=1)[0]} == {40, 20, 5}
 

@@ -58,7 +58,7 @@ def test_tables_say_what_failed_and_how_responses_ended(tmp_path):
     rows = [*failed(rows[:3]), *rows[3:60], *(replace(r, truncated=True) for r in rows[60:])]
     text = " ".join(results(tmp_path / "run", rows, 200).split())
     assert "2 needles, baseline: 3 of 20 answers failed" in text
-    assert "2 needles, token mild: 3 of 20 answers of baseline failed; compared are the 17 samples" in text
+    assert "2 needles, token mild: 3 of 20 answers of baseline failed; the comparison covers the 17 samples" in text
     assert "if failed answers count as 0, the difference is" in text
     assert "cut while thinking: 20 of 20" in text
 

@@ -217,7 +217,7 @@ def test_a_codebook_that_is_named_is_taken_and_must_be_there_and_fit(book, book_
     assert named.resources == (book.id.hex(),)
     with pytest.raises(UserError, match=f"codebook {book.id.hex()} is for {CHANNELS} channels: the tokens have 5"):
         named.compress(grid_of(4, 4, channels=5))
-    with pytest.raises(MissingCodebook, match="needs the codebook 0123456789abcdef"):
+    with pytest.raises(MissingCodebook, match="the codebook 0123456789abcdef was not found"):
         VectorQuantization(codebook="0123456789abcdef")
     with pytest.raises(UserError, match="give the 16 hex digits"):
         VectorQuantization(codebook="tiny")

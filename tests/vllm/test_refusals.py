@@ -67,7 +67,7 @@ REFUSED = {
         {"messages": message(embeds(**PLACES | {"image_tokens": torch.tensor([5])}))}, "are not those of",
     ),
     "a grid of another world": (
-        {"messages": message(embeds(image_grid_thw=torch.tensor([1, 2**40, 4])))}, "is no page's",
+        {"messages": message(embeds(image_grid_thw=torch.tensor([1, 2**40, 4])))}, "is not a page grid",
     ),
     "a video": (
         {"messages": message({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}})}, "video",

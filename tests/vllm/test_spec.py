@@ -47,7 +47,7 @@ def test_nothing_is_no_method(nothing):
         ({"method": "token", "bits": [8, 4]}, "bits"),
         ({"method": "token-vq", "codebook": "0" * 16}, "codebook"),
         ({"method": 3}, "are names"),
-        ({"level": "mild", "keep": 0.5}, "name the method"),
+        ({"level": "mild", "keep": 0.5}, "needs a method"),
         ({"method": "token-prune", "level": "x" * 600}, "longer than 512"),
         ({"method": "token-prune", "keep": {1}}, "freqq"),
         ("token-prune", "is an object such as"),

@@ -44,7 +44,7 @@ def identifier(rng: random.Random) -> str:
 
 
 def distinct(make: Callable[[random.Random], str], rng: random.Random, taken: set[str]) -> str:
-    """One that is not `taken`, which it then is."""
+    """A value that is not in `taken`, to which it is added."""
     while (made := make(rng)) in taken:
         pass
     taken.add(made)

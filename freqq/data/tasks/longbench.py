@@ -147,7 +147,7 @@ def ask(dataset: str, question: str) -> str:
 
 
 def marks(sample: Sample, said: str) -> Marks:
-    """The data set's metric for a sample; exact is an answer that is one of the references but for white space."""
+    """The data set's metric for a sample; exact is an answer that is one of the references except for white space."""
     own = form(sample.subtask)
     text = said.lstrip("\n").split("\n")[0] if own.first_line else said
     score = max((own.metric(text, reference, sample.classes) for reference in sample.references), default=0.0)

@@ -25,7 +25,7 @@ def grade_transcript(response: str, text: str) -> Marks:
     The score is the word recall: the share of the text's words that are in the response, wherever they stand there. A
     word that the text has n times counts up to n times. The error rates are the fewest insertions, deletions and
     replacements that make the text of the response, by the length of the text: over 1 if the response is much too
-    long. A transcript is exact but for white space.
+    long. A transcript is exact except for white space.
 
     Letter case and punctuation count. White space only divides words, since a page does not show where its text had
     line breaks, and canonically equal Unicode is equal (NFC), since it looks the same. A text without words is read

@@ -203,7 +203,7 @@ def _settings(run: Path) -> Settings:
 def _sample(run: Path, needles: int, id: str) -> tuple[Settings, Sample]:
     settings = _settings(run)
     source = settings.source
-    # Bins are in the rows; counting them anew would take long.
+    # Bins are in the rows; counting them again would take long.
     drawn = source.draw(needles, None if settings.bins else settings.limit, settings.seed)
     found = next((s for s in drawn if s.id == id), None)
     if found is None:
@@ -215,7 +215,7 @@ def _page(settings: Settings, sample: Sample, row: dict[str, Any]) -> tuple[Page
     """The page on which the expected answer stands, or else the first, and its number."""
     pages = list(islice(settings.rendering.pages(sample), MOST_PAGES))
     if len(pages) == row["pages"] and hash_of(pages) != row["page_hash"]:
-        raise UserError("the page is not shown: it is rendered otherwise here than in the run")
+        raise UserError("the page is not shown: it renders differently here than in the run")
     sought = row["answer"].removeprefix(sample.prefix)[:SOUGHT].strip()
     # A long answer is broken into lines.
     number = next((i for i, p in enumerate(pages) if sought and sought in " ".join(p.text.split())), 0)

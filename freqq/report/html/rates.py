@@ -1,4 +1,4 @@
-"""What accuracy is left at each rate: one figure for each of the three rates, which stay apart."""
+"""Accuracy at each rate: one figure for each of the three rates, which stay apart."""
 
 import math
 from collections.abc import Mapping, Sequence
