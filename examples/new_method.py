@@ -148,9 +148,10 @@ class Runs(ImageCodec):
         return freqq.Page(pixels.reshape(height, width))
 
 
+freqq.COMPRESSORS["token-contrast"] = Contrast
+freqq.CODECS["image-runs"] = Runs
+
 if __name__ == "__main__":
     from freqq.cli.app import main
 
-    freqq.COMPRESSORS["token-contrast"] = Contrast
-    freqq.CODECS["image-runs"] = Runs
     main()

@@ -101,6 +101,11 @@ class Registry(MutableMapping[str, T]):
     def __len__(self) -> int:
         return len(list(iter(self)))
 
+    @property
+    def loaded(self) -> dict[str, T]:
+        """Those that were looked up before, or that a program added."""
+        return dict(self._there)
+
     def usable(self) -> dict[str, T]:
         """All of them, imported."""
         found: dict[str, T] = {}

@@ -1,8 +1,6 @@
 """``freqq eval``: the same samples with and without compression, then a table."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,8 +11,6 @@ from freqq.runs.options import EvalOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from freqq.runs.run import Progress as Report
 
 
 @from_options(EvalOptions, vars(o))
@@ -40,10 +36,10 @@ def evaluate(options: EvalOptions, dry_run: o.DryRun = False, as_json: o.Json = 
         show_forecast(forecast(settings, options.folder(), machine), as_json)
         return
 
-    from freqq.cli.progress import learning
+    from freqq.cli.progress import counting, learning
     from freqq.runs.run import run  # takes torch, and some seconds: not before what was asked is known to be good
 
-    with _progress() as report:
+    with counting("answers") as report:
         path = run(
             settings,
             options.folder(),
@@ -60,8 +56,8 @@ def evaluate(options: EvalOptions, dry_run: o.DryRun = False, as_json: o.Json = 
         _note(f"part {part} is in {path}; when all {part.count} are: freqq runs merge {path}")
 
 
-def show(path: "Path", as_json: bool) -> None:
-    """Write a run's summary, then print it as tables or as JSON."""
+def show(path: "Path", as_json: bool, width: int = 120) -> None:
+    """Write a run's summary, then print it as tables or as JSON; in a file or a pipe, the tables are so wide."""
     from rich.console import Console
 
     from freqq.cli.progress import note_skipped
@@ -78,7 +74,7 @@ def show(path: "Path", as_json: bool) -> None:
     else:
         console = Console()
         if not console.is_terminal:
-            console.width = 120  # a file or a pipe has no width of its own
+            console.width = width
         for table in result_tables(evidence, console.width):
             console.print(table, soft_wrap=isinstance(table, str), highlight=False if isinstance(table, str) else None)
         console.print(
@@ -101,33 +97,3 @@ def _note(text: str) -> None:
     from rich.console import Console
 
     Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
-
-
-@contextmanager
-def _progress() -> "Iterator[Report]":
-    """A progress bar on standard error, if that is a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("answers"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-    )  # fmt: skip
-    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-    task = bar.add_task("answers", total=None)
-
-    def report(done: int, total: int) -> None:
-        bar.start()  # not before: until then another bar may show how far a codebook is
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield report
-    finally:
-        bar.stop()

@@ -6,7 +6,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
+
+from freqq.cli.dry_run import duration
 
 if TYPE_CHECKING:
     from freqq.data.dataset import Skipped
@@ -46,6 +56,31 @@ class ProgressLines:
         return True
 
 
+class Pace:
+    """Lines of progress that tell how long the rest takes, by how long what was done here took.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds, from any zero.
+    """
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock, self._lines = clock, ProgressLines(clock)
+        self._first: tuple[float, int] | None = None
+
+    def line(self, what: str, done: int, total: int) -> str:
+        """How far the work is, if it is time to say so; else nothing. What was there at the first call took no time."""
+        now = self._clock()
+        if self._first is None:
+            self._first = now, done
+        began, before = self._first
+        if not self._lines.due():
+            return ""
+        left = f", about {duration((now - began) / (done - before) * (total - done))} left" if done > before else ""
+        return f"{what}: {done} of {total}{left}"
+
+
 def each(things: Sequence[T], what: str) -> Iterator[T]:
     """The things in order; shows how many are done."""
     yield from counted(things, len(things), what)
@@ -65,10 +100,35 @@ def counted(things: Iterable[T], total: int | None, what: str) -> Iterator[T]:
 
 
 @contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """As `counted`, for work that tells how far it is: gives what is told the things done and all of them."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+    task = bar.add_task(what, total=None)
+    pace = Pace()
+
+    def report(done: int, total: int) -> None:
+        bar.start()  # not before: until then another bar may show how far a codebook is
+        bar.update(task, completed=done, total=total)
+        said = pace.line(what, done, total)
+        if not console.is_terminal and said:
+            console.print(said, markup=False)
+
+    try:
+        yield report
+    finally:
+        bar.stop()
+
+
+@contextmanager
 def counted_then(total: int | None, what: str, then: str) -> Iterator[Callable[[Iterable[T]], Iterator[T]]]:
     """As `counted`, for work that goes on when there are no more things: gives what counts them."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    if not console.is_terminal:
+        yield lambda things: counted(things, total, what)
+        return
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task(what, total=total)
 
         def count(things: Iterable[T]) -> Iterator[T]:

@@ -61,7 +61,7 @@ def show(run: Run, as_json: Json = False) -> None:
 
     found = status(run)
     if found.merged:
-        show_tables(run, as_json)
+        show_tables(run, as_json, width=80)
     elif as_json:
         typer.echo(json.dumps(found.as_json(), indent=2))
     else:

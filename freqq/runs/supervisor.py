@@ -15,14 +15,15 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from freqq.errors import FreqqError, UserError
+from freqq.image import CODECS
 from freqq.runs.batches import Remaining, counter
 from freqq.runs.environment import part_metadata
 from freqq.runs.grading import blank_row, failed
-from freqq.runs.methods import METHODS
 from freqq.runs.parts import PartWriter, answered
 from freqq.runs.plan import Identity
 from freqq.runs.shard_process import Assignment, Replica, Subprocesses
 from freqq.runs.stop import StopRequest
+from freqq.tokens import COMPRESSORS
 
 PATIENCE_S = 0.2
 """How soon a signal is noticed while all processes are busy."""
@@ -300,4 +301,5 @@ def evaluate_in_processes(
 def _methods_script() -> str | None:
     """The main program, if methods are defined in it."""
     found: str | None = getattr(sys.modules["__main__"], "__file__", None)
-    return found if any(cls.__module__ == "__main__" for cls in METHODS.values()) else None
+    loaded = (*CODECS.loaded.values(), *COMPRESSORS.loaded.values())
+    return found if any(cls.__module__ == "__main__" for cls in loaded) else None

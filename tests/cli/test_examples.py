@@ -217,12 +217,13 @@ def test_new_method(tmp_path):
 def test_the_codec_of_new_method_is_as_exact_as_it_says_and_believes_no_stream():
     code = """
 import numpy as np
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from freqq.errors import UserError
 from freqq.pages.page import Page
 from new_method import Runs
 
+@settings(deadline=None)  # of a machine that may be busy
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9))), st.integers(2, 256), st.data())
 def check(pixels, grays, data):
     codec = Runs(grays)

@@ -40,6 +40,32 @@ def test_show_is_the_tables_or_how_far_it_is(runs):
     assert json.loads(freqq("runs", "show", str(runs / "half"), "--json").stdout)["stored"] == 4
 
 
+def test_tables_fit_80_columns_and_cut_no_name_and_no_number(runs, random_model, tmp_path):
+    name = "a-run-" + "with-a-long-name-" * 8
+    method = "token-stratified+quantize"
+    line = (
+        "eval",
+        "--model",
+        random_model,
+        "--limit",
+        "2",
+        "--max-new-tokens",
+        "3",
+        "--level",
+        "ultra_mild,aggressive",
+    )
+    assert freqq(*line, "--method", method, "--out", str(tmp_path / name)).exit_code == 0
+    for command in (("show", str(tmp_path / name)), ("list", str(tmp_path))):
+        shown = freqq("runs", *command).stdout
+        table = [line for line in shown.splitlines() if "needles, " not in line and str(tmp_path) not in line]
+        assert max(map(len, table)) <= 80
+        assert "…" not in shown
+    assert "6/6" in shown
+    board = freqq("leaderboard", str(tmp_path), "--min-samples", "1").stdout
+    assert "…" not in board
+    assert max(len(line) for line in board.splitlines() if not line.startswith("run ")) <= 80
+
+
 def test_verify_exits_with_one_if_anything_is_wrong(runs):
     good = freqq("runs", "verify", str(runs / "whole"))
     assert good.exit_code == 0
