@@ -9,7 +9,7 @@ from freqq.runs.checkup import BROKEN, MISSING, OK, checkup
 def test_nothing_that_is_needed_is_missing_here():
     found = checkup()
     assert [finding for finding in found if finding.state == BROKEN] == []
-    assert {finding.topic for finding in found} == {"versions", "machine", "parts", "optional"}
+    assert {finding.topic for finding in found} == {"versions", "machine", "parts", "models", "optional"}
     names = {finding.name for finding in found}
     assert {"freqq", "python", "torch", "memory", "font", "embedded model", "codebooks of pages", "Slurm"} <= names
     assert all(finding.found for finding in found)
