@@ -100,6 +100,13 @@ Data = Annotated[
         ("mini", "mrcr", "ruler", "ruler-mini"),
     ),
 ]  # fmt: skip
+Look = Annotated[
+    str | None,
+    option(
+        "--look", "NAME", "Of mini: glyph, chats with longer answers in Glyph's look, at any --dpi. tiny cannot read "
+        "them.", DATA, ("glyph",),
+    ),
+]  # fmt: skip
 Task = Annotated[
     str | None,
     option(

@@ -40,6 +40,7 @@ class EvalOptions:
     tokens_from: str | Path | None = None
     adapter: str | Path | None = None
     data: str | Path = "mini"
+    look: str | None = None
     task: str | None = None
     context: int | str | None = None
     needle: Several = ()
@@ -94,7 +95,7 @@ class EvalOptions:
         from freqq.runs.sources import source, usual_line_breaks, usual_needles
 
         context = None if self.context is None else tokens(str(self.context))
-        found = source(str(self.data), self.task, context, self.skip_bad)
+        found = source(str(self.data), self.task, context, self.skip_bad, self.look)
         return Settings(
             model=str(self.model),
             revision=self.revision,
@@ -123,6 +124,7 @@ class EvalOptions:
             attention=self.attention,
             quantization=self.quantization,
             skip_bad=self.skip_bad,
+            look=self.look,
         )
 
     def machine(self) -> "Machine":

@@ -39,6 +39,8 @@ class Settings:
         A short name, hub id or folder, and a hub revision.
     data : str
         The data set's name or path.
+    look : str or None
+        What pages of `mini` look like in place of its own look: ``glyph``.
     task : str or None
         What is asked of the model, or a part of it, such as ``niah_multikey_1``; None: what the data set is made for.
     context : int or None
@@ -111,6 +113,7 @@ class Settings:
     quantization: str | None = None
     skip_bad: bool = False
     context: int | None = None
+    look: str | None = None
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -199,7 +202,7 @@ class Settings:
     @property
     def source(self) -> DataSet:
         """The data set, for the run's task."""
-        return source(self.data, self.task, self.context, self.skip_bad)
+        return source(self.data, self.task, self.context, self.skip_bad, self.look)
 
     @property
     def store(self) -> "TokenStore | None":
@@ -221,6 +224,8 @@ class Settings:
         values = json.loads(json.dumps(asdict(self)))
         if self.line_breaks == REAL:
             del values["line_breaks"]  # as in runs that knew no other
+        if self.look is None:
+            del values["look"]  # likewise
         for name in ("model", "data", "config", "font", "tokens_from", "adapter"):
             given = getattr(self, name)
             file, index = font_index(given) if given is not None and name == "font" else (given, 0)
@@ -253,7 +258,7 @@ class Settings:
         if self.store is not None and not self.store.is_plain:  # no method of ours runs on those
             methods, levels = (self.store.method,), (self.store.level,)
         parts = [
-            f"{Path(self.data).name}-{self.source.subtask or f'{needles}needle'}",
+            f"{Path(self.data).name}{f'-{self.look}' if self.look else ''}-{self.source.subtask or f'{needles}needle'}",
             {
                 "local": Path(self.model).name,
                 "vllm": f"vllm-{Path(self.model).name}",
