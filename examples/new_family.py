@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from freqq.cli.app import main
-from freqq.glm.families import register
+from freqq.glm.families import FAMILIES
 from freqq.glm.families.base import Family, as_images
 from freqq.glm.sequence import Prompt, line_positions
 from freqq.pages.page import Page
@@ -27,7 +27,7 @@ class Llava(Family):
     """
 
     name = "LLaVA-1.5"
-    model_types = {"llava": "LlavaForConditionalGeneration"}
+    architecture = "LlavaForConditionalGeneration"
     image_processor = "CLIPImageProcessorPil"
     short_names = {"llava-1.5-7b": "llava-hf/llava-1.5-7b-hf"}
     tower = (r"model\.vision_tower", r"model\.multi_modal_projector")
@@ -65,7 +65,7 @@ class Llava(Family):
         return vision.num_channels * vision.patch_size**2, vision.intermediate_size
 
 
-register(Llava())
+FAMILIES["llava"] = Llava
 
 if __name__ == "__main__":
     main()

@@ -109,7 +109,7 @@ def check_family(weights: Weights) -> None:
     """
     family = family_in(weights)
     if not family.adapters:
-        names = ", ".join(other.name for other in families() if other.adapters)
+        names = ", ".join(other.name for other in families().values() if other.adapters)
         raise UserError(f"{weights.name} is a {family.name}, for which no adapter can be trained; of {names} one can")
 
 

@@ -285,9 +285,8 @@ def _check_family(name: str, config_file: Path) -> None:
     family = find_family(model_type)
     if family is None:
         raise _wrong_family(name, model_type)
-    needed = family.model_types[model_type]
-    if architectures != [needed]:
-        raise UserError(f"{name} holds {architectures}, not a {needed} that can answer; {known()}")
+    if architectures != [family.architecture]:
+        raise UserError(f"{name} holds {architectures}, not a {family.architecture} that can answer; {known()}")
 
 
 def _wrong_family(name: str, model_type: object) -> UserError:

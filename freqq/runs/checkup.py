@@ -172,13 +172,12 @@ def _models() -> Iterator[Finding]:
 
     from freqq.glm.families import GUIDE, families
 
-    for family in families():
+    for model_type, family in families().items():
         works = ["all methods"]
         works += ["adapters"] if family.adapters else []
         works += ["token methods within vLLM, too"] if family.engine else []
-        names = ", ".join(family.short_names) or f"checkpoints of type {', '.join(family.model_types)}"
-        classes = [*family.model_types.values(), family.image_processor]
-        lacking = [name for name in classes if not hasattr(transformers, name)]
+        names = ", ".join(family.short_names) or f"checkpoints of type {model_type}"
+        lacking = [name for name in (family.architecture, family.image_processor) if not hasattr(transformers, name)]
         if lacking:
             said = f"{names}: transformers has no {lacking[0]}"
             yield Finding("models", family.name, MISSING, said, "pip install --upgrade transformers")

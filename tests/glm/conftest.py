@@ -10,7 +10,7 @@ import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
-from freqq.glm.families import families, family_of
+from freqq.glm.families import FAMILIES, family_of
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Reader
 from freqq.pages.page import Page
@@ -43,7 +43,7 @@ VISION = {
     "hidden_size": 32, "depth": 2, "num_heads": 2, "out_hidden_size": 64, "intermediate_size": 48, "image_size": 112,
 }  # fmt: skip
 MROPE = {"rope_type": "default", "rope_theta": 200.0, "mrope_section": [2, 3, 3]}
-KINDS = [kind for family in families() for kind in family.model_types if hasattr(transformers, family.image_processor)]
+KINDS = [kind for kind in FAMILIES.own if hasattr(transformers, family_of(kind).image_processor)]
 """The model types of all families that the transformers here has."""
 
 ADAPTED = [kind for kind in KINDS if family_of(kind).adapters]

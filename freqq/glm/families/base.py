@@ -26,8 +26,8 @@ class Family(ABC):
     ----------
     name : str
         What the family is called in messages.
-    model_types : mapping of str to str
-        Each ``model_type`` of a config.json that is served, and the architecture that the file must name.
+    architecture : str
+        What a config.json must name as its own, beside the ``model_type`` that the family is registered for.
     image_processor : str
         The image processor's class in transformers: the one of PIL, which needs no torchvision.
     short_names : mapping of str to str
@@ -45,7 +45,7 @@ class Family(ABC):
     """
 
     name: ClassVar[str]
-    model_types: ClassVar[Mapping[str, str]]
+    architecture: ClassVar[str]
     image_processor: ClassVar[str]
     short_names: ClassVar[Mapping[str, str]] = {}
     tower: ClassVar[tuple[str, ...]] = (r"model\.visual",)

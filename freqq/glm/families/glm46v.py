@@ -7,7 +7,7 @@ class Glm46v(Glm4v):
     """GLM-4.6V-Flash and fine-tunes of it."""
 
     name = "GLM-4.6V"
-    model_types = {"glm46v": "Glm46VForConditionalGeneration"}
+    architecture = "Glm46VForConditionalGeneration"
     image_processor = "Glm46VImageProcessorPil"
     short_names = {"glm-4.6v-flash": "zai-org/GLM-4.6V-Flash"}
     engine = False

@@ -9,7 +9,7 @@ class Glm4v(PatchFamily):
     """GLM-4.1V (arXiv:2507.01006) and Glyph (arXiv:2510.17800)."""
 
     name = "GLM-4.1V"
-    model_types = {"glm4v": "Glm4vForConditionalGeneration"}
+    architecture = "Glm4vForConditionalGeneration"
     image_processor = "Glm4vImageProcessorPil"
     short_names = {"glyph": "zai-org/Glyph", "glm-4.1v-9b": "zai-org/GLM-4.1V-9B-Thinking"}
     adapters = True

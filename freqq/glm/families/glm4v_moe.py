@@ -7,6 +7,6 @@ class Glm4vMoe(Glm4v):
     """GLM-4.5V (arXiv:2507.01006), of 106 billion parameters."""
 
     name = "GLM-4.5V"
-    model_types = {"glm4v_moe": "Glm4vMoeForConditionalGeneration"}
+    architecture = "Glm4vMoeForConditionalGeneration"
     short_names = {"glm-4.5v": "zai-org/GLM-4.5V"}
     experts = True

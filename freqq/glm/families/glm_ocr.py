@@ -10,7 +10,7 @@ class GlmOcr(Glm4v):
     """GLM-OCR: GLM-4.1V's positions and image processing around a tower and a language model of its own."""
 
     name = "GLM-OCR"
-    model_types = {"glm_ocr": "GlmOcrForConditionalGeneration"}
+    architecture = "GlmOcrForConditionalGeneration"
     image_processor = "Glm46VImageProcessorPil"
     short_names = {"glm-ocr": "zai-org/GLM-OCR"}
     adapters = False

@@ -7,7 +7,7 @@ class Glmga(Glm46v):
     """Models of the type ``glmga``, which transformers runs with GLM-4.6V's classes."""
 
     name = "GLM-GA"
-    model_types = {"glmga": "Glm46VForConditionalGeneration"}
+    architecture = "Glm46VForConditionalGeneration"
     image_processor = "GlmgaImageProcessorPil"
     short_names = {}
     adapters = False

@@ -22,7 +22,7 @@ class InternVL(Family):
     """
 
     name = "InternVL"
-    model_types = {"internvl": "InternVLForConditionalGeneration"}
+    architecture = "InternVLForConditionalGeneration"
     image_processor = "GotOcr2ImageProcessorPil"
     short_names = {
         "internvl3-1b": "OpenGVLab/InternVL3-1B-hf",

@@ -9,7 +9,7 @@ class Qwen25VL(PatchFamily):
     """Qwen2.5-VL (arXiv:2502.13923). Its tower works window by window and gives tokens back in raster order."""
 
     name = "Qwen2.5-VL"
-    model_types = {"qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration"}
+    architecture = "Qwen2_5_VLForConditionalGeneration"
     image_processor = "Qwen2VLImageProcessorPil"
     short_names = {
         "qwen2.5-vl-3b": "Qwen/Qwen2.5-VL-3B-Instruct",

@@ -20,7 +20,7 @@ class Qwen3VL(Qwen25VL):
     """
 
     name = "Qwen3-VL"
-    model_types = {"qwen3_vl": "Qwen3VLForConditionalGeneration"}
+    architecture = "Qwen3VLForConditionalGeneration"
     short_names = {
         "qwen3-vl-2b": "Qwen/Qwen3-VL-2B-Instruct",
         "qwen3-vl-4b": "Qwen/Qwen3-VL-4B-Instruct",
