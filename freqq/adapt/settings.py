@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from freqq.errors import UserError
 from freqq.files import write_whole
 from freqq.glm.adapter_card import PARTS
-from freqq.glm.choices import DTYPES
+from freqq.glm.place import DTYPES
 from freqq.levels import LEVELS
 from freqq.names import unknown
 from freqq.runs.sources import check_needles, source

@@ -2,6 +2,6 @@
 
 import logging
 
-# Where it is installed, peft imports it, and it tells of kernels that it would like to download; on a CPU it says in
+# peft imports bitsandbytes where that is installed. It logs which kernels it would download, and on a CPU it logs in
 # every layer that it computes in float16.
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

@@ -129,7 +129,7 @@ def attach(reader: Reader, folder: Path) -> Adapter:
 
 
 def write_merged(reader: Reader, adapter: Path, folder: Path) -> None:
-    """Write a model with an adapter in its weights, for engines that take a model and nothing beside it.
+    """Write a model with an adapter in its weights, for engines that do not load adapters.
 
     Parameters
     ----------

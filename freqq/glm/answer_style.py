@@ -48,7 +48,7 @@ def answer_style(template: str, prompt: str, tokens: Collection[str]) -> AnswerS
     prompt : str
         What the template makes of a question, up to where the answer begins.
     tokens : collection of str
-        What the tokenizer has beside its words: its added tokens.
+        The tokenizer's added tokens.
     """
     end = prompt.rstrip()
     opened = end.endswith(THINK)

@@ -18,7 +18,7 @@ class Generation:
         Of tokens that stand in the prompt or the response already, a positive logit is divided by it, a negative one
         multiplied (CTRL, arXiv:1909.05858, section 4.1).
     stop_token_ids : tuple of int
-        What ends a response beside the model's own end tokens. Ids that a model does not have do nothing.
+        End a response in addition to the model's own end tokens. Ids that a model does not have are ignored.
     special_tokens : bool
         Special tokens that a question holds are tokens and not text, and those of a response stay in its text, the end
         token included: as Glyph's requests ask a server for.

@@ -12,9 +12,9 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from freqq.errors import FreqqError, UserError
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.families import family_of
+from freqq.glm.memory_saving import NO_SAVING, MemorySaving
 from freqq.glm.sampling import processors
 from freqq.glm.sequence import Prompt, left_pad, until_end
-from freqq.glm.thrift import NO_THRIFT, Thrift
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _known(ids: Sequence[int], model: Any) -> frozenset[int]:
 
 
 def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]]) -> dict[str, Any]:
-    """What ``generate`` and ``forward`` of a model are to be given for prompts, whatever way it decodes.
+    """The arguments of a model's ``generate`` or ``forward`` for prompts, for any way of decoding.
 
     Pages enter through ``mm_encoder_outputs``, which is built anew in each call: ``generate`` may change it in place.
     Positions are always given: the prompt's here, and each new token's by ``generate``, which counts on from the last
@@ -104,7 +104,7 @@ def generate_from(
     features: Sequence[Sequence[Tensor]],
     max_new_tokens: int,
     generation: Generation = GREEDY,
-    thrift: Thrift = NO_THRIFT,
+    saving: MemorySaving = NO_SAVING,
 ) -> list[Generated]:
     """Continue prompts; see `model_inputs`.
 
@@ -117,7 +117,7 @@ def generate_from(
     ends = end_token_ids(model) | _known(generation.stop_token_ids, model)
     inputs = model_inputs(model, prompts, features)
     # On a CPU there is nowhere to go, and transformers asks for an accelerator's stream.
-    cache = {"cache_implementation": "offloaded"} if thrift.offload and model.device.type == "cuda" else {}
+    cache = {"cache_implementation": "offloaded"} if saving.offload and model.device.type == "cuda" else {}
     clock = _PrefillClock()
     start = now(model.device)
     with torch.no_grad():
@@ -128,7 +128,7 @@ def generate_from(
             do_sample=False,
             num_beams=1,
             return_dict_in_generate=True,
-            prefill_chunk_size=thrift.prefill_chunk,
+            prefill_chunk_size=saving.prefill_chunk,
             **cache,
             **({"eos_token_id": sorted(ends)} if ends != end_token_ids(model) else {}),
         )

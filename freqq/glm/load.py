@@ -20,7 +20,7 @@ from freqq.errors import FreqqError, UserError
 from freqq.glm.families import EMBEDDED, family_of, find_family, known, short_names
 from freqq.glm.families.base import Family
 from freqq.glm.memory import check_fits, memories, weight_bytes
-from freqq.glm.place import DTYPES, Placement, place
+from freqq.glm.place import Placement, place
 from freqq.glm.processor import read_tokenizer
 from freqq.glm.quantization import check_can_be, weights_config
 from freqq.glm.reader import Reader
@@ -103,7 +103,7 @@ def load(weights: Weights, placement: Placement) -> Reader:
 
 
 def check_memory(weights: Weights, placement: Placement) -> None:
-    """Refuse by the weights alone; what an answer takes beside them is known only when it runs out.
+    """Refuse by the size of the weights; what answers need in addition is not known here.
 
     Raises
     ------
@@ -140,11 +140,11 @@ def _load(weights: Weights, placement: Placement) -> Reader:
     if placement.quantization is not None:
         check_can_be(name, family)
         there.setdefault("device_map", torch.device(placement.device))
-        there["quantization_config"] = weights_config(placement.quantization, DTYPES[placement.dtype], family)
+        there["quantization_config"] = weights_config(placement.quantization, getattr(torch, placement.dtype), family)
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
         folder,
         config=config,
-        dtype=DTYPES[placement.dtype],
+        dtype=getattr(torch, placement.dtype),
         use_safetensors=True,
         attn_implementation=placement.attention,
         output_loading_info=True,
@@ -239,7 +239,7 @@ def digest(folder: Path) -> str:
 def _hub(hub_id: str, revision: str | None) -> Weights:
     """The hub's commit and files. Asked once, with a time limit, before any download: those retry for half a minute."""
     if hub_id.lower().endswith("/glm-4v-9b"):
-        raise _wrong_family(hub_id, "chatglm")
+        raise _wrong_family(hub_id, "chatglm", True)
     try:
         commit = huggingface_hub.HfApi().model_info(hub_id, revision=revision, timeout=HUB_TIMEOUT_S).sha
     except RevisionNotFoundError as error:
@@ -284,16 +284,14 @@ def _check_family(name: str, config_file: Path) -> None:
         raise UserError(f"{config_file} is not a model's config: {_one_line(error)}") from error
     family = find_family(model_type)
     if family is None:
-        raise _wrong_family(name, model_type)
+        raise _wrong_family(name, model_type, "auto_map" in config)
     if architectures != [family.architecture]:
         raise UserError(f"{name} holds {architectures}, not a {family.architecture} that can answer; {known()}")
 
 
-def _wrong_family(name: str, model_type: object) -> UserError:
-    what = f"of type {model_type!r}"
-    if model_type == "chatglm":
-        what = "the GLM-4V of 2024, which needs remote code"
-    return UserError(f"{name} is {what}, of no family that freqq reads; {known()}")
+def _wrong_family(name: str, model_type: object, remote_code: bool) -> UserError:
+    what = f"{name} is of type {model_type!r}, no family that freqq reads"
+    return UserError(f"{what}{', and needs remote code, which is never run' if remote_code else ''}; {known()}")
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What a model's files tell of its weights before any of them is loaded: whether they fit, and whose tower it is."""
+"""Facts from the headers of a model's weights, without loading them: their size, and a digest of the vision tower."""
 
 import hashlib
 import json

@@ -1,15 +1,22 @@
-"""Where a model goes and what computes it: device, number format, attention, quantized weights."""
+"""Where a model goes and what computes it: device, number format, attention, quantized weights.
+
+torch, which takes a second, is imported where it is needed: settings read the tables of names alone.
+"""
 
 import importlib.util
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from freqq.errors import UserError
-from freqq.glm.choices import ATTENTIONS, QUANTIZATIONS
 from freqq.names import unknown
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
+QUANTIZATIONS = ("int8", "nf4")
+"""What a user may choose."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,12 @@ def place(
     """
     found = _device(device)
     form = _dtype(dtype, found)
-    name = str(form).removeprefix("torch.")
     return Placement(
-        name, str(found), spread, replicas, _attention(attention, found, form), _quantization(quantization)
+        form, str(found), spread, replicas, _attention(attention, found, form), _quantization(quantization)
     )
 
 
-def _attention(name: str, device: torch.device, dtype: torch.dtype) -> str:
+def _attention(name: str, device: "torch.device", dtype: str) -> str:
     if name not in ATTENTIONS:
         raise unknown("attention", name, ATTENTIONS)
     from transformers.utils.import_utils import is_flash_attn_2_available  # half a second, and few commands ask
@@ -72,7 +78,7 @@ def _attention(name: str, device: torch.device, dtype: torch.dtype) -> str:
         what
         for what, there in (
             ("a GPU", device.type == "cuda"),
-            ("bfloat16 or float16", dtype != torch.float32),
+            ("bfloat16 or float16", dtype != "float32"),
             ("the package flash-attn", is_flash_attn_2_available()),
         )
         if not there
@@ -92,7 +98,9 @@ def _quantization(name: str | None) -> str | None:
     return name
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str) -> "torch.device":
+    import torch
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -109,9 +117,9 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+def _dtype(name: str, device: "torch.device") -> str:
     if name not in DTYPES:
-        raise UserError(f"unknown dtype {name!r}: use auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
+        raise UserError(f"unknown dtype {name!r}: use {', '.join(DTYPES)}")
+    if name == "auto":
+        return "bfloat16" if device.type == "cuda" else "float32"
+    return name

@@ -55,7 +55,7 @@ class ChatWriter:
         if special_tokens:
             ids = self._ids(shown)
         else:
-            # What stands beside the question is text with it, up to the template's next token: "\n" and the question's
+            # Text next to the question is tokenized with it, up to the template's next token: "\n" and the question's
             # own first line break may be one token together.
             start = max((match.end() for match in self._added.finditer(before)), default=0)
             first = self._added.search(after)

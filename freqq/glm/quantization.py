@@ -23,7 +23,7 @@ def check_can_be(model: str, family: Family) -> None:
 
 
 def weights_config(quantization: str, dtype: Any, family: Family) -> BitsAndBytesConfig:
-    """What ``from_pretrained`` is to be told.
+    """The ``quantization_config`` of ``from_pretrained``.
 
     The vision tower stays as it is, so that pages give the tokens that codebooks and stores were made of.
 

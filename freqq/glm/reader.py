@@ -13,9 +13,9 @@ from freqq.errors import OutOfMemory
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.families import family_of
 from freqq.glm.generation import Generated, generate_from
+from freqq.glm.memory_saving import NO_SAVING, MemorySaving
 from freqq.glm.processor import ChatWriter
 from freqq.glm.sequence import Prompt, as_compressed, expand, packs
-from freqq.glm.thrift import NO_THRIFT, Thrift
 from freqq.pages.page import Page
 from freqq.tokens.grid import CompressedGrid
 
@@ -117,7 +117,7 @@ class Reader:
         grids: Sequence[Sequence[Tensor | CompressedGrid]],
         max_new_tokens: int = MAX_NEW_TOKENS,
         generation: Generation = GREEDY,
-        thrift: Thrift = NO_THRIFT,
+        saving: MemorySaving = NO_SAVING,
         fit: bool = False,
     ) -> list[Answer]:
         """Answer a batch; each answer is the one that the sample gets alone, up to rounding.
@@ -129,8 +129,8 @@ class Reader:
         max_new_tokens : int
         generation : Generation
             How the responses are made; greedily unless something else is asked for.
-        thrift : Thrift
-            How little memory it shall take.
+        saving : MemorySaving
+            Options that save memory.
         fit : bool
             Whether a sample gets fewer new tokens where the model's positions have no room for all behind its prompt.
 
@@ -153,7 +153,7 @@ class Reader:
         try:
             for allowed, where in self._by_room(prompts, max_new_tokens, fit).items():
                 own = [prompts[i] for i in where], [features[i] for i in where]
-                made = generate_from(self.model, *own, allowed, generation, thrift)
+                made = generate_from(self.model, *own, allowed, generation, saving)
                 outputs |= zip(where, made, strict=True)
         except (RuntimeError, MemoryError) as error:
             what = f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens"

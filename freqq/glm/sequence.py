@@ -15,7 +15,7 @@ TEXT, IMAGE = 0, 1
 
 @dataclass(frozen=True)
 class Prompt:
-    """One sample's whole sequence, and which of its columns the model shall really read.
+    """One sample's whole sequence, and which of its columns the model reads.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Prompt:
         Each page stands as h·w copies of the image token, also where the page was pruned.
     mm_token_type_ids : int64 [n]
         1 on placeholders, 0 elsewhere. Required: ``generate`` takes its absence for "text only" and goes on with
-        one-dimensional positions, so the answer changes without a word.
+        one-dimensional positions, so the answer changes silently.
     shapes : (h, w) for each page, in merged tokens
     kept : bool [n]
         False on the placeholders of dropped tokens.
@@ -205,7 +205,7 @@ def left_pad(ids: Sequence[Tensor], position_ids: Sequence[Tensor], pad_id: int)
 
 
 def until_end(tokens: Sequence[int], end_ids: frozenset[int]) -> tuple[list[int], bool]:
-    """Cut generated ids after the first end token; also tell whether there was one."""
+    """Cut generated ids after the first end token; and whether there was one."""
     for index, token in enumerate(tokens):
         if token in end_ids:
             return list(tokens[: index + 1]), True

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from freqq.data.sample import Sample
 from freqq.errors import UserError
+from freqq.glm.memory_saving import MemorySaving, fallbacks
 from freqq.glm.reader import Answer, Reader
-from freqq.glm.thrift import Thrift, last_resorts
 from freqq.image.base import ImageCodec
 from freqq.pages.page import Page, hash_of
 from freqq.runs import sizes
@@ -89,8 +89,8 @@ class BatchEvaluator:
     def __init__(self, reader: Reader, settings: Settings, shard: Shard, machine: Machine = HERE) -> None:
         self.reader = reader
         self.max_tokens = machine.max_batch_tokens
-        self.thrift = Thrift(machine.prefill_chunk)
-        self.last_resorts = last_resorts(machine.prefill_chunk, machine.offload)
+        self.saving = MemorySaving(machine.prefill_chunk)
+        self.fallbacks = fallbacks(machine.prefill_chunk, machine.offload)
         self.settings = settings
         self.model_name = reader.model_name
         self.device = reader.device
@@ -131,7 +131,7 @@ class BatchEvaluator:
                 if adapted not in whole:
                     whole[adapted] = stage(self._start, rendered)
                 views = self._views(arm, [rendered[i] for i in wanted], [whole[adapted][i] for i in wanted])
-                usual, *frugal = (partial(self._answer, t) for t in (self.thrift, *self.last_resorts))
+                usual, *frugal = (partial(self._answer, t) for t in (self.saving, *self.fallbacks))
                 answers = stage(usual, views, frugal)
             yield [
                 self._row(arm, samples[i], [rendered[i], view, answer], started)
@@ -215,11 +215,11 @@ class BatchEvaluator:
         }
         return Rendered(rendered.sample, pages, rendered.columns | columns)
 
-    def _answer(self, thrift: Thrift, batch: list[View]) -> list[Answer]:
+    def _answer(self, saving: MemorySaving, batch: list[View]) -> list[Answer]:
         rules = self.settings.rules
         questions, grids = [rules.ask(view.rendered.sample.question) for view in batch], [view.grids for view in batch]
         fit = self.settings.max_new_tokens is None  # a limit that nobody asked for must not make an answer fail
-        return self.reader.answer_many(questions, grids, self.settings.new_tokens, rules.generation, thrift, fit=fit)
+        return self.reader.answer_many(questions, grids, self.settings.new_tokens, rules.generation, saving, fit=fit)
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
         row = blank_row(self.settings, self.identity, self.model_name, self.device, self.shard, arm, sample, started)

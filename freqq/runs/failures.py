@@ -16,12 +16,12 @@ Outcome: TypeAlias = B | Exception
 def stage(
     work: Callable[[list[A]], Sequence[B]],
     values: Sequence[Outcome[A]],
-    last_resorts: Sequence[Callable[[list[A]], Sequence[B]]] = (),
+    fallbacks: Sequence[Callable[[list[A]], Sequence[B]]] = (),
 ) -> list[Outcome[B]]:
     """Apply `work` to all values that are not failures, or, if that fails, to each alone.
 
     What ran out of memory is tried once more, alone, as the first failure gives back what it held: by the first of
-    `last_resorts`, which take less, then by the next, or by `work` if there are none.
+    `fallbacks`, which take less, then by the next, or by `work` if there are none.
     """
     good = [i for i, v in enumerate(values) if not isinstance(v, Exception)]
     outcomes: list[Any] = list(values)
@@ -30,7 +30,7 @@ def stage(
     made: Sequence[Outcome[B]] | Exception = _attempt(work, [outcomes[i] for i in good])
     short = isinstance(made, OutOfMemory)
     if isinstance(made, Exception) and (len(good) > 1 or short):
-        ways = [*([] if short and last_resorts else [work]), *last_resorts]
+        ways = [*([] if short and fallbacks else [work]), *fallbacks]
         alone = [_alone(ways, outcomes[i]) for i in good]
         made = [one if isinstance(one, Exception) else one[0] for one in alone]
     for place, i in enumerate(good):

@@ -31,7 +31,7 @@ class Machine:
     prefill_chunk : int or None
         Tokens of each prompt that are read at once; None: all of them, unless memory runs out.
     offload : bool
-        Whether what runs out of memory even alone is tried with `freqq.glm.thrift.Thrift.offload`.
+        Whether what runs out of memory even alone is tried with `freqq.glm.memory_saving.MemorySaving.offload`.
     endpoint : Endpoint or None
         The server that answers, for the backend that is one.
     tensor_parallel, data_parallel : int

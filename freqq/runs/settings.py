@@ -13,7 +13,7 @@ from freqq.data.bins import parse_bin
 from freqq.data.dataset import DataSet
 from freqq.errors import UserError
 from freqq.glm.adapter_card import AdapterCard, adapter_folder
-from freqq.glm.choices import ATTENTIONS, DTYPES, QUANTIZATIONS
+from freqq.glm.place import ATTENTIONS, DTYPES, QUANTIZATIONS
 from freqq.image import CODECS
 from freqq.levels import LEVELS
 from freqq.names import unknown

@@ -104,7 +104,9 @@ def test_paths_that_are_no_model(tmp_path: Path, folder: Path) -> None:
     ("changes", "part"),
     [
         ({"model_type": "chatglm", "auto_map": {"AutoConfig": "code.Config"}}, "remote code"),
+        ({"model_type": "internvl_chat", "auto_map": {"AutoConfig": "code.Config"}}, "needs remote code"),
         ({"model_type": "qwen2_vl"}, "'qwen2_vl'"),
+        ({"model_type": ["glm4v"]}, "['glm4v']"),
         ({"model_type": None}, "None"),
         ({"architectures": ["Glm4vModel"]}, "Glm4vForConditionalGeneration"),
     ],

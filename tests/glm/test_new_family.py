@@ -87,7 +87,7 @@ def _coloured(page):
 
 
 def test_it_is_no_family_without_the_example(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"type 'llava', of no family that freqq reads; .*examples/new_family\.md"):
+    with pytest.raises(UserError, match=r"type 'llava', no family that freqq reads; .*examples/new_family\.md"):
         load_reader(str(folder), device="cpu")
 
 

@@ -12,8 +12,8 @@ from freqq.data.mini import mini
 from freqq.data.tasks.mrcr import grade
 from freqq.errors import OutOfMemory
 from freqq.glm.load import load_reader
+from freqq.glm.memory_saving import MemorySaving
 from freqq.glm.reader import Answer, Reader
-from freqq.glm.thrift import Thrift
 from freqq.pages.render import render
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.failures import padded_cuts, stage
@@ -189,10 +189,10 @@ class Cramped(Reader):
 @pytest.mark.parametrize(
     ("machine", "piece", "tried"),
     [
-        (Machine(), 1024, [Thrift(), Thrift(1024)]),
-        (Machine(prefill_chunk=90, offload=True), 200, [Thrift(90), Thrift(90)]),
-        (Machine(offload=True), 200, [Thrift(), Thrift(1024), Thrift(128, True)]),
-        (Machine(), 200, [Thrift(), Thrift(1024)]),
+        (Machine(), 1024, [MemorySaving(), MemorySaving(1024)]),
+        (Machine(prefill_chunk=90, offload=True), 200, [MemorySaving(90), MemorySaving(90)]),
+        (Machine(offload=True), 200, [MemorySaving(), MemorySaving(1024), MemorySaving(128, True)]),
+        (Machine(), 200, [MemorySaving(), MemorySaving(1024)]),
     ],
 )
 def test_where_memory_is_short_more_and_more_is_done_without(reader, rows, machine, piece, tried):

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from freqq.errors import UserError
-from freqq.glm import thrift
+from freqq.glm import memory_saving
+from freqq.glm.memory_saving import NO_SAVING, MemorySaving, fallbacks
 from freqq.glm.reader import Reader
 from freqq.glm.sequence import as_compressed
-from freqq.glm.thrift import NO_THRIFT, Thrift, last_resorts
 from freqq.tokens import compressor
 from tests.glm.conftest import TEXT, save_model
 from tests.glm.test_compressed import generated, inputs_of, new_ids
@@ -47,27 +47,27 @@ def test_a_reader_reads_in_pieces_if_asked_to(small: Reader) -> None:
     grids = [small.see(PAGES)]
     whole = small.answer_many([QUESTION], grids, 4)[0]
     prompt, lengths[:] = lengths[0], []
-    pieces = small.answer_many([QUESTION], grids, 4, thrift=Thrift(20))[0]
+    pieces = small.answer_many([QUESTION], grids, 4, saving=MemorySaving(20))[0]
     hook.remove()
     assert (pieces.text, pieces.kv_bytes, pieces.prompt_tokens) == (whole.text, whole.kv_bytes, whole.prompt_tokens)
     assert max(lengths) == 20
     assert sum(lengths) == prompt + pieces.new_tokens - 1
 
 
-def test_the_last_resorts_take_less_and_less() -> None:
-    assert last_resorts(None, False) == (Thrift(1024),)
-    assert last_resorts(None, True) == (Thrift(1024), Thrift(128, True))
-    assert last_resorts(300, True) == (Thrift(300), Thrift(128, True))
-    assert last_resorts(50, True) == (Thrift(50), Thrift(50, True))
-    assert Thrift() == NO_THRIFT
+def test_the_fallbacks_take_less_and_less() -> None:
+    assert fallbacks(None, False) == (MemorySaving(1024),)
+    assert fallbacks(None, True) == (MemorySaving(1024), MemorySaving(128, True))
+    assert fallbacks(300, True) == (MemorySaving(300), MemorySaving(128, True))
+    assert fallbacks(50, True) == (MemorySaving(50), MemorySaving(50, True))
+    assert MemorySaving() == NO_SAVING
 
 
 def test_an_older_transformers_reads_in_one_piece_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thrift, "version", lambda name: "5.22.1")
-    assert last_resorts(None, True) == ()
-    assert Thrift(None, True).offload
+    monkeypatch.setattr(memory_saving, "version", lambda name: "5.22.1")
+    assert fallbacks(None, True) == ()
+    assert MemorySaving(None, True).offload
     with pytest.raises(UserError, match=r"needs transformers 5\.23, and 5\.22\.1 is installed"):
-        Thrift(1024)
+        MemorySaving(1024)
 
 
 @pytest.mark.slow
@@ -82,19 +82,19 @@ import resource, sys
 from functools import partial
 from pathlib import Path
 from freqq.glm.load import load_reader
-from freqq.glm.thrift import NO_THRIFT, last_resorts
+from freqq.glm.memory_saving import NO_SAVING, fallbacks
 from freqq.runs.failures import stage
 from tests.glm.conftest import noise_page
 reader = load_reader(sys.argv[1], device="cpu")
 grids = reader.see([noise_page(560, 560, 0)])
-answer = lambda thrift, batch: [a.text for a in reader.answer_many(batch, [grids] * len(batch), 3, thrift=thrift)]
+answer = lambda saving, batch: [a.text for a in reader.answer_many(batch, [grids] * len(batch), 3, saving=saving)]
 question = "x" * 90
-[whole] = answer(NO_THRIFT, [question])
+[whole] = answer(NO_SAVING, [question])
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 120 * 2**20, -1))
 for offload in (False, True):
-    ways = [partial(answer, thrift) for thrift in last_resorts(None, offload)]
-    [outcome] = stage(partial(answer, NO_THRIFT), [question], ways)
+    ways = [partial(answer, saving) for saving in fallbacks(None, offload)]
+    [outcome] = stage(partial(answer, NO_SAVING), [question], ways)
     print("equal" if outcome == whole else outcome)
 """
     done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)

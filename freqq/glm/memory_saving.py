@@ -1,4 +1,4 @@
-"""How an answer takes less memory, at the price of time."""
+"""Options that let an answer take less memory, and more time."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,15 +15,15 @@ CHUNK, SMALL_CHUNK = 1024, 128
 
 
 @dataclass(frozen=True)
-class Thrift:
-    """How little memory an answer shall take; without influence on it, up to rounding.
+class MemorySaving:
+    """Options that save memory. They do not change an answer, up to rounding.
 
     Parameters
     ----------
     prefill_chunk : int or None
         Tokens of each prompt that are read at once; the largest activations grow with it. None: all of them.
     offload : bool
-        Keep the key-value cache in main memory, and but two layers of it on the GPU. On a CPU it is there anyway.
+        Keep the key-value cache in main memory, and only two of its layers on the GPU. No effect on a CPU.
 
     Raises
     ------
@@ -47,15 +47,14 @@ def can_read_in_pieces() -> bool:
     return Version(version("transformers")) >= PIECES_SINCE
 
 
-NO_THRIFT = Thrift()
+NO_SAVING = MemorySaving()
 
 
-def last_resorts(prefill_chunk: int | None, offload: bool) -> tuple[Thrift, ...]:
-    """What a sample is tried with that ran out of memory: first in pieces, then, if `offload`, in small ones as well
-    as with the cache in main memory. Pieces are never larger than the ones that were asked for. Nothing where there are
-    no pieces.
+def fallbacks(prefill_chunk: int | None, offload: bool) -> tuple[MemorySaving, ...]:
+    """What to retry a sample with that ran out of memory: first a prompt in pieces, then, if `offload`, smaller pieces
+    and the cache in main memory. Pieces are never larger than `prefill_chunk`. Empty if transformers has no pieces.
     """
     if not can_read_in_pieces():
         return ()
-    pieces = [Thrift(min(CHUNK, prefill_chunk or CHUNK))]
-    return (*pieces, *([Thrift(min(SMALL_CHUNK, prefill_chunk or SMALL_CHUNK), True)] if offload else []))
+    pieces = [MemorySaving(min(CHUNK, prefill_chunk or CHUNK))]
+    return (*pieces, *([MemorySaving(min(SMALL_CHUNK, prefill_chunk or SMALL_CHUNK), True)] if offload else []))
