@@ -16,7 +16,7 @@ OURS = {
     "shard": "each process is given its own",
     "gpus": "each process is given one; ask for more processes with --gpus before --",
     "workers": "each process has a GPU for itself; ask for more processes with --gpus before --",
-    "device_map": "each process sees one GPU; a model over several needs a script of your own around freqq eval",
+    "device_map": "each process sees one GPU; a model over several needs --backend vllm --tensor-parallel N",
     "dry_run": "give --check before --, which counts what the run would do as well",
 }
 """Options of `freqq eval` that the scripts set themselves, and what to do instead."""
@@ -26,7 +26,7 @@ def slurm_submit(
     arguments: Annotated[
         list[str] | None, typer.Argument(metavar="-- [EVAL OPTIONS]", help="What follows -- is for freqq eval.")
     ] = None,
-    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="Number of processes, each with one GPU.")] = 1,
+    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="Processes, each with a GPU or an engine.")] = 1,
     layout: Annotated[
         str,
         typer.Option(
@@ -40,9 +40,12 @@ def slurm_submit(
     account: Annotated[str | None, typer.Option(metavar="NAME", help="The account to charge.")] = None,
     qos: Annotated[str | None, typer.Option(metavar="NAME", help="The quality of service.")] = None,
     time: Annotated[str | None, typer.Option(metavar="TIME", help="Time limit of a job, such as 04:00:00.")] = None,
-    mem: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory of a process, such as 64G.")] = None,
+    mem: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory of a process, such as 64G (node: for each GPU)."),
+    ] = None,
     constraint: Annotated[str | None, typer.Option(metavar="NAME", help="A feature that nodes must have.")] = None,
-    cpus_per_gpu: Annotated[int, typer.Option(metavar="N", help="Processor cores of a process.")] = 8,
+    cpus_per_gpu: Annotated[int, typer.Option(metavar="N", help="Processor cores for each GPU.")] = 8,
     setup: Annotated[
         list[str] | None, typer.Option(metavar="LINE", help="A shell line to run first. Can be repeated.")
     ] = None,
@@ -63,6 +66,9 @@ def slurm_submit(
 ) -> None:
     """Submit an evaluation as an array of shards, and a job that merges them.
 
+    With --backend vllm after --, each process starts an engine of its own, over the GPUs of a node that
+    --tensor-parallel and --data-parallel ask for.
+
     A process that is stopped (time limit, preemption) stores what it has and is queued again. freqq slurm-status shows
     its progress; run the same command again to submit what is missing.
 
@@ -78,11 +84,14 @@ def slurm_submit(
     if as_json and not check:
         raise UserError("--json is for --check")
     lines, further = tuple(setup or ()), tuple(sbatch_arg or ())
-    job = Job(gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further)
     check_setup(lines)
     given = list(arguments or ())
     options = parse_eval(given)
     machine, settings = options.machine(), options.settings()
+    gpus_each = machine.tensor_parallel * machine.data_parallel
+    job = Job(
+        gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further, gpus_each
+    )
     arms(settings)
     run, folder = (options.folder() or settings.directory()).resolve(), Path.cwd()
     program = [sys.executable, "-m", "freqq"]

@@ -114,7 +114,7 @@ def running(
     with log.open("ab") as output:
         process = subprocess.Popen(
             engine.command(), stdout=output, stderr=output, env=environment, start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=_prepare_child,
         )  # fmt: skip
     try:
         while not _answers(engine):
@@ -126,8 +126,13 @@ def running(
         _end(process)
 
 
-def _end_with_parent() -> None:
-    """Let Linux end the engine with this process, also if that is killed; elsewhere it would be left behind."""
+def _prepare_child() -> None:
+    """Let Linux end the engine with this process, also if that is killed; elsewhere it would be left behind.
+
+    Slurm's warning before a time limit reaches all processes of a job: this one ends its engine when it has stored what
+    was answered, and the engine must not die of it before.
+    """
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -16,10 +16,14 @@ MAX_RESTARTS = 50
 """Requeues of one job before it counts as failed: a run that never gets anywhere must end."""
 
 GRACE_SECONDS = 120
-"""How long before its time limit a process is told to finish its batch."""
+"""How long before its time limit a process gets a signal. It stops between two tokens, stores its rows and exits: what
+takes longest in between is the prefill of a long prompt, or the end of an engine of its own."""
 
-STOPPED, KILLED_BY_USR1 = 75, 128 + 10
-"""Exit codes of an evaluation that got a signal: its own, and bash's if Python was still starting."""
+STOPPED, KILLED_BY_USR1, BROKEN_DEVICE = 75, 128 + 10, 69
+"""Exit codes after which a shard is queued again: stopped by a signal; ended by it while Python was still starting, as
+bash puts it; and an accelerator failed, which another one, or the same after a reset, may not."""
+
+REQUEUED = (STOPPED, KILLED_BY_USR1, BROKEN_DEVICE)
 
 BEGINS, ENDED = "freqq: begins", "freqq: ended with"
 """Lines in a log by which `freqq slurm-status` recognizes attempts and how they ended."""
@@ -35,18 +39,20 @@ class Job:
     Parameters
     ----------
     gpus : int
-        Processes, each with one GPU and one shard of the samples.
+        Processes, each with one shard of the samples.
     layout : str
         ``array``: each process is a task of an array, which starts, stops and is queued again by itself.
         ``node``: all are one job on one node.
     mem : str
-        Memory of a process, as sbatch writes it.
+        Memory as sbatch writes it: of a process in an array, for each GPU on a node.
     cpus_per_gpu : int
-        Processor cores of a process.
+        Processor cores for each GPU of a process.
     setup : sequence of str
         Shell lines that run first, such as ``module load cuda``.
     sbatch_args : sequence of str
         Further arguments for sbatch, such as ``--nodelist=a1``. They win over what the scripts say.
+    gpus_each : int
+        GPUs of a process: more than one for an engine whose model does not fit on one.
 
     Raises
     ------
@@ -66,6 +72,12 @@ class Job:
     cpus_per_gpu: int = 8
     setup: Sequence[str] = ()
     sbatch_args: Sequence[str] = ()
+    gpus_each: int = 1
+
+    @property
+    def cpus(self) -> int:
+        """Processor cores of a process."""
+        return self.gpus_each * self.cpus_per_gpu
 
     def __post_init__(self) -> None:
         if self.gpus < 1 or self.cpus_per_gpu < 1:
@@ -91,7 +103,7 @@ class Job:
 
 
 def shards_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
-    """The job that evaluates the shards, one process a GPU; a shard that is stopped is queued again.
+    """The job that evaluates the shards, one process each; a shard that is stopped is queued again.
 
     Parameters
     ----------
@@ -109,7 +121,7 @@ def _array(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
     header = [
         _directive("array", f"0-{job.gpus - 1}"),
         _directive("ntasks", "1"),
-        _directive("gres", "gpu:1"),
+        _directive("gres", f"gpu:{job.gpus_each}"),
         *_given("mem", job.mem),
         _directive("output", _log(run, "%A_%a.log")),
     ]
@@ -122,7 +134,7 @@ def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
     header = [
         _directive("nodes", "1"),
         _directive("ntasks", str(job.gpus)),
-        _directive("gpus-per-task", "1"),
+        _directive("gpus-per-task", str(job.gpus_each)),
         *_given("mem-per-gpu", job.mem),
         _directive("output", _log(run, "%j.log")),
     ]
@@ -132,7 +144,7 @@ def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
     # Only within its task does a process know its number; after "exec" signals reach Python itself.
     shard = f'echo "{BEGINS}, restart ${{SLURM_RESTART_COUNT:-0}}"; exec "$@" --shard "${{SLURM_PROCID}}/{job.gpus}"'
     srun = (
-        f"srun --ntasks={job.gpus} --gpus-per-task=1 {_srun(job)} {alone} {log} "
+        f"srun --ntasks={job.gpus} --gpus-per-task={job.gpus_each} {_srun(job)} {alone} {log} "
         f"bash -c {shlex.quote(shard)} freqq {shlex.join(command)}"
     )
     return _shards(job, folder, header, srun, '"${SLURM_JOB_ID}"')
@@ -140,14 +152,14 @@ def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
 
 def _srun(job: Job) -> str:
     """Srun does not take the cores over from sbatch, and not the environment where that was sent off without one."""
-    return f"--cpus-per-task={job.cpus_per_gpu} --export=ALL"
+    return f"--cpus-per-task={job.cpus} --export=ALL"
 
 
 def _shards(job: Job, folder: Path, header: Sequence[str], srun: str, own_id: str) -> str:
     common = [
         *_common(job, job.name, folder),
         *header,
-        _directive("cpus-per-task", str(job.cpus_per_gpu)),
+        _directive("cpus-per-task", str(job.cpus)),
         *_given("time", job.time),
         *_given("constraint", job.constraint),
         "#SBATCH --requeue",
@@ -160,9 +172,10 @@ def _shards(job: Job, folder: Path, header: Sequence[str], srun: str, own_id: st
         f"export OMP_NUM_THREADS={job.cpus_per_gpu} OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false",
         "status=0",
         f"{srun} || status=$?",
-        f"# {STOPPED}: stopped by a signal, finished answers are stored. {KILLED_BY_USR1}: stopped before it began.",
-        f'if [[ "$status" =~ ^({STOPPED}|{KILLED_BY_USR1})$ && "${{SLURM_RESTART_COUNT:-0}}" -lt {MAX_RESTARTS} ]]; '
-        "then",
+        f"# {STOPPED}: stopped by a signal, finished answers are stored. {KILLED_BY_USR1}: stopped before it began. "
+        f"{BROKEN_DEVICE}: a GPU failed.",
+        f'if [[ "$status" =~ ^({"|".join(map(str, REQUEUED))})$ '
+        f'&& "${{SLURM_RESTART_COUNT:-0}}" -lt {MAX_RESTARTS} ]]; then',
         f'    scontrol requeue {own_id} || echo "error: it could not be queued again"',
         "fi",
         'exit "$status"',

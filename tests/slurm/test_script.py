@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.errors import UserError
+from freqq.errors import Interrupted, UserError
 from freqq.slurm.check import check_setup
-from freqq.slurm.script import Job, merge_script, shards_script
+from freqq.slurm.script import BROKEN_DEVICE, STOPPED, Job, merge_script, shards_script
 
 FULL = Job(
     gpus=4,
@@ -42,6 +42,17 @@ def test_the_text_is_the_golden_one(layout):
     shards, merge = scripts(replace(FULL, layout=layout))
     assert shards == (GOLDEN / f"{layout}.sbatch").read_text()
     assert merge == (GOLDEN / "merge.sbatch").read_text()
+
+
+@pytest.mark.parametrize("layout", ["array", "node"])
+def test_an_engine_over_several_gpus_has_its_golden_text(layout):
+    options = ("--backend", "vllm", "--tensor-parallel", "4")
+    shards, _ = scripts(replace(FULL, layout=layout, gpus=2, gpus_each=4), options=options)
+    assert shards == (GOLDEN / f"vllm-{layout}.sbatch").read_text()
+
+
+def test_exit_codes_are_those_of_the_errors():
+    assert (Interrupted.exit_code, 69) == (STOPPED, BROKEN_DEVICE)
 
 
 def sbatch_reads(line):
@@ -168,8 +179,8 @@ REQUEUED = {"array": "requeue 71_3\n", "node": "requeue 74\n"}
 @pytest.mark.parametrize("layout", REQUEUED)
 @pytest.mark.parametrize(
     ("status", "restarts", "requeued"),
-    [("0", "0", False), ("75", "0", True), ("138", "0", True), ("75", "49", True), ("75", "50", False),
-     ("1", "0", False)],
+    [("0", "0", False), ("75", "0", True), ("138", "0", True), ("69", "0", True), ("75", "49", True),
+     ("75", "50", False), ("1", "0", False)],
 )  # fmt: skip
 def test_only_a_stopped_job_is_queued_again_and_not_for_ever(tmp_path, layout, status, restarts, requeued):
     text, _ = scripts(Job(gpus=4, layout=layout), python="python")

@@ -25,6 +25,16 @@ def test_a_dry_run_prints_both_scripts_and_writes_nothing(tmp_path, monkeypatch)
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_engine_over_several_gpus_gets_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    engine = ("--backend", "vllm", "--tensor-parallel", "2", "--data-parallel", "2")
+    done = freqq("slurm-submit", "--gpus", "3", "--cpus-per-gpu", "6", "--dry-run", "--", *engine)
+    assert done.exit_code == 0, done.output
+    assert {"#SBATCH --array=0-2", "#SBATCH --gres=gpu:4", "#SBATCH --cpus-per-task=24"} <= set(
+        done.stdout.splitlines()
+    )
+
+
 def test_without_sbatch_it_says_so_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))

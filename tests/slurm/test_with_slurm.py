@@ -63,6 +63,14 @@ def test_slurm_understands_every_option(slurm, layout):
     assert f"--gpus 4 --partition low --time 10:00 --mem 1G --layout {layout}" in found["command"]
 
 
+@pytest.mark.parametrize("layout", ["array", "node"])
+def test_an_engine_over_several_gpus_gets_them(slurm, layout):
+    slurm.submit("--layout", layout, *HELD, evaluate=("--backend", "vllm", "--tensor-parallel", "4"))
+    job = slurm(f"scontrol --oneliner show job {slurm.status()['job']}")
+    assert re.search(r"gres/gpu[:=]4\b|gres:gpu:4\b", job), job
+    assert " CPUs/Task=4 " in job
+
+
 def test_a_run_that_is_in_the_queue_is_not_submitted_again(slurm):
     slurm.submit("--gpus", "2", *HELD)
     job = slurm.status()["job"]
