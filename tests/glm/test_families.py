@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.adapt.adapt import check_family
 from freqq.coding.codebook_files import ELSEWHERE
 from freqq.errors import UserError
 from freqq.glm import families
@@ -152,3 +153,14 @@ def test_an_unknown_family_is_told_which_there_are_and_how_to_add_one(small_fold
     assert "'mllama'" in message
     assert all(family.name in message for family in all_families().values())
     assert families.GUIDE in message
+
+
+@pytest.mark.parametrize("kind", ["glm46v", "qwen3_vl"])
+def test_a_family_without_adapters_is_refused_before_it_is_loaded(kind: str, tmp_path: Path) -> None:
+    weights = find_weights(str(save_model(kind, tmp_path / "model")))
+    (weights.folder / "model.safetensors").unlink()
+    if family_of(kind).adapters:
+        check_family(weights)
+    else:
+        with pytest.raises(UserError, match=r"is a Qwen3-VL, for which no adapter can be trained; of GLM-4.1V, .* one"):
+            check_family(weights)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.glm.conftest import save_model
 from tests.glm.test_load import change_config, load_elsewhere
 
 COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
@@ -73,7 +74,8 @@ def hub(small_folder: Path, tmp_path: Path) -> Iterator[Hub]:
     (good / "pytorch_model.bin").write_bytes(b"pickle")
     (good / "modeling.py").write_text("raise SystemExit")
     change_config(other, model_type="chatglm", auto_map={"AutoConfig": "modeling.Config"})
-    with Hub({"some/good": good, "some/other": other}) as server:
+    short = save_model("qwen2_5_vl", tmp_path / "short")
+    with Hub({"some/good": good, "some/other": other, "Qwen/Qwen2.5-VL-3B-Instruct": short}) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -83,6 +85,7 @@ def hub(small_folder: Path, tmp_path: Path) -> Iterator[Hub]:
 
 def test_hub(hub: Hub, tmp_path: Path) -> None:
     loads = [["some/good"], ["some/good", COMMIT], ["some/good", "v2"], ["some/other"], ["some/none"]]
+    loads += [["qwen2.5-vl-3b"]]
     said = load_elsewhere(
         tmp_path / "cache",
         loads,
@@ -95,6 +98,8 @@ def test_hub(hub: Hub, tmp_path: Path) -> None:
     assert said[2] == "refused some/good has no revision 'v2'"
     assert "remote code" in said[3]
     assert said[4].startswith("refused there is no folder some/none")
+    assert said[5] == f"loaded qwen2.5-vl-3b {COMMIT}"  # a name stands for a hub id; the revision is the hub's
     wanted = {file.name for file in hub.models["some/good"].iterdir()} - {"pytorch_model.bin", "modeling.py"}
-    # The other family's model gave its config away and nothing more; the good one each needed file once.
-    assert sorted(hub.fetched) == sorted([*wanted, "config.json"])
+    also = [file.name for file in hub.models["Qwen/Qwen2.5-VL-3B-Instruct"].iterdir()]
+    # The other family's model gave its config away and nothing more; the good ones each needed file once.
+    assert sorted(hub.fetched) == sorted([*wanted, *also, "config.json"])

@@ -28,6 +28,7 @@ from freqq.serve.endpoint import Endpoint
 from freqq.tokens.codebooks import token_codebooks
 from freqq.tokens.vq_training import train
 from tests.conftest import TINY, needs_tiny
+from tests.glm.conftest import save_model
 from tests.runs.test_full_disk import can_mount, in_own_mounts
 
 
@@ -63,6 +64,13 @@ def test_nothing_is_said_of_a_run_that_works(settings, tmp_path):
     told = []
     run(settings, tmp_path / "run", note=told.append)
     assert told == []
+
+
+def test_what_the_plugin_for_vllm_does_not_compress(settings, tmp_path):
+    model = str(save_model("qwen2_5_vl", tmp_path / "model"))
+    wanted = replace(settings, model=model, backend="vllm", methods=("token-prune", "image-gray4"))
+    [text] = [reason.text for reason in forecast(wanted, tmp_path / "run").fatal if "plug-in" in reason.text]
+    assert text == "freqq's plug-in for vLLM does not compress the tokens of a Qwen2.5-VL: use --backend local"
 
 
 @pytest.mark.parametrize("method", ["token-vq", "token-lowpass+vq"])
