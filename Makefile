@@ -13,7 +13,7 @@
 # make programs  all seven. Tests skip if their programs are missing; if CI is set, make test installs them first
 # make vllm    an environment of its own with vLLM for CPUs and freqq, in VLLM_VENV
 # make vllm-test  install that, then the tests of the plug-in against a real vLLM
-# make completions  the scripts in completions/, anew
+# make completions  renew the scripts in completions/
 # Variables: PYTHON (3.11 or newer), VENV, VLLM_VENV, PIP_FLAGS (extra arguments for pip), DEMO (arguments of
 # freqq eval), JOBS (processes that run the tests; 0: this one)
 

@@ -140,12 +140,12 @@ def _parts() -> Iterator[Finding]:
     from freqq.pages.style import font_file
     from freqq.tokens.codebooks import token_codebooks
 
-    anew = "install freqq anew: a part of the package is missing"
+    reinstall = "reinstall freqq: a part of the package is missing"
     yield _part("font", lambda: font_file("DejaVuSans"), "pip install --force-reinstall matplotlib")
-    yield _part("embedded model", _tiny, anew)
-    yield _part("codebooks of pages", lambda: _listed([book.id.hex() for book in codebooks()]), anew)
-    yield _part("codebooks of tokens", lambda: _listed([book.id.hex() for book in token_codebooks()]), anew)
-    yield _part("adapters", lambda: _listed(shipped_adapters()), anew)
+    yield _part("embedded model", _tiny, reinstall)
+    yield _part("codebooks of pages", lambda: _listed([book.id.hex() for book in codebooks()]), reinstall)
+    yield _part("codebooks of tokens", lambda: _listed([book.id.hex() for book in token_codebooks()]), reinstall)
+    yield _part("adapters", lambda: _listed(shipped_adapters()), reinstall)
     folder = os.environ.get(ELSEWHERE)
     if folder and not os.path.isdir(folder):
         remedy = f"correct {ELSEWHERE}, or unset it"

@@ -1,4 +1,4 @@
-"""Grade the stored responses of a run anew, without a model."""
+"""Grade the stored responses of a run again, without a model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ Arm = tuple[int, str, str]
 
 @dataclass(frozen=True)
 class Change:
-    """What grading anew did to an arm: of how many responses the score changed, and the means of all before and after.
+    """What grading again did to an arm: of how many responses the score changed, and the means of all before and after.
 
     A sample that failed has no response, and counts with its 0.
     """
@@ -54,7 +54,7 @@ class Regraded:
 
 
 def regrade(path: Path, protocol: str | None = None) -> Regraded:
-    """Grade all responses of a run by a protocol, its own unless another is named, and put its results together anew.
+    """Grade all responses of a run by a protocol, its own unless another is named, and merge its results again.
 
     The data are read for the right answers. Each file is replaced whole: what is stopped midway is finished by the
     same command. Results whose parts are gone are graded where they are.

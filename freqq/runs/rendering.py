@@ -65,7 +65,7 @@ class Rendering:
         if line_breaks not in LINE_BREAKS:
             raise unknown("kind of line breaks", line_breaks, LINE_BREAKS)
         base = GlyphConfig.from_mapping({}, font) if config is None else GlyphConfig.read(config, font)
-        widths(base.font_path, base.font_size)  # a file that is no font is the user's to hear of now
+        widths(base.font_path, base.font_size)  # report a file that is not a font now
         return cls(base if dpi is None else replace(base, dpi=dpi), font, dpi, line_breaks)
 
     def of(self, sample: Sample) -> GlyphConfig:

@@ -163,7 +163,7 @@ def _check_grading(directory: RunDirectory, settings: Settings) -> None:
     regraded = directory.plan().get("regraded")
     if regraded is not None and regraded != settings.protocol:
         raise UserError(
-            f"{directory.path} was graded anew by the protocol {regraded}, and new answers would be by its own: "
+            f"{directory.path} was graded again by the protocol {regraded}, and new answers would be by its own: "
             f"freqq regrade {directory.path} comes first"
         )
 

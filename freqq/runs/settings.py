@@ -121,7 +121,7 @@ class Settings:
         if len(set().union(*parsed)) < sum(map(len, parsed)):
             raise UserError(f"--bin {', '.join(self.bins)}: these ranges overlap")
         if not self.source.own_look:
-            self.rendering  # noqa: B018 - a bad font or configuration is the user's to hear of now
+            self.rendering  # noqa: B018 - report a bad font or configuration now
         elif given := [n for n in ("config", "font", "dpi") if getattr(self, n) is not None]:
             raise UserError(f"--{given[0]}: the pages of {self.data} have a look of their own; leave it out")
         if self.line_breaks == LITERAL and (self.source.own_look or self.source.task == "transcribe"):

@@ -125,7 +125,7 @@ def _hashes(plan: dict[str, Any], rows: _Rows) -> Iterator[Finding]:
 
 
 def _recomputed(plan: dict[str, Any]) -> Finding:
-    """Compute the config hashes anew from the settings; they cover the data, which need not be on this machine."""
+    """Compute the config hashes again from the settings; they cover the data, which need not be on this machine."""
     try:
         settings = Settings.from_json(plan["settings"])
         identity = Identity(
@@ -134,7 +134,7 @@ def _recomputed(plan: dict[str, Any]) -> Finding:
         todo = prepared(arms(settings), [settings.rendering.config])
         now = [config_hash(settings, identity, arm) for arm in todo]
     except (FreqqError, KeyError, TypeError) as error:
-        return Finding(True, f"config hashes were not computed anew ({' '.join(str(error).split())[:150]})")
+        return Finding(True, f"config hashes were not computed again ({' '.join(str(error).split())[:150]})")
     same = now == [arm["config_hash"] for arm in plan["arms"]]
     return Finding(
         same, "config hashes follow from the settings" + ("" if same else " otherwise: made by another freqq")
