@@ -63,11 +63,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _faulty_plugin(folder: Path) -> dict[str, str]:
-    """The environment in which vLLM finds `tests.vllm.faulty` beside the plug-in that is tested."""
+    """The environment in which `tests.vllm.faulty` is an installed package, beside the plug-in that is tested."""
     about = folder / "faulty-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[vllm.general_plugins]\nfaulty = tests.vllm.faulty:register\n")
+    (about / "entry_points.txt").write_text(
+        "[vllm.general_plugins]\nfaulty = tests.vllm.faulty:register\n"
+        "[freqq.compressors]\ntoken-faulty = tests.vllm.faulty:Faulty\n"
+    )
     paths = [str(folder), str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 

@@ -1,6 +1,6 @@
-"""A plug-in of vLLM that breaks what a worker does: a method that fails as it is told to, and a tower without numbers.
+"""A package that breaks what a worker of vLLM does: a method that fails as it is told to, and a tower without numbers.
 
-The server of conftest.py loads it beside the real one; test_failures.py asks for it.
+For the server of conftest.py it is installed: the method by freqq's entry points, the tower by vLLM's.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from freqq.tokens import COMPRESSORS
 from freqq.tokens.base import Cutter
 from freqq.tokens.grid import CompressedGrid
 from freqq.tokens.vq import VectorQuantization
@@ -57,7 +56,6 @@ DARK = 10
 def register() -> None:
     from vllm.model_executor.models.glm4_1v import Glm4vVisionTransformer
 
-    COMPRESSORS["token-faulty"] = Faulty
     forward = Glm4vVisionTransformer.forward
 
     def broken(self, x: Tensor, grid_thw: Tensor, **kwargs) -> Tensor:
