@@ -3,8 +3,7 @@
 import freqq
 
 sample = next(freqq.mini(needles=2, limit=1, seed=1))
-style = freqq.Style().with_overrides(sample.style)
-pages = list(freqq.render((style.label(turn.role, turn.text) for turn in sample.turns), style))
+pages = list(freqq.render(sample))
 print(f"{len(pages)} pages:\n{pages[0].text}\n\nquestion: {sample.question}\nanswer:   {sample.answer}")
 
 reader = freqq.load_reader("tiny")
@@ -12,7 +11,7 @@ grids = reader.see(pages)
 print(f"plain:    {reader.answer(sample.question, grids, max_new_tokens=64).text}")
 
 for level in ("ultra_mild", "aggressive", "extreme"):
-    compressor = freqq.COMPRESSORS["token"].at(level)
+    compressor = freqq.compressor("token", level)
     compressed = [compressor.compress(grid) for grid in grids]
     stored = sum(len(c.payload or b"") for c in compressed)
     answer = reader.answer(sample.question, compressed, max_new_tokens=64)

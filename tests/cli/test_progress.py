@@ -1,13 +1,41 @@
-"""Progress where there is no terminal: a line every so often, by a clock of the test's own."""
+"""What is printed beside a result while it is made."""
 
 import re
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.cli.progress import FIRST_LINE_S, Pace, counting
+from freqq.cli import progress
+
+
+@given(st.lists(st.floats(0.01, 1e4), max_size=300))
+def test_lines_of_progress_are_neither_many_nor_rare(durations: list[float]) -> None:
+    """Between two lines pass 10 s, or a tenth of all the time so far; and what is printed late is printed at once."""
+    now = [0.0]
+    lines, last = progress.ProgressLines(lambda: now[0]), 0.0
+    for took in durations:
+        now[0] += took
+        apart = max(progress.FIRST_LINE_S, progress.LINE_SHARE * last)
+        due = lines.due()
+        if abs(now[0] - last - apart) > 1e-6:
+            assert due == (now[0] - last > apart)
+        last = now[0] if due else last
+
+
+@pytest.mark.parametrize(("total", "shown"), [(3, "reading: 2 of 3"), (None, "reading: 2")])
+def test_without_a_terminal_a_long_count_says_how_far_it_is(total, shown, monkeypatch, capsys):
+    due = iter([False, True, False])
+    monkeypatch.setattr(progress.ProgressLines, "due", lambda self: next(due))
+    assert list(progress.counted(iter("abc"), total, "reading")) == ["a", "b", "c"]
+    assert capsys.readouterr().err.splitlines() == [shown]
+
+
+def test_what_is_done_at_once_says_nothing(capsys):
+    assert list(progress.each("abc", "reading")) == ["a", "b", "c"]
+    with progress.counted_then(3, "reading", "learning") as count:
+        assert list(count("abc")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
 
 
 class Clock:
@@ -22,24 +50,12 @@ class Clock:
 def lines(step_s, total, before=0):
     """What is said, and when, of work that takes so long for each of its things."""
     clock = Clock()
-    pace, said = Pace(clock), []
+    pace, said = progress.Pace(clock), []
     for done in range(before, total + 1):
         if line := pace.line("answers", done, total):
             said.append((clock.now, line))
         clock.now += step_s
     return said
-
-
-@given(st.floats(0.01, 60), st.integers(1, 300), st.integers(0, 5))
-def test_a_log_has_a_line_every_so_often_and_not_too_many(step_s, total, before):
-    said = lines(step_s, total, min(before, total))
-    times = [when for when, _ in said]
-    assert all(when >= FIRST_LINE_S for when in times)
-    assert all(second - first >= FIRST_LINE_S for first, second in pairwise(times))
-    took = step_s * (total - min(before, total))
-    if took > FIRST_LINE_S + step_s:
-        assert said
-        assert times[0] <= FIRST_LINE_S + step_s
 
 
 @given(st.floats(1, 60), st.integers(30, 100), st.integers(0, 20))
@@ -55,7 +71,7 @@ def test_what_was_there_before_takes_no_time(step_s, total, before):
 
 
 def test_short_work_says_nothing(capsys):
-    with counting("answers") as report:
+    with progress.counting("answers") as report:
         for done in range(4):
             report(done, 3)
     assert capsys.readouterr() == ("", "")
