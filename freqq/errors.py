@@ -17,7 +17,13 @@ class UserError(FreqqError):
     exit_code = 2
 
 
+class BrokenDevice(FreqqError):
+    """The accelerator failed, and not what it was given; a new process may work. Exit code 69 (EX_UNAVAILABLE)."""
+
+    exit_code = 69
+
+
 class Interrupted(FreqqError):
-    """Stopped on request after a whole sample; running the same command again goes on. Exit code 75 (EX_TEMPFAIL)."""
+    """Stopped on request, all whole answers stored; the same command goes on. Exit code 75 (EX_TEMPFAIL)."""
 
     exit_code = 75

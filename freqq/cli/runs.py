@@ -75,11 +75,11 @@ def merge(run: Run, as_json: Json = False) -> None:
     Example: freqq runs merge runs/glyph
     """
     from freqq.cli.eval import show as show_tables
-    from freqq.cli.progress import busy
+    from freqq.cli.progress import busy, note
     from freqq.runs.merge import merge as merge_parts
 
     with busy("putting the parts together"):
-        merge_parts(run)
+        merge_parts(run, note)
     show_tables(run, as_json)
 
 

@@ -1,7 +1,7 @@
 """Generation from sequences that may be shorter than their pages."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from freqq.errors import FreqqError, UserError
+from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.families import family_of
 from freqq.glm.memory_saving import NO_SAVING, MemorySaving
@@ -41,6 +41,18 @@ class _PrefillClock(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         if self.first is None:
             self.first = now(scores.device)
+        return scores
+
+
+class _Stop(LogitsProcessor):
+    """Ends generation before the next token if a stop is requested; changes nothing else."""
+
+    def __init__(self, requested: Callable[[], bool]) -> None:
+        self._requested = requested
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if self._requested():
+            raise Interrupted("stopped between two tokens")
         return scores
 
 
@@ -105,11 +117,14 @@ def generate_from(
     max_new_tokens: int,
     generation: Generation = GREEDY,
     saving: MemorySaving = NO_SAVING,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[Generated]:
     """Continue prompts; see `model_inputs`.
 
     Raises
     ------
+    Interrupted
+        If a stop is requested, before the next token.
     FreqqError
         If a sequence does not fit into the model's positions, or features are not of this model.
     """
@@ -123,7 +138,7 @@ def generate_from(
     with torch.no_grad():
         output = model.generate(
             **inputs,
-            logits_processor=LogitsProcessorList([clock, *processors(generation, prompts)]),
+            logits_processor=LogitsProcessorList([clock, _Stop(stop_requested), *processors(generation, prompts)]),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             num_beams=1,

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.device_errors import classified, is_broken_device
 from freqq.glm.families import EMBEDDED, family_of, find_family, known, short_names
 from freqq.glm.families.base import Family
 from freqq.glm.memory import check_fits, memories, weight_bytes
@@ -81,7 +82,8 @@ def load(weights: Weights, placement: Placement) -> Reader:
     Raises
     ------
     FreqqError
-        If it does not fit into the memory there, in most cases before anything is read.
+        If it does not fit into the memory there, in most cases before anything is read; `BrokenDevice` if the device
+        fails.
     UserError
         If transformers is too old to be given pages that were seen before.
     """
@@ -99,6 +101,8 @@ def load(weights: Weights, placement: Placement) -> Reader:
     except torch.OutOfMemoryError as error:
         raise FreqqError(f"{weights.name} does not fit into the memory of {placement.device}") from error
     except Exception as error:  # whatever a damaged file makes the libraries raise
+        if is_broken_device(error):
+            raise classified(error) from error
         raise UserError(f"cannot load {weights.name}: {_one_line(error)}") from error
 
 

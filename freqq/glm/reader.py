@@ -1,16 +1,18 @@
 """A loaded model that sees pages and answers questions about them."""
 
+import gc
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from freqq.errors import OutOfMemory
+from freqq.errors import Interrupted, OutOfMemory
 from freqq.glm.decoding import GREEDY, Generation
+from freqq.glm.device_errors import classified
 from freqq.glm.families import family_of
 from freqq.glm.generation import Generated, generate_from
 from freqq.glm.memory_saving import NO_SAVING, MemorySaving
@@ -47,6 +49,8 @@ class Answer:
         On CUDA the most that was allocated while answering, weights included; on a CPU the process's highest so far.
     truncated : bool
         True if the model did not end its answer within the allowed number of new tokens.
+    prefill_chunk : int or None
+        Tokens of the prompt that were read at once; None: all.
     """
 
     text: str
@@ -58,12 +62,20 @@ class Answer:
     decode_ms_per_token: float
     peak_memory_bytes: int
     truncated: bool
+    prefill_chunk: int | None = None
 
 
 class Reader:
     """See pages as grids of tokens, then answer questions from those grids or from what a compressor left of them.
 
     Made by `freqq.glm.load.load_reader`.
+
+    Attributes
+    ----------
+    stop_requested : callable
+        Asked between two tokens, and before pages are seen; what is under way then ends with `Interrupted`.
+    pages_at_once : int or None
+        The fewest pages of a vision pass of the last `see_many`, if there was no memory for more; else None.
     """
 
     def __init__(self, model: Any, tokenizer: Any, image_processor: Any, model_name: str, revision: str) -> None:
@@ -76,6 +88,8 @@ class Reader:
         self.device = str(model.device)
         self.attention = str(model.config._attn_implementation)
         self.family = family_of(model.config.model_type)
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self.pages_at_once: int | None = None
         self._writer = ChatWriter(tokenizer, model.config.image_token_id, self.family.page_marks(tokenizer))
 
     def see(self, pages: Sequence[Page]) -> list[Tensor]:
@@ -90,6 +104,7 @@ class Reader:
 
     def see_many(self, pages_per_sample: Sequence[Sequence[Page]]) -> list[list[Tensor]]:
         """As `see`, for many samples in packed passes. Attention stays within a page: in float32, equal within 1e-5."""
+        self.pages_at_once = None
         pages = [page for sample in pages_per_sample for page in sample]
         grids = iter(self._see_all(pages))
         return [[next(grids) for _ in sample] for sample in pages_per_sample]
@@ -153,11 +168,12 @@ class Reader:
         try:
             for allowed, where in self._by_room(prompts, max_new_tokens, fit).items():
                 own = [prompts[i] for i in where], [features[i] for i in where]
-                made = generate_from(self.model, *own, allowed, generation, saving)
+                made = generate_from(self.model, *own, allowed, generation, saving, self.stop_requested)
                 outputs |= zip(where, made, strict=True)
         except (RuntimeError, MemoryError) as error:
             what = f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens"
-            raise _out_of_memory(error, what, "--batch-size, a --prefill-chunk, --offload") from error
+            less = "use a smaller --batch-size, a --prefill-chunk, --offload or fewer pages"
+            raise classified(error, f"{what} at once: {less}") from error
         peak = self._peak_memory()
         return [
             Answer(
@@ -170,6 +186,7 @@ class Reader:
                 decode_ms_per_token=output.decode_s_per_token * 1e3,
                 peak_memory_bytes=peak,
                 truncated=not output.finished,
+                prefill_chunk=saving.prefill_chunk,
             )
             for output, prompt, page in ((outputs[i], prompts[i], pages[i]) for i in range(len(prompts)))
         ]
@@ -192,11 +209,25 @@ class Reader:
         sizes = [self.token_count(page) * patches_per_token for page in pages]
         grids: list[Tensor] = []
         for run in packs(sizes, MAX_PATCHES):
-            try:
-                grids += self.family.see(self.model, pages[run], self.image_processor)
-            except (RuntimeError, MemoryError) as error:
-                raise _out_of_memory(error, f"{run.stop - run.start} pages", "--batch-size") from error
+            grids += self._see_at_once(pages[run])
         return grids
+
+    def _see_at_once(self, pages: Sequence[Page]) -> list[Tensor]:
+        """See pages in one pass, or, if memory runs out, in two of half as many each."""
+        if self.stop_requested():
+            raise Interrupted("stopped before all pages were seen")
+        try:
+            return self.family.see(self.model, pages, self.image_processor)
+        except (RuntimeError, MemoryError) as error:
+            failed = classified(error, f"{len(pages)} pages at once: use a smaller --batch-size or fewer pages")
+            if not isinstance(failed, OutOfMemory) or len(pages) == 1:
+                raise failed from error
+        # Behind the handler, as the error holds the tensors that there was no memory for.
+        gc.collect()
+        torch.cuda.empty_cache()
+        half = len(pages) // 2
+        self.pages_at_once = min(self.pages_at_once or half, half)
+        return self._see_at_once(pages[:half]) + self._see_at_once(pages[half:])
 
     def _reset_peak_memory(self) -> None:
         if self.model.device.type == "cuda":
@@ -207,10 +238,3 @@ class Reader:
             return int(torch.cuda.max_memory_allocated(self.model.device))
         # Linux counts in KiB, macOS in bytes.
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _out_of_memory(error: Exception, what: str, options: str) -> Exception:
-    """The error for a lack of memory, on a GPU or, where torch has no class for it, on a CPU; any other as it is."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-        return OutOfMemory(f"out of memory on {what} at once: use a smaller {options} or fewer pages")
-    return error

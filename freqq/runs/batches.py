@@ -1,8 +1,10 @@
 """What of a run is still to be done, and in which batches."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import takewhile
+from types import MappingProxyType
 
 from freqq.data.sample import Sample
 from freqq.runs.parts import Key
@@ -35,15 +37,24 @@ class Remaining:
     arms : sequence of (Arm, config hash)
     done : set of keys
         Rows that are there.
+    suspects : mapping of str to int
+        Ids of samples that processes died of, and how many; they come last and alone, those of the fewest deaths first.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], arms: Sequence[tuple[Arm, str]], done: AbstractSet[Key] = frozenset()
+        self,
+        samples: Sequence[Sample],
+        arms: Sequence[tuple[Arm, str]],
+        done: AbstractSet[Key] = frozenset(),
+        suspects: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.arms = arms
         self.total = len(samples) * len(arms)
         self._done = done
-        self.samples = [s for s in samples if any((s.id, known_as) not in done for _, known_as in arms)]
+        lacking = [s for s in samples if any((s.id, known_as) not in done for _, known_as in arms)]
+        # Whichever of the suspects it is that kills, all others are answered before it is tried again.
+        self.samples = sorted(lacking, key=lambda s: suspects.get(s.id, -1))
+        self._suspects = suspects
 
     def __bool__(self) -> bool:
         return bool(self.samples)
@@ -60,7 +71,9 @@ class Remaining:
 
     def take(self, most: int) -> Batch:
         """The next batch, of at most so many samples, which do not remain."""
-        taken, self.samples = self.samples[:most], self.samples[most:]
+        usual = list(takewhile(lambda s: s.id not in self._suspects, self.samples[:most]))
+        count = len(usual) or 1
+        taken, self.samples = self.samples[:count], self.samples[count:]
         return self.batch(taken)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from freqq.data.sample import Sample
-from freqq.errors import UserError
+from freqq.errors import FreqqError, UserError
 from freqq.glm.memory_saving import MemorySaving, fallbacks
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
@@ -26,7 +26,7 @@ from freqq.runs import sizes
 from freqq.runs.failures import Outcome, padded_cuts, stage
 from freqq.runs.grading import blank_row, failed, graded
 from freqq.runs.machine import HERE, Machine
-from freqq.runs.plan import Arm, Identity
+from freqq.runs.plan import Arm, Identity, config_hash
 from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
@@ -97,9 +97,31 @@ class BatchEvaluator:
         self.identity = Identity(reader.revision, reader.dtype, reader.attention)
         self.shard = shard
         self.data = settings.source
+        self._hashes: dict[tuple[str, str], str] = {}
         self.rendering = settings.rendering
         self.store = settings.store
         self.adapter = None if settings.adapter_folder is None else _attach(reader, settings.adapter_folder)
+
+    def known_as(self, arm: Arm) -> str:
+        """An arm's config hash, computed once: what a file holds by then may change meanwhile."""
+        name = arm.name, arm.level
+        if name not in self._hashes:
+            self._hashes[name] = config_hash(self.settings, self.identity, arm, self.data)
+        return self._hashes[name]
+
+    def check_planned(self, planned: Sequence[tuple[Arm, str]]) -> None:
+        """Refuse if arms are not known as they were planned.
+
+        Raises
+        ------
+        FreqqError
+            If the data, the model or a method changed since.
+        """
+        if changed := [arm.name for arm, known_as in planned if self.known_as(arm) != known_as]:
+            raise FreqqError(
+                f"the data, the model or {changed[0]} changed since the run was planned: no more is answered. Restore "
+                "what was changed, or choose another --out"
+            )
 
     def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
         """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
@@ -154,6 +176,7 @@ class BatchEvaluator:
                 "token_bytes_raw": size,
                 "token_bytes": size,
                 "vision_ms": vision_ms,
+                "vision_pass_pages": self.reader.pages_at_once,
             }
             views.append(View(rendered, own, columns))
         return views
@@ -222,7 +245,10 @@ class BatchEvaluator:
         return self.reader.answer_many(questions, grids, self.settings.new_tokens, rules.generation, saving, fit=fit)
 
     def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
-        row = blank_row(self.settings, self.identity, self.model_name, self.device, self.shard, arm, sample, started)
+        row = blank_row(
+            self.settings, self.data, self.identity, self.model_name, self.device, self.shard, arm,
+            self.known_as(arm), sample, started,
+        )  # fmt: skip
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 return failed(row, outcome)

@@ -6,7 +6,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import torch
 
-from freqq.errors import OutOfMemory
+from freqq.errors import Interrupted, OutOfMemory
+from freqq.glm.device_errors import classified, is_broken_device
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -22,6 +23,13 @@ def stage(
 
     What ran out of memory is tried once more, alone, as the first failure gives back what it held: by the first of
     `fallbacks`, which take less, then by the next, or by `work` if there are none.
+
+    Raises
+    ------
+    BrokenDevice
+        If the accelerator fails, which is no fault of a value.
+    Interrupted
+        If a stop is requested meanwhile.
     """
     good = [i for i, v in enumerate(values) if not isinstance(v, Exception)]
     outcomes: list[Any] = list(values)
@@ -54,10 +62,14 @@ def _attempt(work: Callable[[list[A]], Sequence[B]], values: list[A]) -> Sequenc
         if len(made) != len(values):
             raise ValueError(f"{len(made)} results for {len(values)} values")
         return made
+    except Interrupted:
+        raise
     except Exception as error:
+        if is_broken_device(error):
+            raise classified(error) from error
         # The frames that a traceback keeps hold the tensors that there was no memory for.
         error.__cause__ = error.__context__ = None
-        failed = error.with_traceback(None)
+        failed = classified(error.with_traceback(None))
     if isinstance(failed, OutOfMemory):
         gc.collect()
         torch.cuda.empty_cache()

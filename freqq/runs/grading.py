@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from freqq.data.dataset import DataSet
 from freqq.data.responses import take_apart
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
-from freqq.runs.plan import Arm, Identity, config_hash
+from freqq.runs.plan import Arm, Identity
 from freqq.runs.protocols import OFFICIAL, Protocol
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
 
 
 def blank_row(
-    settings: Settings, identity: Identity, model: str, device: str, shard: Shard, arm: Arm, sample: Sample,
-    started: datetime,
+    settings: Settings, data: DataSet, identity: Identity, model: str, device: str, shard: Shard, arm: Arm,
+    known_as: str, sample: Sample, started: datetime,
 ) -> Row:  # fmt: skip
-    """The row of a sample and an arm before anything is answered, with the marks of a failure."""
-    data = settings.source
+    """The row of a sample and an arm, whose config hash is `known_as`, with the marks of a failure."""
     return Row(
         sample_id=sample.id,
         task=data.task,
@@ -37,7 +37,7 @@ def blank_row(
         model_revision=identity.model_revision,
         data=settings.data,
         data_revision=data.revision,
-        config_hash=config_hash(settings, identity, arm),
+        config_hash=known_as,
         seed=settings.seed,
         shard=str(shard),
         device=device,
@@ -86,4 +86,5 @@ def graded(row: Row, sample: Sample, answer: "Answer", protocol: Protocol = OFFI
         prefill_ms=answer.prefill_ms,
         decode_ms_per_token=answer.decode_ms_per_token,
         peak_memory_bytes=answer.peak_memory_bytes,
+        prefill_chunk=answer.prefill_chunk,
     )

@@ -6,7 +6,7 @@ rows to the stretches that they belong to, the second sorts one stretch after an
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,12 @@ GATHERED = 8_192
 
 POSITION = "position"
 
+DUPLICATES = "duplicates.parquet"
+
+MEASURED = set("started_at shard device decode_ms_per_token peak_memory_bytes vision_pass_pages prefill_chunk".split())
+ANSWERED = [name for name in SCHEMA.names if name not in MEASURED and not name.endswith("_ms")]
+"""What is equal in two rows of a key if the answer is the same: all but when, where and how fast it was made."""
+
 
 def planned_keys(plan: dict[str, Any]) -> list[Key]:
     """A plan's keys in the order of the results: samples as they were drawn, arms as they were asked for."""
@@ -39,11 +45,13 @@ def planned_keys(plan: dict[str, Any]) -> list[Key]:
 
 @dataclass
 class _Found:
-    """What the first pass noted."""
+    """What the passes noted: the errors of failed rows in order, and answers that differ from another of their key."""
 
     there: NDArray[np.bool_]
     versions: list[Any] = field(default_factory=list)
     hardware: list[Any] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    differing: list[pa.Table] = field(default_factory=list)
 
     def note(self, metadata: dict[str, Any]) -> None:
         for name, known in (("versions", self.versions), ("hardware", self.hardware)):
@@ -52,18 +60,24 @@ class _Found:
                 known.sort(key=lambda value: json.dumps(value, sort_keys=True))
 
 
-def merge(path: Path) -> None:
+def merge(path: Path, note: Callable[[str], object] = lambda text: None) -> None:
     """Write ``results.parquet``, in an order that no sharding or batching changes.
 
-    Of a key's rows the answer stands in for the failures before it; of failures the last counts.
+    Of a key's rows the answer stands in for the failures before it; of failures the last counts, of answers the first.
+    Answers of a key that differ in more than times and memory are all written to ``duplicates.parquet``, too.
+
+    Parameters
+    ----------
+    note : callable
+        Told of answers that differ.
 
     Raises
     ------
     UserError
         If `path` is no run directory.
     FreqqError
-        If a part is damaged; if a planned answer is missing, one is there twice, or one was never planned; if every
-        one failed (the results are then written).
+        If a part is damaged; if a planned answer is missing, or one was never planned; if every one failed (the
+        results are then written).
     """
     plan = RunDirectory(path).plan()
     keys = planned_keys(plan)
@@ -74,10 +88,22 @@ def merge(path: Path) -> None:
         if missing := int((~found.there).sum()):
             raise FreqqError(f"{missing} of {len(keys)} answers are missing in {path}: run the same freqq eval again")
         metadata = {"config": plan, "versions": found.versions, "hardware": found.hardware}
-        failures: list[str] = []
-        write_whole(path / RESULTS, lambda file: _write(file, stretches, metadata, failures))
-    if len(failures) == len(keys):
-        raise FreqqError(f"all {len(keys)} answers failed, the first with {failures[0]}")
+        write_whole(path / RESULTS, lambda file: _write(file, stretches, metadata, found))
+        _keep_aside(path / DUPLICATES, found.differing, note)
+    if len(found.failures) == len(keys):
+        raise FreqqError(f"all {len(keys)} answers failed, the first with {found.failures[0]}")
+
+
+def _keep_aside(file: Path, differing: list[pa.Table], note: Callable[[str], object]) -> None:
+    """Write the answers that differ from another of their key, and name them."""
+    if not differing:
+        file.unlink(missing_ok=True)
+        return
+    rows = pa.concat_tables(differing)
+    write_whole(file, lambda temporary: pq.write_table(rows, temporary, compression="zstd"))
+    names = list(dict.fromkeys(rows["sample_id"].to_pylist()))
+    count = f"{len(names)} samples have answers by one method that differ, such as {names[0]}"
+    note(f"{count}: the first counts, all are in {file}")
 
 
 def _deal(path: Path, keys: list[Key], stretches: list[Path], found: _Found) -> None:
@@ -115,29 +141,28 @@ def _gathered(path: Path, found: _Found) -> Iterator[pa.Table]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def _write(file: Path, stretches: list[Path], metadata: dict[str, Any], failures: list[str]) -> None:
-    """Write the results; the errors of failed rows are noted in order."""
+def _write(file: Path, stretches: list[Path], metadata: dict[str, Any], found: _Found) -> None:
+    """Write the results, and note what is to be told of them."""
     schema = SCHEMA.with_metadata(packed(SCHEMA, metadata))
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for stretch in stretches:
             with pa.ipc.open_stream(stretch) as stream:
-                rows = _chosen(stream.read_all()).replace_schema_metadata(schema.metadata)
-            failures += rows["error"].drop_null().to_pylist()
+                rows = _chosen(stream.read_all(), found.differing).replace_schema_metadata(schema.metadata)
+            found.failures += rows["error"].drop_null().to_pylist()
             writer.write_table(rows, row_group_size=STRETCH)
 
 
-def _chosen(rows: pa.Table) -> pa.Table:
-    """One row a place, in order: the answer, else the last failure."""
+def _chosen(rows: pa.Table, differing: list[pa.Table]) -> pa.Table:
+    """One row a place, in order: the first answer, else the last failure. Adds answers that differ to `differing`."""
     at = rows[POSITION].to_numpy()
     good = rows["error"].is_null().to_numpy()
-    order = np.lexsort((rows["started_at"].cast(pa.int64()).to_numpy(), good, at))
+    started = rows["started_at"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((np.where(good, -started, started), good, at))
     at, good = at[order], good[order]
     again = np.flatnonzero((at[1:] == at[:-1]) & good[1:] & good[:-1])
-    if len(again):
-        sample = rows["sample_id"][int(order[again[0]])].as_py()
-        raise FreqqError(
-            f"sample {sample} was answered more than once, and {len(again)} answers are too many: "
-            "delete all but one of the parts that hold it"
-        )
+    for place in np.unique(at[again]):
+        answers = rows.take(order[(at == place) & good][::-1]).select(SCHEMA.names)
+        if len({str(answer) for answer in answers.select(ANSWERED).to_pylist()}) > 1:
+            differing.append(answers)
     last = np.append(at[1:] != at[:-1], True)
     return rows.take(order[last]).select(SCHEMA.names)

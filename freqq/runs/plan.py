@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from freqq.data.dataset import DataSet
 from freqq.data.draws import Drawn
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS
@@ -130,13 +131,18 @@ class Identity:
     tower: str | None = None
 
 
-def config_hash(settings: Settings, identity: Identity, arm: Arm) -> str:
+def config_hash(settings: Settings, identity: Identity, arm: Arm, data: DataSet | None = None) -> str:
     """Half of a row's key: covers what can change an answer to a given sample, and nothing else.
 
     The sample's id covers its needles and seed. How a level is called, how many samples there are, in what batches and
     on what machine they are read changes no answer.
+
+    Parameters
+    ----------
+    data : DataSet, optional
+        What the samples were read from; the settings' own, as it is now, if it is not given.
     """
-    data = settings.source
+    data = data or settings.source
     covered: dict[str, Any] = {
         "model_revision": identity.model_revision,
         "dtype": identity.dtype,

@@ -7,7 +7,7 @@ from typing import Any
 
 from freqq.data.draws import Drawn
 from freqq.data.sample import Sample
-from freqq.errors import Interrupted, UserError
+from freqq.errors import BrokenDevice, Interrupted, UserError
 from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
 from freqq.glm.spec import read_spec
@@ -30,6 +30,7 @@ from freqq.runs.shard import Shard
 from freqq.runs.shard_process import Replica, evaluate_remaining
 from freqq.runs.stop import StopRequest
 from freqq.runs.supervisor import evaluate_in_processes
+from freqq.runs.suspects import FailedRows, Suspects, why_given_up
 from freqq.tokens.store import TokenStore
 
 Progress = Callable[[int, int], None]
@@ -75,6 +76,8 @@ def run(
         Before the model is loaded, if a name is unknown or `out` cannot be used or is another process's.
     Interrupted
         If a signal came, or a server went away. What was answered is stored.
+    BrokenDevice
+        If an accelerator failed. What was answered is stored, and a new process may work.
     FreqqError
         If the disk is full, all workers died, or every single answer failed.
     """
@@ -120,9 +123,11 @@ def run(
                 sweep(directory.path, own)
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
                 samples = share(everything, own)
-                remaining = Remaining(samples, hashed, answered(directory.path, retry_failed))
+                suspects = Suspects.read(directory.path, own)
+                remaining = Remaining(samples, hashed, answered(directory.path, retry_failed), suspects.deaths)
                 progress(remaining.total - remaining.missing, remaining.total)
                 if not remaining:
+                    Suspects().write(directory.path, own)
                     note(f"all {remaining.total} answers were there already")
                 else:
                     _check_grading(directory, settings)
@@ -138,12 +143,17 @@ def run(
                         _evaluate_served(service, settings, own, directory, remaining, progress, stop)
                     else:
                         replicas = [Replica(directory.path, settings, weights, p, own, machine) for p in placements]
-                        if machine.in_processes:
-                            done = evaluate_in_processes(
-                                replicas, identity, remaining, retry_failed, progress, note, stop, held
-                            )
-                        else:
-                            done = _evaluate_here(replicas[0], remaining, progress, stop)
+                        device = placements[0].device
+                        rows = FailedRows(directory.path, settings, identity, weights.name, device, own, hashed)
+                        try:
+                            if machine.in_processes:
+                                done = evaluate_in_processes(
+                                    replicas, remaining, retry_failed, progress, note, stop, held, suspects, rows
+                                )
+                            else:
+                                done = _evaluate_here(replicas[0], remaining, progress, stop, suspects, rows)
+                        finally:
+                            suspects.write(directory.path, own)
                         if not done:
                             there = Remaining(samples, hashed, answered(directory.path))
                             raise _stopped(there.total - there.missing, there.total, directory.path)
@@ -154,7 +164,7 @@ def run(
                 directory.write(smaller)
             raise
     if shard is None:
-        merge(directory.path)
+        merge(directory.path, note)
     return directory.path
 
 
@@ -199,6 +209,7 @@ def _evaluate_served(
     """Answer what remains, by a server, until it is done or a stop is requested."""
     total = remaining.total
     evaluator = ServedEvaluator(service, settings, shard)
+    evaluator.check_planned(remaining.arms)
     writer = PartWriter(directory.path, shard, part_metadata(directory.path, evaluator.device))
     try:
         finished, reason = evaluate_served(evaluator, writer, remaining, lambda done: progress(done, total), stop)
@@ -213,16 +224,39 @@ def _stopped(finished: int, total: int, path: Path, reason: str = "") -> Interru
     return Interrupted(f"{reason or 'stopped'}; {stored}: run the same command again to go on")
 
 
-def _evaluate_here(replica: Replica, remaining: Remaining, progress: Progress, stop: StopRequest) -> bool:
-    """Answer what remains in this process. Returns whether all was done."""
+def _evaluate_here(
+    replica: Replica,
+    remaining: Remaining,
+    progress: Progress,
+    stop: StopRequest,
+    suspects: Suspects,
+    failed_rows: FailedRows,
+) -> bool:
+    """Answer what remains in this process. Returns whether all was done.
+
+    If the device breaks, what was at hand is suspect to the next process: it is read last and alone there.
+    """
     add = counter(remaining, progress)
+    by_id = {sample.id: sample for sample in remaining.samples}
     evaluator, writer = replica.open()
+    evaluator.check_planned(remaining.arms)
+    evaluator.reader.stop_requested = lambda: stop.requested
+    at: list[str] = []
 
     def report(what: dict[str, Any]) -> None:
+        at[:] = what.get("at", at)
         if "rows" in what:
             add(what["rows"])
 
-    return evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report)
+    try:
+        done = evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report)
+    except BrokenDevice as error:
+        for id in suspects.accuse(at):
+            failed_rows.write(by_id[id], why_given_up(str(error)))
+        raise BrokenDevice(f"{error}; all whole answers are stored: run the same command again") from error
+    if done:
+        suspects.deaths.clear()
+    return done
 
 
 def describe(settings: Settings, identity: Identity, todo: list[Arm], drawn: Drawn) -> dict[str, Any]:

@@ -69,6 +69,10 @@ class Row:
         Digest of the adapter that was on.
     subtask : str
         The part of the task, or the data set of a suite, that the sample belongs to.
+    vision_pass_pages : int
+        The fewest pages that the vision tower was given at once, if there was no memory for as many as usual.
+    prefill_chunk : int
+        Tokens of the prompt that were read at once, if not all.
     """
 
     sample_id: str
@@ -124,6 +128,8 @@ class Row:
     decode_ms_per_token: float | None = None
     peak_memory_bytes: int | None = None
     subtask: str | None = None
+    vision_pass_pages: int | None = None
+    prefill_chunk: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:

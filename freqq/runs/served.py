@@ -177,6 +177,7 @@ class ServedEvaluator(BatchEvaluator):
         self.settings = settings
         self.shard = shard
         self.data = settings.source
+        self._hashes = {}
         self.rendering = settings.rendering
         self.store = None
 

@@ -13,15 +13,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
-from freqq.errors import FreqqError, Interrupted
+from freqq.errors import BrokenDevice, FreqqError, Interrupted
+from freqq.glm.device_errors import check_device
 from freqq.glm.load import Weights, load
 from freqq.glm.place import Placement
 from freqq.runs.batches import Remaining
@@ -30,7 +31,7 @@ from freqq.runs.environment import part_metadata
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.machine import Machine
 from freqq.runs.parts import PartWriter, answered
-from freqq.runs.plan import arms, config_hash, draw, prepared
+from freqq.runs.plan import arms, draw, prepared
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
@@ -40,8 +41,8 @@ COMMAND = (sys.executable, "-P", "-m", "freqq.runs.shard_process")
 
 Report = Callable[[dict[str, Any]], None]
 """Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` hand, how many ``rows`` were
-added and how many are ``held`` and not on the disk, or an ``error`` that no sample is to blame for, with the
-``exit_code`` of its kind."""
+added and how many are ``held`` and not on the disk, why the device is ``broken``, or an ``error`` that no sample is to
+blame for, with the ``exit_code`` of its kind."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Replica:
         if self.machine.threads is not None:
             torch.set_num_threads(self.machine.threads)
         reader = load(self.weights, self.placement)
+        check_device(reader.model.device)
         evaluator = BatchEvaluator(reader, self.settings, self.shard, self.machine)
         return evaluator, PartWriter(self.run, self.shard, part_metadata(self.run, reader.device))
 
@@ -76,8 +78,8 @@ class Assignment:
 
     Parameters
     ----------
-    alone : bool
-        Whether they are read one by one.
+    suspects : mapping of str to int
+        Those of them that are read last and alone, as `Remaining` takes them.
     retry_failed : bool
         Whether rows with an error count as missing.
     script : str or None
@@ -86,7 +88,7 @@ class Assignment:
 
     replica: Replica
     samples: tuple[str, ...]
-    alone: bool = False
+    suspects: Mapping[str, int] = field(default_factory=dict)
     retry_failed: bool = False
     script: str | None = None
 
@@ -121,19 +123,34 @@ def evaluate_remaining(
     stop: StopRequest,
     report: Report,
 ) -> bool:
-    """Answer what remains and write it, until it is done or a stop is requested. Returns whether all was done."""
+    """Answer what remains and write it, until it is done or a stop is requested. Returns whether all was done.
+
+    Raises
+    ------
+    BrokenDevice
+        If the accelerator fails. What was answered before is written.
+    FreqqError
+        If the disk is full.
+    """
     lacking = remaining.missing
-    while remaining and not stop.requested:
-        batch = remaining.take(batch_size)
-        report({"at": [sample.id for sample in batch.samples]})
-        for rows in evaluator.rows(batch.samples, batch.todo):
-            writer.add(rows)
-            lacking -= len(rows)
-            report({"rows": len(rows), "held": writer.held})
-            if stop.requested:
-                break
-        writer.end_batch()
-        report({"at": [], "held": writer.held})
+    try:
+        while remaining and not stop.requested:
+            batch = remaining.take(batch_size)
+            report({"at": [sample.id for sample in batch.samples]})
+            for rows in evaluator.rows(batch.samples, batch.todo):
+                writer.add(rows)
+                lacking -= len(rows)
+                report({"rows": len(rows), "held": writer.held})
+                if stop.requested:
+                    break
+            writer.end_batch()
+            report({"at": [], "held": writer.held})
+    except BrokenDevice:
+        writer.flush()
+        report({"held": 0})
+        raise
+    except Interrupted:  # between two tokens; what was begun is not stored
+        pass
     writer.flush()
     return lacking == 0
 
@@ -153,17 +170,15 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     everything = draw(settings).samples
     todo = prepared(arms(settings), settings.rendering.configs(everything))
     evaluator, writer = replica.open()
-    hashed = [(arm, config_hash(settings, evaluator.identity, arm)) for arm in todo]
-    plan = RunDirectory(replica.run).plan()
-    if [known_as for _, known_as in hashed] != [arm["config_hash"] for arm in plan["arms"]]:
-        raise FreqqError(f"the methods, the model or the data changed since {replica.run} was planned: nothing is done")
+    evaluator.reader.stop_requested = lambda: stop.requested
+    planned = [arm["config_hash"] for arm in RunDirectory(replica.run).plan()["arms"]]
+    hashed = list(zip(todo, planned, strict=True))
+    evaluator.check_planned(hashed)
     by_id = {sample.id: sample for sample in everything}
     samples = [by_id[id] for id in assignment.samples]
-    remaining = Remaining(samples, hashed, answered(replica.run, assignment.retry_failed))
+    remaining = Remaining(samples, hashed, answered(replica.run, assignment.retry_failed), assignment.suspects)
     report({"ready": True})
-    if not evaluate_remaining(
-        evaluator, writer, remaining, 1 if assignment.alone else replica.batch_size, stop, report
-    ):
+    if not evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report):
         raise Interrupted("stopped")
 
 
@@ -185,6 +200,9 @@ def main() -> None:
                 runpy.run_path(values["script"], run_name="__freqq_methods__")
             evaluate_assignment(Assignment.from_json(values), stop, report)
         except Interrupted as error:
+            sys.exit(error.exit_code)
+        except BrokenDevice as error:
+            report({"broken": str(error)})
             sys.exit(error.exit_code)
         except FreqqError as error:
             report({"error": str(error), "exit_code": error.exit_code})

@@ -8,21 +8,17 @@ only this sample is given up: its rows say so. A replica whose processes die aga
 import signal
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from freqq.errors import FreqqError, UserError
+from freqq.errors import BrokenDevice, FreqqError, Interrupted, UserError
 from freqq.image import CODECS
 from freqq.runs.batches import Remaining, counter
-from freqq.runs.environment import part_metadata
-from freqq.runs.grading import blank_row, failed
-from freqq.runs.parts import PartWriter, answered
-from freqq.runs.plan import Identity
 from freqq.runs.shard_process import Assignment, Replica, Subprocesses
 from freqq.runs.stop import StopRequest
+from freqq.runs.suspects import FailedRows, Suspects, why_given_up
 from freqq.tokens import COMPRESSORS
 
 PATIENCE_S = 0.2
@@ -30,9 +26,6 @@ PATIENCE_S = 0.2
 
 GRACE_S = 15.0
 """How long processes may take to finish what is at hand after a stop was requested. Then they are killed."""
-
-MOST_DEATHS = 2
-"""So many processes may die on a sample that they have for themselves. After that it is given up."""
 
 MOST_STRIKES, LOADING_STRIKES = 6, 3
 """A replica is retired after so many deaths of its processes without a row between them. A death while the model loads
@@ -42,6 +35,8 @@ ALL_DIED = (
     "all workers died; what was finished is stored. Run the same command again, with a smaller --batch-size or fewer "
     "workers if memory was short"
 )
+
+NONE_LEFT = "no worker is left; what was finished is stored. Run the same command again, or use another device"
 
 
 class Process(Protocol):
@@ -81,6 +76,7 @@ class Worker:
     ready: bool = False
     held: int = 0
     strikes: int = 0
+    broken: str | None = None
 
     @property
     def retired(self) -> bool:
@@ -95,7 +91,7 @@ class Supervisor:
     ----------
     replicas : sequence of Replica
     shares : sequence of Assignment
-        The samples to begin with, at least one; which replica gets which does not matter.
+        The samples to begin with; which replica gets which does not matter. One may be empty.
     processes : Processes
     give_up : callable
         Writes the rows of a sample that is not to be read again, for a reason, and returns how many they are.
@@ -103,6 +99,8 @@ class Supervisor:
         Told how many rows there are more, or less if some were lost.
     note : callable
         Told when a process dies.
+    suspects : Suspects
+        What former processes died of; they are read when all shares are done.
     """
 
     def __init__(
@@ -113,12 +111,13 @@ class Supervisor:
         give_up: Callable[[str, str], int],
         progress: Callable[[int], None],
         note: Callable[[str], None],
+        suspects: Suspects,
     ) -> None:
         self.workers = [Worker(f"worker {i}", replica) for i, replica in enumerate(replicas)]
         self._processes, self._give_up, self._progress, self._note = processes, give_up, progress, note
-        self._template, self._waiting = shares[0], deque(shares)
-        self._suspects: dict[str, Worker] = {}  # by their ids, with the worker that they were at hand of
-        self._deaths: Counter[str] = Counter()
+        self._template, self._waiting = shares[0], deque(share for share in shares if share.samples)
+        self.suspects = suspects
+        self._untried: dict[str, Worker | None] = dict.fromkeys(suspects.deaths)  # with the worker that had them
         self._error: FreqqError | None = None
 
     def run(self, stop: StopRequest) -> bool:
@@ -142,9 +141,10 @@ class Supervisor:
                 process.wait()
         if self._error is not None:
             raise self._error
-        done = not (self._waiting or self._suspects)
+        done = not (self._waiting or self._untried)
         if not (done or stop.requested):
-            raise FreqqError(ALL_DIED)
+            broken = next((worker.broken for worker in self.workers if worker.broken), None)
+            raise FreqqError(ALL_DIED) if broken is None else BrokenDevice(f"{broken}; {NONE_LEFT}")
         return done
 
     @property
@@ -162,13 +162,12 @@ class Supervisor:
         if self._waiting:
             return self._waiting.popleft()
         others = any(other is not worker and not other.retired for other in self.workers)
-        ids = [id for id, where in self._suspects.items() if where is not worker or not others]
+        ids = [id for id, where in self._untried.items() if where is not worker or not others]
         if not ids:
             return None
         for id in ids:
-            del self._suspects[id]
-        # Whichever of them it is that kills, all others are answered before it is tried again.
-        return replace(self._template, samples=tuple(sorted(ids, key=self._deaths.__getitem__)), alone=True)
+            del self._untried[id]
+        return replace(self._template, samples=tuple(ids), suspects={id: self.suspects.deaths[id] for id in ids})
 
     def _listen(self, ending: bool = False) -> None:
         by_process = {process: worker for worker, process in self._busy.items()}
@@ -183,8 +182,9 @@ class Supervisor:
         worker.ready = worker.ready or "ready" in report
         worker.at = tuple(report.get("at", worker.at))
         worker.held = report.get("held", worker.held)
+        worker.broken = report.get("broken", worker.broken)
         if "rows" in report:
-            worker.strikes = 0
+            worker.strikes, worker.broken = 0, None
             self._progress(report["rows"])
         if "error" in report:
             kind = UserError if report["exit_code"] == UserError.exit_code else FreqqError
@@ -197,38 +197,30 @@ class Supervisor:
         assert assignment is not None
         worker.process = worker.assignment = None
         if code == 0:
+            for id in assignment.suspects:
+                self.suspects.deaths.pop(id, None)
             return
         self._progress(-worker.held)
-        if ending or self._error:
+        if ending or self._error or code == Interrupted.exit_code:  # a signal may reach a process before this one
             self._waiting.append(assignment)
             return
         worker.strikes += 1 if worker.ready else LOADING_STRIKES
-        given_up = self._accuse(worker, code)
+        how = worker.broken or _how(code)
+        given_up = self.suspects.accuse(worker.at)
+        for id in given_up:
+            self._progress(self._give_up(id, why_given_up(how)))
         rest = [id for id in assignment.samples if id not in worker.at]
-        if assignment.alone:
-            self._suspects |= dict.fromkeys(rest, worker)
+        if assignment.suspects:
+            self._untried |= dict.fromkeys(rest, worker)
         elif rest:
             self._waiting.append(replace(assignment, samples=tuple(rest)))
+        self._untried |= {id: worker for id in worker.at if id not in given_up}
         then = f"given up: {', '.join(given_up)}" if given_up else "they are tried again later, one by one"
         if worker.retired:
             then += "; the worker is not started again"
         self._note(
-            f"{worker.name} (process {process.pid}) died with {_how(code)} and {len(worker.at)} samples at hand: {then}"
+            f"{worker.name} (process {process.pid}) died with {how} and {len(worker.at)} samples at hand: {then}"
         )
-
-    def _accuse(self, worker: Worker, code: int) -> list[str]:
-        """Make suspects of what a dead process had at hand; returns what is given up."""
-        if len(worker.at) == 1:
-            self._deaths[worker.at[0]] += 1
-        given_up = [id for id in worker.at if self._deaths[id] >= MOST_DEATHS]
-        for id in given_up:
-            reason = (
-                f"{self._deaths[id]} workers died while they had only this sample, the last with {_how(code)}: it may "
-                "need more memory than there is"
-            )
-            self._progress(self._give_up(id, reason))
-        self._suspects |= {id: worker for id in worker.at if id not in given_up}
-        return given_up
 
     def _end(self) -> None:
         """Let processes finish what is at hand, and write; one that still loads its model has nothing to finish."""
@@ -251,13 +243,14 @@ def _how(code: int) -> str:
 
 def evaluate_in_processes(
     replicas: Sequence[Replica],
-    identity: Identity,
     remaining: Remaining,
     retry_failed: bool,
     progress: Callable[[int, int], None],
     note: Callable[[str], None],
     stop: StopRequest,
     lock: int,
+    suspects: Suspects,
+    failed_rows: FailedRows,
 ) -> bool:
     """Answer what remains, each replica in a process of its own. Returns whether all was done.
 
@@ -273,29 +266,17 @@ def evaluate_in_processes(
     """
     first = replicas[0]
     by_id = {sample.id: sample for sample in remaining.samples}
+    ids = tuple(id for id in by_id if id not in suspects.deaths)
     shares = [
-        Assignment(first, ids, retry_failed=retry_failed, script=_methods_script())
-        for ids in (tuple(by_id)[i :: len(replicas)] for i in range(len(replicas)))
-        if ids
+        Assignment(first, ids[i :: len(replicas)], retry_failed=retry_failed, script=_methods_script())
+        for i in range(len(replicas))
     ]
 
     def give_up(id: str, reason: str) -> int:
-        lacking = Remaining([by_id[id]], remaining.arms, answered(first.run, retry_failed))
-        device, now = first.placement.device, datetime.now(UTC)
-        rows = [
-            failed(
-                blank_row(first.settings, identity, first.weights.name, device, first.shard, arm, by_id[id], now),
-                FreqqError(reason),
-            )
-            for arm, _ in lacking.batch(lacking.samples).todo
-        ]
-        writer = PartWriter(first.run, first.shard, part_metadata(first.run, device))
-        writer.add(rows)
-        writer.flush()
-        return len(rows)
+        return failed_rows.write(by_id[id], reason)
 
     add = counter(remaining, progress)
-    return Supervisor(replicas, shares, Subprocesses([lock]), give_up, add, note).run(stop)
+    return Supervisor(replicas, shares, Subprocesses([lock]), give_up, add, note, suspects).run(stop)
 
 
 def _methods_script() -> str | None:

@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +15,8 @@ from freqq.errors import FreqqError, UserError
 from freqq.runs import merge as module
 from freqq.runs.directory import RunDirectory
 from freqq.runs.merge import merge, planned_keys
-from freqq.runs.parts import PartWriter, part_files
+from freqq.runs.parts import PartWriter
+from freqq.runs.schema import from_table
 from freqq.runs.shard import Shard
 from tests.runs.test_parts import later
 from tests.runs.test_schema import make_row
@@ -92,15 +94,28 @@ def test_what_is_missing_doubled_or_unplanned_is_refused_and_older_results_stay(
     write(tmp_path, rows[4:])
     merge(tmp_path)
     before = (tmp_path / "results.parquet").read_bytes()
-    write(tmp_path, rows[:2])
-    with pytest.raises(FreqqError, match="sample s-0 was answered more than once, and 2 answers"):
-        merge(tmp_path)
-    for path in part_files(tmp_path)[:0:-1]:
-        path.unlink()
     write(tmp_path, [make_row(sample_id="s-9")])
     with pytest.raises(FreqqError, match="never planned, the first of s-9"):
         merge(tmp_path)
     assert (tmp_path / "results.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_answer_that_is_there_twice_counts_once(tmp_path, order):
+    """Equal ones collapse; of those that differ the first counts, and all are kept aside and named."""
+    rows = rows_of(plan_of(tmp_path, 3))
+    hour = timedelta(hours=1)
+    same = [replace(row, started_at=row.started_at + hour, vision_ms=9.0, shard="1/2") for row in rows[:2]]
+    other = replace(rows[4], started_at=rows[4].started_at + hour, response="another", score=0.5)
+    for part in [rows, same, [other], same[:1]][::order]:
+        write(tmp_path, part)
+    notes = []
+    merge(tmp_path, notes.append)
+    assert RunDirectory(tmp_path).read() == rows
+    aside = from_table(pq.read_table(tmp_path / "duplicates.parquet"))
+    assert aside == [rows[4], other]
+    [note] = notes
+    assert f"such as {other.sample_id}: the first counts, all are in {tmp_path / 'duplicates.parquet'}" in note
 
 
 def test_a_run_in_which_all_failed_is_an_error_with_results(tmp_path):

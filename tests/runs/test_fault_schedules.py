@@ -1,0 +1,232 @@
+"""Random schedules of faults, kills, stops and resumes: every key once, no healthy sample lost, no sick worker kept.
+
+The supervisor, the loop of a shard process, batches, parts and merging are the real ones; processes run in this one,
+one after another, on a device that is told when to fail.
+"""
+
+import random
+import signal
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from freqq.errors import BrokenDevice, FreqqError
+from freqq.glm.place import Placement
+from freqq.runs.batches import Remaining
+from freqq.runs.directory import RESULTS, RunDirectory
+from freqq.runs.failures import stage
+from freqq.runs.grading import failed
+from freqq.runs.machine import Machine
+from freqq.runs.merge import merge
+from freqq.runs.parts import PartWriter, answered
+from freqq.runs.plan import BASELINE_ARM
+from freqq.runs.settings import Settings
+from freqq.runs.shard import Shard
+from freqq.runs.shard_process import Assignment, Replica, evaluate_remaining
+from freqq.runs.stop import StopRequest
+from freqq.runs.supervisor import LOADING_STRIKES, MOST_STRIKES, Supervisor
+from freqq.runs.suspects import Suspects
+from tests.conftest import FULL
+from tests.runs.faulty_device import BREAKING, PLACES, FaultyDevice
+from tests.runs.test_schema import make_row
+
+SAMPLES = 12
+HASHES = ("h", "g")
+SCHEDULES = 2000 if FULL else 200
+
+
+class Named:
+    """A sample as far as batches are concerned."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+
+
+class Killed(BaseException):
+    """A process ends here, and stores nothing more."""
+
+
+class Evaluator:
+    """Reads samples on a device: each arm sees, reads and answers them."""
+
+    def __init__(self, device: FaultyDevice, poisonous: set[str], sick: set[str]) -> None:
+        self.device, self.poisonous, self.sick = device, poisonous, sick
+
+    def rows(self, samples, todo):
+        for arm, ids in todo:
+            wanted = [s for s in samples if s.id in ids]
+            outcomes = wanted
+            for place in PLACES:
+                outcomes = stage(lambda batch, place=place: self.compute(place, batch), outcomes)
+            row = make_row(config_hash=arm.level, error=None, response="an answer")
+            rows = [replace(row, sample_id=s.id) for s in wanted]
+            yield [failed(r, o) if isinstance(o, Exception) else r for r, o in zip(rows, outcomes, strict=True)]
+
+    def compute(self, place, batch):
+        if {s.id for s in batch} & self.poisonous:
+            raise BREAKING["assert"]()
+        if {s.id for s in batch} & self.sick:
+            raise ValueError("no such page")
+        self.device.call(place)
+        return batch
+
+
+class World:
+    """What happens when, and what came of it."""
+
+    def __init__(self, seed: int, folder: Path) -> None:
+        self.chance = chance = random.Random(seed)
+        self.run = folder
+        ids = [f"s-{i}" for i in range(SAMPLES)]
+        self.samples = {id: Named(id) for id in ids}
+        self.poisonous = set(chance.sample(ids, chance.choice([0, 0, 1, 2])))
+        self.sick = set(chance.sample(ids, chance.choice([0, 1])))
+        self.arms = [(replace(BASELINE_ARM, level=h), h) for h in HASHES]
+        self.broken_workers = set(chance.sample(["cuda:0", "cuda:1", "cuda:2"], chance.choice([0, 0, 1])))
+        self.left = chance.randrange(8)  # faults and kills that are to come
+        self.died_alone: Counter[str] = Counter()
+        self.pids = count()
+
+    def happens(self, odds: float) -> bool:
+        """Whether one of the faults that are left happens now."""
+        now = self.left > 0 and self.chance.random() < odds
+        self.left -= now
+        return now
+
+    def device(self) -> FaultyDevice:
+        faults = {}
+        if self.happens(0.3):
+            place, at = self.chance.choice(PLACES), self.chance.randrange(1, 8)
+            faults[place, at] = self.chance.choice(list(BREAKING.values()))
+        return FaultyDevice(faults)
+
+
+class Simulated:
+    """A process that does its work when it is waited for."""
+
+    def __init__(self, assignment: Assignment, pid: int) -> None:
+        self.assignment, self.pid, self.code = assignment, pid, None
+
+    def terminate(self) -> None:
+        self.code = 75
+
+    def kill(self) -> None:
+        self.code = -signal.SIGKILL
+
+    def wait(self) -> int:
+        return self.code
+
+
+class SimulatedProcesses:
+    def __init__(self, world: World, stop: StopRequest) -> None:
+        self.world, self.stop, self.live = world, stop, []
+        self.started: Counter[str] = Counter()
+
+    def start(self, assignment: Assignment) -> Simulated:
+        device = assignment.replica.placement.device
+        self.started[device] += 1
+        assert device not in self.world.broken_workers or self.started[device] <= MOST_STRIKES / LOADING_STRIKES
+        self.live.append(Simulated(assignment, next(self.world.pids)))
+        return self.live[-1]
+
+    def wait(self, seconds: float):
+        process = self.world.chance.choice(self.live)
+        self.live.remove(process)
+        reports: list[dict] = []
+        code = process.code if process.code is not None else self.work(process.assignment, reports)
+        if self.world.happens(0.05):
+            raise Killed  # the supervisor and all of its processes
+        return [(process, reports, code)]
+
+    def work(self, assignment: Assignment, reports: list[dict]) -> int:
+        world = self.world
+        if assignment.replica.placement.device in world.broken_workers or world.happens(0.05):
+            return BrokenDevice.exit_code  # while it loads
+
+        def report(what: dict) -> None:
+            reports.append(what)
+            if world.happens(0.02):
+                raise Killed
+            self.stop.requested = self.stop.requested or world.happens(0.02)
+
+        samples = [world.samples[id] for id in assignment.samples]
+        remaining = Remaining(samples, world.arms, answered(world.run), assignment.suspects)
+        writer = PartWriter(world.run, Shard(), {})
+        evaluator = Evaluator(world.device(), world.poisonous, world.sick)
+        report({"ready": True})
+        try:
+            done = evaluate_remaining(evaluator, writer, remaining, 3, self.stop, report)
+        except BrokenDevice:
+            self.blame(reports)
+            return BrokenDevice.exit_code
+        except Killed:
+            self.blame(reports)
+            return -signal.SIGKILL
+        return 0 if done else 75
+
+    def blame(self, reports: list[dict]) -> None:
+        at = next((what["at"] for what in reversed(reports) if "at" in what), [])
+        if len(at) == 1:
+            self.world.died_alone[at[0]] += 1
+
+
+def attempt(world: World) -> bool:
+    """One run of the command; whether it came to its end."""
+    stop = StopRequest()
+    suspects = Suspects.read(world.run, Shard())
+    remaining = Remaining(list(world.samples.values()), world.arms, answered(world.run), suspects.deaths)
+    if not remaining:
+        return True
+    settings = Settings(max_new_tokens=3)
+    replicas = [
+        Replica(world.run, settings, None, Placement("float32", f"cuda:{i}"), Shard(), Machine()) for i in range(3)
+    ]
+    ids = tuple(s.id for s in remaining.samples if s.id not in suspects.deaths)
+    shares = [Assignment(replicas[0], ids[i::3]) for i in range(3)]
+
+    def give_up(id: str, reason: str) -> int:
+        there = answered(world.run)
+        writer = PartWriter(world.run, Shard(), {})
+        rows = [make_row(sample_id=id, config_hash=h, error=f"FreqqError: {reason}", response=None) for h in HASHES]
+        writer.add([row for row in rows if row.key not in there])
+        writer.flush()
+        return 2
+
+    supervisor = Supervisor(
+        replicas, shares, SimulatedProcesses(world, stop), give_up, lambda rows: None, lambda text: None, suspects
+    )
+    try:
+        done = supervisor.run(stop)
+    except Killed:
+        return False
+    except FreqqError:
+        done = False
+    suspects.write(world.run, Shard())
+    return done
+
+
+@pytest.mark.parametrize("first", range(0, SCHEDULES, 20))
+def test_nothing_is_lost_nothing_is_twice_and_no_sick_worker_is_kept(tmp_path, first):
+    for seed in range(first, first + 20):
+        folder = tmp_path / str(seed)
+        (folder / "parts").mkdir(parents=True)
+        world = World(seed, folder)
+        plan = {"samples": list(world.samples), "arms": [{"method": "baseline", "config_hash": h} for h in HASHES]}
+        RunDirectory(folder).write(plan)
+        for _ in range(40):
+            if attempt(world):
+                break
+        else:
+            raise AssertionError(f"schedule {seed} never ends")
+        merge(folder)
+        rows = RunDirectory(folder).read()
+        assert (folder / RESULTS).is_file()
+        assert [row.key for row in rows] == [(id, h) for id in world.samples for h in HASHES]
+        given_up = {row.sample_id for row in rows if row.error and "workers died" in row.error}
+        errors = {row.sample_id for row in rows if row.error}
+        assert errors == given_up | world.sick - given_up, seed
+        assert world.poisonous <= given_up, seed
+        assert all(world.died_alone[id] >= 2 for id in given_up), seed

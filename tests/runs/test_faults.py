@@ -1,0 +1,178 @@
+"""A broken device is not a broken sample, and what is short of memory is read in smaller pieces."""
+
+from dataclasses import replace
+
+import pytest
+
+from freqq.errors import BrokenDevice, FreqqError, Interrupted, OutOfMemory, UserError
+from freqq.glm.device_errors import classified
+from freqq.glm.load import load_reader
+from freqq.glm.reader import Reader
+from freqq.runs import shard_process
+from freqq.runs.directory import RunDirectory
+from freqq.runs.failures import stage
+from freqq.runs.parts import answered
+from freqq.runs.run import run
+from freqq.runs.settings import Settings
+from tests.runs.faulty_device import BREAKING, PLACES, FaultyDevice, out_of_memory
+from tests.runs.killing import table
+
+
+@pytest.mark.parametrize("fault", BREAKING)
+def test_what_a_device_raises_is_its_fault(fault):
+    found = classified(BREAKING[fault]())
+    assert isinstance(found, BrokenDevice)
+    assert found.exit_code == 69
+    assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("CUDA error: so a sample says"),
+        RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"),
+        UserError("there is no device cuda:7: CUDA error"),
+        KeyError("cuDNN error"),
+    ],
+)
+def test_any_other_error_stays_as_it_is(error):
+    assert classified(error) is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        out_of_memory(),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried 9"),
+    ],
+)
+def test_a_lack_of_memory_is_no_broken_device(error):
+    assert isinstance(classified(error), OutOfMemory)
+
+
+def test_a_broken_device_ends_a_stage_and_is_no_outcome():
+    def work(values):
+        raise BREAKING["ecc"]()
+
+    with pytest.raises(BrokenDevice, match="uncorrectable ECC"):
+        stage(work, [1, 2])
+
+
+@pytest.fixture(scope="module")
+def reader(random_model: str) -> Reader:
+    return load_reader(random_model, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def settings(random_model: str) -> Settings:
+    return Settings(model=random_model, limit=5, levels=("mild",), max_new_tokens=3)
+
+
+@pytest.fixture
+def same_reader(monkeypatch, reader):
+    """The model is loaded once for all runs of this file."""
+    monkeypatch.setattr(shard_process, "load", lambda weights, placement: reader)
+    yield reader
+    reader.stop_requested = lambda: False
+
+
+@pytest.fixture(scope="module")
+def whole(settings, tmp_path_factory):
+    return table(run(settings, tmp_path_factory.mktemp("whole") / "run"))
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("fault", ["accelerator error", "driver's out of memory", "cublas", "cudnn", "ecc", "lost"])
+def test_a_device_that_breaks_is_no_row_and_the_next_process_goes_on(
+    same_reader, settings, whole, tmp_path, fault, place
+):
+    device = FaultyDevice({(place, 2): BREAKING[fault]})
+    with device.under(same_reader.model), pytest.raises(BrokenDevice, match="run the same command again"):
+        run(settings, tmp_path / "run", machine=shard_process.Machine(batch_size=2))
+    there = answered(tmp_path / "run")
+    assert there == answered(tmp_path / "run", retry_failed=True)
+    assert table(run(settings, tmp_path / "run")) == whole
+
+
+def test_a_sample_that_breaks_the_device_twice_alone_is_a_row_with_its_error(
+    same_reader, settings, whole, tmp_path, monkeypatch
+):
+    deadly = whole[2]["sample_id"]
+    render = shard_process.BatchEvaluator._see
+
+    def see(self, batch):
+        if any(rendered.sample.id == deadly for rendered in batch):
+            raise BREAKING["assert"]()
+        return render(self, batch)
+
+    monkeypatch.setattr(shard_process.BatchEvaluator, "_see", see)
+    machine = shard_process.Machine(batch_size=3)
+    for _ in range(3):  # once in its batch, twice alone
+        with pytest.raises(BrokenDevice):
+            run(settings, tmp_path / "run", machine=machine)
+    path = run(settings, tmp_path / "run", machine=machine)
+    failed = [row for row in table(path) if row["error"]]
+    assert {row["sample_id"] for row in failed} == {deadly}
+    assert all("2 workers died while they had only this sample" in row["error"] for row in failed)
+    assert [row for row in table(path) if not row["error"]] == [r for r in whole if r["sample_id"] != deadly]
+    assert not list(path.glob(".suspects*"))
+
+
+@pytest.mark.parametrize(("place", "column"), [("vision", "vision_pass_pages"), ("prefill", "prefill_chunk")])
+def test_where_memory_runs_out_the_row_says_which_piece_worked(same_reader, settings, whole, tmp_path, place, column):
+    device = FaultyDevice({(place, 1): out_of_memory})
+    with device.under(same_reader.model):
+        path = run(settings, tmp_path / "run", machine=shard_process.Machine(batch_size=4))
+    rows = RunDirectory(path).read()
+    assert {getattr(row, column) for row in rows} == {None, {"vision": 4, "prefill": 1024}[place]}
+    assert [row.error for row in rows] == [None] * len(rows)
+    assert [row.response for row in rows] == [row["response"] for row in whole]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_stop_ends_an_answer_between_two_tokens_and_stores_nothing_of_it(
+    same_reader, settings, whole, tmp_path, monkeypatch, place
+):
+    """The stop comes at the fifth call of a place; from then on the language model makes no token."""
+    stops = []
+
+    class Stopped(shard_process.StopRequest):
+        def __enter__(self):
+            stops.append(self)
+            return super().__enter__()
+
+    monkeypatch.setattr("freqq.runs.run.StopRequest", Stopped)
+
+    class Stopping(FaultyDevice):
+        def call(self, where):
+            super().call(where)
+            if self.calls[place] == 5 and not stops[-1].requested:
+                stops[-1].requested = True
+                self.after = Counted(self.calls)
+
+    device = Stopping({})
+    long = replace(settings, max_new_tokens=40)
+    with device.under(same_reader.model), pytest.raises(Interrupted):
+        run(long, tmp_path / "run", machine=shard_process.Machine(batch_size=1))
+    assert device.calls["prefill"] + device.calls["decode"] <= device.after.tokens + 1
+    device.faults.clear()
+    monkeypatch.undo()
+    assert len(answered(tmp_path / "run")) < 10
+    assert table(run(long, tmp_path / "run")) == table(run(long, tmp_path / "again"))
+
+
+class Counted:
+    def __init__(self, calls):
+        self.tokens = calls["prefill"] + calls["decode"]
+
+
+def test_data_that_change_while_the_model_loads_are_refused(settings, tmp_path, monkeypatch, reader):
+    def load(weights, placement):
+        changed = replace(settings.source, revision="another")
+        monkeypatch.setattr("freqq.runs.settings.source", lambda *args: changed)
+        return reader
+
+    monkeypatch.setattr(shard_process, "load", load)
+    with pytest.raises(FreqqError, match=r"the data, the model or .* changed since the run was planned"):
+        run(settings, tmp_path / "run")
