@@ -93,10 +93,14 @@ def adapt(
     import os
     from time import monotonic
 
+    began = monotonic()
+    # On a busy machine, threads that wait by spinning take the cores from those that they wait for: validation took
+    # 15 times as long. It has to be set before torch is loaded, and changes no result.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
     from freqq.adapt.settings import Adaptation
     from freqq.runs.methods import check_names
 
-    began = monotonic()
     name = single("method", method)
     check_names([name])
     adaptation = Adaptation(
@@ -124,9 +128,6 @@ def adapt(
         dtype=dtype,
         skip_bad=skip_bad,
     )
-    # On a busy machine, threads that wait by spinning take the cores from those that they wait for: validation took
-    # 15 times as long. It has to be set before torch is loaded, and changes no result.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from freqq.adapt.adapt import adapt  # takes torch, and some seconds: not before what was asked is known to be good
     from freqq.adapt.loop import Habits
     from freqq.cli.progress import note_skipped

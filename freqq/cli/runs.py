@@ -32,9 +32,16 @@ def list_(
     from rich.markup import escape
     from rich.table import Table
 
+    from freqq.cli.progress import note
+    from freqq.errors import FreqqError
     from freqq.runs.status import find_runs, status
 
-    found = [status(path) for path in find_runs(folder)]
+    found: list[Status] = []
+    for path in find_runs(folder):
+        try:
+            found.append(status(path))
+        except FreqqError as error:
+            note(f"left out: {error}")
     if as_json:
         typer.echo(json.dumps([one.as_json() for one in found], indent=2))
         return

@@ -97,6 +97,16 @@ def test_what_is_no_run_is_one_line(command, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_damaged_run_does_not_hide_the_others(tmp_path):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "run.json").write_text("{")
+    (tmp_path / "none" / "slurm").mkdir(parents=True)
+    done = freqq("runs", "list", str(tmp_path), "--json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, [])
+    assert done.stderr.startswith(f"note: left out: {tmp_path}/bad/run.json is not readable")
+    assert done.stderr.count("\n") == 1
+
+
 def test_listing_what_is_no_folder_is_one_line(tmp_path):
     assert freqq("runs", "list", str(tmp_path)).exit_code == 0
     done = freqq("runs", "list", str(tmp_path / "none"))
