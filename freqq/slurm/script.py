@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from freqq.errors import UserError
+from freqq.errors import BrokenDevice, Interrupted, UserError
 from freqq.names import unknown
 from freqq.runs.directory import SCRIPTS
 
@@ -19,7 +19,7 @@ GRACE_SECONDS = 120
 """How long before its time limit a process gets a signal. It stops between two tokens, stores its rows and exits: what
 takes longest in between is the prefill of a long prompt, or the end of an engine of its own."""
 
-STOPPED, KILLED_BY_USR1, BROKEN_DEVICE = 75, 128 + 10, 69
+STOPPED, KILLED_BY_USR1, BROKEN_DEVICE = Interrupted.exit_code, 128 + 10, BrokenDevice.exit_code
 """Exit codes after which a shard is queued again: stopped by a signal; ended by it while Python was still starting, as
 bash puts it; and an accelerator failed, which another one, or the same after a reset, may not."""
 

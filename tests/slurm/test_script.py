@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.errors import Interrupted, UserError
+from freqq.errors import UserError
 from freqq.slurm.check import check_setup
-from freqq.slurm.script import BROKEN_DEVICE, STOPPED, Job, merge_script, shards_script
+from freqq.slurm.script import Job, merge_script, shards_script
 
 FULL = Job(
     gpus=4,
@@ -49,10 +49,6 @@ def test_an_engine_over_several_gpus_has_its_golden_text(layout):
     options = ("--backend", "vllm", "--tensor-parallel", "4")
     shards, _ = scripts(replace(FULL, layout=layout, gpus=2, gpus_each=4), options=options)
     assert shards == (GOLDEN / f"vllm-{layout}.sbatch").read_text()
-
-
-def test_exit_codes_are_those_of_the_errors():
-    assert (Interrupted.exit_code, 69) == (STOPPED, BROKEN_DEVICE)
 
 
 def sbatch_reads(line):
