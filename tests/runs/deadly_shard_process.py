@@ -1,4 +1,5 @@
-"""A shard process that is killed when it looks at one of the samples that the environment variable DEADLY names."""
+"""A shard process that is killed when it looks at one of the samples that the environment variable DEADLY names, or
+whose device breaks then, if HOW says so."""
 
 import os
 import signal
@@ -11,6 +12,8 @@ from freqq.runs.rendering import Rendering
 
 def render_or_die(sample: Sample, rendering: Rendering) -> Rendered:
     if sample.id in os.environ["DEADLY"].split():
+        if os.environ.get("HOW") == "device":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         os.kill(os.getpid(), signal.SIGKILL)
     return render_sample(sample, rendering)
 

@@ -164,11 +164,15 @@ def deadly(monkeypatch):
 
 @pytest.mark.slow
 @linux
-def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(settings, whole, tmp_path, deadly):
+@pytest.mark.parametrize(("how", "said"), [("kill", "SIGKILL"), ("device", "CUDA error: an illegal memory access")])
+def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(
+    settings, whole, tmp_path, deadly, monkeypatch, how, said
+):
+    monkeypatch.setenv("HOW", how)
     notes, dead = [], deadly(settings, 20)
     machine = Machine(workers=2, batch_size=4)
     path = run(settings, tmp_path / "run", machine=machine, note=notes.append)
-    assert ["SIGKILL" in note for note in notes] == [True] * 3  # one on its batch, two on itself
+    assert [said in note for note in notes] == [True] * 3  # one on its batch, two on itself
     assert notes[-1].endswith(f"given up: {min(dead)}")
     first, second = (note.split(" (process")[0] for note in notes[1:])
     assert first != second
