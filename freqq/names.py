@@ -1,13 +1,14 @@
 """Names that a user types: several of them at once, and what was meant by an unknown one."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from freqq.errors import UserError
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is none of `known`: suggests the nearest, if one is near, and lists them all."""
+    from difflib import get_close_matches  # only a mistake has to wait for it
+
     names = list(known)
     typed = name.lower()
     near = [known for known in names if typed and known.startswith(typed)] or get_close_matches(typed, names, 1, 0.5)

@@ -7,7 +7,6 @@ import typer
 
 from freqq.files import check_writable
 from freqq.names import several
-from freqq.report.evaluation import FORMATS, document, format_of
 
 TABLES = ("md", "latex")
 
@@ -16,7 +15,9 @@ def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
     format: Annotated[
         str | None,
-        typer.Option("--format", metavar="F", help=f"{', '.join(FORMATS)}; by default what --out ends in, or html."),
+        typer.Option(
+            "--format", metavar="F", help="html, md, csv, json or latex; by default what --out ends in, or html."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -40,6 +41,8 @@ def report(
 
     The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
     """
+    from freqq.report.evaluation import document, format_of
+
     chosen = format_of(format, out)
     target = Path("report.html") if out is None and chosen == "html" else out
     if target is not None:

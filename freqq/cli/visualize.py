@@ -24,23 +24,9 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Draw what compression does to a page, or how long chats are.", no_args_is_help=True)
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        help="The PNG, PDF or SVG to write, by its ending; by default a PNG named after the image. "
-        "-: show it in the terminal, or write it to a pipe.",
-    ),
-]
-NamedOut = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        help="The PNG, PDF or SVG to write, by its ending. -: show it in the terminal, or write it to a pipe.",
-    ),
-]
+FORMATS = "The PNG, PDF or SVG to write, by its ending{}. -: show it in the terminal, or write it to a pipe."
+Out = Annotated[Path | None, option("--out", "FILE", FORMATS.format("; by default a PNG named after the image"))]
+NamedOut = Annotated[Path, option("--out", "FILE", FORMATS.format(""))]
 Keeps = Annotated[
     list[str] | None,
     option("--keep", "FRACTION,...", "Fractions of the coefficients to keep, in place of the levels.", o.METHODS),
@@ -88,7 +74,10 @@ def compare(image: Image, out: Out = None, keep: Keeps = None, block: Block = No
 
     Example: freqq visualize compare page.png --keep 0.8 --keep 0.5 --out page.png
     """
-    levels = [("", codec_at("mild", _fraction(one), block)) for one in several("keep", keep or ())]
+    from freqq.runs.methods import parse
+
+    asked = [parse("keep", one, float) for one in several("keep", keep or ())]
+    levels = [("", codec_at("mild", one, block)) for one in asked if isinstance(one, float)]
     levels = levels or [(f"{level}, ", codec_at(level, block=block)) for level in LEVELS[1:]]
     target, page = _target_and_page(image, out, "compare")
 
@@ -277,15 +266,6 @@ def _target(target: Path) -> Path:
         raise UserError(f"--out {target} is a folder: give a file name")
     OutputFolder(target.parent).check([], [])
     return target
-
-
-def _fraction(text: str) -> float:
-    from freqq.errors import UserError
-
-    try:
-        return float(text)
-    except ValueError as error:
-        raise UserError(f"--keep {text}: write it as a number, such as 0.5") from error
 
 
 def _after(page: "Page", codec: "BlockDct | None") -> "Page":

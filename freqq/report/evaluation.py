@@ -1,7 +1,6 @@
 """Evaluation from Python: what ``freqq eval``, ``freqq report`` and ``freqq compare`` do, with objects as results."""
 
 import inspect
-import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from freqq.report.evidence import Evidence
-
-LOG = logging.getLogger("freqq")
 
 FORMATS = ("html", "md", "csv", "json", "latex")
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
@@ -97,10 +94,16 @@ class Evaluation:
         return text
 
 
+def _log(text: str) -> None:
+    import logging
+
+    logging.getLogger("freqq").warning(text)
+
+
 def evaluate(
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    note: Callable[[str], None] = LOG.warning,
+    note: Callable[[str], None] = _log,
     **options: Any,
 ) -> Evaluation:
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.

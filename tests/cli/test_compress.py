@@ -431,7 +431,7 @@ def test_visualize_tokens_draws_any_token_method(folder, tmp_path, random_model)
         (["compress-tokens", "pages", "--level", "mild,extreme"], "this command takes one level"),
         (["compress-tokens", "pages", "--method", "prune", "--method", "pool"], "this command takes one method"),
         (["visualize", "spectrum", "pages/a.png", "--level", "mild", "--level", "extreme"], "takes one level"),
-        (["visualize", "compare", "pages/a.png", "--keep", "0.5,much"], "--keep much: write it as a number"),
+        (["visualize", "compare", "pages/a.png", "--keep", "0.5,much"], "'much' is not a number"),
         (["compress-tokens", "pages", "--bits", "8,4"], "bits"),
         (["compress-tokens", "pages", "--method", "lowpas"], "did you mean 'token-lowpass'"),
         (["compress-tokens", "pages", "--method", "lowpass", "--keep", "0"], "keep 0"),
