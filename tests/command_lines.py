@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from freqq.cli.app import app
+from freqq.cli.app import app, built
 from freqq.levels import LEVELS
 from freqq.runs.methods import method_class
 
@@ -16,7 +16,8 @@ ROOT: Any = typer.main.get_command(app)
 
 def commands(group: Any = ROOT, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command that does something, by the words that call it."""
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = built(name) if group is ROOT else listed
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
         else:

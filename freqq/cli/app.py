@@ -1,34 +1,105 @@
 """The command ``freqq``. Nothing that is imported here may import torch: ``--help`` has to be quick."""
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 
 from freqq import __version__
-from freqq.cli.adapt import adapt
-from freqq.cli.bench import bench
-from freqq.cli.codebook import app as codebook
-from freqq.cli.command import Command, Group
-from freqq.cli.compare import compare
-from freqq.cli.compress_image import compress_image
-from freqq.cli.compress_tokens import compress_tokens
-from freqq.cli.data import app as data
-from freqq.cli.decompress import decompress
-from freqq.cli.doctor import doctor
-from freqq.cli.errors import Commands
-from freqq.cli.eval import evaluate
-from freqq.cli.info import info
-from freqq.cli.leaderboard import leaderboard
-from freqq.cli.methods import methods
-from freqq.cli.regrade import regrade
-from freqq.cli.render import render
-from freqq.cli.report import report
-from freqq.cli.runs import app as runs
-from freqq.cli.serve import serve
-from freqq.cli.slurm_status import slurm_status
-from freqq.cli.slurm_submit import slurm_submit
-from freqq.cli.train import train
-from freqq.cli.visualize import app as visualize
+from freqq.cli.command import Command, Group, Summary
+from freqq.cli.errors import Guarded
+
+COMMANDS = {
+    "eval": (
+        "eval:evaluate",
+        "Score a model on chats that it reads as page images, with and without compression, on the same samples.",
+    ),
+    "regrade": (
+        "regrade:regrade",
+        "Grade the stored responses of a run again, without a model, and show what changed.",
+    ),
+    "render": (
+        "render:render",
+        "Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.",
+    ),
+    "compress-image": (
+        "compress_image:compress_image",
+        "Compress page images with image codecs, and measure their real sizes and quality.",
+    ),
+    "decompress": ("decompress:decompress", "Decode a page from its stream alone, whatever codec wrote it."),
+    "info": ("info:info", "Say what a stream of a page holds, without decoding it. Its checksum is verified."),
+    "compress-tokens": (
+        "compress_tokens:compress_tokens",
+        "Compress the vision tokens of page images, and measure the error and the real size.",
+    ),
+    "slurm-submit": (
+        "slurm_submit:slurm_submit",
+        "Submit an evaluation as an array of shards, and a job that merges them.",
+    ),
+    "slurm-status": (
+        "slurm_status:slurm_status",
+        "Show the state, rows and last error of each shard of a submitted run, and of its merge.",
+    ),
+    "train": (
+        "train:train",
+        "Train a small GLM-4V from scratch on two CPU cores; run it again to resume from the last checkpoint.",
+    ),
+    "serve": ("serve:serve", "Serve a model to freqq eval --backend openai and other clients of the protocol."),
+    "adapt": (
+        "adapt:adapt",
+        "Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model's weights stay.",
+    ),
+    "bench": (
+        "bench:bench",
+        "Measure what token methods save in vLLM: throughput, time to first token, key-value cache.",
+    ),
+    "report": ("report:report", "Report the results of runs: each method against the baseline on the same samples."),
+    "compare": ("compare:compare", "Compare the arms of several runs on the samples that they share."),
+    "leaderboard": ("leaderboard:leaderboard", "Rank the arms of all runs in a folder, with their rates."),
+    "methods": (
+        "methods:methods",
+        "List the methods, their parameters at the four levels, and where they come from; or show the card of one.",
+    ),
+    "doctor": (
+        "doctor:doctor",
+        "Show versions, devices, memory, fonts and codebooks, what is missing, and how to get it.",
+    ),
+    "codebook": ("codebook:app", "Codebooks of vector quantization."),
+    "visualize": ("visualize:app", "Draw what compression does to a page, or how long chats are."),
+    "data": ("data:app", "Look at data sets."),
+    "runs": ("runs:app", "Work with run directories."),
+}
+"""Where each command is, and the first paragraph of its help: modules are imported when their command is used."""
+
+SETTINGS: dict[str, dict[str, bool]] = {"slurm-submit": {"ignore_unknown_options": True}}
+
+
+class Commands(Guarded):
+    """The top-level group, whose commands are built when they are used; their list is known without that."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        self.commands = {name: Summary(name, help=help) for name, (_, help) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is named, as itself."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and built(str(name)), rest
+
+
+def built(name: str) -> Any:
+    """A command or group with its options."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(import_module(f"freqq.cli.{module}"), attribute)
+    whole = typer.Typer()
+    if isinstance(found, typer.Typer):
+        for command in found.registered_commands:
+            command.cls = Command
+        whole.add_typer(found, name=name, cls=Group)
+    else:
+        whole.command(name, cls=Command, context_settings=SETTINGS.get(name))(found)
+    return typer.main.get_group(whole).commands[name]
+
 
 app = typer.Typer(
     name="freqq",
@@ -38,31 +109,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("eval")(evaluate)
-app.command("regrade")(regrade)
-app.command("render")(render)
-app.command("compress-image")(compress_image)
-app.command("decompress")(decompress)
-app.command("info")(info)
-app.command("compress-tokens")(compress_tokens)
-app.add_typer(codebook, name="codebook", cls=Group)
-app.add_typer(visualize, name="visualize", cls=Group)
-app.command("slurm-submit", context_settings={"ignore_unknown_options": True})(slurm_submit)
-app.command("slurm-status")(slurm_status)
-app.add_typer(data, name="data", cls=Group)
-app.add_typer(runs, name="runs", cls=Group)
-app.command("train")(train)
-app.command("serve")(serve)
-app.command("adapt")(adapt)
-app.command("bench")(bench)
-app.command("report")(report)
-app.command("compare")(compare)
-app.command("leaderboard")(leaderboard)
-app.command("methods")(methods)
-app.command("doctor")(doctor)
-for _one in (app, codebook, visualize, data, runs):
-    for _command in _one.registered_commands:
-        _command.cls = Command
 
 
 def _version(wanted: bool) -> None:

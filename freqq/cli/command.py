@@ -88,6 +88,10 @@ class Group(TyperGroup):
         return _untyped(super().get_params(ctx))
 
 
+class Summary(TyperCommand):
+    """Stands for a command that is not built yet, where commands are listed."""
+
+
 def _untyped(parameters: list[Any]) -> list[Any]:
     """Typer would show ``<bool>`` beside a switch, and ``<list[Path]>`` beside an argument."""
     for parameter in parameters:

@@ -13,8 +13,8 @@ from freqq.errors import FreqqError, Interrupted
 from freqq.registry import PluginWarning
 
 
-class Commands(Group):
-    """The top-level group: prints a `FreqqError` as one red line; with ``--debug`` as a traceback."""
+class Guarded(Group):
+    """A group that prints a `FreqqError` as one red line; with ``--debug`` as a traceback."""
 
     def invoke(self, ctx: Any) -> object:
         """Run the chosen command."""

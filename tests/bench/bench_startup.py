@@ -34,7 +34,7 @@ app(prog_name="empty")
 """
 FREQQ = "from freqq.cli.app import main; main()"
 ROUNDS = 15
-GOAL = 1.5
+GOAL = 1.3
 
 Subject = tuple[str, list[str], dict[str, str]]
 

@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 import freqq as package
 from freqq import __version__
 from freqq.cli.app import app
+from freqq.cli.errors import Guarded
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.names import unknown
 
@@ -123,7 +124,7 @@ def test_it_runs_as_a_module():
      (KeyboardInterrupt(), 75), (PermissionError(13, "Permission denied", "x"), 1)],
 )  # fmt: skip
 def test_an_error_is_one_line_and_a_code(error, code):
-    failing = typer.Typer(cls=app.info.cls, pretty_exceptions_enable=False)
+    failing = typer.Typer(cls=Guarded, pretty_exceptions_enable=False)
 
     @failing.command()
     def fail() -> None:
@@ -143,7 +144,7 @@ def test_an_error_is_one_line_and_a_code(error, code):
 
 
 def test_a_bug_is_not_dressed_up_as_the_users_error():
-    failing = typer.Typer(cls=app.info.cls, pretty_exceptions_enable=False)
+    failing = typer.Typer(cls=Guarded, pretty_exceptions_enable=False)
 
     @failing.command()
     def fail() -> None:

@@ -12,7 +12,8 @@ from functools import cache
 import pytest
 from typer.testing import CliRunner
 
-from freqq.cli.app import app
+from freqq.cli.app import COMMANDS as LISTED
+from freqq.cli.app import app, built
 from freqq.cli.json_output import print_json
 from tests.command_lines import commands, lines, parse
 from tests.terminal import Terminal, plain_environment
@@ -40,6 +41,11 @@ def test_help_has_examples_that_the_command_takes(path):
         assert found[0] == f"freqq {' '.join(path)}"
     shown = " ".join(freqq(*path, "--help").stdout.replace("│", " ").split())
     assert f"Example: freqq {' '.join(path)}" in shown
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_a_command_is_listed_by_what_its_own_help_begins_with(name):
+    assert " ".join(built(name).help.split("\n\n")[0].split()) == LISTED[name][1]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
