@@ -12,6 +12,8 @@ from freqq.errors import UserError
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a file under a temporary name, flush it to the disk, then give it its name.
 
+    Where a network file system forgets the new name, the file stays whole under the old one; see `name_of`.
+
     Raises
     ------
     OSError
@@ -22,10 +24,25 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
-    finally:
+        _rename(temporary, path)
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def name_of(temporary: Path) -> Path:
+    """Where the file belongs that `write_whole` makes under this name."""
+    return temporary.with_name(temporary.name.removeprefix(".").rsplit(".", 2)[0])
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Rename a file. NFS repeats a request whose reply was lost, and finds no file if the first one was carried out."""
+    try:
+        temporary.replace(path)
+    except FileNotFoundError:
+        if not path.exists():
+            raise
 
 
 def _flush_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from freqq.errors import FreqqError
-from freqq.files import write_whole
+from freqq.files import name_of, write_whole
 from freqq.runs.schema import Row, conform, to_table
 from freqq.runs.shard import Shard
 
@@ -183,6 +183,15 @@ def answered(run: Path, retry_failed: bool = False) -> set[Key]:
 
 
 def sweep(run: Path, shard: Shard) -> None:
-    """Remove what killed processes left half written; only whoever holds the shard may do this."""
+    """Give parts that were written whole their names, and remove what killed processes left half written.
+
+    Only whoever holds the shard may do this. A part is left under its temporary name by a process that was killed
+    before it renamed it, or by a network file system that lost the new name.
+    """
     for path in (run / PARTS).glob(f".{shard.index}-of-{shard.count}-*.tmp"):
-        path.unlink(missing_ok=True)
+        named = name_of(path)
+        with writing(named):
+            if named.stem.rpartition("-")[2] == _digest(path.read_bytes()):
+                path.replace(named)
+            else:
+                path.unlink(missing_ok=True)

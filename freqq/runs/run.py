@@ -115,8 +115,8 @@ def run(
         description = describe(settings, identity, todo, drawn)
         own = shard or Shard()
         is_new, smaller, parts = directory.record(description), None, part_files(directory.path)
-        try:
-            with lock(directory.path, own, note) as held:
+        with lock(directory.path, own, note) as held:
+            try:
                 if smaller := directory.grow(description):
                     before = len(smaller["samples"])
                     note(f"{directory.path} grows from {before} to {len(everything)} samples; its answers are kept")
@@ -157,12 +157,12 @@ def run(
                         if not done:
                             there = Remaining(samples, hashed, answered(directory.path))
                             raise _stopped(there.total - there.missing, there.total, directory.path)
-        except BaseException:
-            if is_new and shard is None:  # another shard may be about to start by what this one wrote
-                directory.forget()
-            elif smaller is not None and shard is None and part_files(directory.path) == parts:
-                directory.write(smaller)
-            raise
+            except BaseException:
+                if is_new and shard is None:  # another shard may be about to start by what this one wrote
+                    directory.forget()
+                elif smaller is not None and shard is None and part_files(directory.path) == parts:
+                    directory.write(smaller)
+                raise
     if shard is None:
         merge(directory.path, note)
     return directory.path

@@ -29,12 +29,13 @@ def can_mount() -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="needs to mount a small file system")
-def test_a_full_disk_is_named_and_what_was_written_stays(random_model, tmp_path):
+@pytest.mark.parametrize("workers", ["", "--workers 2"])
+def test_a_full_disk_is_named_and_what_was_written_stays(random_model, tmp_path, workers):
     disk, saved = tmp_path / "disk", tmp_path / "saved"
     disk.mkdir()
     settings = Settings(model=random_model, limit=60, levels=("mild",), max_new_tokens=4)
     options = f"--model {random_model} --limit 60 --level mild --max-new-tokens 4"
-    full = f"{sys.executable} -m freqq eval {options} --out {disk}/run"
+    full = f"{sys.executable} -m freqq eval {options} {workers} --out {disk}/run"
     done = in_own_mounts(f"{SMALL.format(disk=disk)}; {full}; code=$?; cp -r {disk}/run {saved}; exit $code")
     assert done.returncode == 1, done.stderr
     message = done.stderr.strip().splitlines()[-1]

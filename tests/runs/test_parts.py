@@ -1,7 +1,9 @@
 """Parts: written soon, whole, and readable."""
 
+import errno
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,6 +114,66 @@ def test_sweeping_leaves_parts_and_other_shards_alone(run):
         (run / "parts" / name).touch()
     sweep(run, Shard(0, 2))
     assert {p.name for p in (run / "parts").iterdir()} == set(names[1:])
+
+
+def part_under_its_temporary_name(run, monkeypatch):
+    """A part whose new name a file system forgets, though it said that all went well."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda self, target: target)
+        writer = PartWriter(run, Shard(), {})
+        writer.add([make_row()])
+        writer.flush()
+    [temporary] = (run / "parts").iterdir()
+    return temporary
+
+
+def test_a_part_whose_rename_was_lost_is_never_read_before_it_has_its_name_again(run, monkeypatch):
+    temporary = part_under_its_temporary_name(run, monkeypatch)
+    assert part_files(run) == []
+    assert answered(run) == set()
+    sweep(run, Shard(1, 2))
+    assert temporary.exists()
+    sweep(run, Shard())
+    assert rows_of(run) == [make_row()]
+    assert not temporary.exists()
+
+
+def test_no_part_is_made_of_half_a_file(run, monkeypatch):
+    temporary = part_under_its_temporary_name(run, monkeypatch)
+    content = temporary.read_bytes()
+    for length in range(0, len(content), 97):
+        temporary.write_bytes(content[:length])
+        sweep(run, Shard())
+        assert list((run / "parts").iterdir()) == []
+
+
+def test_a_rename_that_is_repeated_because_its_reply_was_lost_is_no_error(run, monkeypatch):
+    rename = Path.replace
+
+    def twice(self, target):
+        rename(self, target)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", twice)
+    writer = PartWriter(run, Shard(), {})
+    writer.add([make_row()])
+    writer.flush()
+    assert rows_of(run) == [make_row()]
+
+
+def test_a_rename_that_fails_is_named_and_leaves_nothing(run, monkeypatch):
+    def stale(self, target):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    writer = PartWriter(run, Shard(), {})
+    writer.add([make_row()])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stale)
+        with pytest.raises(FreqqError, match=r"cannot write to .*parts: Stale file handle.*run the same command again"):
+            writer.flush()
+    assert list((run / "parts").iterdir()) == []
+    writer.flush()
+    assert rows_of(run) == [make_row()]
 
 
 def later(row, seconds):

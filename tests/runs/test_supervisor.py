@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from shutil import copytree
 
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ import torch
 
 from freqq.errors import FreqqError, UserError
 from freqq.runs.batches import Remaining
+from freqq.runs.directory import RunDirectory
 from freqq.runs.lock import lock
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
@@ -112,8 +115,20 @@ def start(options, path):
 
 
 def wait_for_rows(process, path):
-    while rows_on_disk(path) == 0 and process.poll() is None:
+    wait_for(lambda: rows_on_disk(path) or process.poll() is not None)
+
+
+def wait_for(condition):
+    while not condition():
         time.sleep(0.01)
+
+
+def command_of(pid):
+    """The command of a process; nothing of one that ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 @pytest.mark.slow
@@ -233,8 +248,7 @@ def test_a_second_interrupt_stops_at_once_and_leaves_no_worker(options, tmp_path
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 75, stderr
-    while any(map(alive, workers)):
-        time.sleep(0.01)
+    wait_for(lambda: not any(map(alive, workers)))
 
 
 def alive(pid):
@@ -266,6 +280,47 @@ def test_shards_of_any_number_give_the_same_table(settings, whole, tmp_path):
         assert table(path) == whole
         assert len(part_files(path)) >= count
         assert pq.read_metadata(path / "results.parquet").num_rows == 140
+
+
+@pytest.mark.slow
+@linux
+def test_a_second_command_on_a_run_is_refused_and_one_after_a_kill_goes_on(options, whole, tmp_path):
+    first = start(options, tmp_path / "run")
+    wait_for_rows(first, tmp_path / "run")
+    workers = workers_of(first.pid)
+    os.kill(workers[0], signal.SIGSTOP)  # the first one is at work until it is killed
+    second = freqq("eval", *options, "--workers", "2", "--out", str(tmp_path / "run"))
+    assert second.exit_code == 2
+    assert f"part 0/1 of {tmp_path / 'run'} is held by process {first.pid}" in second.stderr
+    assert second.stderr.count("\n") == 1
+    first.kill()
+    third = start(options, tmp_path / "run")  # a worker of the first one still holds the run
+    wait_for(lambda: "shard_process" not in command_of(workers[1]))
+    os.kill(workers[0], signal.SIGCONT)
+    _, stderr = third.communicate(timeout=600)
+    first.communicate(timeout=600)
+    assert third.returncode == 0, stderr
+    assert f"process {first.pid}" in stderr
+    assert "is gone: going on in its place" in stderr
+    assert all(finding.passed for finding in verify(tmp_path / "run"))
+    assert table(tmp_path / "run") == whole
+
+
+def test_a_command_that_is_refused_takes_nothing_from_the_one_at_work(settings, tmp_path, monkeypatch):
+    """Both found no run; the other one was faster to lock it, and has no part yet."""
+    record = RunDirectory.record
+
+    def overtaken(self, description):
+        is_new = record(self, description)
+        held.enter_context(lock(self.path, Shard()))
+        return is_new
+
+    monkeypatch.setattr(RunDirectory, "record", overtaken)
+    with ExitStack() as held:
+        with pytest.raises(UserError, match=f"is held by process {os.getpid()}"):
+            run(settings, tmp_path / "run")
+        assert (tmp_path / "run" / "run.json").is_file()
+        assert (tmp_path / "run" / "parts").is_dir()
 
 
 def test_a_run_that_is_held_is_refused(settings, tmp_path):
