@@ -92,9 +92,10 @@ def merge(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def verify(run: Run, as_json: Json = False) -> None:
-    """Check that every planned answer is there exactly once, and the hashes and columns of all rows.
+    """Check that every planned answer is there, and the hashes and columns of all rows.
 
-    Exits with 1 if anything is wrong.
+    Answers that differ from another to the same question pass once a merge has put them aside. Exits with 1 if
+    anything is wrong.
 
     Example: freqq runs verify runs/glyph
     """

@@ -1,8 +1,9 @@
-"""Check a run directory: every planned key exactly once, hashes, schema."""
+"""Check a run directory: an answer to every planned key, hashes, schema."""
 
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 
 from freqq.errors import FreqqError
 from freqq.runs.directory import RESULTS, RunDirectory
-from freqq.runs.merge import planned_keys
+from freqq.runs.merge import ANSWERED, DUPLICATES, planned_keys
 from freqq.runs.parts import Key, part_files, read_part
 from freqq.runs.plan import Identity, arms, config_hash, prepared
 from freqq.runs.schema import SCHEMA, conform
@@ -73,6 +74,7 @@ def verify(path: Path) -> list[Finding]:
     rows = _Rows()
     findings = list(_parts(path, rows))
     findings += _keys(planned_keys(plan), rows)
+    findings += _twice(path, rows)
     findings += _hashes(plan, rows)
     findings += _results(path, planned_keys(plan), rows)
     return findings
@@ -96,15 +98,49 @@ def _parts(path: Path, rows: _Rows) -> Iterator[Finding]:
 def _keys(planned: list[Key], rows: _Rows) -> Iterator[Finding]:
     there = set(rows.answers) | set(rows.failures)
     missing = [key for key in planned if key not in there]
-    twice = [key for key, count in rows.answers.items() if count > 1]
     extra = sorted(there - set(planned))
-    for what, keys in (("are missing", missing), ("are there more than once", twice), ("were never planned", extra)):
+    for what, keys in (("are missing", missing), ("were never planned", extra)):
         if keys:
             yield Finding(False, f"{len(keys)} answers {what}: {_named([sample for sample, _ in keys])}")
     failed = [key for key in planned if key in rows.failures and key not in rows.answers]
-    count = sum(key in there for key in planned) - len(twice)
+    count = sum(key in there for key in planned)
     note = f", {len(failed)} of them as failures" if failed else ""
-    yield Finding(count == len(planned) and not extra, f"{count} of {len(planned)} planned keys are there once{note}")
+    yield Finding(count == len(planned) and not extra, f"{count} of {len(planned)} planned keys are there{note}")
+
+
+def _twice(path: Path, rows: _Rows) -> Iterator[Finding]:
+    """Of answers that are there more than once, equal ones count as one; others have to be kept aside by a merge."""
+    twice = {key for key, count in rows.answers.items() if count > 1}
+    answers = _answers(part_files(path), twice) if twice else {}
+    differing = {key for key in twice if len(answers[key]) > 1}
+    aside = _answers([path / DUPLICATES], differing) if differing and (path / DUPLICATES).is_file() else {}
+    kept = {key for key in differing if aside.get(key) == answers[key]}
+    for passed, what, keys in (
+        (True, "and are equal: one of each counts", twice - differing),
+        (True, f"and differ: the first of each counts, all are in {DUPLICATES}", kept),
+        (False, f"and differ, and not all are in {DUPLICATES}: run freqq runs merge {path}", differing - kept),
+    ):
+        if keys:
+            yield Finding(
+                passed, f"{len(keys)} answers are there more than once {what} ({_named([s for s, _ in sorted(keys)])})"
+            )
+
+
+def _answers(files: list[Path], keys: set[Key]) -> dict[Key, set[str]]:
+    """What was answered to some keys in files of rows; those that cannot be read are passed over."""
+    found: dict[Key, set[str]] = defaultdict(set)
+    for file in files:
+        with suppress(FreqqError):
+            rows = conform(read_part(file), file)
+            names = zip(rows["sample_id"].to_pylist(), rows["config_hash"].to_pylist(), strict=True)
+            wanted = [
+                i
+                for i, (key, error) in enumerate(zip(names, rows["error"], strict=True))
+                if key in keys and not error.is_valid
+            ]
+            for row in rows.take(wanted).select(ANSWERED).to_pylist():
+                found[row["sample_id"], row["config_hash"]].add(str(row))
+    return found
 
 
 def _hashes(plan: dict[str, Any], rows: _Rows) -> Iterator[Finding]:

@@ -190,7 +190,7 @@ def test_serving(tmp_path):
         port = str(free.getsockname()[1])
     done = run_shell(commands.replace("8123", port), tmp_path)
     assert '"id":"tiny"' in done
-    assert "16 of 16 planned keys are there once" in done
+    assert "16 of 16 planned keys are there" in done
 
 
 @needs_tiny

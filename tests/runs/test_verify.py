@@ -15,6 +15,7 @@ from freqq.runs.schema import from_table
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.verify import verify
+from tests.runs.test_parts import later
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def rewrite(path, rows):
 
 def test_a_whole_run_passes_before_and_after_it_is_merged(made):
     assert wrong(made) == []
-    assert any("6 of 6 planned keys are there once" in finding.text for finding in verify(made))
+    assert any("6 of 6 planned keys are there" in finding.text for finding in verify(made))
     (made / "results.parquet").unlink()
     assert wrong(made) == []
 
@@ -51,14 +52,34 @@ def test_an_interrupted_run_lacks_keys(made):
     rewrite(made, rows_of(made)[:-2])
     text = " ".join(wrong(made))
     assert "2 answers are missing: mini_2needle_s0-" in text
-    assert "4 of 6 planned keys are there once" in text
+    assert "4 of 6 planned keys are there" in text
     assert "results.parquet is not what the parts say" in text
 
 
-def test_a_key_that_was_answered_twice_is_found(made):
+def test_equal_answers_count_as_one_and_are_named(made):
     rows = rows_of(made)
-    rewrite(made, [*rows, rows[3]])
-    assert f"1 answers are there more than once: {rows[3].sample_id}" in wrong(made)
+    again = later(replace(rows[3], vision_ms=9.0, shard="1/2"), 60)
+    rewrite(made, [*rows, again])
+    merge(made)
+    assert wrong(made) == []
+    assert any(f"are equal: one of each counts ({again.sample_id})" in finding.text for finding in verify(made))
+
+
+def test_answers_that_differ_pass_when_a_merge_has_kept_them_aside(made):
+    rows = rows_of(made)
+    other = later(replace(rows[3], response="another"), 60)
+    rewrite(made, [*rows, other])
+    [finding] = wrong(made)
+    assert finding.startswith("1 answers are there more than once and differ, and not all are in duplicates.parquet")
+    assert f"run freqq runs merge {made} ({other.sample_id})" in finding
+    merge(made)
+    assert wrong(made) == []
+    assert any("differ: the first of each counts, all are in duplicates.parquet" in f.text for f in verify(made))
+    third = later(replace(rows[3], response="a third"), 120)
+    rewrite(made, [*rows, other, third])
+    assert len(wrong(made)) == 1
+    (made / "duplicates.parquet").write_bytes(b"PAR1")
+    assert len(wrong(made)) == 1
 
 
 def test_failures_that_were_retried_are_no_doubles_and_last_ones_are_counted(made):
@@ -69,7 +90,7 @@ def test_failures_that_were_retried_are_no_doubles_and_last_ones_are_counted(mad
     rewrite(made, [failed, failed, *rows[1:]])
     merge(made)
     assert wrong(made) == []
-    assert any("6 of 6 planned keys are there once, 1 of them as failures" in f.text for f in verify(made))
+    assert any("6 of 6 planned keys are there, 1 of them as failures" in f.text for f in verify(made))
 
 
 @pytest.mark.parametrize(
