@@ -2,15 +2,18 @@
 
 import shlex
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freqq.cli.command import completing
 from freqq.cli.eval import evaluate
 from freqq.runs.options import EvalOptions
+
+if TYPE_CHECKING:
+    from freqq.runs.settings import Settings
 
 OURS = {
     "shard": "each process is given its own",
@@ -36,6 +39,14 @@ def slurm_submit(
             autocompletion=completing(("array", "node")),
         ),
     ] = "array",
+    nodes_per_engine: Annotated[
+        int,
+        typer.Option(
+            "--nodes-per-engine",
+            metavar="N",
+            help="Nodes that share one engine of --backend vllm, each with its part of --tensor-parallel.",
+        ),
+    ] = 1,
     partition: Annotated[str | None, typer.Option(metavar="NAME", help="The partition.")] = None,
     account: Annotated[str | None, typer.Option(metavar="NAME", help="The account to charge.")] = None,
     qos: Annotated[str | None, typer.Option(metavar="NAME", help="The quality of service.")] = None,
@@ -67,7 +78,7 @@ def slurm_submit(
     """Submit an evaluation as an array of shards, and a job that merges them.
 
     With --backend vllm after --, each process starts an engine of its own, over the GPUs of a node that
-    --tensor-parallel and --data-parallel ask for.
+    --tensor-parallel and --data-parallel ask for, or with --nodes-per-engine over those of several nodes.
 
     A process that is stopped (time limit, preemption) stores what it has and is queued again. freqq slurm-status shows
     its progress; run the same command again to submit what is missing.
@@ -77,8 +88,9 @@ def slurm_submit(
     from freqq.errors import UserError
     from freqq.runs.directory import SCRIPTS, RunDirectory
     from freqq.runs.plan import arms
-    from freqq.slurm.check import check_setup, check_submission
-    from freqq.slurm.script import Job, merge_script, shards_script
+    from freqq.runs.served import ENGINE_CONCURRENCY
+    from freqq.slurm.check import check_nodes, check_setup, check_submission
+    from freqq.slurm.script import Job, engine_script, merge_script, shards_script
     from freqq.slurm.submit import AFTER, MERGE, SHARDS, submit
 
     if as_json and not check:
@@ -88,20 +100,30 @@ def slurm_submit(
     given = list(arguments or ())
     options = parse_eval(given)
     machine, settings = options.machine(), options.settings()
-    gpus_each = machine.tensor_parallel * machine.data_parallel
+    machine.check_backend(settings.backend)
+    if nodes_per_engine > 1:
+        check_nodes(nodes_per_engine, settings.backend, machine.tensor_parallel, machine.data_parallel)
+    gpus_each = machine.tensor_parallel * machine.data_parallel // max(1, nodes_per_engine)
     job = Job(
-        gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further, gpus_each
-    )
+        gpus, layout, job_name, partition, account, qos, time, mem, constraint, cpus_per_gpu, lines, further, gpus_each,
+        nodes_per_engine,
+    )  # fmt: skip
     arms(settings)
     run, folder = (options.folder() or settings.directory()).resolve(), Path.cwd()
     program = [sys.executable, "-m", "freqq"]
-    shards = shards_script(job, [*program, "eval", *given, "--out", str(run)], run, folder)
+    evaluation = [*program, "eval", *given, "--out", str(run)]
+    if nodes_per_engine == 1:
+        shards = shards_script(job, evaluation, run, folder)
+    else:
+        # The evaluation asks a server; of an option that is there twice, the last one counts.
+        evaluation += ["--backend", "openai", "--tensor-parallel", "1", "--concurrency", str(ENGINE_CONCURRENCY)]
+        shards = engine_script(job, [*program, *_serving(settings, machine.tensor_parallel)], evaluation, run, folder)
     merge = merge_script(job, [*program, "runs", "merge", str(run)], run, folder)
     if dry_run:
         typer.echo(f"# sbatch --parsable {SHARDS}\n{shards}")
         typer.echo(f"# sbatch --parsable {' '.join(AFTER).format(job='JOB')} {MERGE}\n{merge}", nl=False)
         return
-    RunDirectory(run).check(settings)
+    RunDirectory(run).check(settings if nodes_per_engine == 1 else replace(settings, backend="openai"))
     if check:
         from freqq.cli.dry_run import show_forecast
         from freqq.runs.forecast import forecast
@@ -116,6 +138,15 @@ def slurm_submit(
     done = submit(run, shards, merge, layout=layout, count=gpus, command=command, folder=folder)
     typer.echo(f"submitted {done.job} ({gpus} processes) and {done.merge} (merge)")
     typer.echo(f"scripts and logs are in {run / SCRIPTS}; to see its progress: freqq slurm-status {run}")
+
+
+def _serving(settings: "Settings", tensor_parallel: int) -> list[str]:
+    """The arguments of freqq that start an engine for these settings, on a port that is still to be said."""
+    revision = [] if settings.revision is None else ["--revision", settings.revision]
+    return [
+        "serve", "--engine", "vllm", "--model", settings.model, *revision, "--dtype", settings.dtype,
+        "--tensor-parallel", str(tensor_parallel), "--host", "127.0.0.1",
+    ]  # fmt: skip
 
 
 def parse_eval(arguments: list[str]) -> EvalOptions:

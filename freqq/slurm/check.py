@@ -25,6 +25,28 @@ def check_setup(lines: Sequence[str]) -> None:
             raise UserError(f"--setup {line}: bash cannot read it ({reason})")
 
 
+def check_nodes(nodes: int, backend: str, tensor_parallel: int, data_parallel: int) -> None:
+    """Refuse engines that cannot span so many nodes.
+
+    Raises
+    ------
+    UserError
+        The message says what to give instead.
+    """
+    given = f"--nodes-per-engine {nodes}"
+    if backend != "vllm":
+        raise UserError(f"{given} is for engines: give --backend vllm after --")
+    if data_parallel > 1:
+        raise UserError(
+            f"--data-parallel {data_parallel} with {given}: leave it out; --gpus N before -- starts N engines"
+        )
+    if tensor_parallel % nodes != 0:
+        raise UserError(
+            f"{given}: --tensor-parallel {tensor_parallel} after -- is no multiple of it; give all GPUs of an engine, "
+            f"such as --tensor-parallel {8 * nodes}"
+        )
+
+
 def check_submission(scripts: Mapping[str, str], run: Path, model: str, revision: str | None) -> list[tuple[str, str]]:
     """What was checked, and what was found: one pair a check.
 

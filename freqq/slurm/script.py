@@ -28,8 +28,20 @@ REQUEUED = (STOPPED, KILLED_BY_USR1, BROKEN_DEVICE)
 BEGINS, ENDED = "freqq: begins", "freqq: ended with"
 """Lines in a log by which `freqq slurm-status` recognizes attempts and how they ended."""
 
+OWN_ID_OF_ARRAY = '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
+"""A task's id: that of the array alone would stop and queue again every one of its tasks."""
+
 OURS = r"--(array|ntasks|output|error|chdir|no-requeue|wrap)(=|$)|-[anoeD]"
 """Arguments of sbatch that the scripts depend on."""
+
+OURS_OF_NODES = r"--(nodes|ntasks-per-node|gres)(=|$)|-N"
+"""Those that an engine on several nodes depends on, too."""
+
+PORTS = 10_000
+"""From here an engine has a port by its job's id, for others may be on its node; vLLM's own is as much higher."""
+
+HEALTH = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)"
+"""Python that fails while no server answers with 200: nodes may have no curl."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,9 @@ class Job:
     sbatch_args : sequence of str
         Further arguments for sbatch, such as ``--nodelist=a1``. They win over what the scripts say.
     gpus_each : int
-        GPUs of a process: more than one for an engine whose model does not fit on one.
+        GPUs of a process, on each of its nodes: more than one for an engine whose model does not fit on one.
+    nodes : int
+        Nodes of a process: more than one for an engine whose model does not fit on one. ``mem`` is of each.
 
     Raises
     ------
@@ -73,10 +87,11 @@ class Job:
     setup: Sequence[str] = ()
     sbatch_args: Sequence[str] = ()
     gpus_each: int = 1
+    nodes: int = 1
 
     @property
     def cpus(self) -> int:
-        """Processor cores of a process."""
+        """Processor cores of a process on a node."""
         return self.gpus_each * self.cpus_per_gpu
 
     def __post_init__(self) -> None:
@@ -84,6 +99,10 @@ class Job:
             raise UserError(f"--gpus {self.gpus} --cpus-per-gpu {self.cpus_per_gpu}: at least one of each is needed")
         if self.layout not in LAYOUTS:
             raise unknown("layout", self.layout, LAYOUTS)
+        if self.nodes < 1:
+            raise UserError(f"--nodes-per-engine {self.nodes}: at least one is needed")
+        if self.nodes > 1 and self.layout != "array":
+            raise UserError(f"--layout {self.layout} is one node: leave it out, or --nodes-per-engine {self.nodes}")
         named = ("name", "partition", "account", "qos", "time", "mem", "constraint")
         listed = [("sbatch-arg", a) for a in self.sbatch_args] + [("setup", line) for line in self.setup]
         for what, value in [*((n, getattr(self, n)) for n in named), *listed]:
@@ -98,7 +117,7 @@ class Job:
         for argument in self.sbatch_args:
             if not argument.startswith("-"):
                 raise UserError(f"--sbatch-arg {argument}: write it as sbatch does, such as --nodelist=a1")
-            if re.match(OURS, argument):
+            if re.match(OURS, argument) or (self.nodes > 1 and re.match(OURS_OF_NODES, argument)):
                 raise UserError(f"--sbatch-arg {argument}: the scripts depend on their own value; leave it out")
 
 
@@ -126,8 +145,7 @@ def _array(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
         _directive("output", _log(run, "%A_%a.log")),
     ]
     srun = f'srun --ntasks=1 {_srun(job)} {shlex.join(command)} --shard "${{SLURM_ARRAY_TASK_ID}}/{job.gpus}"'
-    # The id of the array alone would stop and queue again every one of its tasks.
-    return _shards(job, folder, header, srun, '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"')
+    return _shards(job, folder, header, [f"{srun} || status=$?"], OWN_ID_OF_ARRAY)
 
 
 def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
@@ -147,7 +165,50 @@ def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
         f"srun --ntasks={job.gpus} --gpus-per-task={job.gpus_each} {_srun(job)} {alone} {log} "
         f"bash -c {shlex.quote(shard)} freqq {shlex.join(command)}"
     )
-    return _shards(job, folder, header, srun, '"${SLURM_JOB_ID}"')
+    return _shards(job, folder, header, [f"{srun} || status=$?"], '"${SLURM_JOB_ID}"')
+
+
+def engine_script(job: Job, engine: Sequence[str], command: Sequence[str], run: Path, folder: Path) -> str:
+    """As `shards_script`, for engines that span nodes: each task of the array starts one, and asks it from its first.
+
+    That node serves requests, to itself alone; the others run with ``--headless`` (vllm/entrypoints/cli/serve.py).
+
+    Parameters
+    ----------
+    engine : sequence of str
+        What starts a server of vLLM on this machine, interpreter first, without its port and what tells its nodes.
+    command : sequence of str
+        The evaluation by a server, without its address and shard.
+    """
+    header = [
+        _directive("array", f"0-{job.gpus - 1}"),
+        _directive("nodes", str(job.nodes)),
+        _directive("ntasks-per-node", "1"),
+        _directive("gres", f"gpu:{job.gpus_each}"),
+        *_given("mem", job.mem),
+        _directive("output", _log(run, "%A_%a.log")),
+    ]
+    # Slurm's signals reach this step, too; the engine must live until the evaluation has stored what was answered.
+    start = 'trap "" USR1; ((SLURM_PROCID == 0)) || set -- "$@" --headless; exec "$@" --node-rank "$SLURM_PROCID"'
+    log = f"--open-mode=append --output={shlex.quote(_log(run, '%A_%a_vllm.log'))}"
+    nodes = f'--nnodes {job.nodes} --master-addr "$SLURMD_NODENAME" --master-port "$((port + {PORTS}))"'
+    # A signal that comes while the engine loads ends this as one that comes while Python does.
+    ask = (
+        f'until "$1" -c {shlex.quote(HEALTH)} "http://127.0.0.1:$port/health" 2>/dev/null; do\n'
+        '    kill -0 "$engine" 2>/dev/null || { echo "error: vLLM ended before it answered, see its log"; exit 1; }\n'
+        '    sleep 5\ndone\nexec "$@"'
+    )
+    steps = [
+        f"export port=$(({PORTS} + SLURM_JOB_ID % {PORTS}))",
+        f"srun --overlap --nodes={job.nodes} --ntasks={job.nodes} --kill-on-bad-exit=1 {_srun(job)} {log} "
+        f'bash -c {shlex.quote(start)} vllm {shlex.join(engine)} --port "$port" -- {nodes} &',
+        "export engine=$!",
+        f'srun --overlap --nodes=1 --ntasks=1 --nodelist="$SLURMD_NODENAME" {_srun(job)} bash -c {shlex.quote(ask)} '
+        f'freqq {shlex.join(command)} --base-url "http://127.0.0.1:$port/v1" '
+        f'--shard "${{SLURM_ARRAY_TASK_ID}}/{job.gpus}" || status=$?',
+        'kill "$engine" 2>/dev/null || true',
+    ]
+    return _shards(job, folder, header, steps, OWN_ID_OF_ARRAY)
 
 
 def _srun(job: Job) -> str:
@@ -155,7 +216,8 @@ def _srun(job: Job) -> str:
     return f"--cpus-per-task={job.cpus} --export=ALL"
 
 
-def _shards(job: Job, folder: Path, header: Sequence[str], srun: str, own_id: str) -> str:
+def _shards(job: Job, folder: Path, header: Sequence[str], steps: Sequence[str], own_id: str) -> str:
+    """`steps` leave in ``status`` how the evaluation ended."""
     common = [
         *_common(job, job.name, folder),
         *header,
@@ -171,7 +233,7 @@ def _shards(job: Job, folder: Path, header: Sequence[str], srun: str, own_id: st
     body = [
         f"export OMP_NUM_THREADS={job.cpus_per_gpu} OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false",
         "status=0",
-        f"{srun} || status=$?",
+        *steps,
         f"# {STOPPED}: stopped by a signal, finished answers are stored. {KILLED_BY_USR1}: stopped before it began. "
         f"{BROKEN_DEVICE}: a GPU failed.",
         f'if [[ "$status" =~ ^({"|".join(map(str, REQUEUED))})$ '

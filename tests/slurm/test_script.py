@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.slurm.check import check_setup
-from freqq.slurm.script import Job, merge_script, shards_script
+from freqq.slurm.script import Job, engine_script, merge_script, shards_script
 
 FULL = Job(
     gpus=4,
@@ -49,6 +49,20 @@ def test_an_engine_over_several_gpus_has_its_golden_text(layout):
     options = ("--backend", "vllm", "--tensor-parallel", "4")
     shards, _ = scripts(replace(FULL, layout=layout, gpus=2, gpus_each=4), options=options)
     assert shards == (GOLDEN / f"vllm-{layout}.sbatch").read_text()
+
+
+SERVE = ("/opt/env/bin/python", "-m", "freqq", "serve", "--engine", "vllm", "--model", "a b", "--tensor-parallel", "16",
+         "--host", "127.0.0.1")  # fmt: skip
+
+
+def engine_on_two_nodes(job=FULL, python="/opt/env/bin/python"):
+    job = replace(job, gpus=2, gpus_each=8, nodes=2)
+    evaluate = [python, "-m", "freqq", "eval", "--model", "a b", "--out", str(RUN), "--backend", "openai"]
+    return engine_script(job, [python, *SERVE[1:]], evaluate, RUN, FOLDER)
+
+
+def test_an_engine_over_several_nodes_has_its_golden_text():
+    assert engine_on_two_nodes() == (GOLDEN / "vllm-nodes.sbatch").read_text()
 
 
 def sbatch_reads(line):
@@ -117,7 +131,8 @@ def test_half_a_command_as_setup_line_is_refused(line):
 @pytest.mark.parametrize("job", [Job(gpus=1), FULL, replace(FULL, layout="node")])
 @pytest.mark.parametrize("options", [(), ("--set", "a=$(touch x); `id` 'q' \"d\" \\ & | *")])
 def test_bash_accepts_the_text(job, options):
-    for text in scripts(job, options=options):
+    over_nodes = [engine_on_two_nodes(job)] if job.layout == "array" else []
+    for text in (*scripts(job, options=options), *over_nodes):
         assert subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True).stderr == ""
 
 
@@ -151,18 +166,38 @@ def test_a_path_that_slurm_cannot_have_is_refused():
         scripts(FULL, run=Path("/data/a\\b"))
 
 
-def run_script(text, folder, status="0", restarts="0"):
+SRUN = """#!/bin/bash
+while [[ $1 == --* ]]; do
+    [[ $1 == --ntasks=* ]] && count=${1#*=}
+    shift
+done
+[[ $1 == bash && $4 == vllm ]] || exec "$@"
+trap 'kill $(jobs -p); wait; exit 143' TERM
+for ((task = 0; task < count; task++)); do SLURM_PROCID=$task "$@" & done
+while wait -n; do :; done
+exit 1
+"""
+"""As many processes of an engine as tasks, else one."""
+
+
+def run_script(text, folder, status="0", restarts="0", engine="touch up-$SLURM_PROCID; exec /bin/sleep 600"):
     """Run a script as a batch job would, with a shell for the cluster's own two commands."""
     programs = folder / "bin"
     programs.mkdir()
-    (programs / "srun").write_text('#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n')
+    (programs / "srun").write_text(SRUN)
     (programs / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {folder}/scontrol.log\n')
-    (programs / "python").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {folder}/arguments\nexit {status}\n')
+    (programs / "sleep").write_text("#!/bin/sh\nexec /bin/sleep 0.05\n")
+    (programs / "python").write_text(
+        f'#!/bin/sh\ncd {folder}\ncase "$*" in\n'
+        "-c*) test -e up-0 -a -e up-1;;\n"
+        f'*" serve "*) echo "$@" > engine-$SLURM_PROCID; echo $$ >> engines; {engine};;\n'
+        f'*) printf "%s\\n" "$@" > arguments; exit {status};;\nesac\n'
+    )
     for program in programs.iterdir():
         program.chmod(0o755)
     environment = os.environ | {
         "PATH": f"{programs}:{os.environ['PATH']}", "SLURM_ARRAY_JOB_ID": "71", "SLURM_ARRAY_TASK_ID": "3",
-        "SLURM_RESTART_COUNT": restarts, "SLURM_JOB_ID": "74", "SLURM_PROCID": "3",
+        "SLURM_RESTART_COUNT": restarts, "SLURM_JOB_ID": "74", "SLURM_PROCID": "3", "SLURMD_NODENAME": "a1",
     }  # fmt: skip
     done = subprocess.run(["bash"], input=text, text=True, capture_output=True, env=environment, cwd=folder)
     log = folder / "scontrol.log"
@@ -194,6 +229,34 @@ def test_arguments_arrive_as_they_were_given(tmp_path, layout):
     arguments = (tmp_path / "arguments").read_text().splitlines()
     assert arguments == ["-m", "freqq", "eval", *options, "--out", str(RUN), "--shard", "3/4"]
     assert not (tmp_path / "broken").exists()
+
+
+@pytest.mark.parametrize(("status", "requeued"), [("0", ""), ("75", REQUEUED["array"]), ("1", "")])
+def test_an_engine_on_two_nodes_is_asked_when_it_answers_and_ends_with_the_evaluation(tmp_path, status, requeued):
+    done, log = run_script(engine_on_two_nodes(Job(1), "python"), tmp_path, status)
+    assert done.returncode == int(status), done.stderr
+    assert log == requeued
+    at = "--host 127.0.0.1 --port 10074 -- --nnodes 2 --master-addr a1 --master-port 20074"
+    assert (tmp_path / "engine-0").read_text().endswith(f"{at} --node-rank 0\n")
+    assert (tmp_path / "engine-1").read_text().endswith(f"{at} --headless --node-rank 1\n")
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    assert arguments[-4:] == ["--base-url", "http://127.0.0.1:10074/v1", "--shard", "3/2"]
+    assert [pid for pid in (tmp_path / "engines").read_text().split() if Path(f"/proc/{pid}").exists()] == []
+
+
+def test_an_engine_that_ends_before_it_answers_ends_the_job(tmp_path):
+    done, log = run_script(engine_on_two_nodes(Job(1), "python"), tmp_path, engine="exit 1")
+    assert done.returncode == 1
+    assert "error: vLLM ended before it answered" in done.stdout
+    assert log == ""
+    assert not (tmp_path / "arguments").exists()
+
+
+@pytest.mark.parametrize("argument", ["--nodes=1", "-N1", "--gres=gpu:1", "--ntasks-per-node=2"])
+def test_what_an_engine_on_several_nodes_depends_on_is_refused(argument):
+    assert Job(1, sbatch_args=(argument,)).nodes == 1
+    with pytest.raises(UserError, match="depend on their own value"):
+        Job(1, sbatch_args=(argument,), nodes=2)
 
 
 def test_setup_lines_run_first_and_end_the_job_if_they_fail(tmp_path):

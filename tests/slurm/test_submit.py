@@ -1,10 +1,14 @@
 """``freqq slurm-submit``."""
 
+import shlex
 import subprocess
 import sys
 
 import pytest
+import typer
 
+from freqq.cli.serve import serve
+from freqq.cli.slurm_submit import parse_eval
 from tests.cli.test_app import freqq
 
 
@@ -35,6 +39,33 @@ def test_an_engine_over_several_gpus_gets_them(tmp_path, monkeypatch):
     )
 
 
+def test_an_engine_over_two_nodes_is_started_by_freqq_serve_and_asked_by_freqq_eval(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ("--backend", "vllm", "--model", "my model", "--revision", "v1", "--tensor-parallel", "16")
+    done = freqq("slurm-submit", "--nodes-per-engine", "2", "--dry-run", "--", *options)
+    assert done.exit_code == 0, done.output
+    assert {"#SBATCH --nodes=2", "#SBATCH --gres=gpu:8", "#SBATCH --cpus-per-task=64"} <= set(done.stdout.splitlines())
+    assert list(tmp_path.iterdir()) == []
+
+    words = shlex.split(done.stdout.replace("$port", "10001").replace("$((port + 10000))", "20001"), comments=True)
+    served = words[words.index("serve") + 1 : words.index("20001") + 1]
+    single = typer.Typer()
+    single.command()(serve)
+    with typer.main.get_command(single).make_context("serve", served) as context:
+        found = context.params
+    assert (found["engine"], found["model"], found["revision"], found["tensor_parallel"]) == (
+        "vllm",
+        "my model",
+        "v1",
+        16,
+    )
+    assert found["arguments"][:2] == ["--nnodes", "2"]
+
+    asked = parse_eval(words[words.index("eval") + 1 : words.index("--shard")])
+    asked.machine().check_backend("openai")
+    assert (asked.backend, asked.base_url, asked.model) == ("openai", "http://127.0.0.1:10001/v1", "my model")
+
+
 def test_without_sbatch_it_says_so_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -58,6 +89,15 @@ def test_without_sbatch_it_says_so_and_writes_nothing(tmp_path, monkeypatch):
         (["--", "--workers", "2"], "leave --workers out after --: each process has a GPU for itself"),
         (["--layout", "node", "--", "--device-map=auto"], "leave --device-map out after --: each process sees one GPU"),
         (["--", "--batch-size", "0"], "--batch-size 0"),
+        (["--", "--tensor-parallel", "2"], "--tensor-parallel is for --backend vllm"),
+        (["--nodes-per-engine", "0"], "--nodes-per-engine 0"),
+        (["--nodes-per-engine", "2"], "give --backend vllm after --"),
+        (["--nodes-per-engine", "2", "--", "--backend=vllm", "--tensor-parallel=3"], "--tensor-parallel 3"),
+        (["--nodes-per-engine", "2", "--", "--backend=vllm", "--data-parallel=2"], "--data-parallel 2"),
+        (
+            ["--nodes-per-engine", "2", "--layout", "node", "--", "--backend=vllm", "--tensor-parallel=2"],
+            "--layout node is one node",
+        ),
         (["--", "--data", "\udcff"], "UTF-8"),
         (["--", "--level", "mld"], "mild"),
         (["--", "--method", "tokn"], "token"),
