@@ -18,6 +18,9 @@ MOST_DIMENSIONS = 3
 MOST_ENTRIES = 16
 """Files in an archive; ``torch.save`` writes seven for one tensor."""
 
+ZIP_START = b"PK\x03\x04"
+"""A ZIP archive may stand behind anything else. torch then reads that, as its older format: a pickle of any length."""
+
 MOST_PICKLE_BYTES = 1024
 """Of one tensor's description, which takes about 160."""
 
@@ -32,7 +35,8 @@ def pack(tensor: Tensor) -> str:
 def unpack(text: str) -> Tensor:
     """A plain, dense, contiguous tensor of one to three dimensions from what `pack` or vLLM's clients write.
 
-    Memory is taken in proportion to the text: the archive must not be compressed.
+    Memory is taken in proportion to the text: the archive must not be compressed. Bytes must be in little-endian order: older
+    releases of torch swap as many as the description claims, whether or not they are there.
 
     Raises
     ------
@@ -59,12 +63,16 @@ def unpack(text: str) -> Tensor:
 
 
 def _check(content: bytes) -> int:
-    """Refuse an archive that may be more than one tensor, before anything in it is read: the bytes of its data."""
+    """Refuse an archive that may be more than one tensor, before anything is unpickled: the bytes of its data."""
+    if not content.startswith(ZIP_START):
+        raise UserError("not the file of one tensor, as torch.save makes it")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()[:MOST_ENTRIES]}
         stored = all(e.compress_type == zipfile.ZIP_STORED and e.compress_size == e.file_size for e in entries.values())
         if len(entries) != len(archive.infolist()) or not stored:
             raise UserError("not a file that torch.save makes: it has many, doubled or compressed entries")
+        if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
+            raise UserError("the tensor's bytes are in big-endian order, which is not read")
     if "data.pkl" not in entries or entries["data.pkl"].file_size > MOST_PICKLE_BYTES:
         raise UserError("not the file of one tensor, as torch.save makes it")
     return sum(entry.file_size for name, entry in entries.items() if name.startswith("data/"))

@@ -16,9 +16,9 @@ from freqq.serve.tensors import pack, unpack
 TYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32)
 
 
-def saved(value: object) -> bytes:
+def saved(value: object, zipped: bool = True) -> bytes:
     file = io.BytesIO()
-    torch.save(value, file)
+    torch.save(value, file, _use_new_zipfile_serialization=zipped)
     return file.getvalue()
 
 
@@ -94,6 +94,9 @@ DATA = zipfile.ZipFile(io.BytesIO(SHAPE)).read("archive/data.pkl")
         (text(saved(torch.ones(1, 1, 1, 2))), "one to 3 dimensions"),
         (text(saved(torch.ones(3, 4).T)), "not contiguous"),
         (text(saved(torch.ones(4)[1:3])), "not contiguous, or not all"),
+        (text(saved(torch.arange(6), zipped=False)), "one tensor"),
+        (text(saved(torch.arange(6), zipped=False) + SHAPE), "not the file of one tensor"),
+        (rewritten(SHAPE, {"archive/byteorder": b"big"}), "big-endian"),
         (rewritten(SHAPE, {}, zipfile.ZIP_DEFLATED), "compressed"),
         (rewritten(SHAPE, {"archive/data/0": b"1234"}), "one tensor|storage"),
         (rewritten(SHAPE, {"archive/data/0": None}), "one tensor"),
