@@ -8,8 +8,10 @@ A method is a frozen dataclass of its parameters, with a table of the four level
 in `freqq.COMPRESSORS` or `freqq.CODECS`, every command of this program takes it: levels, --set, resuming, combinations
 (token-contrast+int4), reports.
 
-To have it in the command `freqq` itself, in Tab, and in the processes of --workers, put this file beside a
-pyproject.toml and install the two with pip, wherever freqq is installed:
+The processes of --workers and --gpus run the file again to have it, too.
+
+To have it in the command `freqq` itself and in Tab, put this file beside a pyproject.toml and install the two with pip,
+wherever freqq is installed:
 
     [build-system]
     requires = ["setuptools"]

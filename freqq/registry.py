@@ -39,6 +39,8 @@ class Registry(MutableMapping[str, T]):
 
     def __init__(self, group: str, kind: str, own: Mapping[str, str], prefix: str = "") -> None:
         self.group, self.kind, self.prefix, self.own = group, kind, prefix, dict(own)
+        self.added: set[str] = set()
+        """Names that the running program added."""
         self._there: dict[str, T] = {}
 
     @cached_property
@@ -88,9 +90,11 @@ class Registry(MutableMapping[str, T]):
 
     def __setitem__(self, name: str, thing: T) -> None:
         self._there[name] = thing
+        self.added.add(name)
 
     def __delitem__(self, name: str) -> None:
         del self._there[name]
+        self.added.discard(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._there or name in self.own or name in self.plugins
@@ -100,11 +104,6 @@ class Registry(MutableMapping[str, T]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
-
-    @property
-    def loaded(self) -> dict[str, T]:
-        """Those that were looked up before, or that a program added."""
-        return dict(self._there)
 
     def usable(self) -> dict[str, T]:
         """All of them, imported."""

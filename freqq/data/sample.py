@@ -43,7 +43,7 @@ class Sample:
     prefix : str
         The random string that a graded response has to start with.
     style : mapping
-        Page style overrides that belong to this sample, with the keys of `freqq.pages.Style`.
+        Page style overrides that belong to this sample, with the keys of `freqq.pages.style.Style`.
     config : mapping, optional
         Glyph's rendering configuration of this sample, with the keys of its ``config.json``; they override those of
         the configuration that the whole data set is rendered with.

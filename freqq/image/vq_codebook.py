@@ -78,7 +78,7 @@ class Codebook:
     pairs : int [P, 2], ascending
         Pairs of patterns that are contexts of their own.
     source : Automaton
-        Over the indices of patterns, with the states of `freqq.image.vq_patterns.Contexts`.
+        Over the indices of patterns, with the states of `Contexts`.
     escapes : uint32 [K], positive
         How often each pattern came where the source does not expect it.
     """

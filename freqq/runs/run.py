@@ -125,6 +125,7 @@ def run(
                 samples = share(everything, own)
                 suspects = Suspects.read(directory.path, own)
                 remaining = Remaining(samples, hashed, answered(directory.path, retry_failed), suspects.deaths)
+                suspects.restrict(sample.id for sample in remaining.samples)
                 progress(remaining.total - remaining.missing, remaining.total)
                 if not remaining:
                     Suspects().write(directory.path, own)

@@ -83,7 +83,8 @@ class Assignment:
     retry_failed : bool
         Whether rows with an error count as missing.
     script : str or None
-        The Python file that registers methods which only the supervisor's main program knows.
+        The Python file of the supervisor's main program, if that adds methods, tasks or families. It is run here, too,
+        by another ``__name__`` than ``__main__``.
     """
 
     replica: Replica
@@ -152,6 +153,7 @@ def evaluate_remaining(
     except Interrupted:  # between two tokens; what was begun is not stored
         pass
     writer.flush()
+    report({"held": 0})
     return lacking == 0
 
 
@@ -197,7 +199,7 @@ def main() -> None:
         try:
             values = json.loads(assigned)
             if values["script"] is not None:
-                runpy.run_path(values["script"], run_name="__freqq_methods__")
+                runpy.run_path(values["script"], run_name="__freqq_worker__")
             evaluate_assignment(Assignment.from_json(values), stop, report)
         except Interrupted as error:
             sys.exit(error.exit_code)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from freqq.data.tasks import TASKS
 from freqq.errors import BrokenDevice, FreqqError, Interrupted, UserError
+from freqq.glm.families import FAMILIES
 from freqq.image import CODECS
 from freqq.runs.batches import Remaining, counter
 from freqq.runs.shard_process import Assignment, Replica, Subprocesses
@@ -268,7 +270,7 @@ def evaluate_in_processes(
     by_id = {sample.id: sample for sample in remaining.samples}
     ids = tuple(id for id in by_id if id not in suspects.deaths)
     shares = [
-        Assignment(first, ids[i :: len(replicas)], retry_failed=retry_failed, script=_methods_script())
+        Assignment(first, ids[i :: len(replicas)], retry_failed=retry_failed, script=_adding_script())
         for i in range(len(replicas))
     ]
 
@@ -279,8 +281,7 @@ def evaluate_in_processes(
     return Supervisor(replicas, shares, Subprocesses([lock]), give_up, add, note, suspects).run(stop)
 
 
-def _methods_script() -> str | None:
-    """The main program, if methods are defined in it."""
+def _adding_script() -> str | None:
+    """The main program, if it or what it imports added methods, tasks or families of models."""
     found: str | None = getattr(sys.modules["__main__"], "__file__", None)
-    loaded = (*CODECS.loaded.values(), *COMPRESSORS.loaded.values())
-    return found if any(cls.__module__ == "__main__" for cls in loaded) else None
+    return found if CODECS.added or COMPRESSORS.added or TASKS.added or FAMILIES.added else None

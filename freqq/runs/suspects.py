@@ -1,7 +1,7 @@
-"""Samples that were at hand when a process died: read last and alone, and given up when they killed too often."""
+"""Samples that were being read when a process died: read last and alone, and given up when they killed too often."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +27,18 @@ class Suspects:
     deaths: dict[str, int] = field(default_factory=dict)
 
     def accuse(self, at: Sequence[str]) -> list[str]:
-        """Note what a dead process had at hand. Returns what is to be given up; that is no suspect any more."""
+        """Note what a dead process was reading. Returns what is to be given up; that is no suspect any more."""
         for id in at:
             self.deaths[id] = self.deaths.get(id, 0) + (len(at) == 1)
         given_up = [id for id in at if self.deaths[id] >= MOST_DEATHS]
         for id in given_up:
             del self.deaths[id]
         return given_up
+
+    def restrict(self, ids: Iterable[str]) -> None:
+        """Forget all but these: others have their rows by now, or are of no sample of the run."""
+        for id in self.deaths.keys() - set(ids):
+            del self.deaths[id]
 
     @classmethod
     def read(cls, run: Path, shard: Shard) -> "Suspects":

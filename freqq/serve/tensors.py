@@ -35,8 +35,8 @@ def pack(tensor: Tensor) -> str:
 def unpack(text: str) -> Tensor:
     """A plain, dense, contiguous tensor of one to three dimensions from what `pack` or vLLM's clients write.
 
-    Memory is taken in proportion to the text: the archive must not be compressed. Bytes must be in little-endian order: older
-    releases of torch swap as many as the description claims, whether or not they are there.
+    Memory is taken in proportion to the text: the archive must not be compressed. Bytes must be in little-endian order:
+    older releases of torch swap as many as the description claims, whether or not they are there.
 
     Raises
     ------

@@ -91,8 +91,9 @@ def test_it_is_no_family_without_the_example(folder: Path) -> None:
         load_reader(str(folder), device="cpu")
 
 
-def test_the_whole_command_line_takes_it(folder: Path, tmp_path: Path) -> None:
-    command = f"eval --model {folder} --method token-prune --level mild --limit 1 --max-new-tokens 4"
+@pytest.mark.parametrize("where", ["", "--workers 1"])
+def test_the_whole_command_line_takes_it(folder: Path, tmp_path: Path, where: str) -> None:
+    command = f"eval --model {folder} --method token-prune --level mild --limit 1 --max-new-tokens 4 {where}"
     done = subprocess.run(
         [sys.executable, EXAMPLE, *command.split(), "--out", tmp_path / "run"], capture_output=True, text=True
     )
