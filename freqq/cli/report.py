@@ -55,7 +55,7 @@ def report(
     from freqq.cli.progress import busy
 
     with busy("comparing the runs"):
-        text, notes = document(runs, chosen, several("columns", columns or ()))
+        text, notes = document(runs, chosen, several("columns", columns or ()), helped=True)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     if target is None:

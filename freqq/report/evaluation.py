@@ -216,8 +216,17 @@ def format_of(format: str | None, out: Path | None) -> str:
     return format or ("html" if out is None else SUFFIXES[out.suffix.lower()])
 
 
-def document(runs: Sequence[Path], format: str, columns: Sequence[str] = ()) -> tuple[str, tuple[str, ...]]:
-    """The report of some runs, and notes on what was left out."""
+def document(
+    runs: Sequence[Path], format: str, columns: Sequence[str] = (), helped: bool = False
+) -> tuple[str, tuple[str, ...]]:
+    """The report of some runs, and notes on what was left out.
+
+    Parameters
+    ----------
+    helped : bool
+        Whether another process makes the examples meanwhile. That runs the main program's file again, as those of
+        multiprocessing do, so it is for programs that are known to allow it.
+    """
     if format != "html":
         from freqq.report.evidence import read_runs, weigh
         from freqq.report.formats import write as written
@@ -230,7 +239,7 @@ def document(runs: Sequence[Path], format: str, columns: Sequence[str] = ()) -> 
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from freqq.report.html.examples import ExampleProcess
 
-    with ExampleProcess() as process:
+    with ExampleProcess(helped) as process:
         from freqq.report.evidence import pairs, read_runs, weigh
         from freqq.report.html.page import html
 

@@ -27,7 +27,15 @@ def test_a_page_is_the_same_whoever_makes_its_examples(small_run, small_page, tm
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == small_page
 
 
-def test_with_torch_at_hand_there_is_no_other_process(small_run, small_page, monkeypatch):
+def test_a_script_of_a_few_lines_makes_the_page(small_run, small_page, tmp_path):
+    """Whatever multiprocessing would ask of it: nothing stands behind ``if __name__ == "__main__"``."""
+    (tmp_path / "script.py").write_text(f"import freqq\nfreqq.Evaluation({str(small_run)!r}).report('page.html')\n")
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == small_page
+
+
+def test_with_torch_loaded_there_is_no_other_process(small_run, small_page, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", sys)
     monkeypatch.setattr("freqq.report.html.examples.get_context", None)
     results = [read_results(small_run)]

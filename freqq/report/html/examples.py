@@ -80,14 +80,14 @@ def examples(pairs: Sequence[tuple[Path, Path]]) -> list[Example]:
 class ExampleProcess:
     """A process of its own that makes `examples`; as a context, it ends with it.
 
-    Loading torch and a model takes as long as all the rest of a report. In a process that has torch already there is no
-    other one, and the examples are made when they are wanted.
+    Loading torch and a model takes as long as all the rest of a report. In a process that has torch already, or is not
+    to be helped, there is no other one, and the examples are made when they are wanted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, helped: bool = True) -> None:
         self._pairs: list[tuple[Path, Path]] = []
         self._child: BaseProcess | None = None
-        if "transformers" not in sys.modules:
+        if helped and "transformers" not in sys.modules:
             context = get_context("spawn")
             self._pipe, theirs = context.Pipe()
             self._child = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -101,6 +101,7 @@ class ExampleProcess:
         if self._child is not None:
             self._child.kill()
             self._child.join()
+            self._pipe.close()
 
     def ask(self, pairs: Sequence[tuple[Path, Path]]) -> None:
         """Say of which runs `examples` are wanted."""
