@@ -1,6 +1,6 @@
 """Start a process for each replica of the model, watch them, and start one again that dies.
 
-Each process is assigned a share of the samples (`freqq.runs.shard_process`). The samples that it had at hand when it
+Each process is assigned a share of the samples (`freqq.runs.shard_process`). The samples that it was reading when it
 died are read later, one by one and, if there is a choice, by another replica; the one that kills two processes that had
 only this sample is given up: its rows say so. A replica whose processes die again and again is not used any more.
 """
@@ -26,8 +26,9 @@ from freqq.tokens import COMPRESSORS
 PATIENCE_S = 0.2
 """How soon a signal is noticed while all processes are busy."""
 
-GRACE_S = 15.0
-"""How long processes may take to finish what is at hand after a stop was requested. Then they are killed."""
+GRACE_S = 100.0
+"""How long processes may take to stop and to write their rows, which they do between two tokens; then they are killed.
+A long prompt's first token may take a minute; Slurm gives two."""
 
 MOST_STRIKES, LOADING_STRIKES = 6, 3
 """A replica is retired after so many deaths of its processes without a row between them. A death while the model loads
@@ -47,7 +48,7 @@ class Process(Protocol):
     pid: int
 
     def terminate(self) -> None:
-        """Request a stop after what is at hand."""
+        """Request a stop."""
 
     def kill(self) -> None:
         """End it at once."""
@@ -123,7 +124,7 @@ class Supervisor:
         self._error: FreqqError | None = None
 
     def run(self, stop: StopRequest) -> bool:
-        """Do all of it, or, if a stop is requested, what is at hand. Returns whether all was done.
+        """Do all of it, or a part if a stop is requested. Returns whether all was done.
 
         Raises
         ------
@@ -225,7 +226,7 @@ class Supervisor:
         )
 
     def _end(self) -> None:
-        """Let processes finish what is at hand, and write; one that still loads its model has nothing to finish."""
+        """Let processes stop and write their rows; one that still loads its model has none."""
         for worker, process in self._busy.items():
             if worker.ready:
                 process.terminate()

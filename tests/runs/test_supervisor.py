@@ -1,5 +1,6 @@
 """Workers: the same rows as one process, whoever dies."""
 
+import json
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
 
@@ -197,6 +199,20 @@ def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(
     assert {row["sample_id"] for row in failed} == dead
     assert [r for r in table(path) if not r["error"]] == [r for r in whole if r["sample_id"] not in dead]
     assert all(finding.passed for finding in verify(path))
+
+
+@pytest.mark.slow
+def test_suspects_that_are_answered_or_of_another_run_are_forgotten(random_model, tmp_path):
+    settings = Settings(model=random_model, limit=1, max_new_tokens=2)
+    path = run(settings, tmp_path / "run")
+    answered = table(path)[0]
+    suspects = path / ".suspects-0-of-1.json"
+    suspects.write_text(json.dumps({answered["sample_id"]: 1, "of no sample": 1}))
+    notes = []
+    run(replace(settings, limit=2), path, machine=Machine(workers=1), note=notes.append)
+    assert [row["error"] for row in table(path)] == [None] * 4
+    assert not suspects.exists()
+    assert not [note for note in notes if "died" in note]
 
 
 @pytest.mark.slow
