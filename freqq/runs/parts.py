@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ Key = tuple[str, str]
 class PartWriter:
     """Gathers the rows of one process, and writes a part before too much could be lost.
 
+    What is held may be written by any thread, so that it is not lost with one that hangs.
+
     Parameters
     ----------
     run : Path
@@ -51,6 +54,7 @@ class PartWriter:
         self._metadata = metadata
         self._rows: list[Row] = []
         self._since = monotonic()
+        self._lock = threading.RLock()
 
     @property
     def held(self) -> int:
@@ -59,9 +63,10 @@ class PartWriter:
 
     def add(self, rows: Sequence[Row]) -> None:
         """Take rows; all that are held are written if the oldest came long ago."""
-        if not self._rows:
-            self._since = monotonic()
-        self._rows += rows
+        with self._lock:
+            if not self._rows:
+                self._since = monotonic()
+            self._rows += rows
         if monotonic() - self._since >= SECONDS_A_PART:
             self.flush()
 
@@ -78,7 +83,9 @@ class PartWriter:
         FreqqError
             If the disk is full, for example; all parts so far stay as they are.
         """
-        if self._rows:
+        with self._lock:
+            if not self._rows:
+                return
             content = parquet(to_table(self._rows), self._metadata)
             name = f"{self._shard.index}-of-{self._shard.count}-{self._rows[0].started_at:%Y%m%dT%H%M%S}"
             path = part_path(self._run, name, content)

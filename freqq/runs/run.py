@@ -28,7 +28,7 @@ from freqq.runs.served_loop import evaluate_served
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.shard_process import Replica, evaluate_remaining
-from freqq.runs.stop import StopRequest
+from freqq.runs.stop import GRACE_S, StopRequest
 from freqq.runs.supervisor import evaluate_in_processes
 from freqq.runs.suspects import FailedRows, Suspects, why_given_up
 from freqq.tokens.store import TokenStore
@@ -86,7 +86,8 @@ def run(
     todo = arms(settings)
     directory = RunDirectory(out or settings.directory())
     directory.check(settings)
-    with StopRequest(lambda: note("stopping after the current answers; press Ctrl-C again to stop at once")) as stop:
+    stopping = "stopping after the current answers; press Ctrl-C again to stop at once"
+    with StopRequest(lambda: note(stopping), GRACE_S) as stop:
         drawn = draw(settings)
         everything = drawn.samples
         service, placements, spec, engine = None, [], None, None
@@ -107,6 +108,7 @@ def run(
             if settings.backend == "vllm":
                 identity = replace(identity, attention="sdpa")  # the engine's own, whatever that is
                 engine = engine_for(weights, placements[0], machine)
+                stop.grace_s = None  # the engine would go on without this process
         else:
             service = Service.reach(settings, machine, todo)
             identity = service.identity
@@ -212,6 +214,7 @@ def _evaluate_served(
     evaluator = ServedEvaluator(service, settings, shard)
     evaluator.check_planned(remaining.arms)
     writer = PartWriter(directory.path, shard, part_metadata(directory.path, evaluator.device))
+    stop.finish = writer.flush
     try:
         finished, reason = evaluate_served(evaluator, writer, remaining, lambda done: progress(done, total), stop)
     finally:
@@ -240,6 +243,7 @@ def _evaluate_here(
     add = counter(remaining, progress)
     by_id = {sample.id: sample for sample in remaining.samples}
     evaluator, writer = replica.open()
+    stop.finish = writer.flush
     evaluator.check_planned(remaining.arms)
     evaluator.reader.stop_requested = lambda: stop.requested
     at: list[str] = []

@@ -35,7 +35,7 @@ from freqq.runs.plan import arms, draw, prepared
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.sources import usual_batch_size
-from freqq.runs.stop import SIGNALS, StopRequest
+from freqq.runs.stop import GRACE_S, SIGNALS, StopRequest
 
 COMMAND = (sys.executable, "-P", "-m", "freqq.runs.shard_process")
 
@@ -172,6 +172,7 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     everything = draw(settings).samples
     todo = prepared(arms(settings), settings.rendering.configs(everything))
     evaluator, writer = replica.open()
+    stop.finish = writer.flush
     evaluator.reader.stop_requested = lambda: stop.requested
     planned = [arm["config_hash"] for arm in RunDirectory(replica.run).plan()["arms"]]
     hashed = list(zip(todo, planned, strict=True))
@@ -194,7 +195,7 @@ def main() -> None:
     def report(what: dict[str, Any]) -> None:
         print(json.dumps(what), file=out, flush=True)
 
-    with StopRequest() as stop:
+    with StopRequest(grace_s=GRACE_S, words="") as stop:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the supervisor blocked them until they are minded here
         try:
             values = json.loads(assigned)

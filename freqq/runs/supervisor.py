@@ -26,9 +26,9 @@ from freqq.tokens import COMPRESSORS
 PATIENCE_S = 0.2
 """How soon a signal is noticed while all processes are busy."""
 
-GRACE_S = 100.0
-"""How long processes may take to stop and to write their rows, which they do between two tokens; then they are killed.
-A long prompt's first token may take a minute; Slurm gives two."""
+GRACE_S = 15.0
+"""How long processes may take to end after a stop was requested; they do so by themselves, between two tokens or in the
+midst of a long prompt (`freqq.runs.stop`), unless they hang. Then they are killed."""
 
 MOST_STRIKES, LOADING_STRIKES = 6, 3
 """A replica is retired after so many deaths of its processes without a row between them. A death while the model loads
@@ -131,6 +131,7 @@ class Supervisor:
         FreqqError
             If all workers died, or what one of them met that no sample is to blame for.
         """
+        stop.grace_s = None  # processes get the time to store what they have
         try:
             while not (stop.requested or self._error):
                 self._assign()

@@ -16,8 +16,8 @@ MAX_RESTARTS = 50
 """Requeues of one job before it counts as failed: a run that never gets anywhere must end."""
 
 GRACE_SECONDS = 120
-"""How long before its time limit a process gets a signal. It stops between two tokens, stores its rows and exits: what
-takes longest in between is the prefill of a long prompt, or the end of an engine of its own."""
+"""How long before its time limit a process gets a signal. It stops between two tokens, or in the midst of a long prompt
+(`freqq.runs.stop`), stores its rows and exits: what takes longest is the end of an engine of its own."""
 
 STOPPED, KILLED_BY_USR1, BROKEN_DEVICE = Interrupted.exit_code, 128 + 10, BrokenDevice.exit_code
 """Exit codes after which a shard is queued again: stopped by a signal; ended by it while Python was still starting, as
