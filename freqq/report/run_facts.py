@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.report.results import Results
-from freqq.report.run_folders import command
+from freqq.runs.directory import eval_command
 from freqq.runs.settings import Settings, renamed
 
 
@@ -99,7 +99,7 @@ def facts(run: Results, label: str, context: int) -> RunFacts:
     return RunFacts(
         label=label,
         path=run.path,
-        command=command(settings, run.path),
+        command=eval_command(settings, run.path),
         context=context,
         task=run.task,
         model=str(settings.get("model")),

@@ -1,13 +1,11 @@
-"""Directories of runs: how each is named and repeated, and what is no finished run."""
+"""Directories of runs: how each is named, and what is no finished run."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from freqq.errors import UserError
-from freqq.runs.directory import RUN
-from freqq.runs.settings import Settings
+from freqq.runs.directory import RUN, eval_command
 from freqq.runs.status import status
 
 
@@ -21,27 +19,6 @@ def labels(paths: Sequence[Path]) -> list[str]:
     return [str(p) for p in paths]
 
 
-REPEATED = {"methods": "--method", "needles": "--needle", "levels": "--level", "bins": "--bin"}
-
-
-def command(settings: Mapping[str, Any], path: Path) -> str:
-    """The ``freqq eval`` that repeats a run into a directory."""
-    usual = Settings().as_json()
-    words = ["freqq", "eval"]
-    for name, option in REPEATED.items():
-        for value in settings.get(name, ()):
-            words += [option, str(value)]
-    for name in usual:
-        if name not in (*REPEATED, "overrides", "baseline") and settings.get(name, usual[name]) != usual[name]:
-            words.append(f"--{name.replace('_', '-')}")
-            words += [] if settings[name] is True else [str(settings[name])]
-    for name, value in settings.get("overrides", ()):
-        words += ["--set", f"{name}={value}"]
-    if not settings.get("baseline", True):
-        words.append("--no-baseline")
-    return shlex.join([*words, "--out", str(path)])
-
-
 def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
     """What keeps a run from having results, and the command that goes on with it."""
     found = status(path)
@@ -50,7 +27,7 @@ def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
     if found.stored == found.planned:
         return f"{path} has all answers, but they are not merged yet: run freqq runs merge {path}"
     done = f"{path} stopped at {found.stored} of {found.planned} answers"
-    return f"{done}: continue with {command(plan.get('settings', {}), path)}"
+    return f"{done}: continue with {eval_command(plan.get('settings', {}), path)}"
 
 
 def check_folder(path: Path) -> None:

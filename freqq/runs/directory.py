@@ -1,6 +1,8 @@
 """A run directory: ``run.json``, ``parts/*.parquet``, ``results.parquet``. Files appear whole or not at all."""
 
 import json
+import shlex
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ TOLD = ("drawn", "skipped")
 
 SHOWN = 60
 """Characters of a value that an error message shows."""
+
+REPEATED = {"methods": "--method", "needles": "--needle", "levels": "--level", "bins": "--bin"}
+"""The settings that have several values, and their options."""
 
 
 def write_json(path: Path, value: object) -> None:
@@ -130,7 +135,7 @@ class RunDirectory:
         write_json(self.path / RUN, description)
 
     def grow(self, description: dict[str, Any]) -> dict[str, Any] | None:
-        """Write ``run.json`` anew if its limit is smaller, and return what it said; None if it stays.
+        """Write ``run.json`` again if its limit is smaller, and return what it said; None if it stays.
 
         To be called after `record`, by who has the run's lock.
         """
@@ -180,6 +185,24 @@ class RunDirectory:
         if not path.is_file():
             raise UserError(f"{path} is not there yet: put the parts together with freqq runs merge {self.path}")
         return conform(pq.read_table(path), path)
+
+
+def eval_command(settings: Mapping[str, Any], path: Path) -> str:
+    """The ``freqq eval`` that repeats a run into a directory."""
+    usual = Settings().as_json()
+    words = ["freqq", "eval"]
+    for name, option in REPEATED.items():
+        for value in settings.get(name, ()):
+            words += [option, str(value)]
+    for name in usual:
+        if name not in (*REPEATED, "overrides", "baseline") and settings.get(name, usual[name]) != usual[name]:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if settings[name] is True else [str(settings[name])]
+    for name, value in settings.get("overrides", ()):
+        words += ["--set", f"{name}={value}"]
+    if not settings.get("baseline", True):
+        words.append("--no-baseline")
+    return shlex.join([*words, "--out", str(path)])
 
 
 def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from freqq.errors import FreqqError
 from freqq.files import write_whole
-from freqq.runs.directory import RESULTS, RunDirectory
+from freqq.runs.directory import RESULTS, RunDirectory, eval_command
 from freqq.runs.parts import Key, packed, part_files, read_metadata, read_part, writing
 from freqq.runs.schema import SCHEMA, conform
 
@@ -86,7 +86,8 @@ def merge(path: Path, note: Callable[[str], object] = lambda text: None) -> None
         stretches = [Path(folder) / str(i) for i in range(-(-len(keys) // STRETCH))]
         _deal(path, keys, stretches, found)
         if missing := int((~found.there).sum()):
-            raise FreqqError(f"{missing} of {len(keys)} answers are missing in {path}: run the same freqq eval again")
+            again = eval_command(plan.get("settings", {}), path)
+            raise FreqqError(f"{missing} of {len(keys)} answers are missing in {path}: continue with {again}")
         metadata = {"config": plan, "versions": found.versions, "hardware": found.hardware}
         write_whole(path / RESULTS, lambda file: _write(file, stretches, metadata, found))
         _keep_aside(path / DUPLICATES, found.differing, note)

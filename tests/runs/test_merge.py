@@ -89,7 +89,9 @@ def test_an_answer_stands_for_the_failures_of_its_key_and_the_last_failure_for_o
 def test_what_is_missing_doubled_or_unplanned_is_refused_and_older_results_stay(tmp_path):
     rows = rows_of(plan_of(tmp_path, 3))
     write(tmp_path, rows[:4])
-    with pytest.raises(FreqqError, match="2 of 6 answers are missing"):
+    with pytest.raises(
+        FreqqError, match=f"2 of 6 answers are missing in {tmp_path}: continue with freqq eval .*--out {tmp_path}"
+    ):
         merge(tmp_path)
     write(tmp_path, rows[4:])
     merge(tmp_path)
