@@ -26,13 +26,13 @@ def regrade(
 
     Example: freqq regrade runs/glyph --protocol official
     """
-    from freqq.cli.progress import busy
+    from freqq.cli.progress import counting
     from freqq.report.evidence import gather
     from freqq.report.formats import write_summary
     from freqq.runs.regrade import regrade as grade_again
 
-    with busy("grading again"):
-        done = grade_again(run, protocol)
+    with counting("files graded") as report:
+        done = grade_again(run, protocol, report)
         if done.whole:
             write_summary(run, gather([run]))
     if as_json:

@@ -1,6 +1,6 @@
 """Grade the stored responses of a run again, without a model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -53,11 +53,18 @@ class Regraded:
     whole: bool
 
 
-def regrade(path: Path, protocol: str | None = None) -> Regraded:
+def regrade(
+    path: Path, protocol: str | None = None, progress: Callable[[int, int], object] = lambda done, total: None
+) -> Regraded:
     """Grade all responses of a run by a protocol, its own unless another is named, and merge its results again.
 
     The data are read for the right answers. Each file is replaced whole: what is stopped midway is finished by the
     same command. Results whose parts are gone are graded where they are.
+
+    Parameters
+    ----------
+    progress : callable
+        Told how many files are done, of how many.
 
     Raises
     ------
@@ -78,8 +85,9 @@ def regrade(path: Path, protocol: str | None = None) -> Regraded:
     with lock(path, Shard()):
         _note(path, plan, None if rules is settings.rules else rules.name)
         files = part_files(path)
-        for file in files:
+        for done, file in enumerate(files, 1):
             _regrade_part(path, file, known, rules, found)
+            progress(done, len(files))
         whole = answered(path) >= set(planned_keys(plan))
         if whole:
             merge(path)

@@ -1,4 +1,4 @@
-"""Responses that are graded anew: without a model, in whole files, and as they would have been graded at once."""
+"""Responses that are graded again: without a model, in whole files, and as they would have been graded at once."""
 
 import json
 from dataclasses import replace
@@ -99,7 +99,7 @@ def test_a_run_is_graded_as_if_it_had_been_at_once(made):
     assert [read_metadata(pq.read_table(file)) for file in part_files(made)] == [{"config": {"some": "thing"}}] * 2
 
 
-def test_grading_anew_again_changes_nothing(made):
+def test_grading_twice_changes_nothing(made):
     regrade(made)
     files = {file: file.read_bytes() for file in [*part_files(made), made / "results.parquet", made / "run.json"]}
     assert all(change.changed == 0 for change in regrade(made).changes)
@@ -152,7 +152,7 @@ def test_a_failed_sample_stays_as_it_is():
     assert _regraded(failed, {}, PROTOCOLS["official"], {}) == failed
 
 
-def test_what_cannot_be_graded_anew_is_one_line(made, tmp_path):
+def test_what_cannot_be_graded_again_is_one_line(made, tmp_path):
     with pytest.raises(UserError, match="not a run directory"):
         regrade(tmp_path / "nothing")
     with pytest.raises(UserError, match="unknown protocol 'glyf': did you mean 'glyph'"):
@@ -169,6 +169,13 @@ def test_what_cannot_be_graded_anew_is_one_line(made, tmp_path):
         (made / "run.json").write_text(json.dumps(plan | change))
         with pytest.raises(UserError, match=message):
             regrade(made)
+
+
+def test_it_tells_after_each_file_how_many_are_done(made):
+    told, files = [], len(part_files(made))
+    regrade(made, progress=lambda done, total: told.append((done, total)))
+    assert files > 1
+    assert told == [(done, files) for done in range(1, files + 1)]
 
 
 def test_answers_of_two_protocols_are_not_mixed(made):
