@@ -8,6 +8,7 @@ import typer
 from freqq import __version__
 from freqq.cli.command import Command, Group, Summary
 from freqq.cli.errors import Guarded
+from freqq.errors import BrokenDevice, FreqqError, Interrupted, UserError
 
 COMMANDS = {
     "eval": (
@@ -101,8 +102,15 @@ def built(name: str) -> Any:
     return typer.main.get_group(whole).commands[name]
 
 
+EXIT_CODES = (
+    f"Exit codes: 0 done, {FreqqError.exit_code} failed, {UserError.exit_code} wrong input, "
+    f"{BrokenDevice.exit_code} broken device, {Interrupted.exit_code} stopped."
+)
+"""In one line of 80 columns; examples/cluster.md says after which of them a job is queued again."""
+
 app = typer.Typer(
     name="freqq",
+    epilog=EXIT_CODES,
     cls=Commands,
     help="How much of a page image can a vision-language model do without, where, and what does it cost?",
     no_args_is_help=True,

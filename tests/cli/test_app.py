@@ -1,5 +1,6 @@
 """The command as a whole: quick help, clear errors, current completions."""
 
+import re
 import subprocess
 import sys
 
@@ -81,6 +82,15 @@ for line in {wrong!r}:
 def test_no_bracket_of_a_help_text_is_swallowed():
     shown = " ".join(freqq("eval", "--help").stdout.replace("│", " ").split())
     assert "extra quantization" in shown
+
+
+def test_help_names_the_exit_code_of_every_error_in_one_line():
+    (line,) = [line for line in freqq("--help").stdout.splitlines() if "Exit codes" in line]
+    assert re.findall(r"\d+", line) == ["0", *map(str, sorted({e.exit_code for e in errors_of(FreqqError)}))]
+
+
+def errors_of(kind):
+    return [kind, *(one for below in kind.__subclasses__() for one in errors_of(below))]
 
 
 def test_help_names_every_command():
