@@ -164,7 +164,7 @@ class Training:
         return TimeLimit(limit, self.seconds, validation)
 
     def _plan(self) -> None:
-        """Count anew how many steps fit into the time limit, by how long the latest ones took."""
+        """Estimate again how many steps fit into the time limit, by how long the latest ones took."""
         if self.time is not None:
             recent = [row["seconds"] for row in self.log.rows[-PACE_STEPS:]]
             steps = [self.time.steps(self.step, self.seconds, sum(recent) / len(recent))]

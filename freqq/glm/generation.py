@@ -76,7 +76,7 @@ def _known(ids: Sequence[int], model: Any) -> frozenset[int]:
 def model_inputs(model: Any, prompts: Sequence[Prompt], features: Sequence[Sequence[Tensor]]) -> dict[str, Any]:
     """The arguments of a model's ``generate`` or ``forward`` for prompts, for any way of decoding.
 
-    Pages enter through ``mm_encoder_outputs``, which is built anew in each call: ``generate`` may change it in place.
+    Pages enter through ``mm_encoder_outputs``, which is built for each call: ``generate`` may change it in place.
     Positions are always given: the prompt's here, and each new token's by ``generate``, which counts on from the last
     column. So the model's own memory of a former call (``rope_deltas``) is neither read nor written.
 

@@ -238,7 +238,7 @@ def _evaluate_here(
 ) -> bool:
     """Answer what remains in this process. Returns whether all was done.
 
-    If the device breaks, what was at hand is suspect to the next process: it is read last and alone there.
+    If the device breaks, the samples in progress are suspect to the next process: they are read last and alone there.
     """
     add = counter(remaining, progress)
     by_id = {sample.id: sample for sample in remaining.samples}

@@ -223,7 +223,7 @@ class Supervisor:
         if worker.retired:
             then += "; the worker is not started again"
         self._note(
-            f"{worker.name} (process {process.pid}) died with {how} and {len(worker.at)} samples at hand: {then}"
+            f"{worker.name} (process {process.pid}) died with {how} and {len(worker.at)} samples in progress: {then}"
         )
 
     def _end(self) -> None:

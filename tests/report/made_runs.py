@@ -31,7 +31,7 @@ def scores(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def changed(rng: np.random.Generator, before: np.ndarray, share: float, loss: float) -> np.ndarray:
-    """Scores of which a share was drawn anew, and then lost a fraction."""
+    """Scores of which a share was drawn again, and then lost a fraction."""
     return np.where(rng.random(len(before)) < share, scores(rng, len(before)) * (1 - loss), before)
 
 

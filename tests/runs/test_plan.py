@@ -108,7 +108,7 @@ def test_another_codebook_is_another_key(name, tmp_path, monkeypatch):
 
 
 def test_keys_are_those_of_runs_that_knew_no_attention_or_quantization():
-    """A run of an older version is gone on with, and not begun anew."""
+    """A run of an older version is continued, not started again."""
     settings = Settings()
     assert config_hash(settings, IDENTITY, arms(settings)[1]) == "8f1a9f7757c87751"
 

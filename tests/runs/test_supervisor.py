@@ -257,7 +257,7 @@ def test_a_second_interrupt_stops_at_once_and_leaves_no_worker(options, tmp_path
     process = start([*options, "--limit", "2000"], tmp_path / "run")
     wait_for_rows(process, tmp_path / "run")
     workers = workers_of(process.pid)
-    os.kill(workers[0], signal.SIGSTOP)  # It will never finish what is at hand.
+    os.kill(workers[0], signal.SIGSTOP)  # It will never finish what is in progress.
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     assert process.poll() is None

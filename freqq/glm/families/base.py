@@ -83,7 +83,7 @@ class Family(ABC):
     def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
         """What ``mm_encoder_outputs["image"]`` is to be for the features [k, C] of each page of a batch.
 
-        It is made anew in each call, as ``generate`` may change it in place.
+        A new one in each call, as ``generate`` may change it in place.
         """
 
     @abstractmethod
