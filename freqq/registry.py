@@ -30,15 +30,19 @@ class Registry(MutableMapping[str, T]):
     group : str
         The group of entry points, such as ``freqq.codecs``.
     kind : str
-        What each thing is a subclass or an instance of, as ``module:class``.
+        What each thing is a subclass of, as ``module:class``.
     own : mapping of str to str
         Where freqq's own are, as ``module:attribute``.
     prefix : str
         What every name begins with.
+    instances : bool
+        Whether each thing is an instance of that class instead.
     """
 
-    def __init__(self, group: str, kind: str, own: Mapping[str, str], prefix: str = "") -> None:
-        self.group, self.kind, self.prefix, self.own = group, kind, prefix, dict(own)
+    def __init__(
+        self, group: str, kind: str, own: Mapping[str, str], prefix: str = "", instances: bool = False
+    ) -> None:
+        self.group, self.kind, self.prefix, self.own, self.instances = group, kind, prefix, dict(own), instances
         self.added: set[str] = set()
         """Names that the running program added."""
         self._there: dict[str, T] = {}
@@ -84,8 +88,9 @@ class Registry(MutableMapping[str, T]):
                 f"{said}: {point.value} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
             ) from error
         kind = _imported(self.kind)
-        if not (issubclass(found, kind) if isinstance(found, type) else isinstance(found, kind)):
-            raise UserError(f"{said}: {point.value} is no {kind.__name__}")
+        if not (isinstance(found, kind) if self.instances else isinstance(found, type) and issubclass(found, kind)):
+            what = "instance" if self.instances else "subclass"
+            raise UserError(f"{said}: {point.value} is no {what} of {kind.__name__}")
         return found
 
     def __setitem__(self, name: str, thing: T) -> None:

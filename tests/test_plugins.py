@@ -77,7 +77,7 @@ def test_a_name_is_known_before_anything_is_imported(codecs):
             r"image-broken of the package bad-ones 1.2 .* cannot be imported \(ModuleNotFoundError: No mod",
         ),
         ("image-missing", r"bad-ones 1.2 .* cannot be imported \(AttributeError: .*no attribute 'Missing'"),
-        ("image-path", r"bad-ones 1.2 .*: pathlib:Path is no ImageCodec"),
+        ("image-path", r"bad-ones 1.2 .*: pathlib:Path is no subclass of ImageCodec"),
         ("other", r"bad-ones 1.2 .*: the names of freqq.codecs begin with image-"),
     ],
 )
@@ -125,9 +125,24 @@ def test_a_task_of_a_package(tmp_path, monkeypatch):
     text += "TASK = replace(TRANSCRIBE, name='copy', summary='As transcribe.')\n"
     package(tmp_path, "copying", "freqq.tasks", {"copy": "plug_task:TASK"}, plug_task=text)
     monkeypatch.syspath_prepend(str(tmp_path))
-    tasks = Registry("freqq.tasks", freqq.TASKS.kind, freqq.TASKS.own)
+    tasks = Registry("freqq.tasks", freqq.TASKS.kind, freqq.TASKS.own, instances=True)
     assert tasks["copy"].grade is TRANSCRIBE.grade
     assert list(tasks) == [*freqq.TASKS.own, "copy"]
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "said"),
+    [("TASKS", "copy", "instance of Task"), ("CODECS", "image-copy", "subclass of ImageCodec")],
+)
+def test_a_class_is_no_task_and_an_instance_no_codec(tmp_path, monkeypatch, table, name, said):
+    text = "from freqq.data.tasks.base import Task as TASKS\nfrom freqq.image.standard import Png\nCODECS = Png()\n"
+    table_of = getattr(freqq, table)
+    package(tmp_path, "confused", table_of.group, {name: f"plug_confused:{table}"}, plug_confused=text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "plug_confused", raising=False)
+    confused = Registry(table_of.group, table_of.kind, table_of.own, instances=table_of.instances)
+    with pytest.raises(UserError, match=f"is no {said}"):
+        _ = confused[name]
 
 
 @pytest.fixture(scope="module")

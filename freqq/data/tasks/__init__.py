@@ -13,6 +13,7 @@ TASKS: Registry[Task] = Registry(
         "ruler": "freqq.data.tasks.ruler:RULER",
         "longbench": "freqq.data.tasks.longbench:LONGBENCH",
     },
+    instances=True,
 )
 
 
