@@ -264,6 +264,8 @@ class Subprocesses:
                 code = process.wait()
                 self._selector.unregister(key.fileobj)
                 process.stdout.close()
+                with suppress(OSError):  # of an assignment that it did not read
+                    process.stdin.close()
             found.append((process, [json.loads(line) for line in lines], code))
         return found
 
