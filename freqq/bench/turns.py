@@ -12,6 +12,7 @@ from scipy.stats import t as student
 
 from freqq.bench.metrics import FIRST_TOKEN, KV_USAGE, NEXT_TOKEN, PREEMPTIONS, PROMPT, Metrics
 from freqq.data.mini import WORDS
+from freqq.errors import UserError
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
@@ -40,6 +41,11 @@ class Load:
         Requests under way at most.
     rate : float or None
         Requests a second, at exponential intervals; None: one begins when another ends.
+
+    Raises
+    ------
+    UserError
+        If the rate is not above 0.
     """
 
     requests: int = 16
@@ -47,6 +53,10 @@ class Load:
     new_tokens: int = 8
     concurrency: int = 8
     rate: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.rate is not None and not self.rate > 0:  # also refuses NaN
+            raise UserError(f"--request-rate {self.rate:g}: give requests a second, above 0")
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,12 @@ def test_pages_are_full_and_new():
     assert next(page_source(0)).sha256 == first.sha256
 
 
+@pytest.mark.parametrize("rate", [0, -1, math.nan])
+def test_a_rate_that_is_none_is_refused(rate):
+    with pytest.raises(UserError, match=r"--request-rate .*: give requests a second, above 0"):
+        Load(rate=rate)
+
+
 def table(turns):
     return [asdict(turn) | {"load_pages": 4} for turn in turns]
 
