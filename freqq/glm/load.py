@@ -284,7 +284,7 @@ def _check_family(name: str, config_file: Path) -> None:
     try:
         config = json.loads(config_file.read_text())
         model_type, architectures = config.get("model_type"), config.get("architectures")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{config_file} is not a model's config: {_one_line(error)}") from error
     family = find_family(model_type)
     if family is None:

@@ -46,7 +46,7 @@ class Suspects:
         try:
             found = json.loads(_file(run, shard).read_text())
             return cls({str(id): int(deaths) for id, deaths in found.items()})
-        except (OSError, ValueError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return cls()
 
     def write(self, run: Path, shard: Shard) -> None:

@@ -138,8 +138,9 @@ def test_missing_files(folder: Path, name: str) -> None:
     refusal(str(folder))
 
 
-def test_a_config_that_is_no_object(folder: Path) -> None:
-    (folder / "config.json").write_text("[1, 2]")
+@pytest.mark.parametrize("text", ["[1, 2]", "[" * 100_000])
+def test_a_config_that_is_no_object(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
     assert "not a model's config" in refusal(str(folder))
 
 
