@@ -9,13 +9,14 @@ import torch
 from accelerate import Accelerator
 
 from freqq.adapt.loop import Habits, Report, Training
-from freqq.adapt.memory import check_memory
+from freqq.adapt.memory import LESS, check_memory
 from freqq.adapt.settings import Adaptation, check_free, claim
 from freqq.adapt.training_data import TrainingData, file_data, mini_data
 from freqq.errors import UserError
 from freqq.files import check_writable
 from freqq.glm.adapter import Adapter
 from freqq.glm.adapter_card import AdapterCard
+from freqq.glm.device_errors import classified
 from freqq.glm.families import families
 from freqq.glm.load import Weights, family_in, find, load_reader
 from freqq.runs.rendering import Rendering
@@ -43,7 +44,7 @@ def adapt(
         Gets the step, the number of steps (with a time limit: as many as will fit), and the values of the step or of
         a validation on held-out examples.
     note : callable
-        Gets a line on how much memory is needed, and one if a time limit shortens validation.
+        Gets a line on how much memory is needed, and one if a time limit shortens validation or memory runs out.
     began : float, optional
         The reading of `time.monotonic` from which a time limit counts; by default that of the call.
 
@@ -61,7 +62,10 @@ def adapt(
     """
     training = prepare(adaptation, folder, habits, began)
     note(check_memory(training))
-    training.run(report, note)
+    try:
+        training.run(report, note)
+    except (RuntimeError, MemoryError) as error:
+        raise classified(error, f"a step of {adaptation.batch} examples: {LESS}") from error
     return folder
 
 

@@ -123,7 +123,7 @@ class Training:
         self.net = accelerator.prepare(self.student)
 
     def run(self, report: Report, note: Callable[[str], None] = lambda text: None) -> None:
-        """Train to the end; `note` gets a line if a time limit shortens validation.
+        """Train to the end; `note` gets a line if a time limit shortens validation, or memory runs out.
 
         Raises
         ------
@@ -132,6 +132,7 @@ class Training:
         FreqqError
             If the loss is not finite any more; the last good adapter and checkpoint stay.
         """
+        self.student.note = note
         with StopRequest() as stop:
             if self.adaptation.minutes and self.time is None:
                 self.time = self._time_limit(note)
@@ -211,8 +212,7 @@ class Training:
         if self.averages is not None:
             self.averages.step(self._total)
         self.step += 1
-        took = self._clock() - began
-        rate = self.optimizers[0].param_groups[0]["lr"]
+        took, rate = self._clock() - began, self.optimizers[0].param_groups[0]["lr"]
         self.log.add(step=self.step, level=self.adaptation.levels[level], seconds=took, rate=rate, **sums)
         return sums
 

@@ -9,6 +9,8 @@ from freqq.glm.memory import memories
 SAMPLED = 4
 """Training examples; the longest of them stands for all."""
 
+LESS = "use a smaller --batch-size, --gradient-checkpointing, or a lower --rank"
+
 STATE_BYTES = 16
 """Of a trained number: itself, its gradient and AdamW's two means, in float32."""
 
@@ -59,5 +61,5 @@ def check_memory(training: Training) -> str:
     shown = ", ".join(f"{name} {size / 1e9:.2g} GB" for name, size in parts.items())
     line = f"about {needed / 1e9:.2g} GB are needed ({shown}); {there / 1e9:.0f} GB are there"
     if needed > there:
-        raise FreqqError(f"{line}: use a smaller --batch-size, --gradient-checkpointing, or a lower --rank")
+        raise FreqqError(f"{line}: {LESS}")
     return line

@@ -1,6 +1,7 @@
 """The model in training: pages through the frozen tower, the merger, the compressor, the language model, to a loss."""
 
-from collections.abc import Iterator, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from freqq.adapt.compressors import learnable
 from freqq.adapt.packing import IGNORED, Packed, Packer
 from freqq.adapt.training_data import Example
 from freqq.glm.adapter import Adapter
+from freqq.glm.device_errors import is_out_of_memory
 from freqq.glm.families.base import as_grid, patches
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
@@ -47,6 +49,11 @@ class Student(nn.Module):
         See `Packer`.
     recompute : bool
         Keep only what goes into each layer and compute it twice (gradient checkpointing).
+
+    Attributes
+    ----------
+    note : callable
+        Told if memory ran out and less is done at once.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class Student(nn.Module):
         super().__init__()
         self.net = adapter.peft
         self.adapter, self.distill, self.recompute = adapter, distill, recompute
+        self.note: Callable[[str], None] = lambda text: None
         reader = adapter.reader
         self._model: Any = reader.model
         self._processor = reader.image_processor
@@ -117,14 +125,30 @@ class Student(nn.Module):
         return self._packer.tokens(text)
 
     def see(self, examples: Sequence[Example]) -> Seen:
-        """The frozen tower; no gradient."""
-        pages = [page for example in examples for page in example.pages]
-        pixels, grid = patches(pages, self._processor)
-        visual = self._model.model.visual
-        with torch.no_grad():
-            states = visual(pixels.to(visual.device, visual.dtype), grid_thw=grid.to(visual.device)).last_hidden_state
+        """The frozen tower; no gradient. If memory runs out, it sees half as many pages at once, then half of those."""
+        pixels, grid = patches([page for example in examples for page in example.pages], self._processor)
         size = self._processor.merge_size
-        return Seen(states, tuple((h // size, w // size) for _, h, w in grid.tolist()))
+        shapes = tuple((h // size, w // size) for _, h, w in grid.tolist())
+        return Seen(self._states(pixels, grid), shapes)
+
+    def _states(self, pixels: Tensor, grid: Tensor) -> Tensor:
+        """States [n, C] of the patches [n, P] of pages whose sizes are grid [pages, 3]."""
+        visual = self._model.model.visual
+        try:
+            with torch.no_grad():
+                seen = visual(pixels.to(visual.device, visual.dtype), grid_thw=grid.to(visual.device))
+            states: Tensor = seen.last_hidden_state
+            return states
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(grid) == 1:
+                raise
+        # Behind the handler, as the error holds the tensors that there was no memory for.
+        gc.collect()
+        torch.cuda.empty_cache()
+        half = len(grid) // 2
+        self.note(f"out of memory on {len(grid)} pages at once: they are seen {half} at a time")
+        first = int(grid[:half].prod(1).sum())
+        return torch.cat([self._states(pixels[:first], grid[:half]), self._states(pixels[first:], grid[half:])])
 
     def merged(self, seen: Seen) -> list[Tensor]:
         """A grid [h, w, C] for each page."""

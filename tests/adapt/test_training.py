@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,19 +21,20 @@ from safetensors.torch import load_file
 
 from freqq.adapt.adapt import adapt, prepare
 from freqq.adapt.log import NAME
-from freqq.adapt.loop import CHECKPOINT, Habits
+from freqq.adapt.loop import CHECKPOINT, Habits, Training
 from freqq.adapt.memory import estimate
 from freqq.adapt.schedule import TimeLimit, timed_rate_factor
 from freqq.adapt.settings import Adaptation
 from freqq.adapt.training_data import Example, mini_data
 from freqq.coding.codebook_files import MissingCodebook
-from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.errors import BrokenDevice, FreqqError, Interrupted, OutOfMemory, UserError
 from freqq.glm.adapter import attach
 from freqq.glm.adapter_card import CARD, WEIGHTS, AdapterCard
 from freqq.glm.load import load_reader
 from freqq.tokens.container import decode
 from freqq.tokens.vq import VectorQuantization
 from freqq.tokens.vq_codebook import read_token_codebook
+from tests.runs.faulty_device import BREAKING, FaultyDevice, out_of_memory
 
 SMALL = Adaptation("tiny", None, "token-lowpass", ("mild",), rank=2, steps=6, batch=1, questions=2)
 HABITS = Habits(validate_every=3, held_out=2, answers=1)
@@ -66,6 +69,51 @@ def test_the_folder_holds_an_adapter_and_a_log(whole: Path) -> None:
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert [row["held_loss"] is not None for row in rows] == [False, False, True, False, False, True]
     assert all(math.isfinite(row["loss"]) and row["level"] == "mild" for row in rows)
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[FaultyDevice], None]]:
+    """Makes the model of the next training that of a faulty device."""
+    with ExitStack() as under:
+
+        def choose(device: FaultyDevice) -> None:
+            def on_device(*given: Any) -> Training:
+                training = prepare(*given)
+                under.enter_context(device.under(training.adapter.reader.model))
+                return training
+
+            monkeypatch.setattr("freqq.adapt.adapt.prepare", on_device)
+
+        yield choose
+
+
+def test_where_memory_runs_out_fewer_pages_are_seen_at_once_and_the_note_says_so(tmp_path: Path, faulty: Any) -> None:
+    one_step, notes = replace(SMALL, steps=1, batch=4), []
+    adapt(one_step, tmp_path / "a", HABITS)
+    device = FaultyDevice({("vision", call): out_of_memory for call in (1, 2)})
+    faulty(device)
+    adapt(one_step, tmp_path / "b", HABITS, note=notes.append)
+    assert device.calls["vision"] > 4
+    [first, second] = [note for note in notes if "out of memory" in note]
+    pages = int(first.split()[4])
+    assert first == f"out of memory on {pages} pages at once: they are seen {pages // 2} at a time"
+    assert second == f"out of memory on {pages // 2} pages at once: they are seen {pages // 4} at a time"
+    for [mine, theirs] in zip(log(tmp_path / "b"), log(tmp_path / "a"), strict=True):
+        assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
+        assert mine["norm"] == pytest.approx(theirs["norm"], rel=1e-3)
+
+
+@pytest.mark.parametrize("fault", [out_of_memory, MemoryError])
+def test_a_step_for_which_there_is_no_memory_says_what_takes_less(tmp_path: Path, faulty: Any, fault: Any) -> None:
+    faulty(FaultyDevice({("prefill", 1): fault}))
+    with pytest.raises(OutOfMemory, match="a step of 1 examples: use a smaller --batch-size, --gradient-checkpointing"):
+        adapt(SMALL, tmp_path / "a", HABITS)
+
+
+def test_a_device_that_breaks_in_training_is_named(tmp_path: Path, faulty: Any) -> None:
+    faulty(FaultyDevice({("prefill", 1): BREAKING["ecc"]}))
+    with pytest.raises(BrokenDevice, match="uncorrectable ECC"):
+        adapt(SMALL, tmp_path / "a", HABITS)
 
 
 @pytest.mark.slow

@@ -119,13 +119,18 @@ def test_a_sample_that_breaks_the_device_twice_alone_is_a_row_with_its_error(
     assert not list(path.glob(".suspects*"))
 
 
-@pytest.mark.parametrize(("place", "column"), [("vision", "vision_pass_pages"), ("prefill", "prefill_chunk")])
-def test_where_memory_runs_out_the_row_says_which_piece_worked(same_reader, settings, whole, tmp_path, place, column):
+@pytest.mark.parametrize(
+    ("place", "column", "size"),
+    [("vision", "vision_pass_pages", 4), ("prefill", "prefill_chunk", 1024), ("decode", "prefill_chunk", 1024)],
+)
+def test_where_memory_runs_out_the_row_says_which_piece_worked(
+    same_reader, settings, whole, tmp_path, place, column, size
+):
     device = FaultyDevice({(place, 1): out_of_memory})
     with device.under(same_reader.model):
         path = run(settings, tmp_path / "run", machine=shard_process.Machine(batch_size=4))
     rows = RunDirectory(path).read()
-    assert {getattr(row, column) for row in rows} == {None, {"vision": 4, "prefill": 1024}[place]}
+    assert {getattr(row, column) for row in rows} == {None, size}
     assert [row.error for row in rows] == [None] * len(rows)
     assert [row.response for row in rows] == [row["response"] for row in whole]
 
