@@ -40,9 +40,9 @@ from freqq.runs.stop import GRACE_S, SIGNALS, StopRequest
 COMMAND = (sys.executable, "-P", "-m", "freqq.runs.shard_process")
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` hand, how many ``rows`` were
-added and how many are ``held`` and not on the disk, why the device is ``broken``, or an ``error`` that no sample is to
-blame for, with the ``exit_code`` of its kind."""
+"""Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` work, how many ``rows`` were
+added and how many are ``held`` and not on the disk, ``done`` when all are, why the device is ``broken``, or an
+``error`` that no sample is to blame for, with the ``exit_code`` of its kind."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     report({"ready": True})
     if not evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report):
         raise Interrupted("stopped")
+    report({"done": True})
 
 
 def main() -> None:

@@ -77,6 +77,7 @@ class Worker:
     assignment: Assignment | None = None
     at: tuple[str, ...] = ()
     ready: bool = False
+    done: bool = False
     held: int = 0
     strikes: int = 0
     broken: str | None = None
@@ -160,7 +161,8 @@ class Supervisor:
             if worker.process is None and not worker.retired and (assignment := self._next(worker)):
                 worker.assignment = replace(assignment, replica=worker.replica)
                 worker.process = self._processes.start(worker.assignment)
-                worker.ready, worker.at, worker.held = False, (), 0
+                worker.ready = worker.done = False
+                worker.at, worker.held = (), 0
 
     def _next(self, worker: Worker) -> Assignment | None:
         if self._waiting:
@@ -184,6 +186,7 @@ class Supervisor:
 
     def _hear(self, worker: Worker, report: dict[str, Any]) -> None:
         worker.ready = worker.ready or "ready" in report
+        worker.done = worker.done or "done" in report
         worker.at = tuple(report.get("at", worker.at))
         worker.held = report.get("held", worker.held)
         worker.broken = report.get("broken", worker.broken)
@@ -200,7 +203,7 @@ class Supervisor:
         assert process is not None
         assert assignment is not None
         worker.process = worker.assignment = None
-        if code == 0:
+        if code == 0 or worker.done:  # some libraries crash while a process ends, when all of its rows are stored
             for id in assignment.suspects:
                 self.suspects.deaths.pop(id, None)
             return

@@ -165,7 +165,10 @@ class SimulatedProcesses:
         except Killed:
             self.blame(reports)
             return -signal.SIGKILL
-        return 0 if done else 75
+        if done:
+            reports.append({"done": True})
+            return -signal.SIGSEGV if world.happens(0.2) else 0  # a library crashes while the process ends
+        return 75
 
     def blame(self, reports: list[dict]) -> None:
         at = next((what["at"] for what in reversed(reports) if "at" in what), [])
@@ -230,3 +233,27 @@ def test_nothing_is_lost_nothing_is_twice_and_no_sick_worker_is_kept(tmp_path, f
         assert errors == given_up | world.sick - given_up, seed
         assert world.poisonous <= given_up, seed
         assert all(world.died_alone[id] >= 2 for id in given_up), seed
+
+
+def test_a_process_that_crashes_when_all_is_stored_is_not_started_again(tmp_path):
+    class Crashing:
+        def __init__(self) -> None:
+            self.live: list[Simulated] = []
+            self.started = 0
+
+        def start(self, assignment: Assignment) -> Simulated:
+            self.started += 1
+            self.live.append(Simulated(assignment, self.started))
+            return self.live[-1]
+
+        def wait(self, seconds: float):
+            return [(self.live.pop(), [{"ready": True}, {"rows": 2, "held": 0}, {"done": True}], -signal.SIGSEGV)]
+
+    replica = Replica(tmp_path, Settings(), None, Placement("float32", "cuda:0"), Shard(), Machine())
+    processes = Crashing()
+    supervisor = Supervisor(
+        [replica], [Assignment(replica, ("a",))], processes, lambda *_: 0, lambda rows: None, pytest.fail,
+        Suspects.read(tmp_path, Shard()),
+    )  # fmt: skip
+    assert supervisor.run(StopRequest())
+    assert processes.started == 1
