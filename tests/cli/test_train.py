@@ -16,11 +16,22 @@ def test_an_unknown_model_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
+def test_tiny_has_no_third_stage(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["train", "tiny", "--out", str(tmp_path / "made"), "--question-steps", "2"])
+    assert done.exit_code == 2
+    assert "--question-steps is for small" in done.stderr
+
+
+STAGES = {"tiny": ("vision", "language"), "small": ("reading", "aloud", "questions")}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "stages"), [("tiny", ("vision", "language")), ("small", ("reading", "aloud"))])
-def test_train_then_eval(model: str, stages: tuple[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", STAGES)
+def test_train_then_eval(model: str, tmp_path: Path) -> None:
     """A few steps teach nothing, but the model folder is whole: its answers are graded and none fails."""
-    steps = ["train", model, "--out", str(tmp_path / "made"), "--vision-steps", "2", "--language-steps", "2"]
+    stages = STAGES[model]
+    numbers = [f"--{kind}-steps=2" for kind in ("vision", "language", "question")[: len(stages)]]
+    steps = ["train", model, "--out", str(tmp_path / "made"), *numbers]
     for _ in range(2):  # the second time finds everything done
         trained = CliRunner().invoke(app, steps)
         assert trained.exit_code == 0, trained.output
