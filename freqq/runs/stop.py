@@ -88,6 +88,8 @@ class StopRequest:
 
     def _watch(self, heard: int) -> None:
         """Wait for a signal, then for the end of the block; handlers wait as long as the main thread computes."""
+        # A thread begins with what was blocked when it was started, and maybe no other thread can take a signal.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         while numbers := os.read(heard, 64):
             if not set(SIGNALS).isdisjoint(numbers):
                 began = monotonic()

@@ -73,7 +73,7 @@ def test_settings_without_a_choice_are_written_as_they_were(tmp_path):
     assert "line_breaks" not in usual.as_json()
     assert literal.as_json() == usual.as_json() | {"line_breaks": LITERAL}
     assert literal.directory() != usual.directory()
-    assert set(asdict(usual)) - set(usual.as_json()) == {"line_breaks"}
+    assert set(asdict(usual)) - set(usual.as_json()) == {"line_breaks", "look"}
 
 
 @pytest.mark.parametrize(
