@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
 from freqq.glm.train.architecture import save
@@ -85,19 +85,10 @@ def train_reading(training: Training, folder: Path, report: Report) -> nn.Module
     tower, head = whole["tower"], whole["head"]
     stage = Stage("reading", training.vision_steps, 3e-3, 9e-3, decay=training.vision_decay, report_every=100)
 
-    def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
-        if step % training.evaluate_every == 0 or step == steps:
-            values |= evaluate(tower, head)
-        report(name, step, steps, values)
+    def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return reading_step(tower, head, step, training.seed, training.crops)
 
-    run(
-        stage,
-        whole,
-        parameters(whole, READING_SCALES),
-        lambda step: reading_step(tower, head, step, training.seed, training.crops),
-        folder,
-        told,
-    )
+    _train(stage, whole, READING_SCALES, loss_of, lambda: evaluate(tower, head), training, folder, report)
     return whole
 
 
@@ -108,6 +99,8 @@ ALOUD_SCALES = {
     "head": 0.5,
     "slots": 1.0,
 }
+OFTEN = {"warmup": 100, "save_every": 100, "report_every": 50}
+"""Of stages 2 and 3, whose steps take seconds."""
 
 
 def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: Report) -> nn.ModuleDict:
@@ -117,30 +110,12 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
     torch.manual_seed(training.seed)
     every = nn.ModuleDict({"net": net, "head": head, "slots": SlotHeads()})
     aloud = Aloud(net, head, every["slots"])
-    stage = Stage(
-        "aloud",
-        training.language_steps,
-        3e-3,
-        8e-3,
-        decay=training.language_decay,
-        warmup=100,
-        save_every=100,
-        report_every=50,
-    )
+    stage = Stage("aloud", training.language_steps, 3e-3, 8e-3, decay=training.language_decay, **OFTEN)
 
-    def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
-        if step % training.evaluate_every == 0 or step == steps:
-            values |= aloud.evaluate()
-        report(name, step, steps, values)
+    def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return aloud.step(training.recipe, step, training.language_steps, training.seed)
 
-    run(
-        stage,
-        every,
-        parameters(every, ALOUD_SCALES),
-        lambda step: aloud.step(training.recipe, step, training.language_steps, training.seed),
-        folder,
-        told,
-    )
+    _train(stage, every, ALOUD_SCALES, loss_of, aloud.evaluate, training, folder, report)
     return every
 
 
@@ -152,31 +127,36 @@ def train_questions(training: Training, whole: nn.ModuleDict, folder: Path, repo
     torch.manual_seed(training.seed)
     every = nn.ModuleDict({**whole, "heads": QuestionHeads()})
     questions = Questions(Aloud(whole["net"], whole["head"], whole["slots"]), every["heads"])
-    stage = Stage(
-        "questions",
-        training.question_steps,
-        2e-3,
-        6e-3,
-        decay=training.question_decay,
-        warmup=100,
-        save_every=100,
-        report_every=50,
-    )
+    stage = Stage("questions", training.question_steps, 2e-3, 6e-3, decay=training.question_decay, **OFTEN)
+
+    def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return questions.step(training.questions, step, training.question_steps, training.seed)
+
+    def evaluated() -> dict[str, float]:
+        return questions.evaluate() | questions.aloud.evaluate()
+
+    _train(stage, every, QUESTION_SCALES, loss_of, evaluated, training, folder, report)
+    return every
+
+
+def _train(
+    stage: Stage,
+    whole: nn.ModuleDict,
+    scales: dict[str, float],
+    loss_of: Callable[[int], tuple[Tensor, dict[str, Tensor]]],
+    evaluated: Callable[[], dict[str, float]],
+    training: Training,
+    folder: Path,
+    report: Report,
+) -> None:
+    """Run a stage; every `evaluate_every` steps, and at its end, the report also gets what `evaluated` gives."""
 
     def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
         if step % training.evaluate_every == 0 or step == steps:
-            values |= questions.evaluate() | questions.aloud.evaluate()
+            values |= evaluated()
         report(name, step, steps, values)
 
-    run(
-        stage,
-        every,
-        parameters(every, QUESTION_SCALES),
-        lambda step: questions.step(training.questions, step, training.question_steps, training.seed),
-        folder,
-        told,
-    )
-    return every
+    run(stage, whole, parameters(whole, scales), loss_of, folder, told)
 
 
 def train(training: Training, folder: Path, report: Report) -> Path:
