@@ -8,8 +8,6 @@ import typer
 from freqq.files import check_writable
 from freqq.names import several
 
-TABLES = ("md", "latex")
-
 
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
@@ -43,14 +41,10 @@ def report(
     """
     from freqq.report.evaluation import document, format_of
 
-    chosen = format_of(format, out)
+    chosen = format_of(format, out, columns or ())
     target = Path("report.html") if out is None and chosen == "html" else out
     if target is not None:
         check_writable(target.parent)
-    if columns and chosen not in TABLES:
-        from freqq.errors import UserError
-
-        raise UserError(f"--columns is for the formats {' and '.join(TABLES)}, not {chosen}")
 
     from freqq.cli.progress import busy
 

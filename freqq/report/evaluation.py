@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from freqq.report.evidence import Evidence
 
 FORMATS = ("html", "md", "csv", "json", "latex")
+TABLES = ("md", "latex")
+"""The formats whose columns can be chosen."""
 SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
 
 
@@ -85,9 +87,14 @@ class Evaluation:
             html (the default), md, csv, json or latex.
         columns : sequence of str
             Columns of a table as md or latex.
+
+        Raises
+        ------
+        UserError
+            If there is no such format, it has no columns to choose, or the file cannot be written.
         """
         target = None if out is None else Path(out)
-        chosen = format_of(format, target)
+        chosen = format_of(format, target, columns)
         text, _ = document([self.directory], chosen, columns)
         if target is not None:
             write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))
@@ -197,13 +204,13 @@ def compare(*runs: Evaluation | str | Path, reference: str | None = None) -> "Ev
     return join([run.directory if isinstance(run, Evaluation) else Path(run) for run in runs], reference)
 
 
-def format_of(format: str | None, out: Path | None) -> str:
+def format_of(format: str | None, out: Path | None, columns: Sequence[str] = ()) -> str:
     """The format that is asked for, or that a file's name tells; html if neither does.
 
     Raises
     ------
     UserError
-        If it is unknown, or the file cannot be written.
+        If it is unknown or cannot show a choice of columns, or the file cannot be written.
     """
     if format is not None and format not in FORMATS:
         raise unknown("format", format, FORMATS)
@@ -213,7 +220,10 @@ def format_of(format: str | None, out: Path | None) -> str:
         if out.is_dir():
             raise UserError(f"--out {out} is a folder: give a file name")
         check_writable(out.parent)
-    return format or ("html" if out is None else SUFFIXES[out.suffix.lower()])
+    chosen = format or ("html" if out is None else SUFFIXES[out.suffix.lower()])
+    if columns and chosen not in TABLES:
+        raise UserError(f"--columns is for the formats {' and '.join(TABLES)}, not {chosen}")
+    return chosen
 
 
 def document(

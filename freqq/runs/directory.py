@@ -66,6 +66,8 @@ class RunDirectory:
 
     def plan(self) -> dict[str, Any]:
         """What ``run.json`` says; a `UserError` if there is none or it plans nothing."""
+        if self.path.is_file():
+            raise UserError(f"{self.path} is a file, not a run directory")
         found = self.description()
         if found is None:
             raise UserError(f"{self.path} is not a run directory: it has no {RUN}")
@@ -188,7 +190,10 @@ class RunDirectory:
 
 
 def eval_command(settings: Mapping[str, Any], path: Path) -> str:
-    """The ``freqq eval`` that repeats a run into a directory."""
+    """The ``freqq eval`` that repeats a run into a directory.
+
+    A server's address is not recorded, as it changes no answer, so ``URL`` stands for it.
+    """
     usual = Settings().as_json()
     words = ["freqq", "eval"]
     for name, option in REPEATED.items():
@@ -202,6 +207,8 @@ def eval_command(settings: Mapping[str, Any], path: Path) -> str:
         words += ["--set", f"{name}={value}"]
     if not settings.get("baseline", True):
         words.append("--no-baseline")
+    if settings.get("backend") == "openai":
+        words += ["--base-url", "URL"]
     return shlex.join([*words, "--out", str(path)])
 
 

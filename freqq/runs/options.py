@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from freqq.errors import UserError
 from freqq.levels import LEVELS
@@ -21,13 +24,17 @@ Several: TypeAlias = str | int | Iterable[str | int]
 ASSIGNMENT = re.compile(r",(?=\s*\w+=)")
 """What parts assignments: a comma before another one; values have commas, too."""
 
+NUMBERS = {int: "a whole number", float: "a number", bool: "True or False"}
+"""The kinds of options that are numbers, in words."""
+
 
 @dataclass(frozen=True)
 class EvalOptions:
     """What an evaluation is asked for, by the names of the options of ``freqq eval``, whose help says what each is.
 
     Values are those that a shell gives, or what they mean: ``"mild,extreme"`` or ``["mild", "extreme"]``, ``"0.5"`` or
-    ``0.5``, ``"8,4,2"`` or ``(8, 4, 2)``. `settings` is what of them can change an answer, `machine` the rest.
+    ``0.5``, ``"8,4,2"`` or ``(8, 4, 2)``; a `UserError` says which is of another type. `settings` is what of them can
+    change an answer, `machine` the rest.
     """
 
     method: Several = ("token",)
@@ -78,6 +85,14 @@ class EvalOptions:
     out: str | Path | None = None
     retry_failed: bool = False
     shard: str | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            kinds = set(get_args(field.type) or (field.type,)) - {NoneType}
+            if len(kinds) == 1 and (kind := kinds.pop()) in NUMBERS:
+                value = getattr(self, field.name)
+                if value is not None or field.default is not None:
+                    object.__setattr__(self, field.name, _number(field.name, value, kind))
 
     def settings(self) -> "Settings":
         """What can change an answer.
@@ -237,6 +252,15 @@ def tokens(text: str) -> int:
     if found is None:
         raise UserError(f"--context {text}: write it as a number of tokens, such as 8k or 5000")
     return int(found[1]) * {"": 1, "k": 1024, "m": 1024**2}[found[2]]
+
+
+def _number(name: str, value: object, kind: type) -> int | float | bool:
+    """An option that is a number or a switch, by its value or as the text that a shell gives."""
+    written = (str, Integral) if kind is int else (str, Real) if kind is float else bool
+    if isinstance(value, written) and isinstance(value, bool) == (kind is bool):
+        with suppress(ValueError):
+            return kind(value)
+    raise UserError(f"{name}={value!r}: give {NUMBERS[kind]}")
 
 
 def _value(value: object) -> str:

@@ -63,6 +63,8 @@ def test_reports_are_those_of_the_command(result, folder):
         assert command("report", str(result.directory), "--out", str(folder / f"typed.{name}")).exit_code == 0
         assert file.read_bytes() == (folder / f"typed.{name}").read_bytes()
     assert result.report(format="md", columns=["method", "score"]).count("| image |") == 1
+    with pytest.raises(UserError, match="--columns is for the formats md and latex, not html"):
+        result.report(columns=["method"])
     with pytest.raises(UserError, match="did you mean 'latex'"):
         result.report(format="latx")
 

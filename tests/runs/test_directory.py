@@ -1,12 +1,13 @@
 """Run directories: whole files, checks before work, one row a key."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from freqq.errors import FreqqError, UserError
 from freqq.files import write_whole
-from freqq.runs.directory import RunDirectory
+from freqq.runs.directory import RunDirectory, eval_command
 from freqq.runs.parts import PARTS, answered
 from freqq.runs.settings import Settings
 
@@ -106,3 +107,16 @@ def test_a_run_that_could_not_start_is_forgotten_and_one_with_rows_is_not(tmp_pa
 def test_reading_results_that_are_not_there_says_how_to_make_them(tmp_path):
     with pytest.raises(UserError, match="freqq runs merge"):
         RunDirectory(tmp_path).read()
+
+
+def test_a_file_in_place_of_a_run_is_named(tmp_path):
+    file = tmp_path / "rows"
+    file.touch()
+    with pytest.raises(UserError, match="rows is a file, not a run directory"):
+        RunDirectory(file).plan()
+
+
+def test_the_command_of_a_served_run_leaves_its_address_open():
+    settings = Settings(backend="openai", served_model="glyph").as_json()
+    assert eval_command(settings, Path("runs/a")).endswith("--base-url URL --out runs/a")
+    assert "--base-url" not in eval_command(Settings().as_json(), Path("runs/a"))

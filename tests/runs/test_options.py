@@ -4,6 +4,7 @@ from dataclasses import FrozenInstanceError
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,7 @@ def test_one_is_neither_two_nor_none(given):
         ({"set": ["bits=8,4,2,low=0.2"]}, {"set": ["bits=8,4,2", "low=0.2"]}),
         ({"set": ["bits=8,4,2,low=0.2"]}, {"set": {"low": 0.2, "bits": "8,4,2"}}),
         ({"out": Path("runs/a"), "no_baseline": True}, {"out": "runs/a", "no_baseline": True}),
+        ({"limit": "5", "max_new_tokens": "96"}, {"limit": np.int64(5), "max_new_tokens": 96}),
     ],
 )
 def test_a_shells_values_and_pythons_mean_the_same(typed, in_python):
@@ -89,6 +91,22 @@ def test_what_is_wrong_is_said_by_the_options_name(given, said):
     options = EvalOptions(**given)
     with pytest.raises(UserError, match=said):
         (options.settings(), options.machine())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"limit": "five"}, "limit='five': give a whole number"),
+        ({"limit": 2.5}, "limit=2.5: give a whole number"),
+        ({"limit": None}, "limit=None: give a whole number"),
+        ({"seed": True}, "seed=True: give a whole number"),
+        ({"dpi": [96]}, r"dpi=\[96\]: give a number"),
+        ({"offload": "yes"}, "offload='yes': give True or False"),
+    ],
+)
+def test_numbers_and_switches_of_another_type_are_refused(given, said):
+    with pytest.raises(UserError, match=said):
+        EvalOptions(**given)
 
 
 @given(
