@@ -3,12 +3,14 @@
 Rotary embeddings read fractions of positions. The runner on a CPU asks the model for positions. And a page that a
 worker cannot read fails its request, on a way that vLLM does not have: `marked` embeddings say so in the worker's cache
 of pages, `let_workers_report` sends the reason along with the step's tokens, `PageScheduler` ends the requests that
-hold the page and forgets what they left in the cache of prefixes, and `let_frontends_say_why` makes it a 400.
+hold the page and lets later ones read it anew, and `let_frontends_say_why` makes it a 400.
 """
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import wraps
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -90,7 +92,7 @@ FAILED_PAGES = "freqq_failed_pages"
 """Attribute of a step's output: reasons by what vLLM identifies pages by."""
 
 REMEMBERED = 10_000
-"""Pages that failed, so many that the caches of an engine's workers hold no other ones."""
+"""Failures of pages, so many that the caches of an engine's workers hold no other marked ones."""
 
 
 def marked(features: Tensor, columns: int, reason: str) -> Tensor:
@@ -158,6 +160,16 @@ class PageScheduler:
         super().__init__(*args, **kwargs)
         self._failed: dict[str, str] = {}
 
+    def add_request(self, request: Any) -> None:
+        """Let a request read a page that failed before under a name that no cache knows: it may be read now."""
+        if any(feature.identifier in self._failed for feature in request.mm_features):
+            request.mm_features = [
+                replace(feature, identifier=self._new_name(feature.identifier)) for feature in request.mm_features
+            ]
+            request.block_hashes = []  # of the names, too
+            request.update_block_hashes()
+        super().add_request(request)  # type: ignore[misc]
+
     def update_from_output(self, scheduler_output: Any, model_runner_output: Any) -> dict[int, EngineCoreOutputs]:
         """Outputs of a step by client."""
         self._failed.update(getattr(model_runner_output, FAILED_PAGES, {}))
@@ -176,13 +188,18 @@ class PageScheduler:
             )  # fmt: skip
         return outputs
 
+    def _new_name(self, page: str) -> str:
+        """What a page is identified by: a digest that vLLM made, and how often the page failed if it did."""
+        names = chain([page], (f"{page} {failures}" for failures in count(1)))
+        return next(name for name in names if name not in self._failed)
+
     def _end(self, scheduled: Mapping[str, int]) -> list[tuple[Any, str]]:
         ended = []
         for request in [self.requests[name] for name in scheduled if name in self.requests]:
             pages = [feature.identifier for feature in request.mm_features]
             reason = next((self._failed[page] for page in pages if page in self._failed), None)
             if reason is not None and not request.is_finished():
-                # Else the next request with this page would read what was computed of the zeros.
+                # Else what was computed of the zeros would be found again when the failure is forgotten.
                 blocks = self.kv_cache_manager.get_block_ids(request.request_id)
                 self.kv_cache_manager.evict_blocks({block for group in blocks for block in group})
                 self.finish_requests([request.request_id], RequestStatus.FINISHED_ERROR)

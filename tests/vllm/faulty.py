@@ -12,6 +12,9 @@ from freqq.tokens.base import Cutter
 from freqq.tokens.grid import CompressedGrid
 from freqq.tokens.vq import VectorQuantization
 
+FAILED: list[torch.Size] = []
+"""The page that failed once in this process."""
+
 
 @dataclass(frozen=True)
 class Faulty(Cutter):
@@ -30,6 +33,9 @@ class Faulty(Cutter):
                 raise ZeroDivisionError("division by zero")
             case "memory":
                 raise MemoryError("no memory for a page")
+            case "once" if not FAILED:
+                FAILED.append(grid.shape)
+                raise MemoryError("no memory for a page just now")
             case "recursion":
                 return self.cut(grid, small)
             case "lines":

@@ -62,7 +62,7 @@ def reason(server, request) -> str:
 def test_a_method_that_fails_in_the_worker(server, usual, way):
     request, answer = usual
     page = pages_of(samples(1)[0])[0]
-    for _ in range(2):  # the second time the page is in the engine's caches
+    for _ in range(2):  # the second time is no other than the first
         message = reason(server, asked([page], method="token-faulty", way=way))
         assert WAYS[way] in message
         assert "Faulty" in message
@@ -72,6 +72,18 @@ def test_a_method_that_fails_in_the_worker(server, usual, way):
 def test_the_method_can_do_right(server):
     page = pages_of(samples(1)[0])[0]
     assert server.client.complete(asked([page], method="token-faulty")).text
+
+
+def test_a_page_that_failed_once_is_read_the_next_time(server, usual):
+    """It is not the page that is to blame; nothing that was computed of the zeros in its place is found in a cache."""
+    request, answer = usual
+    pages = list(pages_of(samples(1)[0]))
+    asked_before = asked(pages, method="token-faulty", way="none")
+    expected = server.client.complete(asked_before)
+    again = asked(pages, method="token-faulty", way="once")
+    assert "no memory for a page just now" in reason(server, again)
+    assert [server.client.complete(again) for _ in range(2)] == [expected] * 2
+    assert server.client.complete(request) == answer
 
 
 @pytest.mark.parametrize("method", ["none", "token", "token-prune", "token-lowpass", "token-merge+int8"])
