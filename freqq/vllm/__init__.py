@@ -6,6 +6,10 @@ model is in `freqq.vllm.model`; all that depends on vLLM's insides is in `freqq.
 
 import os
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from freqq.glm.families.base import Family
 
 TRIED = ("0.31", "0.32")
 """Releases of vLLM that the plug-in was tried with."""
@@ -13,23 +17,27 @@ TRIED = ("0.31", "0.32")
 ANY_VERSION = "FREQQ_VLLM_ANY_VERSION"
 """Environment variable; 1 lets other releases pass."""
 
-ARCHITECTURES = ("Glm4vForConditionalGeneration", "Glm4vMoeForConditionalGeneration")
-"""What the plug-in replaces: GLM-4.1V and Glyph, and GLM-4.5V."""
+
+def served() -> "dict[str, Family]":
+    """The families that vLLM serves with the plug-in, by the architecture that a config.json names."""
+    from freqq.glm.families import families
+
+    return {family.architecture: family for family in families().values() if family.engine}
 
 
 def register() -> None:
-    """Replace vLLM's GLM-4V classes, which are not imported before a model needs one."""
+    """Replace vLLM's classes of the families' models, which are not imported before a model needs one."""
     from vllm import ModelRegistry
 
-    for name in ARCHITECTURES:
+    for name in served():
         ModelRegistry.register_model(name, f"freqq.vllm.model:{name}")
     if refusal() is None:
         from vllm.model_executor.models.config import MODELS_CONFIG_MAP
 
-        from freqq.vllm.config import Glm4vConfig
+        from freqq.vllm.config import PagesConfig
 
-        for name in ARCHITECTURES:
-            MODELS_CONFIG_MAP[name] = Glm4vConfig
+        for name in served():
+            MODELS_CONFIG_MAP[name] = PagesConfig
 
 
 def installed() -> str | None:
@@ -49,5 +57,5 @@ def refusal() -> str | None:
         return None
     return (
         f"freqq's plug-in was tried with vLLM {' and '.join(TRIED)}, and this is {found}: install one of those, set "
-        f"{ANY_VERSION}=1 to try this one, or VLLM_PLUGINS= to serve GLM-4V without the plug-in"
+        f"{ANY_VERSION}=1 to try this one, or VLLM_PLUGINS= to serve without the plug-in"
     )

@@ -1,4 +1,4 @@
-"""What vLLM has to know of a GLM-4V before it makes one, and does not read from every config.json."""
+"""What vLLM has to know of a model before it makes one, and does not read from every config.json."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ ANY_RATE = 1e-6
 SCHEDULER = "freqq.vllm.patches.scheduler"
 
 
-class Glm4vConfig:
+class PagesConfig:
     """Called by vLLM with a model's configuration; the interface is that of its ``VerifyAndUpdateConfig``."""
 
     @staticmethod
@@ -31,17 +31,28 @@ class Glm4vConfig:
             vllm_config.scheduler_config.scheduler_cls = SCHEDULER
 
 
-def complete(config: Any) -> None:
-    """Tell vLLM what transformers assumes of a GLM-4V's text model.
+ASSUMED: dict[str, dict[str, Any]] = {
+    # All dense GLM-4V have biases of queries, keys and values; vLLM drops those of a checkpoint that does not say so.
+    # It takes the language model's class from the model type, and does not know all that have this one.
+    "glm4v_text": {"attention_bias": True, "architectures": ["Glm4ForCausalLM"]},
+    "glm4v_moe_text": {"use_qk_norm": False},
+}
+"""What transformers assumes of a text model and therefore writes into no config.json, by its model type."""
 
-    Queries, keys and values have biases in all dense GLM-4V, so transformers writes no ``attention_bias``; vLLM takes
-    its absence for False and drops the biases. Sections of one channel each, which transformers deals to time, height
-    and width in turn, are what vLLM calls interleaved.
+
+def complete(config: Any) -> None:
+    """Tell vLLM what transformers assumes of a text model.
+
+    Sections of one channel each, which transformers deals to time, height and width in turn, are what vLLM calls
+    interleaved. Those of Qwen3-VL always are.
     """
-    if config.model_type == "glm4v_text" and getattr(config, "attention_bias", None) is None:
-        config.attention_bias = True
+    for name, value in ASSUMED.get(config.model_type, {}).items():
+        if getattr(config, name, None) is None:
+            setattr(config, name, value)
     rope = getattr(config, "rope_parameters", None) or {}
     sections = rope.get("mrope_section") or ()
     if len(sections) > 3 and set(sections) == {1}:
         rope["mrope_section"] = [len(sections[axis::3]) for axis in range(3)]
+        rope["mrope_interleaved"] = True
+    if config.model_type == "qwen3_vl_text":
         rope["mrope_interleaved"] = True

@@ -1,24 +1,28 @@
-"""GLM-4V in vLLM with compressed pages, by what vLLM asks of its models; what else is changed is in
+"""Models of vLLM with compressed pages, by what vLLM asks of its models; what else is changed is in
 `freqq.vllm.patches`.
+
+`Compressing` is mixed into the class of vLLM that a family names as its ``engine``. vLLM finds the result in this
+module by the architecture in a config.json (`__getattr__`).
 
 A page's way: `Processor` gives it a specification (`freqq.vllm.spec`) and as many placeholders as its method leaves
 tokens; `get_mrope_input_positions` says where those lie, as far as it is known; `embed_multimodal` runs the tower and
 the method; `recompute_mrope_positions`, which vLLM has for its pruning of videos, writes the positions of chosen cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 from vllm.distributed import get_tensor_model_parallel_world_size, get_tp_group
 from vllm.logger import init_logger
-from vllm.model_executor.models import glm4_1v
 from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
-from freqq.vllm import refusal, spec
+from freqq.vllm import refusal, served, spec
 from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID
 from freqq.vllm.patches import (
     let_cpu_runner_recompute,
@@ -28,7 +32,7 @@ from freqq.vllm.patches import (
     take_fractions,
 )
 from freqq.vllm.positions import layout, pages, token_count, whole_part
-from freqq.vllm.processor import DummyInputs, ProcessingInfo, Processor, method_of, shape_of
+from freqq.vllm.processor import method_of, shape_of, with_methods
 
 if (_refused := refusal()) is not None:
     raise RuntimeError(_refused)
@@ -44,8 +48,17 @@ where the position was known before, and `freqq.vllm.patches.MARK` where the pag
 DIGIT = 256
 
 
-class Compressing(glm4_1v.Glm4vForConditionalGeneration):
-    """A GLM-4V whose pages are compressed; the interface beside its base's is vLLM's ``SupportsMultiModalPruning``."""
+class Compressing(torch.nn.Module):
+    """What a model with compressed pages does otherwise; the interface is vLLM's ``SupportsMultiModalPruning``.
+
+    Qwen's models have that for videos. Here it is for pages alone, and the columns behind embeddings are freqq's.
+    """
+
+    config: Any
+    visual: Any
+    language_model: Any
+    _parse_and_validate_image_input: Callable[..., Any]
+    _process_image_input: Callable[[Any], Sequence[Tensor]]
 
     supports_multimodal_pruning = True
     supported_video_pruning_methods = ("evs",)
@@ -63,7 +76,8 @@ class Compressing(glm4_1v.Glm4vForConditionalGeneration):
         if counts is not None:
             sizes = torch.as_tensor(counts).flatten().tolist()
             return tuple(_with_cells(page, None) for page in kwargs[EMBEDS].to(self.visual.dtype).split(sizes))
-        seen = super().embed_multimodal(**kwargs) or ()
+        images = self._parse_and_validate_image_input(**kwargs)
+        seen = () if images is None else self._process_image_input(images)
         if packed is None:
             return tuple(_with_cells(page, None) for page in seen)
         merge = self.visual.spatial_merge_size
@@ -108,8 +122,8 @@ class Compressing(glm4_1v.Glm4vForConditionalGeneration):
             if bool(chosen.any()):
                 cells = cells[chosen].to(mrope_positions.device).long()
                 own = torch.as_tensor(input_ids[num_computed_tokens:], device=mrope_positions.device)
-                places = (own == self.config.image_token_id).nonzero().flatten()[: len(chosen)] + num_computed_tokens
-                places = places[chosen.to(places.device)]
+                tokens = torch.eq(own, self.config.image_token_id).nonzero().flatten()[: len(chosen)]
+                places = tokens[chosen.to(tokens.device)] + num_computed_tokens
                 mrope_positions = mrope_positions.clone()
                 start = mrope_positions[0, places]
                 mrope_positions[1, places] = start + cells[:, 0] * DIGIT + cells[:, 1]
@@ -123,7 +137,10 @@ class Compressing(glm4_1v.Glm4vForConditionalGeneration):
         if mm_kwargs is not None:
             h, w = shape_of(mm_kwargs[GRID].data, self.config.vision_config.spatial_merge_size)
             num_mm_embeds = h * w
-        return super().get_mm_lora_token_counts(modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds)
+        counts: tuple[int, int | None] = super().get_mm_lora_token_counts(  # type: ignore[misc]
+            modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
+        )
+        return counts
 
 
 def _read(grid: Tensor, method: TokenCompressor | None) -> CompressedGrid:
@@ -172,15 +189,20 @@ def _with_cells(features: Tensor, cells: Tensor | None) -> Tensor:
     return torch.cat([features, columns], 1)
 
 
-def _registered(kind: type) -> type:
-    return MULTIMODAL_REGISTRY.register_processor(Processor, info=ProcessingInfo, dummy_inputs=DummyInputs)(kind)
+@cache
+def __getattr__(architecture: str) -> type:
+    """The class of a config.json's architecture: that of vLLM, its pages compressed.
 
-
-@_registered
-class Glm4vForConditionalGeneration(Compressing):
-    """GLM-4.1V, Glyph."""
-
-
-@_registered
-class Glm4vMoeForConditionalGeneration(Compressing, glm4_1v.Glm4vMoeForConditionalGeneration):
-    """GLM-4.5V."""
+    Raises
+    ------
+    AttributeError
+        If no family that vLLM serves has that architecture.
+    """
+    family = served().get(architecture)
+    if family is None or family.engine is None:
+        raise AttributeError(f"{__name__} has no {architecture}")
+    module, _, name = family.engine.partition(":")
+    base = getattr(import_module(f"vllm.model_executor.models.{module}"), name)
+    made = type(architecture, (Compressing, base), {"__module__": __name__, "__doc__": base.__doc__})
+    info, processor, dummy_inputs = with_methods(base._processor_factory)
+    return MULTIMODAL_REGISTRY.register_processor(processor, info=info, dummy_inputs=dummy_inputs)(made)

@@ -1,4 +1,7 @@
-"""What GLM-4V in vLLM takes from a request: pages with their methods, and a placeholder for each token that is left."""
+"""What models in vLLM take from a request: pages with their methods, and a placeholder for each token that is left.
+
+The classes are mixed into those that vLLM has for a model, see `with_methods`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,24 +9,40 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import BatchFeature
-from vllm.model_executor.models import glm4_1v
 from vllm.model_executor.models.qwen2_vl import Qwen2VLMultiModalDataParser, _create_qwen2vl_field_factory
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
 from vllm.multimodal.parse import DictEmbeddingItems, MultiModalDataItems
-from vllm.multimodal.processing import PromptReplacement, PromptUpdate
+from vllm.multimodal.processing import (
+    BaseDummyInputsBuilder,
+    BaseMultiModalProcessor,
+    BaseProcessingInfo,
+    PromptReplacement,
+    PromptUpdate,
+)
 
+from freqq.glm.families import family_of
 from freqq.tokens.base import TokenCompressor
 from freqq.vllm import spec
 from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID, check_embeds
 from freqq.vllm.positions import token_count
 
 
-class ProcessingInfo(glm4_1v.Glm4vProcessingInfo):
+class ProcessingInfo(BaseProcessingInfo):
     """What vLLM asks about the inputs: images, no videos; embeddings with their grid."""
+
+    @property
+    def channels(self) -> int:
+        """Of one token of a page."""
+        config = self.get_hf_config()
+        return family_of(config.model_type).channels(config)
 
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
         """As many images as there are."""
         return {"image": None}
+
+    def get_supported_mm_processor_kwargs(self) -> dict[str, set[str]]:
+        """Those of images and text. Qwen3-VL's own would add to those of videos, which are not there."""
+        return BaseProcessingInfo.get_supported_mm_processor_kwargs(self)
 
     def get_mm_max_tokens_per_item(self, seq_len: int, mm_counts: Mapping[str, int]) -> Mapping[str, int]:
         """Those of a page that nothing is taken from, whatever the default is: a request may ask for that."""
@@ -37,13 +56,13 @@ class ProcessingInfo(glm4_1v.Glm4vProcessingInfo):
         """That of `DataParser`."""
         return DataParser(
             self.get_hf_config().vision_config.spatial_merge_size,
-            hidden_size=self.ctx.model_config.get_inputs_embeds_size(),
+            channels=self.channels,
             expected_hidden_size=self._get_expected_hidden_size(),
             allow_missing_mm_embeddings=self.allow_missing_mm_embeddings,
         )
 
 
-class DummyInputs(glm4_1v.Glm4vDummyInputsBuilder):
+class DummyInputs(BaseDummyInputsBuilder):
     """Images alone, for vLLM's measurement of memory."""
 
     def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
@@ -61,20 +80,20 @@ class DummyInputs(glm4_1v.Glm4vDummyInputsBuilder):
 class DataParser(Qwen2VLMultiModalDataParser):
     """Takes embeddings with the grid of their page, and with the cells of it that they stand for (`freqq.vllm.embeds`).
 
-    vLLM's own parser of GLM-4V takes neither.
+    vLLM's own parsers take the first at most.
     """
 
-    def __init__(self, merge: int, *, hidden_size: int, **kwargs: Any) -> None:
+    def __init__(self, merge: int, *, channels: int, **kwargs: Any) -> None:
         super().__init__(merge, **kwargs)
         self._merge = merge
-        self._hidden_size = hidden_size
+        self._channels = channels
 
     def _parse_image_data(self, data: Any) -> Any:
         if not isinstance(data, dict):
             return super()._parse_image_data(data)
         required, optional = self.embedding_field_sets("image")
         if EMBEDS in data:
-            data = check_embeds(data, self._merge, self._hidden_size)
+            data = check_embeds(data, self._merge, self._channels)
             required |= {CELLS, COUNT} & data.keys()
         return DictEmbeddingItems(
             data,
@@ -97,7 +116,7 @@ def _fields(inputs: Mapping[str, Any], merge: int) -> Mapping[str, MultiModalFie
     return found
 
 
-class Processor(glm4_1v.Glm4vMultiModalProcessor):
+class Processor(BaseMultiModalProcessor):
     """Gives each page its method, and the prompt as many placeholders as that leaves tokens."""
 
     def _apply_hf_processor_main(self, mm_items: MultiModalDataItems, hf_kwargs: Mapping[str, object]) -> BatchFeature:
@@ -107,7 +126,7 @@ class Processor(glm4_1v.Glm4vMultiModalProcessor):
         if "pixel_values" in outputs:
             method = spec.unpack(packed)
             if method is not None:
-                spec.check_channels(method, model_config.get_inputs_embeds_size())
+                spec.check_channels(method, self.info.channels)
             outputs[spec.KEY] = packed.repeat(len(outputs[GRID]), 1)
         return outputs
 
@@ -129,6 +148,16 @@ class Processor(glm4_1v.Glm4vMultiModalProcessor):
             return [config.image_token_id] * _count(data, config.vision_config.spatial_merge_size)
 
         return [PromptReplacement(modality="image", target=[config.image_token_id], replacement=placeholders)]
+
+
+def with_methods(factories: Any) -> tuple[type, ...]:
+    """The classes by which vLLM feeds a model (its ``_ProcessorFactories``: info, processor, dummy inputs), mixed."""
+    return tuple(
+        type(own.__name__, (own, base), {"__module__": __name__})
+        for own, base in (
+            (ProcessingInfo, factories.info), (Processor, factories.processor), (DummyInputs, factories.dummy_inputs)
+        )
+    )  # fmt: skip
 
 
 def _without_spec(kwargs: Mapping[str, object]) -> dict[str, object]:

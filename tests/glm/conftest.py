@@ -1,5 +1,6 @@
 """Small random models of each family, in its real architecture, saved as complete model folders."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,10 @@ def save_tokenizer(folder: Path, image_is_special: bool = True, template: str = 
     tokenizer.save_pretrained(folder)
 
 
-def save_model(kind: str, folder: Path, seed: int = 0, text: dict[str, object] = TEXT) -> Path:
-    """A random model of a type with its tokenizer and image processor."""
-    plain = {"text_config": text, "vision_config": VISION, **MARKS}
-    config = AutoConfig.for_model(kind, **(plain | CONFIGS.get(kind, {})))
+def save_model(kind: str, folder: Path, seed: int = 0, text: Mapping[str, object] | None = None) -> Path:
+    """A random model of a type with its tokenizer and image processor; `text`: how its language model differs."""
+    own = {"text_config": TEXT, "vision_config": VISION, **MARKS} | CONFIGS.get(kind, {})
+    config = AutoConfig.for_model(kind, **(own | {"text_config": own["text_config"] | (text or {})}))
     torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_config(config)
     # The usual initialisation (0.02) makes nearly flat logits, whose order rounding can change.

@@ -1,4 +1,4 @@
-"""What vLLM is told of a GLM-4V before it makes one."""
+"""What vLLM is told of a model before it makes one."""
 
 from types import SimpleNamespace
 
@@ -6,7 +6,7 @@ import pytest
 
 from freqq import vllm
 from freqq.errors import UserError
-from freqq.vllm.config import Glm4vConfig, complete
+from freqq.vllm.config import PagesConfig, complete
 from freqq.vllm.positions import MOST
 
 
@@ -41,14 +41,27 @@ def test_biases_are_there_unless_it_is_a_mixture_of_experts():
     assert not hasattr(mixture, "attention_bias")
 
 
+def test_sections_of_qwen3_are_always_interleaved():
+    config = text_config(model_type="qwen3_vl_text")
+    complete(config)
+    assert config.rope_parameters == {"mrope_section": [8, 12, 12], "rope_type": "default", "mrope_interleaved": True}
+
+
+def test_a_language_model_that_vllm_does_not_derive_from_the_model_type():
+    assert complete(config := text_config()) is None
+    assert config.architectures == ["Glm4ForCausalLM"]
+    complete(config := text_config(architectures=["Another"]))
+    assert config.architectures == ["Another"]
+
+
 def test_longer_contexts_than_positions_are_refused():
     config = SimpleNamespace(
         hf_text_config=text_config(), max_model_len=MOST + 1, multimodal_config=SimpleNamespace(video_pruning_rate=None)
     )
     with pytest.raises(UserError, match="--max-model-len 131072"):
-        Glm4vConfig.verify_and_update_model_config(config)
+        PagesConfig.verify_and_update_model_config(config)
     config.max_model_len = MOST
-    Glm4vConfig.verify_and_update_model_config(config)
+    PagesConfig.verify_and_update_model_config(config)
     assert config.multimodal_config.video_pruning_rate > 0
 
 

@@ -40,8 +40,8 @@ class Family(ABC):
         Whether FlashAttention can be used.
     adapters : bool
         Whether ``freqq adapt`` can train an adapter for it.
-    engine : bool
-        Whether `freqq.vllm` serves it.
+    engine : str or None
+        The class of vLLM that `freqq.vllm` serves it by, as ``module:class`` of ``vllm.model_executor.models``.
     """
 
     name: ClassVar[str]
@@ -52,7 +52,7 @@ class Family(ABC):
     experts: ClassVar[bool] = False
     flash_attention: ClassVar[bool] = True
     adapters: ClassVar[bool] = False
-    engine: ClassVar[bool] = False
+    engine: ClassVar[str | None] = None
 
     @abstractmethod
     def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:

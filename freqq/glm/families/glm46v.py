@@ -10,4 +10,3 @@ class Glm46v(Glm4v):
     architecture = "Glm46VForConditionalGeneration"
     image_processor = "Glm46VImageProcessorPil"
     short_names = {"glm-4.6v-flash": "zai-org/GLM-4.6V-Flash"}
-    engine = False

@@ -13,7 +13,7 @@ class Glm4v(PatchFamily):
     image_processor = "Glm4vImageProcessorPil"
     short_names = {"glyph": "zai-org/Glyph", "glm-4.1v-9b": "zai-org/GLM-4.1V-9B-Thinking"}
     adapters = True
-    engine = True
+    engine = "glm4_1v:Glm4vForConditionalGeneration"
 
     def resized(self, height: int, width: int, processor: Any) -> tuple[int, int]:
         """An image counts as one frame of a video that is repeated."""

@@ -10,3 +10,4 @@ class Glm4vMoe(Glm4v):
     architecture = "Glm4vMoeForConditionalGeneration"
     short_names = {"glm-4.5v": "zai-org/GLM-4.5V"}
     experts = True
+    engine = "glm4_1v:Glm4vMoeForConditionalGeneration"

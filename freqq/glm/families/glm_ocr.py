@@ -14,7 +14,7 @@ class GlmOcr(Glm4v):
     image_processor = "Glm46VImageProcessorPil"
     short_names = {"glm-ocr": "zai-org/GLM-OCR"}
     adapters = False
-    engine = False
+    engine = "glm_ocr:GlmOcrForConditionalGeneration"
 
     def pass_numbers(self, vision: Any) -> tuple[int, float]:
         """Unlike in GLM-4.1V, ``intermediate_size`` is that of a block's perceptron."""

@@ -15,6 +15,7 @@ class Qwen25VL(PatchFamily):
         "qwen2.5-vl-3b": "Qwen/Qwen2.5-VL-3B-Instruct",
         "qwen2.5-vl-7b": "Qwen/Qwen2.5-VL-7B-Instruct",
     }
+    engine = "qwen2_5_vl:Qwen2_5_VLForConditionalGeneration"
 
     def resized(self, height: int, width: int, processor: Any) -> tuple[int, int]:
         """To whole tokens, within the image processor's bounds of pixels."""

@@ -26,6 +26,7 @@ class Qwen3VL(Qwen25VL):
         "qwen3-vl-4b": "Qwen/Qwen3-VL-4B-Instruct",
         "qwen3-vl-8b": "Qwen/Qwen3-VL-8B-Instruct",
     }
+    engine = "qwen3_vl:Qwen3VLForConditionalGeneration"
 
     def levels(self, config: Any) -> int:
         """Of a token, the one of the placeholder among them."""

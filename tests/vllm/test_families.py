@@ -1,0 +1,100 @@
+"""Answers through vLLM are the local backend's, whatever the family: small random models, one vLLM after another."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from freqq.glm.families import family_of
+from freqq.glm.load import load_reader
+from freqq.serve.chat import chat_request
+from freqq.tokens import COMPRESSORS, compressor
+from freqq.tokens.grid import whole
+from tests.glm.conftest import CONFIGS, KINDS, TEXT, noise_page, save_model
+from tests.vllm.conftest import needs_vllm
+
+pytestmark = needs_vllm
+
+SERVED = [kind for kind in KINDS if family_of(kind).engine]
+METHODS = {
+    "none": None,
+    **{name: compressor(name).at("mild") for name in COMPRESSORS if name != "token-vq"},  # it has no codebook for them
+    "token-lowpass, compact": compressor("token-lowpass").at("mild", positions="compact"),
+    "token-prune+int8": compressor("token-prune+int8").at("aggressive"),
+}
+PAGES = [noise_page(112, 84, 0), noise_page(84, 168, 1), noise_page(140, 140, 2, colours=True)]
+PROMPTS = [PAGES[:1], PAGES]
+NEW_TOKENS = 12
+QUESTION = "What?"
+
+
+def save(kind: str, folder: Path) -> str:
+    """A model as its family's checkpoints are, with heads as wide as vLLM's attention on a CPU asks for."""
+    rope = CONFIGS.get(kind, {}).get("text_config", TEXT)["rope_parameters"]
+    wide = {
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
+        "intermediate_size": 192,  # GLM-OCR's merger in vLLM is as wide as its language model's perceptrons
+        "rope_parameters": rope | {"mrope_section": [2 * section for section in rope["mrope_section"]]},
+    }  # fmt: skip
+    save_model(kind, folder, text=wide)
+    if family_of(kind).image_processor not in ("Glm4vImageProcessorPil", "Qwen2VLImageProcessorPil"):
+        file = folder / "preprocessor_config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"processor_class": "Glm46VProcessor"}))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """Folders, requests and the local backend's answers by model type and kind of request."""
+    found = {}
+    for kind in SERVED:
+        folder = save(kind, tmp_path_factory.mktemp("models") / kind)
+        reader = load_reader(folder, device="cpu")
+        grids = [reader.see(pages) for pages in PROMPTS]
+        asked, answers = {}, {}
+        for name, method in METHODS.items():
+            made = [[whole(g) if method is None else method.compress(g) for g in pages] for pages in grids]
+            answers[name] = reader.answer_many([QUESTION] * len(made), made, NEW_TOKENS)
+            none = {"mm_processor_kwargs": {"freqq": {"method": "none"}}} if method is None else {}
+            asked[name] = [chat_request(kind, QUESTION, pages, NEW_TOKENS, method=method) | none for pages in PROMPTS]
+            if name in ("none", "token-prune", "token-lowpass"):
+                asked[f"{name}, sent"] = [chat_request(kind, QUESTION, pages, NEW_TOKENS) for pages in made]
+                answers[f"{name}, sent"] = answers[name]
+        asked["the server's"] = [chat_request(kind, QUESTION, pages, NEW_TOKENS) for pages in PROMPTS]
+        answers["the server's"] = answers["token-prune"]
+        found[kind] = folder, asked, answers
+    return found
+
+
+@pytest.fixture(scope="module")
+def said(expected, tmp_path_factory):
+    """What a vLLM answers to each, the class of its model, and the processor time that it took."""
+    folder = tmp_path_factory.mktemp("asked")
+    todo, said = folder / "todo.json", folder / "said.json"
+    todo.write_text(json.dumps({kind: (folder, asked) for kind, (folder, asked, _) in expected.items()}))
+    environment = os.environ | {
+        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+    script = Path(__file__).with_name("families.py")
+    command = [sys.executable, str(script), str(todo), str(said)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(said.read_text())
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_answers_are_the_local_ones(expected, said, kind):
+    _, _, answers = expected[kind]
+    assert said[kind]["class"] == f"freqq.vllm.model.{family_of(kind).architecture}"
+    for name, own in answers.items():
+        assert said[kind]["answers"][name] == [[a.text, a.prompt_tokens] for a in own], name
+
+
+@pytest.mark.parametrize("kind", SERVED)
+def test_methods_matter(expected, kind):
+    """Else equal answers would prove little."""
+    _, _, answers = expected[kind]
+    assert len({tuple(answer.text for answer in own) for own in answers.values()}) > len(METHODS) / 2
