@@ -69,7 +69,7 @@ def bench(
         url = base_url
         if url is None:
             machine = Machine(tensor_parallel=tensor_parallel, data_parallel=data_parallel)
-            engine = engine_for(find(model, revision), place(dtype), machine)
+            engine = engine_for(find(model, revision, in_vllm=True), place(dtype), machine)
             stack.enter_context(running(engine, Path(stack.enter_context(TemporaryDirectory())) / "vllm.log"))
             url = engine.url
         client = Client(Endpoint(url, concurrency=concurrency))

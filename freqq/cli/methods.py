@@ -54,12 +54,15 @@ def _list(found: "list[Card]") -> None:
         table.add_column(column, no_wrap=column == "method", overflow="fold")
     for card in found:
         table.add_row(card.name, card.idea, _levels(card), " ".join(card.sections.get("Source", "").split()))
+    from freqq.glm.families import served
+
     console = _console()
     console.print(table, markup=False)
     console.print(
         "baseline, the fifth level, touches nothing. freqq methods NAME shows formula, parameters and measurements.\n"
         "All methods work with all models that freqq doctor lists; token-vq and +vq need a codebook of the model's "
-        "tokens, which freqq codebook train --tokens makes.",
+        "tokens, which freqq codebook train --tokens makes.\n"
+        f"Token methods work within vLLM (freqq serve --engine vllm) with {', '.join(served())}.",
         soft_wrap=True,
         highlight=False,
     )

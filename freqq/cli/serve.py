@@ -117,8 +117,9 @@ def _serve_by_vllm(
     from freqq.tokens import compressor_at
 
     wanted = None if chosen is None or chosen[1] == "baseline" else specification(compressor_at(*chosen))
+    folder = find(model, revision, in_vllm=True).folder
     engine = Engine(
-        find(model, revision).folder, model, place(dtype).dtype, host, port or free_port(host), tensor_parallel,
+        folder, model, place(dtype).dtype, host, port or free_port(host), tensor_parallel,
         data_parallel, wanted, further,
     )  # fmt: skip
     command = engine.command()

@@ -18,7 +18,7 @@ from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
 from freqq.glm.device_errors import classified, is_broken_device
-from freqq.glm.families import EMBEDDED, family_of, find_family, known, short_names
+from freqq.glm.families import EMBEDDED, check_engine, family_of, find_family, known, short_names
 from freqq.glm.families.base import Family
 from freqq.glm.memory import check_fits, memories, weight_bytes
 from freqq.glm.place import Placement, place
@@ -188,16 +188,22 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def find(name: str, revision: str | None = None) -> Weights:
+def find(name: str, revision: str | None = None, in_vllm: bool = False) -> Weights:
     """Turn a name into a folder, downloading only from the hub and only what loading reads.
+
+    Parameters
+    ----------
+    in_vllm : bool
+        Whether it is for vLLM with freqq's plug-in.
 
     Raises
     ------
     UserError
-        If there is no such model, it is of no known family, or the hub cannot be reached.
+        If there is no such model, it is of no known family or of one that vLLM does not serve, or the hub cannot be
+        reached.
     """
-    weights = replace(_find(name, revision), name=name)
-    _check_family(name, weights.folder / "config.json")
+    weights = replace(_find(name, revision, in_vllm), name=name)
+    _check_family(name, weights.folder / "config.json", in_vllm)
     return weights
 
 
@@ -206,11 +212,13 @@ def family_in(weights: Weights) -> Family:
     return family_of(json.loads((weights.folder / "config.json").read_text())["model_type"])
 
 
-def _find(name: str, revision: str | None) -> Weights:
+def _find(name: str, revision: str | None, in_vllm: bool) -> Weights:
     short = short_names()
     if name in short:
         hub_id = short[name]
-        return _folder(Path(__file__).parent / EMBEDDED, name, revision) if hub_id is None else _hub(hub_id, revision)
+        if hub_id is None:
+            return _folder(Path(__file__).parent / EMBEDDED, name, revision)
+        return _hub(hub_id, revision, in_vllm)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path, name, revision)
@@ -219,7 +227,7 @@ def _find(name: str, revision: str | None) -> Weights:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(f"there is no folder {name}")
     if "/" in name:
-        return _hub(name, revision)
+        return _hub(name, revision, in_vllm)
     raise UserError(f"{unknown('model', name, short)}; or a hub id (owner/name), or a folder")
 
 
@@ -240,7 +248,7 @@ def digest(folder: Path) -> str:
     return total.hexdigest()[:16]
 
 
-def _hub(hub_id: str, revision: str | None) -> Weights:
+def _hub(hub_id: str, revision: str | None, in_vllm: bool) -> Weights:
     """The hub's commit and files. Asked once, with a time limit, before any download: those retry for half a minute."""
     if hub_id.lower().endswith("/glm-4v-9b"):
         raise _wrong_family(hub_id, "chatglm", True)
@@ -254,7 +262,7 @@ def _hub(hub_id: str, revision: str | None) -> Weights:
         return _cached(hub_id, revision, error)
     try:
         config = huggingface_hub.hf_hub_download(hub_id, "config.json", revision=commit)
-        _check_family(hub_id, Path(config))  # before twenty gigabytes are fetched
+        _check_family(hub_id, Path(config), in_vllm)  # before twenty gigabytes are fetched
         folder = huggingface_hub.snapshot_download(
             hub_id, revision=commit, allow_patterns=list(READ_FILES), ignore_patterns=["*/*"]
         )
@@ -277,7 +285,7 @@ def _cached(hub_id: str, revision: str | None, reason: Exception) -> Weights:
     return Weights(hub_id, folder, folder.name)
 
 
-def _check_family(name: str, config_file: Path) -> None:
+def _check_family(name: str, config_file: Path, in_vllm: bool) -> None:
     """Refuse by config.json alone, before any class is looked up or any code of the checkpoint could matter."""
     if not config_file.is_file():
         raise UserError(f"{name} is not a model: it has no config.json")
@@ -291,6 +299,8 @@ def _check_family(name: str, config_file: Path) -> None:
         raise _wrong_family(name, model_type, "auto_map" in config)
     if architectures != [family.architecture]:
         raise UserError(f"{name} holds {architectures}, not a {family.architecture} that can answer; {known()}")
+    if in_vllm:
+        check_engine(family)
 
 
 def _wrong_family(name: str, model_type: object, remote_code: bool) -> UserError:

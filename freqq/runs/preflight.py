@@ -14,6 +14,7 @@ from pathlib import Path
 from freqq.data.sample import Sample, context
 from freqq.errors import UserError
 from freqq.glm.adapter_card import check_base
+from freqq.glm.families import check_engine
 from freqq.glm.families.base import Family
 from freqq.glm.load import check_memory, find
 from freqq.glm.place import Placement
@@ -90,10 +91,8 @@ def codebook_reasons(arms: Sequence[Arm], spec: ModelSpec) -> list[Reason]:
 
 def engine_reasons(arms: Sequence[Arm], family: Family) -> list[Reason]:
     """Token methods, which are the plug-in's work, where it does not know the model's family."""
-    if family.engine:
-        return []
-    text = f"freqq's plug-in for vLLM does not compress the tokens of a {family.name}: use --backend local"
-    return gathered([Reason(text, (label(arm),)) for arm in arms if isinstance(arm.method, TokenCompressor)])
+    compressed = [arm for arm in arms if isinstance(arm.method, TokenCompressor)]
+    return gathered([found for arm in compressed for found in refusals(partial(check_engine, family), label(arm))])
 
 
 def context_reasons(planned: Planned) -> list[Reason]:

@@ -62,6 +62,26 @@ def known() -> str:
     return f"use {', '.join(short_names())}, or a checkpoint of {names}; {GUIDE} shows how to add a family"
 
 
+def check_engine(family: Family) -> None:
+    """Refuse a family that vLLM does not serve with freqq's plug-in.
+
+    Raises
+    ------
+    UserError
+        With those that it serves.
+    """
+    if family.engine is None:
+        raise UserError(
+            f"freqq's plug-in for vLLM does not compress the tokens of {family.name}: use --backend local, or a model "
+            f"of {', '.join(served())}"
+        )
+
+
+def served() -> list[str]:
+    """The names of the families that vLLM serves with freqq's plug-in."""
+    return [family.name for family in families().values() if family.engine]
+
+
 def short_names() -> dict[str, str | None]:
     """What a user may type instead of a hub id, and that id; None for the model inside the package."""
     found = {short: hub_id for family in families().values() for short, hub_id in family.short_names.items()}
