@@ -198,6 +198,14 @@ MaxNewTokens = Annotated[
     ),
 ]  # fmt: skip
 
+Sizes = Annotated[
+    str,
+    option(
+        "--sizes", "NAME", "Of which pages the bytes of stored tokens are counted, which takes entropy coding: all, "
+        "sample (one page in eight of each chat, by --seed) or none. Changes no answer.", MACHINE,
+        ("all", "sample", "none"),
+    ),
+]  # fmt: skip
 BatchSize = Annotated[int | None, option("--batch-size", "B", "Samples read together; changes no answer.", MACHINE)]
 MaxBatchTokens = Annotated[
     int | None,

@@ -53,7 +53,8 @@ def result_tables(evidence: Evidence, width: int) -> list[RenderableType]:
         found.append(_subtask_table(groups, heads))
     if any(c.reference is not None for c in groups):
         found.append(_verdict_table(groups, heads))
-    return [*found, *notes(groups), _size_table(groups, heads), _time_table(groups, heads)]
+    sampled = dict.fromkeys(text for run in evidence.runs if (text := wording.sizes(run.settings)))
+    return [*found, *notes(groups), _size_table(groups, heads), *sampled, _time_table(groups, heads)]
 
 
 def notes(comparisons: Sequence[Comparison]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from math import isnan
+from typing import Any
 
 from freqq.report.comparison import Comparison
 from freqq.report.statistics import ERROR, Estimate
+from freqq.runs.settings import ALL, NONE, SAMPLE, SAMPLED
 
 NOTHING = "-"
 MARGIN = 0.05
@@ -57,6 +59,14 @@ def percent(value: float | None) -> str:
     share = 100 * value
     digits = 0 if share >= 99.95 else 1 if share >= 9.995 else 2
     return f"{share:,.{digits}f} %"
+
+
+def sizes(settings: Mapping[str, Any]) -> str:
+    """Of which pages a run's stored tokens were counted; empty for all."""
+    return {
+        SAMPLE: f"stored bytes of tokens are estimated from one page in {SAMPLED} of each sample (--sizes sample)",
+        NONE: "stored bytes of tokens were not counted (--sizes none)",
+    }.get(settings.get("sizes", ALL), "")
 
 
 def p_value(value: float | None) -> str:

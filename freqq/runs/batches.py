@@ -60,6 +60,11 @@ class Remaining:
         return bool(self.samples)
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the next batch may be begun while another is at work: a suspect is read alone."""
+        return bool(self.samples) and self.samples[0].id not in self._suspects
+
+    @property
     def missing(self) -> int:
         """Rows that are not there."""
         return self.batch(self.samples).rows

@@ -4,76 +4,65 @@ A stage takes the values of a batch and gives as many. If it fails on the batch,
 bad sample costs only its own rows; what failed travels on in place of a value and ends as a row's ``error``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from freqq.data.sample import Sample
-from freqq.errors import FreqqError, UserError
+from freqq.errors import FreqqError
 from freqq.glm.memory_saving import MemorySaving, fallbacks
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
-from freqq.pages.page import Page, hash_of
 from freqq.runs import sizes
+from freqq.runs.background import Background, Total
+from freqq.runs.batches import Todo
 from freqq.runs.failures import Outcome, padded_cuts, stage
 from freqq.runs.grading import blank_row, failed, graded
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.plan import Arm, Identity, config_hash
-from freqq.runs.rendering import Rendering
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
+from freqq.runs.views import (
+    Prepared,
+    Rendered,
+    View,
+    compressed,
+    counted,
+    recode,
+    recoded,
+    render_sample,
+    totals,
+    with_image_bytes,
+)
 from freqq.tokens.base import TokenCompressor
-from freqq.tokens.grid import CompressedGrid
 
 if TYPE_CHECKING:
     from freqq.glm.adapter import Adapter
 
-Grids: TypeAlias = Sequence[Tensor | CompressedGrid]
-
 
 @dataclass(frozen=True)
-class Rendered:
-    """A sample's pages and what was measured on them; the names are those of `Row`."""
+class Answered:
+    """What an arm answered to some samples, of which not all sizes are counted yet."""
 
-    sample: Sample
-    pages: list[Page]
-    columns: dict[str, Any]
+    making: Sequence[Callable[[], Row]]
+    totals: Sequence[Total]
 
+    @property
+    def done(self) -> bool:
+        """Whether `rows` does not wait."""
+        return all(total.done for total in self.totals)
 
-@dataclass(frozen=True)
-class View:
-    """What the language model is given of a sample by one arm, and what was measured on it."""
-
-    rendered: Rendered
-    grids: Grids
-    columns: dict[str, Any]
-
-
-def render_sample(sample: Sample, rendering: Rendering) -> Rendered:
-    """Render one sample, or read its images."""
-    start = perf_counter()
-    pages = list(rendering.pages(sample))
-    took = perf_counter() - start
-    image_bytes = sum(map(sizes.png_bytes, pages))
-    columns = {
-        "density": sizes.density(pages),
-        "page_hash": hash_of(pages),
-        "pages": len(pages),
-        "page_pixels": sum(p.pixels.shape[0] * p.pixels.shape[1] for p in pages),
-        "image_bytes_raw": image_bytes,
-        "image_bytes": image_bytes,
-        "render_ms": took * 1e3,
-    }
-    return Rendered(sample, pages, columns)
+    def rows(self) -> list[Row]:
+        """The rows, one a sample."""
+        return [make() for make in self.making]
 
 
 class BatchEvaluator:
@@ -100,6 +89,7 @@ class BatchEvaluator:
         self._hashes: dict[tuple[str, str], str] = {}
         self.rendering = settings.rendering
         self.store = settings.store
+        self.background = Background(machine.threads_beside)
         self.adapter = None if settings.adapter_folder is None else _attach(reader, settings.adapter_folder)
 
     def known_as(self, arm: Arm) -> str:
@@ -123,11 +113,37 @@ class BatchEvaluator:
                 "what was changed, or choose another --out"
             )
 
-    def rows(self, samples: Sequence[Sample], todo: Sequence[tuple[Arm, set[str]]]) -> Iterator[list[Row]]:
-        """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
-        rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], samples)
+    def prepare(self, samples: Sequence[Sample], todo: Todo) -> Prepared:
+        """Begin to make the pages of a batch, as image codecs leave them, too; `todo` says which arms read which."""
+        codecs = [((a.name, a.level), a.method, ids) for a, ids in todo if isinstance(a.method, ImageCodec)]
+        drawn = [
+            self.background.draw(self._draw, sample, {arm: codec for arm, codec, ids in codecs if sample.id in ids})
+            for sample in samples
+        ]
+        return Prepared(samples, todo, drawn)
+
+    def _draw(self, sample: Sample, codecs: Mapping[tuple[str, str], ImageCodec]) -> Rendered:
+        rendered, submit = render_sample(sample, self.rendering), self.background.submit
+        pages = {arm: [submit(recode, codec, page) for page in rendered.pages] for arm, codec in codecs.items()}
+        return replace(rendered, recoded=pages)
+
+    def answer(self, batch: Prepared) -> Iterator[Answered]:
+        """What each arm in turn answers, to those of the samples whose ids stand beside it in the batch."""
+        rendered = self._rendered(batch)
         for cut in self._cuts(rendered):
-            yield from self._rows(samples[cut], rendered[cut], todo)
+            yield from self._answer_all(batch.samples[cut], rendered[cut], batch.todo)
+
+    def rows(self, samples: Sequence[Sample], todo: Todo) -> Iterator[list[Row]]:
+        """The rows of each arm in turn, for those of the samples whose ids stand beside it in `todo`."""
+        return (answered.rows() for answered in self.answer(self.prepare(samples, todo)))
+
+    def close(self) -> None:
+        """End the work beside the model; what is not finished is not needed."""
+        self.background.end()
+
+    def _rendered(self, batch: Prepared) -> list[Outcome[Rendered]]:
+        pages = stage(lambda drawn: [sample.result() for sample in drawn], batch.rendered)
+        return stage(lambda drawn: [with_image_bytes(rendered, self.background) for rendered in drawn], pages)
 
     def _cuts(self, rendered: Sequence[Outcome[Rendered]]) -> Iterator[slice]:
         if self.max_tokens is None:
@@ -139,9 +155,9 @@ class BatchEvaluator:
         new = self.settings.new_tokens
         return padded_cuts([0 if isinstance(n, Exception) else n + new for n in lengths], self.max_tokens)
 
-    def _rows(
-        self, samples: Sequence[Sample], rendered: list[Outcome[Rendered]], todo: Sequence[tuple[Arm, set[str]]]
-    ) -> Iterator[list[Row]]:
+    def _answer_all(
+        self, samples: Sequence[Sample], rendered: list[Outcome[Rendered]], todo: Todo
+    ) -> Iterator[Answered]:
         whole: dict[bool, list[Outcome[View]]] = {}  # by whether the adapter is on, whose merger is another
         for arm, ids in todo:
             wanted = [i for i, sample in enumerate(samples) if sample.id in ids]
@@ -155,10 +171,13 @@ class BatchEvaluator:
                 views = self._views(arm, [rendered[i] for i in wanted], [whole[adapted][i] for i in wanted])
                 usual, *frugal = (partial(self._answer, t) for t in (self.saving, *self.fallbacks))
                 answers = stage(usual, views, frugal)
-            yield [
-                self._row(arm, samples[i], [rendered[i], view, answer], started)
-                for i, view, answer in zip(wanted, views, answers, strict=True)
-            ]
+            # What the model read is not needed any more, and would take memory of an accelerator.
+            measured = [replace(v, grids=()) if isinstance(v, View) else v for v in views]
+            outcomes = [(rendered[i], v, a) for i, v, a in zip(wanted, measured, answers, strict=True)]
+            yield Answered(
+                [partial(self._row, arm, samples[i], o, started) for i, o in zip(wanted, outcomes, strict=True)],
+                [total for o in outcomes for total in totals(*o)],
+            )
 
     def _start(self, batch: list[Rendered]) -> list[View]:
         """What the baseline is given, and the token methods start from."""
@@ -175,6 +194,7 @@ class BatchEvaluator:
                 "vision_tokens_full": tokens,
                 "token_bytes_raw": size,
                 "token_bytes": size,
+                "token_bytes_pages": len(own),
                 "vision_ms": vision_ms,
                 "vision_pass_pages": self.reader.pages_at_once,
             }
@@ -194,6 +214,7 @@ class BatchEvaluator:
                 "token_bytes_raw": sum(n * grid.features.shape[1] for n, grid in zip(counts, own, strict=True))
                 * sizes.BFLOAT16_BYTES,
                 "token_bytes": sum(map(sizes.stored_bytes, own)),
+                "token_bytes_pages": len(own),
                 "vision_ms": (perf_counter() - start) * 1e3,
             }
             views.append(View(rendered, own, columns))
@@ -206,7 +227,7 @@ class BatchEvaluator:
         if isinstance(method, TokenCompressor):
             return stage(lambda batch: [self._compress(method, view) for view in batch], plain)
         if isinstance(method, ImageCodec):
-            coded = stage(lambda batch: [self._recode(method, r) for r in batch], rendered)
+            coded = stage(lambda batch: [recoded(r, (arm.name, arm.level)) for r in batch], rendered)
             seen = stage(self._see, coded)
             # Tokens are counted against the grids of the pages before the codec.
             return [
@@ -218,25 +239,9 @@ class BatchEvaluator:
         return plain
 
     def _compress(self, method: TokenCompressor, view: View) -> View:
-        start = self._clock()
-        compressed = [method.compress(_full_grid(grid)) for grid in view.grids]
-        columns = {
-            "compress_ms": (self._clock() - start) * 1e3,
-            "token_bytes": sum(map(sizes.stored_bytes, compressed)),
-        }
-        return View(view.rendered, compressed, view.columns | columns)
-
-    def _recode(self, method: ImageCodec, rendered: Rendered) -> Rendered:
-        start = perf_counter()
-        streams = [method.encode(page) for page in rendered.pages]
-        encoded = perf_counter()
-        pages = [method.decode(stream) for stream in streams]
-        columns = {
-            "image_bytes": sum(map(len, streams)),
-            "encode_ms": (encoded - start) * 1e3,
-            "decode_ms": (perf_counter() - encoded) * 1e3,
-        }
-        return Rendered(rendered.sample, pages, rendered.columns | columns)
+        sample = view.rendered.sample
+        pages = sizes.counted_pages(self.settings.sizes, self.settings.seed, sample.id, len(view.grids))
+        return compressed(method, view, pages, self.background, self._clock)
 
     def _answer(self, saving: MemorySaving, batch: list[View]) -> list[Answer]:
         rules = self.settings.rules
@@ -244,20 +249,15 @@ class BatchEvaluator:
         fit = self.settings.max_new_tokens is None  # a limit that nobody asked for must not make an answer fail
         return self.reader.answer_many(questions, grids, self.settings.new_tokens, rules.generation, saving, fit=fit)
 
-    def _row(self, arm: Arm, sample: Sample, outcomes: list[Any], started: datetime) -> Row:
+    def _row(self, arm: Arm, sample: Sample, outcomes: Sequence[Any], started: datetime) -> Row:
         row = blank_row(
             self.settings, self.data, self.identity, self.model_name, self.device, self.shard, arm,
             self.known_as(arm), sample, started,
         )  # fmt: skip
-        for outcome in outcomes:
+        for outcome in stage(_measured, outcomes):
             if isinstance(outcome, Exception):
                 return failed(row, outcome)
-            if isinstance(outcome, Rendered):
-                row = replace(row, **outcome.columns)
-            elif isinstance(outcome, View):
-                row = replace(row, **outcome.rendered.columns, **outcome.columns)
-            else:
-                row = self._graded(row, sample, outcome)
+            row = replace(row, **outcome) if isinstance(outcome, dict) else self._graded(row, sample, outcome)
         return row
 
     def _graded(self, row: Row, sample: Sample, answer: Any) -> Row:
@@ -276,13 +276,16 @@ def _attach(reader: Reader, folder: Path) -> "Adapter":
     return attach(reader, folder)
 
 
-def _full_grid(grid: Tensor | CompressedGrid) -> Tensor:
-    """A grid [h, w, C] that nothing was cut from yet."""
-    if isinstance(grid, Tensor):
-        return grid
-    if grid.kept is not None or grid.small is not None:
-        raise UserError("the stored tokens of this page were already cut, so no method can start from them")
-    return grid.arranged
+def _measured(outcomes: Sequence[Any]) -> list[Any]:
+    """Columns of what was rendered and seen, with all that had to be counted; anything else as it is."""
+    return [
+        counted(outcome.columns)
+        if isinstance(outcome, Rendered)
+        else counted(outcome.rendered.columns | outcome.columns)
+        if isinstance(outcome, View)
+        else outcome
+        for outcome in outcomes
+    ]
 
 
 def _only(columns: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -67,6 +67,7 @@ class EvalOptions:
     protocol: str | None = None
     generation: str | None = None
     max_new_tokens: int | None = None
+    sizes: str = "all"
     batch_size: int | None = None
     max_batch_tokens: int | None = None
     prefill_chunk: int | None = None
@@ -140,6 +141,7 @@ class EvalOptions:
             quantization=self.quantization,
             skip_bad=self.skip_bad,
             look=self.look,
+            sizes=self.sizes,
         )
 
     def machine(self) -> "Machine":

@@ -1,6 +1,7 @@
 """A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from freqq.image.base import Watch, unwatched
 from freqq.runs.batches import Remaining, counter
 from freqq.runs.directory import RunDirectory
 from freqq.runs.environment import part_metadata
+from freqq.runs.local_loop import evaluate_remaining
 from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
@@ -27,7 +29,7 @@ from freqq.runs.served import ServedEvaluator, Service, engine_for, engine_log, 
 from freqq.runs.served_loop import evaluate_served
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.shard_process import Replica, evaluate_remaining
+from freqq.runs.shard_process import Replica
 from freqq.runs.stop import GRACE_S, StopRequest
 from freqq.runs.supervisor import evaluate_in_processes
 from freqq.runs.suspects import FailedRows, Suspects, why_given_up
@@ -219,6 +221,7 @@ def _evaluate_served(
         finished, reason = evaluate_served(evaluator, writer, remaining, lambda done: progress(done, total), stop)
     finally:
         service.client.close()
+        evaluator.close()
     if finished < total:
         raise _stopped(finished, total, directory.path, reason)
 
@@ -254,7 +257,8 @@ def _evaluate_here(
             add(what["rows"])
 
     try:
-        done = evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report)
+        with closing(evaluator):
+            done = evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report)
     except BrokenDevice as error:
         for id in suspects.accuse(at):
             failed_rows.write(by_id[id], why_given_up(str(error)))

@@ -54,7 +54,12 @@ class Row:
     vision_tokens_full, vision_tokens : int
         Cells of the rendered pages' grids, and how many features the language model read.
     token_bytes_raw, token_bytes : int
-        Those grids in bfloat16, and what a token compressor stored.
+        Those grids in bfloat16, and what a token compressor stored; None if that was not counted.
+    token_bytes_pages : int
+        Of how many pages `token_bytes` was counted. If of fewer than `pages`, it is what all of them take if they are
+        like those (0: not counted).
+    compress_ms : float
+        Up to what the language model reads. Entropy coding, which nothing waits for, is not in it.
     kv_bytes : int
         Size of the KV cache behind the prompt.
     response : str
@@ -130,6 +135,7 @@ class Row:
     subtask: str | None = None
     vision_pass_pages: int | None = None
     prefill_chunk: int | None = None
+    token_bytes_pages: int | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -12,15 +12,17 @@ from freqq.errors import UserError
 from freqq.glm.load import Weights, find, load
 from freqq.glm.place import Placement
 from freqq.glm.reader import Reader
+from freqq.runs.background import Background
 from freqq.runs.batches import Todo
-from freqq.runs.evaluate import BatchEvaluator, Rendered, View, render_sample
+from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.failures import Outcome, stage
 from freqq.runs.grading import marked
-from freqq.runs.machine import Machine
+from freqq.runs.machine import HERE, Machine
 from freqq.runs.plan import Arm, Identity
 from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
+from freqq.runs.views import Rendered, View
 from freqq.serve.chat import chat_request
 from freqq.serve.client import Client
 from freqq.serve.endpoint import Endpoint
@@ -180,11 +182,12 @@ class ServedEvaluator(BatchEvaluator):
         self._hashes = {}
         self.rendering = settings.rendering
         self.store = None
+        self.background = Background(HERE.threads_beside)
 
     def questions(self, samples: Sequence[Sample], todo: Todo) -> Iterator[Question]:
         """Those of each sample in turn."""
         for sample in samples:
-            rendered = stage(lambda batch: [render_sample(s, self.rendering) for s in batch], [sample])
+            rendered = self._rendered(self.prepare([sample], todo))
             plain = stage(self._start, rendered)
             for arm, ids in todo:
                 if sample.id in ids:

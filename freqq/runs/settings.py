@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 BACKENDS = ("local", "vllm", "openai")
 
+ALL, SAMPLE, NONE = "all", "sample", "none"
+SIZES = (ALL, SAMPLE, NONE)
+"""Of which pages the bytes of stored tokens are counted where that takes entropy coding."""
+
+SAMPLED = 8
+"""One page in so many, and at least one, is counted of each sample's pages if not all are."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -79,6 +86,9 @@ class Settings:
         What the language model's linear layers are stored as: ``int8`` or ``nf4``; None: as they are.
     skip_bad : bool
         Whether files of a folder of data that cannot be read are left out rather than refused.
+    sizes : str
+        Of which pages the bytes of stored tokens are counted where that takes entropy coding: one of
+        `SIZES`. It changes no answer, so it is in no row's key; but a run has one of them.
 
     Raises
     ------
@@ -114,6 +124,7 @@ class Settings:
     skip_bad: bool = False
     context: int | None = None
     look: str | None = None
+    sizes: str = ALL
 
     def __post_init__(self) -> None:
         check_needles(self.source, self.needles)
@@ -138,6 +149,8 @@ class Settings:
             raise unknown("attention", self.attention, ATTENTIONS)
         if self.quantization not in (None, *QUANTIZATIONS):
             raise unknown("quantization", str(self.quantization), QUANTIZATIONS)
+        if self.sizes not in SIZES:
+            raise unknown("sizes", self.sizes, SIZES)
         if self.limit < 1:
             raise UserError(f"--limit {self.limit}: at least one sample is needed")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
@@ -252,6 +265,8 @@ class Settings:
         The same for every `limit`, too: a larger one adds to the run.
         """
         values = {name: value for name, value in self.as_json().items() if name != "limit"}
+        if self.sizes == ALL:
+            del values["sizes"]  # so that older runs keep their folders
         digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
         needles = "+".join(map(str, self.needles))
         methods, levels = self.methods, self.levels

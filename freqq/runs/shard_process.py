@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -29,6 +29,7 @@ from freqq.runs.batches import Remaining
 from freqq.runs.directory import RunDirectory
 from freqq.runs.environment import part_metadata
 from freqq.runs.evaluate import BatchEvaluator
+from freqq.runs.local_loop import Report, evaluate_remaining
 from freqq.runs.machine import Machine
 from freqq.runs.parts import PartWriter, answered
 from freqq.runs.plan import arms, draw, prepared
@@ -38,11 +39,6 @@ from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import GRACE_S, SIGNALS, StopRequest
 
 COMMAND = (sys.executable, "-P", "-m", "freqq.runs.shard_process")
-
-Report = Callable[[dict[str, Any]], None]
-"""Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` work, how many ``rows`` were
-added and how many are ``held`` and not on the disk, ``done`` when all are, why the device is ``broken``, or an
-``error`` that no sample is to blame for, with the ``exit_code`` of its kind."""
 
 
 @dataclass(frozen=True)
@@ -116,47 +112,6 @@ class Assignment:
         return cls(replica, tuple(values.pop("samples")), **values)
 
 
-def evaluate_remaining(
-    evaluator: BatchEvaluator,
-    writer: PartWriter,
-    remaining: Remaining,
-    batch_size: int,
-    stop: StopRequest,
-    report: Report,
-) -> bool:
-    """Answer what remains and write it, until it is done or a stop is requested. Returns whether all was done.
-
-    Raises
-    ------
-    BrokenDevice
-        If the accelerator fails. What was answered before is written.
-    FreqqError
-        If the disk is full.
-    """
-    lacking = remaining.missing
-    try:
-        while remaining and not stop.requested:
-            batch = remaining.take(batch_size)
-            report({"at": [sample.id for sample in batch.samples]})
-            for rows in evaluator.rows(batch.samples, batch.todo):
-                writer.add(rows)
-                lacking -= len(rows)
-                report({"rows": len(rows), "held": writer.held})
-                if stop.requested:
-                    break
-            writer.end_batch()
-            report({"at": [], "held": writer.held})
-    except BrokenDevice:
-        writer.flush()
-        report({"held": 0})
-        raise
-    except Interrupted:  # between two tokens; what was begun is not stored
-        pass
-    writer.flush()
-    report({"held": 0})
-    return lacking == 0
-
-
 def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Report) -> None:
     """Load the model and answer what remains of an assignment.
 
@@ -181,8 +136,9 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     samples = [by_id[id] for id in assignment.samples]
     remaining = Remaining(samples, hashed, answered(replica.run, assignment.retry_failed), assignment.suspects)
     report({"ready": True})
-    if not evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report):
-        raise Interrupted("stopped")
+    with closing(evaluator):
+        if not evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report):
+            raise Interrupted("stopped")
     report({"done": True})
 
 

@@ -1,5 +1,6 @@
 """What pages and grids weigh."""
 
+import hashlib
 import io
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from freqq.pages.page import Page
+from freqq.runs.settings import ALL, NONE, SAMPLED
 from freqq.tokens.grid import CompressedGrid
 
 CELL = 28
@@ -53,3 +55,16 @@ def stored_bytes(compressed: CompressedGrid) -> int:
     if compressed.payload is not None:
         return len(compressed.payload)
     return compressed.features.numel() * BFLOAT16_BYTES
+
+
+def counted_pages(which: str, seed: int, id: str, pages: int) -> Sequence[int]:
+    """The pages of a sample whose stored tokens are counted, by `Settings.sizes`: the same for all arms and shards."""
+    if which == ALL:
+        return range(pages)
+    if which == NONE:
+        return ()
+
+    def order(page: int) -> bytes:
+        return hashlib.sha256(f"{seed} {id} {page}".encode()).digest()
+
+    return sorted(sorted(range(pages), key=order)[: -(-pages // SAMPLED)])

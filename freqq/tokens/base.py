@@ -19,7 +19,12 @@ AXES = ("both", "columns")
 
 @dataclass(frozen=True)
 class TokenCompressor(Leveled):
-    """Base of the methods that act on vision tokens; each is a frozen dataclass of its parameters."""
+    """Base of the methods that act on vision tokens; each is a frozen dataclass of its parameters.
+
+    ``codes`` says whether `begin` leaves streams unwritten, so that no size is known before they are.
+    """
+
+    codes: ClassVar[bool] = False
 
     def compress(self, grid: Tensor) -> CompressedGrid:
         """Compress one page: a grid [h, w, C] of any float type, h and w at least 1.
@@ -34,6 +39,13 @@ class TokenCompressor(Leveled):
     def reconstruct(self, grid: Tensor) -> CompressedGrid:
         """What `compress` gives, without the stream: for callers that read the features and store nothing."""
         return self.compress(grid)
+
+    def begin(self, grid: Tensor) -> tuple[CompressedGrid, container.Unwritten | None]:
+        """What `compress` gives with its stream still to be written; None if none is, or it is written already.
+
+        So what reads the features need not wait for the entropy coding.
+        """
+        return self.compress(grid), None
 
     def tokens_left(self, h: int, w: int) -> int:
         """How many tokens of a page of h x w are left. It depends on nothing else: an engine has to know it before it
@@ -171,30 +183,36 @@ class SmallerGrid(Cutter):
 class Quantizer(TokenCompressor):
     """Base of the methods that store the tokens in fewer bytes. How many there are stays the same."""
 
+    codes: ClassVar[bool] = True
+
     def tokens_left(self, h: int, w: int) -> int:
         """All h·w."""
         return h * w
 
     def compress(self, grid: Tensor) -> CompressedGrid:
         """Compress one page: [h, w, C] float -> features [h·w, C] of all cells, and the stream."""
-        check_grid(grid)
-        return self.quantize(whole(grid))
+        return _written(*self.begin(grid))
 
     def reconstruct(self, grid: Tensor) -> CompressedGrid:
         """As `compress`, without the stream: nothing is entropy-coded."""
         check_grid(grid)
         return self.dequantized(whole(grid))
 
-    def quantize(self, page: CompressedGrid) -> CompressedGrid:
-        """The same tokens as they come out of their stream, with the stream.
+    def begin(self, grid: Tensor) -> tuple[CompressedGrid, container.Unwritten]:
+        """As `compress`, the stream unwritten."""
+        check_grid(grid)
+        return self.quantize(whole(grid))
+
+    def quantize(self, page: CompressedGrid) -> tuple[CompressedGrid, container.Unwritten]:
+        """The same tokens as they come out of their stream, and that stream, unwritten.
 
         Tokens that are not a grid, because some of its cells were dropped, are coded as one column in raster order.
         """
         coded = self.code(page.arranged)
-        return replace(_restored(page, coded), payload=container.write_coded(coded, page))
+        return _restored(page, coded), container.Unwritten.of(coded, page)
 
     def dequantized(self, page: CompressedGrid) -> CompressedGrid:
-        """As `quantize`, without the stream."""
+        """As `quantize`, the tokens alone."""
         return _restored(page, self.code(page.arranged))
 
     def code(self, grid: Tensor) -> container.Coded:
@@ -206,6 +224,7 @@ class Quantizer(TokenCompressor):
 class Combination(TokenCompressor):
     """Base of the combinations that `combine` makes; their parameters are those of both parts."""
 
+    codes: ClassVar[bool] = True
     CUTTER: ClassVar[type[Cutter]]
     QUANTIZER: ClassVar[type[Quantizer]]
 
@@ -214,13 +233,17 @@ class Combination(TokenCompressor):
 
     def compress(self, grid: Tensor) -> CompressedGrid:
         """Compress one page: cut it, then quantize the tokens that are left. The payload is theirs alone."""
-        cutter, quantizer = self.parts()
-        return quantizer.quantize(cutter.compress(grid))
+        return _written(*self.begin(grid))
 
     def reconstruct(self, grid: Tensor) -> CompressedGrid:
         """As `compress`, without the stream."""
         cutter, quantizer = self.parts()
         return quantizer.dequantized(cutter.compress(grid))
+
+    def begin(self, grid: Tensor) -> tuple[CompressedGrid, container.Unwritten]:
+        """As `compress`, the stream unwritten."""
+        cutter, quantizer = self.parts()
+        return quantizer.quantize(cutter.compress(grid))
 
     def tokens_left(self, h: int, w: int) -> int:
         """Those that the cut leaves."""
@@ -264,6 +287,10 @@ def combine(cutter: type[Cutter], quantizer: type[Quantizer]) -> type[Combinatio
             "LEVELS": {level: {**cutter.LEVELS[level], **quantizer.LEVELS[level]} for level in LEVELS[1:]},
         },
     )
+
+
+def _written(page: CompressedGrid, stream: container.Unwritten) -> CompressedGrid:
+    return replace(page, payload=stream.write())
 
 
 def _restored(page: CompressedGrid, coded: container.Coded) -> CompressedGrid:

@@ -13,7 +13,8 @@ After the frame of `freqq.coding.stream`:
 """
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from freqq.errors import UserError
 from freqq.tokens.codings import CODINGS, Coded, code_of, restore
 from freqq.tokens.grid import CompressedGrid
 
-__all__ = ["Coded", "Stored", "decode", "read", "restore", "write_coded", "write_plain"]
+__all__ = ["Coded", "Stored", "Unwritten", "decode", "read", "restore", "write_coded", "write_plain"]
 
 MAGIC, VERSION = b"FQT ", 4
 ALL, SOME, SMALLER = 0, 1, 2
@@ -48,6 +49,45 @@ class Stored:
 
     content: Coded
     page: CompressedGrid
+
+
+@dataclass(frozen=True)
+class Unwritten:
+    """A stream that is still to be written, which any thread may do.
+
+    Parameters
+    ----------
+    content : the features as they are coded, on the CPU
+    page : where they belong, without its features
+    """
+
+    content: Coded
+    page: CompressedGrid
+
+    @classmethod
+    def of(cls, coded: Coded, page: CompressedGrid) -> "Unwritten":
+        """What `write_coded` needs: nothing is copied that is on the CPU, and nothing else stays in memory."""
+        features, kept = page.features, page.kept
+        nothing = features.new_empty((0, features.shape[1]), device="cpu")
+        return cls(_on_cpu(coded), replace(page, features=nothing, kept=None if kept is None else kept.cpu()))
+
+    def write(self) -> bytes:
+        """The stream; see `write_coded` for errors."""
+        return write_coded(self.content, self.page)
+
+
+def _on_cpu(coded: Coded) -> Coded:
+    """A tensor, or a dataclass with tensors and tuples of them, on the CPU."""
+    if isinstance(coded, Tensor):
+        return coded.cpu()
+    there = {field.name: getattr(coded, field.name) for field in fields(coded)}
+    return replace(coded, **{name: _moved(value) for name, value in there.items()})
+
+
+def _moved(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_moved, value))
+    return value.cpu() if isinstance(value, Tensor) else value
 
 
 def write_plain(page: CompressedGrid) -> bytes:

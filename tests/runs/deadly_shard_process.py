@@ -6,8 +6,8 @@ import signal
 
 from freqq.data.sample import Sample
 from freqq.runs import evaluate, shard_process
-from freqq.runs.evaluate import Rendered, render_sample
 from freqq.runs.rendering import Rendering
+from freqq.runs.views import Rendered, render_sample
 
 
 def render_or_die(sample: Sample, rendering: Rendering) -> Rendered:

@@ -7,7 +7,9 @@ one after another, on a device that is told when to fail.
 import random
 import signal
 from collections import Counter
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -17,18 +19,21 @@ from freqq.errors import BrokenDevice, FreqqError
 from freqq.glm.place import Placement
 from freqq.runs.batches import Remaining
 from freqq.runs.directory import RESULTS, RunDirectory
+from freqq.runs.evaluate import Answered
 from freqq.runs.failures import stage
 from freqq.runs.grading import failed
+from freqq.runs.local_loop import evaluate_remaining
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PartWriter, answered
 from freqq.runs.plan import BASELINE_ARM
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.shard_process import Assignment, Replica, evaluate_remaining
+from freqq.runs.shard_process import Assignment, Replica
 from freqq.runs.stop import StopRequest
 from freqq.runs.supervisor import LOADING_STRIKES, MOST_STRIKES, Supervisor
 from freqq.runs.suspects import Suspects
+from freqq.runs.views import Prepared
 from tests.conftest import FULL
 from tests.runs.faulty_device import BREAKING, PLACES, FaultyDevice
 from tests.runs.test_schema import make_row
@@ -49,21 +54,37 @@ class Killed(BaseException):
     """A process ends here, and stores nothing more."""
 
 
+class Counting:
+    """A size that is counted by and by."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+
+    @property
+    def done(self) -> bool:
+        return self.chance.random() < 0.4
+
+
 class Evaluator:
-    """Reads samples on a device: each arm sees, reads and answers them."""
+    """Reads samples on a device: each arm sees, reads and answers them, and sizes are counted later."""
 
-    def __init__(self, device: FaultyDevice, poisonous: set[str], sick: set[str]) -> None:
+    def __init__(self, device: FaultyDevice, poisonous: set[str], sick: set[str], seed: int) -> None:
         self.device, self.poisonous, self.sick = device, poisonous, sick
+        self.chance = random.Random(seed)
 
-    def rows(self, samples, todo):
-        for arm, ids in todo:
-            wanted = [s for s in samples if s.id in ids]
+    def prepare(self, samples, todo):
+        return Prepared(samples, todo, ())
+
+    def answer(self, batch):
+        for arm, ids in batch.todo:
+            wanted = [s for s in batch.samples if s.id in ids]
             outcomes = wanted
             for place in PLACES:
                 outcomes = stage(lambda batch, place=place: self.compute(place, batch), outcomes)
             row = make_row(config_hash=arm.level, error=None, response="an answer")
             rows = [replace(row, sample_id=s.id) for s in wanted]
-            yield [failed(r, o) if isinstance(o, Exception) else r for r, o in zip(rows, outcomes, strict=True)]
+            made = [failed(r, o) if isinstance(o, Exception) else r for r, o in zip(rows, outcomes, strict=True)]
+            yield Answered([partial(copy, row) for row in made], [Counting(self.chance)])
 
     def compute(self, place, batch):
         if {s.id for s in batch} & self.poisonous:
@@ -155,7 +176,7 @@ class SimulatedProcesses:
         samples = [world.samples[id] for id in assignment.samples]
         remaining = Remaining(samples, world.arms, answered(world.run), assignment.suspects)
         writer = PartWriter(world.run, Shard(), {})
-        evaluator = Evaluator(world.device(), world.poisonous, world.sick)
+        evaluator = Evaluator(world.device(), world.poisonous, world.sick, world.chance.randrange(1 << 32))
         report({"ready": True})
         try:
             done = evaluate_remaining(evaluator, writer, remaining, 3, self.stop, report)

@@ -13,9 +13,9 @@ DESIGN = (
     "image_bytes vision_tokens_full vision_tokens token_bytes_raw token_bytes prompt_tokens new_tokens kv_bytes "
     "render_ms encode_ms decode_ms vision_ms compress_ms prefill_ms decode_ms_per_token peak_memory_bytes device dtype "
     "started_at "
-    "bin_source cer wer truncated adapter graded outcome subtask vision_pass_pages prefill_chunk"
+    "bin_source cer wer truncated adapter graded outcome subtask vision_pass_pages prefill_chunk token_bytes_pages"
 ).split()
-"""The design's, and what telling bins, grading transcripts, taking responses apart and suites add."""
+"""The design's, and what telling bins, grading transcripts, taking responses apart, suites and counting sizes add."""
 
 
 def make_row(**columns: object) -> Row:

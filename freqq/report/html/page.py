@@ -117,6 +117,7 @@ def _facts(evidence: Evidence) -> list[tuple[str, str]]:
         ("samples", f"{max((run.n_samples for run in runs), default=0):,}" + (" at most" if len(runs) > 1 else "")),
         ("answers", f"{sum(run.n_rows for run in runs):,}"),
         ("failed", f"{failed:,}"),
+        *(("stored tokens", text) for text in dict.fromkeys(wording.sizes(run.settings) for run in runs) if text),
     ]
 
 

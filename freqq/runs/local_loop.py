@@ -1,0 +1,151 @@
+"""A run whose answers come from a model in this process: while it answers a batch, the pages of the next are made, and
+the sizes of what it read before are counted. Rows are stored in the order of their batches and arms, each when it is
+whole.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from freqq.data.sample import Sample
+from freqq.errors import BrokenDevice, Interrupted
+from freqq.runs.batches import Remaining, Todo
+from freqq.runs.evaluate import Answered
+from freqq.runs.parts import PartWriter
+from freqq.runs.stop import StopRequest
+from freqq.runs.views import Prepared
+
+Report = Callable[[dict[str, Any]], None]
+"""Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` work, how many ``rows`` were
+added and how many are ``held`` and not on the disk, ``done`` when all are, why the device is ``broken``, or an
+``error`` that no sample is to blame for, with the ``exit_code`` of its kind."""
+
+
+class Evaluator(Protocol):
+    """What answers batches: `freqq.runs.evaluate.BatchEvaluator`."""
+
+    def prepare(self, samples: Sequence[Sample], todo: Todo) -> Prepared:
+        """Begin to make the pages of a batch."""
+
+    def answer(self, batch: Prepared) -> Iterator[Answered]:
+        """What each arm in turn answers."""
+
+
+def evaluate_remaining(
+    evaluator: Evaluator,
+    writer: PartWriter,
+    remaining: Remaining,
+    batch_size: int,
+    stop: StopRequest,
+    report: Report,
+) -> bool:
+    """Answer what remains and write it, until it is done or a stop is requested. Returns whether all was done.
+
+    Raises
+    ------
+    BrokenDevice
+        If the accelerator fails. What was answered before is written.
+    FreqqError
+        If the disk is full.
+    """
+    lacking, unstored = remaining.missing, _Unstored(writer, report)
+    ahead: Prepared | None = None
+
+    def prepared() -> Prepared:
+        batch = remaining.take(batch_size)
+        return evaluator.prepare(batch.samples, batch.todo)
+
+    try:
+        while (ahead is not None or remaining) and not stop.requested:
+            if ahead is None:
+                unstored.store(wait=True)  # a suspect is the only one at work
+            batch = ahead or prepared()
+            ahead = prepared() if remaining.is_usual else None
+            unstored.begin(batch, ahead)
+            for answered in evaluator.answer(batch):
+                unstored.add(answered)
+                if stop.requested:
+                    break
+            unstored.end_batch()
+    except BrokenDevice:
+        unstored.accuse()
+        unstored.finish()
+        raise
+    except Interrupted:  # between two tokens; what was begun is not stored
+        pass
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+    unstored.finish()
+    return unstored.stored == lacking
+
+
+class _Unstored:
+    """Batches of which not all rows are stored, in their order, the last one at work."""
+
+    def __init__(self, writer: PartWriter, report: Report) -> None:
+        self._writer, self._report = writer, report
+        self._batches: deque[_Unfinished] = deque()
+        self._ahead: list[str] = []
+        self.stored = 0
+
+    def begin(self, batch: Prepared, ahead: Prepared | None) -> None:
+        """A batch is at work now, and the pages of another are being made."""
+        self._batches.append(_Unfinished(_ids(batch)))
+        self._ahead = [] if ahead is None else _ids(ahead)
+        self._report({"at": self._at})
+
+    def add(self, answered: Answered) -> None:
+        """Take what an arm answered, and store what is whole."""
+        self._batches[-1].answered.append(answered)
+        self.store()
+
+    def end_batch(self) -> None:
+        """Nothing more is answered of the last batch."""
+        self._batches[-1].is_over = True
+        self.store()
+
+    def store(self, wait: bool = False) -> None:
+        """Store rows up to the first that is not whole, or wait until all are."""
+        while self._batches:
+            batch = self._batches[0]
+            while batch.answered and (wait or batch.answered[0].done):
+                rows = batch.answered.popleft().rows()
+                self._writer.add(rows)
+                self.stored += len(rows)
+                self._report({"rows": len(rows), "held": self._writer.held})
+            if batch.answered or not batch.is_over:
+                return
+            self._batches.popleft()
+            self._writer.end_batch()
+            self._report({"at": self._at, "held": self._writer.held})
+
+    def accuse(self) -> None:
+        """Only the batch at work can be to blame."""
+        self._report({"at": self._batches[-1].ids if self._batches else []})
+
+    def finish(self) -> None:
+        """Wait until all rows are whole, and write them."""
+        try:
+            self.store(wait=True)
+        finally:
+            self._writer.flush()
+            self._report({"held": 0})
+
+    @property
+    def _at(self) -> list[str]:
+        return [id for batch in self._batches for id in batch.ids] + self._ahead
+
+
+@dataclass
+class _Unfinished:
+    """A batch: its samples, what was answered and is not stored, and whether more will come."""
+
+    ids: list[str]
+    answered: deque[Answered] = field(default_factory=deque)
+    is_over: bool = False
+
+
+def _ids(batch: Prepared) -> list[str]:
+    return [sample.id for sample in batch.samples]
