@@ -93,7 +93,7 @@ def no_codebook(channels: int) -> UserError:
 
 def strangeness(grid: Tensor, book: TokenCodebook) -> float:
     """Mean energy of a grid's tokens along a codebook's axes, in the codebook's variances."""
-    means, deviations, rotation = (t.to(grid.device) for t in book.tensors)
+    means, deviations, rotation = book.on(grid.device).tensors
     variances = grid.new_tensor(book.arrays["variances"], dtype=rotation.dtype)
     along = ((grid.float() - means) / deviations) @ rotation.T
     return float((along.square() / variances).mean())

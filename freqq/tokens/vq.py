@@ -65,7 +65,7 @@ class VectorGrid:
 
 def coefficients(grid: Tensor, book: TokenCodebook) -> Tensor:
     """The DCT of a grid [h, w, C] along the axes of a codebook: float32 [h·w, P]."""
-    means, deviations, rotation = (t.to(grid.device) for t in book.tensors)
+    means, deviations, rotation = book.on(grid.device).tensors
     return dct2((grid.float().contiguous() - means) / deviations).flatten(0, 1) @ rotation.T
 
 
@@ -78,9 +78,9 @@ def quantize_vectors(grid: Tensor, book: TokenCodebook, rate: int) -> VectorGrid
         If a value is too large.
     """
     h, w, _ = grid.shape
-    made_for = book.rates[rate - 1]
+    made_for = book.on(grid.device).rates[rate - 1]
     values, bands = by_band(grid, book)
-    steps = made_for.dc_steps.to(grid.device)
+    steps = made_for.dc_steps
     dc = (values[: len(steps)] / steps).round()
     if not bool(all(torch.isfinite(v).all() for v in (values, *bands)) and (dc.abs() < LARGEST_DC).all()):
         raise UserError("the token grid holds NaN, infinity or values far beyond its codebook's: nothing was coded")
@@ -103,22 +103,22 @@ def by_band(grid: Tensor, book: TokenCodebook) -> tuple[Tensor, tuple[Tensor, ..
 def _names(values: Tensor, groups: tuple[Group, ...]) -> Tensor:
     names = torch.empty(len(groups), len(values), dtype=torch.uint8, device=values.device)
     for group, out in zip(groups, names, strict=True):
-        words, biases = group.words.to(values.device), group.biases.to(values.device)
-        out.copy_(nearest_words(values[:, group.axes], words, biases))
+        out.copy_(nearest_words(values[:, group.axes], group.words, group.biases))
     return names.T.masked_fill((values == 0).all(1, keepdim=True), 0)
 
 
 def restore_vectors(coded: VectorGrid) -> Tensor:
     """The grid float32 [h, w, C] that the names stand for. The same on the same machine, bit for bit."""
     (h, w), device = coded.shape, coded.dc.device
-    means, deviations, rotation = (t.to(device) for t in coded.book.tensors)
-    rate = coded.book.rates[coded.rate - 1]
+    book = coded.book.on(device)
+    means, deviations, rotation = book.tensors
+    rate = book.rates[coded.rate - 1]
     order, counts = band_order(h, w, *coded.book.edges)
     values = torch.zeros(h * w, len(rotation), device=device)
-    values[0, : len(coded.dc)] = coded.dc * rate.dc_steps.to(device)
+    values[0, : len(coded.dc)] = coded.dc * rate.dc_steps
     for part, names, groups in zip(values[1:].split(counts), coded.symbols, rate.bands, strict=True):
         for group, column in zip(groups, names.T, strict=True):
-            part[:, group.axes] = group.words.to(device)[column.long()]
+            part[:, group.axes] = group.words[column.long()]
     raster = torch.empty_like(values)
     raster[torch.tensor(order, device=device)] = values
     return idct2((raster @ rotation).view(h, w, -1)) * deviations + means

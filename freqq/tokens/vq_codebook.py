@@ -6,7 +6,7 @@ and each radial band of a grid's DCT the groups of axes with their codewords (pr
 Schmid: IEEE TPAMI 33(1), 2011) and how often each came.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import log
@@ -55,6 +55,10 @@ class Group:
     words: Tensor
     biases: Tensor
 
+    def on(self, device: torch.device) -> "Group":
+        """The same on a device."""
+        return Group(self.axes, self.words.to(device), self.biases.to(device))
+
 
 def word_biases(words: Tensor, frequencies: Tensor, distortion: float) -> Tensor:
     """What is added to -2 x·w so that the least is the word w of least error and cost for x: [K].
@@ -90,6 +94,11 @@ class Rate:
     bands: tuple[tuple[Group, ...], ...]
     source: Automaton
     dc_states: NDArray[np.int64]
+
+    def on(self, device: torch.device) -> "Rate":
+        """The same with its tensors on a device."""
+        bands = tuple(tuple(group.on(device) for group in band) for band in self.bands)
+        return replace(self, dc_steps=self.dc_steps.to(device), bands=bands)
 
     def states(self, counts: tuple[int, ...]) -> NDArray[np.int64]:
         """The states of a grid's symbols in order, given how many coefficients each band has: int64 [n]."""
@@ -145,6 +154,24 @@ class TokenCodebook:
             torch.from_numpy(self.arrays[name].astype(np.float32)) for name in ("means", "deviations", "rotation")
         )
         return means, deviations, rotation
+
+    def on(self, device: torch.device) -> "TokenCodebook":
+        """The same with its tensors on a device. They move once, not for each page: a wide one has 64 MB of axes."""
+        if device.type == "cpu":
+            return self
+        if device not in self._elsewhere:
+            made = TokenCodebook(self.arrays)
+            made.__dict__.update(
+                file=self.file,
+                tensors=tuple(tensor.to(device) for tensor in self.tensors),
+                rates=tuple(rate.on(device) for rate in self.rates),
+            )
+            self._elsewhere[device] = made
+        return self._elsewhere[device]
+
+    @cached_property
+    def _elsewhere(self) -> dict[torch.device, "TokenCodebook"]:
+        return {}
 
     @cached_property
     def rates(self) -> tuple[Rate, ...]:

@@ -11,6 +11,14 @@ from torch import Tensor
 
 from freqq.transforms.blocks import basis
 
+CHUNK = 512
+"""Channels transformed at a time on a CPU: a page of some hundred cells then stays close to a core."""
+
+
+def at_once(grid: Tensor) -> int:
+    """How many channels of a grid [h, w, C] to transform at a time; all on an accelerator, for fewer kernels."""
+    return CHUNK if grid.device.type == "cpu" else grid.shape[2]
+
 
 @lru_cache(maxsize=64)
 def dct_matrix(n: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
@@ -18,23 +26,26 @@ def dct_matrix(n: int, dtype: torch.dtype = torch.float32, device: torch.device 
     return torch.tensor(basis(n), dtype=dtype, device=device)
 
 
-def dct2(grid: Tensor) -> Tensor:
+def dct2(grid: Tensor, lowest: tuple[int, int] | None = None) -> Tensor:
     """Two-dimensional DCT-II of every channel.
 
     Parameters
     ----------
     grid : float [h, w, C]
         float64 is transformed in float64, everything else in float32.
+    lowest : (h', w'), optional
+        Only so many of the lowest vertical and horizontal frequencies are computed, for as much less work.
 
     Returns
     -------
-    coefficients : [h, w, C]
+    coefficients : [h, w, C] or [h', w', C]
         Coefficient [0, 0] is sqrt(h·w) times the mean. The sum of squares is the grid's (Parseval).
     """
     grid = _computable(grid)
     h, w, channels = grid.shape
-    rows = torch.matmul(dct_matrix(w, grid.dtype, grid.device), grid)
-    return (dct_matrix(h, grid.dtype, grid.device) @ rows.reshape(h, -1)).view(h, w, channels)
+    down, across = lowest or (h, w)
+    rows = torch.matmul(dct_matrix(w, grid.dtype, grid.device)[:across], grid)
+    return (dct_matrix(h, grid.dtype, grid.device)[:down] @ rows.reshape(h, -1)).view(down, across, channels)
 
 
 def idct2(coefficients: Tensor) -> Tensor:

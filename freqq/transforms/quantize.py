@@ -16,12 +16,9 @@ from torch import Tensor
 
 from freqq.errors import UserError
 from freqq.transforms.bands import BANDS, band_order
-from freqq.transforms.dct import dct2, idct2
+from freqq.transforms.dct import at_once, dct2, idct2
 
 MAX_BITS = 16
-CHUNK = 512
-"""Channels transformed at a time: a page of some hundred cells then stays close to a core."""
-
 NOISE = 2.0**-21
 """A band under this fraction of its channel's DC is rounding noise of the transform, and is coded as zeros."""
 
@@ -101,7 +98,7 @@ def quantize_grid(grid: Tensor, low: float, mid: float, bits: tuple[int, int, in
     ]
     dc = torch.empty(channels, device=grid.device)
     scales = torch.zeros(3, channels, device=grid.device)
-    for part in _chunks(channels):
+    for part in _chunks(channels, at_once(grid)):
         sorted_rows = dct2(grid[:, :, part].float()).view(h * w, -1).index_select(0, rows)
         dc[part] = sorted_rows[0]
         bands = sorted_rows[1:].split(counts)
@@ -127,7 +124,7 @@ def restore_grid(coded: QuantizedGrid) -> Tensor:
     raster = torch.tensor(np.argsort(order), device=coded.dc.device)
     highest = coded.scales.new_tensor([max(highest_symbol(b), 1) for b in coded.bits])[:, None]
     steps = coded.scales / highest
-    for part in _chunks(channels):
+    for part in _chunks(channels, at_once(grid)):
         sorted_rows = grid.new_empty(h * w, len(coded.dc[part]))
         sorted_rows[0] = coded.dc[part]
         for band, symbols, step in zip(sorted_rows[1:].split(counts), coded.symbols, steps[:, part], strict=True):
@@ -139,8 +136,8 @@ def restore_grid(coded: QuantizedGrid) -> Tensor:
     return grid
 
 
-def _chunks(channels: int) -> Iterator[slice]:
-    return (slice(start, min(start + CHUNK, channels)) for start in range(0, channels, CHUNK))
+def _chunks(channels: int, size: int) -> Iterator[slice]:
+    return (slice(start, min(start + size, channels)) for start in range(0, channels, size))
 
 
 def _scales(peaks: Tensor, dc: Tensor) -> Tensor:
@@ -234,10 +231,10 @@ def quantize_integers(grid: Tensor, bits: int) -> IntegerGrid:
     if not bool((means.isfinite() & (scales < LARGEST)).all()):
         raise UserError("the token grid holds NaN, infinity or values too large for float32: nothing was coded")
     per_unit = torch.where(scales > 0, highest_symbol(bits) / scales, 0)
-    return IntegerGrid((h, w), bits, means, scales, (centred * per_unit).round().to(symbol_dtype(bits)))
+    return IntegerGrid((h, w), bits, means, scales, centred.mul_(per_unit).round_().to(symbol_dtype(bits)))
 
 
 def restore_integers(coded: IntegerGrid) -> Tensor:
     """The grid float32 [h, w, C] that the integers stand for."""
-    values = coded.symbols * (coded.scales / highest_symbol(coded.bits)) + coded.means
+    values = coded.symbols.float().mul_(coded.scales / highest_symbol(coded.bits)).add_(coded.means)
     return values.view(*coded.shape, -1)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import adaptive_avg_pool2d
 
 from freqq.errors import UserError
 from freqq.levels import LEVELS
@@ -172,6 +173,13 @@ def test_lowpass_keeps_low_frequencies_and_their_size(size, keep, seed):
     torch.testing.assert_close(small.mean((0, 1)), grid.mean((0, 1)), atol=1e-4, rtol=1e-4)
     smooth = resample(small, size)
     torch.testing.assert_close(Lowpass(keep=keep).compress(smooth).arranged, small, atol=1e-4, rtol=1e-4)
+
+
+@given(h=st.integers(1, 32), w=st.integers(1, 32), keep=st.floats(0.02, 1), seed=st.integers(0, 99))
+def test_pooling_is_torchs_to_the_bit(h: int, w: int, keep: float, seed: int) -> None:
+    grid, small = grid_of(h, w, seed=seed), fit_grid(h, w, keep)
+    expected = adaptive_avg_pool2d(grid.movedim(-1, 0), small).movedim(0, -1)
+    assert torch.equal(Pool(keep=keep).shrink(grid, small), expected)
 
 
 def test_pooling_means_whole_blocks():

@@ -57,6 +57,20 @@ def test_the_stream_alone_gives_the_same_features_bit_for_bit(h, w, level, seed,
     assert (decoded.features.dtype, decoded.shape) == (dtype, (h, w))
 
 
+@needs_tiny
+def test_a_codebook_moves_to_a_device_once():
+    book = next(iter(codebooks.token_codebooks()))
+    device = torch.device("meta")  # stands for any that is not a CPU; what is there has no values
+    there = book.on(device)
+    assert there is book.on(device)
+    assert book.on(torch.device("cpu")) is book
+    assert (there.id, there.channels) == (book.id, book.channels)
+    rate = there.rates[0]
+    moved = [*there.tensors, rate.dc_steps, *(t for band in rate.bands for g in band for t in (g.words, g.biases))]
+    assert {tensor.device for tensor in moved} == {device}
+    assert {tensor.device.type for tensor in (*book.tensors, book.rates[0].dc_steps)} == {"cpu"}
+
+
 def test_each_level_loses_more_and_stores_less():
     grid = grid_of(30, 21)
     compressed = [VectorQuantization.at(level).compress(grid) for level in LEVELS[1:]]

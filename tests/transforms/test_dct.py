@@ -29,6 +29,12 @@ def test_the_transform_keeps_energy_and_inverts(h, w, channels, seed):
     torch.testing.assert_close(idct2(coefficients), grid)
 
 
+@given(sides, sides, st.integers(1, 40), st.integers(1, 40), seeds)
+def test_the_lowest_frequencies_are_those_of_the_whole_transform(h, w, down, across, seed):
+    grid, lowest = grid_of(h, w, 3, seed), (min(h, down), min(w, across))
+    torch.testing.assert_close(dct2(grid, lowest), dct2(grid)[: lowest[0], : lowest[1]])
+
+
 @pytest.mark.parametrize(("h", "w"), [(1, 1), (1, 7), (8, 1), (24, 24), (30, 21)])
 def test_the_transform_is_scipys(h, w):
     grid = grid_of(h, w, 3, 0)

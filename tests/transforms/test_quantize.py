@@ -5,9 +5,8 @@ from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.transforms.bands import band_order
-from freqq.transforms.dct import dct2
+from freqq.transforms.dct import CHUNK, dct2
 from freqq.transforms.quantize import (
-    CHUNK,
     check_bits,
     check_edges,
     highest_symbol,
