@@ -100,7 +100,8 @@ def encoding() -> "Encoding | None":
 
 def estimate(text: str) -> int:
     """About how many tokens: UTF-8 bytes by `BYTES_PER_TOKEN`, rounded up."""
-    return -int(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return -int(-size // BYTES_PER_TOKEN)
 
 
 def count(texts: Iterable[str], most: float = inf) -> tuple[int, str]:

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from math import inf
 
-from freqq.data.bins import bin_of, count, estimate, upper_edge
+from freqq.data.bins import bin_of, upper_edge
 from freqq.data.draws import Drawn, Stratum, chosen
+from freqq.data.index import Counts, Entry, binned, entries, entry_of
+from freqq.data.packed import packed
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS, names
 from freqq.errors import UserError
@@ -93,6 +94,11 @@ class DataSet:
         Of data that are made here at any length: how; `draw` is then its.
     context : int, optional
         Tokens of a context of such data; None: the usual number.
+    content : str
+        Names the content of data in files and the names that ids are made of, so that what was found out about them
+        can be kept (`freqq.data.index`); empty: nothing is.
+    pick_ids : callable, optional
+        ``pick_ids(needles, ids)`` gives the samples of some ids, where that is quicker than `draw`; and maybe others.
     """
 
     name: str
@@ -106,6 +112,8 @@ class DataSet:
     subtask: str = ""
     maker: Maker | None = None
     context: int | None = None
+    content: str = ""
+    pick_ids: Callable[[int, Collection[str]], Iterator[Sample]] | None = None
 
     @classmethod
     def made(cls, name: str, maker: Maker) -> "DataSet":
@@ -143,8 +151,8 @@ class DataSet:
 
         A smaller `limit` draws a subset. The order is that of the data, and so is a choice on any machine: strata are
         the bins that the data state, or else those of the texts' estimated lengths, for counting tokens takes minutes
-        and needs a download. Data that are made give the first `limit` of the stream that `seed` names. What is read
-        is read once if all of it is taken, else twice, and at most `limit` samples are held.
+        and needs a download. Data that are made give the first `limit` of the stream that `seed` names. Texts of data
+        in files are not held; `read` gives them.
 
         Raises
         ------
@@ -152,34 +160,79 @@ class DataSet:
             If a record is damaged, or two have the same id.
         """
         if self.generated:
-            return Drawn(tuple(self.samples(needles, limit, seed, bins)))
-        strata: dict[str, str] = {}
-        held: list[Sample] = []
-        for sample in self._matching(needles, None, seed, bins):
-            strata[sample.id] = _stratum(sample)
-            if len(strata) <= limit:
-                held.append(sample)
-            else:
-                held.clear()
+            return Drawn(tuple(Entry(sample) for sample in self.samples(needles, limit, seed, bins)))
+        task = TASKS[self.task]
+        read = lambda: (entry_of(sample, task) for sample in self.draw(needles, None, seed))  # noqa: E731
+        there = [e for e in entries(self.content, task.name, needles, read) if self._fits(e.bare, needles)]
+        seen: set[str] = set()
+        for entry in there:
+            self._check_new(entry.bare.id, seen)
+        if bins:
+            binned_as = self._bins(needles, seed, there, upper_edge(bins))
+            there = [entry for entry in there if binned_as[entry.bare.id] in bins]
+        strata = {entry.bare.id: entry.stratum for entry in there}
         ids = chosen(strata, limit, seed)
-        if len(ids) < len(strata):
-            held = [sample for sample in self._read(needles, None, seed) if sample.id in ids]
-        there, taken = Counter(strata.values()), Counter(strata[id] for id in ids)
+        counts, taken = Counter(strata.values()), Counter(strata[id] for id in ids)
         return Drawn(
-            tuple(map(self._finished, held)),
-            tuple(Stratum(needles, name, taken[name], there[name]) for name in sorted(there)),
+            tuple(entry for entry in there if entry.bare.id in ids),
+            tuple(Stratum(needles, name, taken[name], counts[name]) for name in sorted(counts)),
         )
 
+    def read(self, drawn: Sequence[Entry]) -> list[Sample]:
+        """The samples of some entries of `drawn`, in their order, each with its bin, for the task.
+
+        Raises
+        ------
+        UserError
+            If a record is damaged, or the data no longer have it.
+        """
+        found = {entry.bare.id: entry.bare for entry in drawn if entry.size is None}
+        wanted, counts = {entry.bare.id for entry in drawn} - found.keys(), Counts(self.content)
+        for needles in sorted({entry.bare.needles for entry in drawn if entry.bare.id in wanted}):
+            for sample in self.pick(needles, wanted):
+                if sample.id in wanted and self._fits(sample, needles):
+                    whole = sample if sample.bin else binned(sample, counts=counts)
+                    asked = TASKS[self.task].ask(whole)
+                    found[sample.id] = replace(asked, turns=packed(asked.turns))
+        counts.store()
+        if lacking := wanted - found.keys():
+            raise UserError(f"{self.name} has no sample {min(lacking)} any more")
+        return [found[entry.bare.id] for entry in drawn]
+
+    def pick(self, needles: int, ids: Collection[str]) -> Iterator[Sample]:
+        """The samples of some ids of a needle count, and maybe others."""
+        return self.draw(needles, None, 0) if self.pick_ids is None else self.pick_ids(needles, ids)
+
+    def _bins(self, needles: int, seed: int, there: Sequence[Entry], most: float) -> dict[str, str]:
+        """The bins of some entries, counted where they are not stated; beyond `most` tokens maybe not the right one."""
+        counts = Counts(self.content)
+        known = {entry.bare.id: entry.bare.bin for entry in there}
+        for entry in there:
+            if not entry.bare.bin and (counted := counts.of(entry.bare, most)):
+                known[entry.bare.id] = bin_of(counted[0])
+        unknown = {id for id, bin in known.items() if not bin}
+        if unknown:
+            for sample in self.draw(needles, None, seed):
+                if sample.id in unknown and self._fits(sample, needles):
+                    known[sample.id] = binned(sample, most, counts).bin
+            counts.store()
+        return known
+
     def _read(self, needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
-        seen: set[str] = set()
         everything = self.subtask and self.maker is None  # how many of these fit is known when they are read
-        for sample in self.draw(needles, None if everything else limit, seed):
-            if needles not in (None, sample.needles) or self.subtask not in ("", sample.subtask):
-                continue
-            if sample.id in seen:
-                raise UserError(f"{self.name}: the id {sample.id!r} occurs twice; give each sample its own")
-            seen.add(sample.id)
+        fitting = (s for s in self.draw(needles, None if everything else limit, seed) if self._fits(s, needles))
+        seen: set[str] = set()
+        for sample in fitting:
+            self._check_new(sample.id, seen)
             yield sample
+
+    def _fits(self, sample: Sample, needles: int | None) -> bool:
+        return needles in (None, sample.needles) and self.subtask in ("", sample.subtask)
+
+    def _check_new(self, id: str, seen: set[str]) -> None:
+        if id in seen:
+            raise UserError(f"{self.name}: the id {id!r} occurs twice; give each sample its own")
+        seen.add(id)
 
     def _matching(self, needles: int | None, limit: int | None, seed: int, bins: Collection[str]) -> Iterator[Sample]:
         if not bins:
@@ -237,22 +290,3 @@ class DataSet:
             what = self.subtask or self.name
             raise UserError(f"--context {context}: {what} can be made with {shortest} to {maker.longest:,} tokens")
         return replace(self, draw=maker.draw(subtasks, context))
-
-
-def binned(sample: Sample, most: float = inf) -> Sample:
-    """A sample with its bin, from the tokens of prompt and answer as in the data card of `openai/mrcr`.
-
-    Beyond `most` tokens counting stops: the bin is then one above that of `most`, but maybe not the right one.
-    """
-    tokens, source = count(_texts(sample), most)
-    return replace(sample, bin=bin_of(tokens), bin_source=source)
-
-
-def _stratum(sample: Sample) -> str:
-    stated = sample.bin if sample.bin_source == "file" else ""
-    found = stated or bin_of(sum(map(estimate, _texts(sample))))
-    return f"{sample.subtask} {found}" if sample.subtask else found
-
-
-def _texts(sample: Sample) -> list[str]:
-    return [*(turn.text for turn in sample.turns), sample.question, sample.answer]

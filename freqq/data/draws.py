@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from freqq.data.sample import Sample
+from freqq.data.index import Entry
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Stratum:
 class Drawn:
     """Samples in the order of the data, and the strata that they were drawn from; none for data that are made."""
 
-    samples: tuple[Sample, ...]
+    entries: tuple[Entry, ...]
     strata: tuple[Stratum, ...] = ()
 
 

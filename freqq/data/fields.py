@@ -80,6 +80,8 @@ def kind(found: object) -> str:
 
 
 def _has_surrogate(found: str) -> bool:
+    if found.isascii():  # which Python knows of each text
+        return False
     try:
         found.encode()
     except UnicodeEncodeError:

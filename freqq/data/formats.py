@@ -1,7 +1,7 @@
 """The formats of data files: how each is recognised by its content, and read."""
 
 from codecs import getincrementaldecoder
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -95,9 +95,9 @@ def has(fields: Sequence[str], at_least: int) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, dict) and sum(field in value for field in fields) >= at_least
 
 
-def _mrcr(files: Sequence[File], needles: int | None) -> Iterator[Sample]:
-    """Records of MRCR are numbered through, whatever files they are in."""
-    return mrcr.samples(chain.from_iterable(_mrcr_records(file.path) for file in files), needles)
+def mrcr_samples(files: Sequence[File], needles: int | None, ids: Collection[str] | None = None) -> Iterator[Sample]:
+    """Records of MRCR, which are numbered through, whatever files they are in; see `freqq.data.mrcr.samples`."""
+    return mrcr.samples(chain.from_iterable(_mrcr_records(file.path) for file in files), needles, ids)
 
 
 def _mrcr_records(path: Path) -> Iterator[tuple[str, Any]]:
@@ -113,7 +113,7 @@ def _convbench(path: Path, label: str) -> Iterator[Sample]:
         raise UserError(f"{error}; {known()}") from error
 
 
-MRCR = Format("mrcr", "MRCR (Parquet, JSON)", "mrcr", _mrcr, has(mrcr.FIELDS, 2))
+MRCR = Format("mrcr", "MRCR (Parquet, JSON)", "mrcr", mrcr_samples, has(mrcr.FIELDS, 2))
 CONVBENCH = Format("convbench", "ConvBench's workbook", "transcribe", each(_convbench))
 TEXT = Format("text", "plain text", "transcribe", each(lambda path, label: iter([text_sample(path, label)])))
 JSON_FORMATS = (

@@ -1,8 +1,9 @@
 """Find a data set by name or path: what its files are, which of them can be read, and what they hold."""
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
@@ -11,7 +12,18 @@ from pathlib import Path
 
 from freqq.data import mini_glyph, mrcr, ruler
 from freqq.data.dataset import DataSet, Skipped
-from freqq.data.formats import JSONS, SUFFIXES, TEXTS, File, Format, find_format, known, needles_in
+from freqq.data.formats import (
+    JSONS,
+    MRCR,
+    SUFFIXES,
+    TEXTS,
+    File,
+    Format,
+    find_format,
+    known,
+    mrcr_samples,
+    needles_in,
+)
 from freqq.data.mini import NEEDLES, REVISION, mini
 from freqq.data.sample import Sample
 from freqq.data.unpacked import SUFFIXES as PACKED
@@ -94,7 +106,10 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     if str(name) in ruler.MAKERS:
         return DataSet.made(str(name), ruler.MAKERS[str(name)])
     if str(name) in NAMES:
-        return DataSet(mrcr.HUB, "mrcr", mrcr.REVISION, mrcr.NEEDLES, "mrcr", _hub)
+        return DataSet(
+            mrcr.HUB, "mrcr", mrcr.REVISION, mrcr.NEEDLES, "mrcr", _hub, content=f"{mrcr.HUB} {mrcr.REVISION}",
+            pick_ids=_hub_ids,
+        )  # fmt: skip
     path = Path(name)
     if isfile(path):
         return _from_files(str(name), {bare(path).stem: path}, skip_bad=False)
@@ -138,6 +153,10 @@ def _hub(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
     return mrcr.samples(chain.from_iterable(mrcr.hub_records(n) for n in counts), needles)
 
 
+def _hub_ids(needles: int, ids: Collection[str]) -> Iterator[Sample]:
+    return mrcr.samples(mrcr.hub_records(needles), needles, ids)
+
+
 def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet:
     """A data set of files by the names that ids are made of."""
     found: list[_Found] = []
@@ -173,7 +192,13 @@ def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet
         task=used[0].format.task,
         draw=partial(_draw, used),
         skipped=tuple(Skipped(path.relative_to(name).as_posix(), said) for path, said in sorted(bad)),
+        content=json.dumps([usual, [[one.file.label, one.digest.hex()] for one in used]]),
+        pick_ids=partial(_pick, used) if usual == MRCR.name else None,
     )
+
+
+def _pick(files: Sequence[_Found], needles: int, ids: Collection[str]) -> Iterator[Sample]:
+    return mrcr_samples([one.file for one in files if needles in one.needles], needles, ids)
 
 
 def _draw(files: Sequence[_Found], needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:

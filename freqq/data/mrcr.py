@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,10 @@ def needles_of(record: Mapping[str, Any], where: str) -> int:
     return found
 
 
-def samples(records: Iterable[tuple[str, Any]], needles: int | None) -> Iterator[Sample]:
-    """The records of one needle count (or all) as samples.
+def samples(
+    records: Iterable[tuple[str, Any]], needles: int | None, ids: Collection[str] | None = None
+) -> Iterator[Sample]:
+    """The records of one needle count (or all) as samples; those of some ids alone, or (None) all.
 
     Their ids are ``2needle-0``, ``2needle-1`` and so on, counted within a needle count in the order of the files: the
     same from the hub, from its files or from a copy in another format.
@@ -123,12 +125,16 @@ def samples(records: Iterable[tuple[str, Any]], needles: int | None) -> Iterator
     for where, record in records:
         found = needles_of(as_object(record, where), where)
         index = counts[found] = counts.get(found, -1) + 1
-        if needles in (None, found):
-            yield sample_from_record(record, f"{found}needle-{index}", "", where=where)
+        id = f"{found}needle-{index}"
+        if needles in (None, found) and (ids is None or id in ids):
+            yield sample_from_record(record, id, "", where=where)
 
 
 ROWS = 8
 """Records that are held at a time: one can have millions of characters."""
+
+BUFFER = 2**20
+"""Packed bytes of a column that are held at a time."""
 
 
 def parquet_records(
@@ -145,14 +151,16 @@ def parquet_records(
     import pyarrow.parquet as pq
 
     try:
-        # Buffering ahead would hold the whole file in the end, instead of a row group.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        # Buffering ahead would hold the whole file in the end, and no buffer a whole column of it.
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
             _check_columns(path, file.schema_arrow.names)
             row = 0
-            for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+            for batch in file.iter_batches(batch_size=rows, columns=list(columns), use_threads=False):
                 for record in batch.to_pylist():
                     yield f"{path}, row {row}", record
                     row += 1
+        # Of a file, all texts of a column may be unpacked at once; in this thread, so that it can be given back.
+        pa.default_memory_pool().release_unused()
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path} is not a whole Parquet file ({reason}): copy it again") from error

@@ -1,6 +1,6 @@
 """One question about one long chat."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class Sample:
         How many times the asked request occurs in the chat; 0 for a chat that hides none.
     bin : str
         The context-length bin, one of `freqq.data.bins.BINS`; empty before it is known.
-    turns : tuple of Turn
+    turns : sequence of Turn
         Everything before the question.
     question : str
         The last user message; it is never rendered.
@@ -63,7 +63,7 @@ class Sample:
     id: str
     needles: int = 0
     bin: str = ""
-    turns: tuple[Turn, ...] = ()
+    turns: Sequence[Turn] = ()
     question: str = ""
     answer: str = ""
     prefix: str = ""

@@ -1,6 +1,5 @@
 """Load a model by name, folder or hub id, all by the same path, and refuse what is of no known family."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from freqq.errors import FreqqError, UserError
 from freqq.glm.device_errors import classified, is_broken_device
 from freqq.glm.families import EMBEDDED, check_engine, family_of, find_family, known, short_names
 from freqq.glm.families.base import Family
+from freqq.glm.file_digest import READ_FILES, digest
 from freqq.glm.memory import check_fits, memories, weight_bytes
 from freqq.glm.place import Placement, place
 from freqq.glm.processor import read_tokenizer
@@ -29,8 +29,6 @@ from freqq.names import unknown
 
 LEAST_TRANSFORMERS = Version("5.19")
 HUB_TIMEOUT_S = 10.0
-READ_FILES = ("*.json", "*.safetensors", "*.jinja")
-"""All that loading reads: what a hub model is downloaded from and what a folder's revision is a digest of."""
 
 
 @dataclass(frozen=True)
@@ -216,9 +214,7 @@ def _find(name: str, revision: str | None, in_vllm: bool) -> Weights:
     short = short_names()
     if name in short:
         hub_id = short[name]
-        if hub_id is None:
-            return _folder(Path(__file__).parent / EMBEDDED, name, revision)
-        return _hub(hub_id, revision, in_vllm)
+        return _hub(hub_id, revision, in_vllm) if hub_id else _folder(Path(__file__).parent / EMBEDDED, name, revision)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path, name, revision)
@@ -237,15 +233,6 @@ def _folder(folder: Path, name: str, revision: str | None) -> Weights:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} is not a model: it has no config.json")
     return Weights(name, folder, digest(folder))
-
-
-def digest(folder: Path) -> str:
-    """16 hex digits that change with anything in a folder that loading reads: sha256 over names and contents."""
-    total = hashlib.sha256()
-    for file in sorted(file for pattern in READ_FILES for file in folder.glob(pattern)):
-        with file.open("rb") as stream:
-            total.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()[:16]
 
 
 def _hub(hub_id: str, revision: str | None, in_vllm: bool) -> Weights:
@@ -310,5 +297,4 @@ def _wrong_family(name: str, model_type: object, remote_code: bool) -> UserError
 
 def _one_line(error: BaseException) -> str:
     """The first line of an error's message, shortened."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

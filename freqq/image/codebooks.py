@@ -7,13 +7,12 @@ the codebook's id by which streams call it. Files appear whole, and of several p
 learns it while the others wait.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import platform
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from itertools import chain
@@ -22,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from freqq.cache import FOLDER, alone
+from freqq.cache import folder as kept_in
 from freqq.coding.codebook_files import codebook_files, named
 from freqq.data.pythontext import docstrings, python_texts
 from freqq.errors import UserError
@@ -102,15 +103,13 @@ def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
     return best
 
 
-FOLDER = "FREQQ_CACHE"
-VERSION = 1
-"""Version of what is learned and from what; a change makes other files."""
-
-
 def cache_folder() -> Path:
     """Where the codebooks are kept; it need not exist."""
-    own, shared = os.environ.get(FOLDER), os.environ.get("XDG_CACHE_HOME")
-    return Path(own or Path(shared or Path.home() / ".cache") / "freqq") / "codebooks"
+    return kept_in("codebooks")
+
+
+VERSION = 1
+"""Version of what is learned and from what; a change makes other files."""
 
 
 def training_texts() -> Iterator[str]:
@@ -157,7 +156,7 @@ def learned(look: GlyphConfig, watch: Watch = unwatched) -> Codebook:
     folder, digest = cache_folder(), _digest(look)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder / f".{digest}.lock"):
+        with alone(folder / f".{digest}.lock"):
             if (found := find_by_look(look)) is not None:
                 return found
             with watch() as watched:
@@ -197,14 +196,3 @@ def _digest(look: GlyphConfig) -> str:
 @lru_cache(maxsize=16)
 def _font_digest(font: str, stamp: int) -> str:
     return font_digest(font)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process of this host holds the file, then hold it."""
-    with path.open("w") as file:
-        with suppress(
-            OSError
-        ):  # a file system without locks: two processes then learn the same, and both write it whole
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -163,7 +163,7 @@ def forecast(
     """
     machine = machine or HERE
     todo, directory = arms(settings), RunDirectory(out or settings.directory())
-    everything = share(draw(settings).samples, Shard())
+    everything = settings.source.read(share(draw(settings).entries, Shard()))
     reasons = refusals(lambda: directory.check(settings))
     found = find_model(settings, machine, todo, elsewhere)
     spec, placement = found.spec, found.placements[0] if found.placements else None

@@ -8,8 +8,8 @@ from typing import Any
 
 from freqq.data.dataset import DataSet
 from freqq.data.draws import Drawn
+from freqq.data.index import Entry
 from freqq.data.sample import Sample
-from freqq.data.tasks import TASKS
 from freqq.errors import UserError
 from freqq.glm.adapter_card import digest
 from freqq.image.base import ImageCodec, Watch, once
@@ -182,24 +182,26 @@ def draw(settings: Settings) -> Drawn:
     """
     data, bins = settings.source, settings.bin_names
     found = [data.drawn(needles, settings.limit, settings.seed, bins) for needles in settings.needles]
-    everything = [sample for one in found for sample in one.samples]
+    everything = [entry for one in found for entry in one.entries]
     if not everything:
         part = f" of {data.subtask}" if data.subtask else ""
         raise UserError(
             f"{settings.data} has no sample{part} of bin {', '.join(settings.bins) or 'any'} with these needles"
         )
-    for sample in everything:
-        try:
-            TASKS[data.task].check(sample)
-        except UserError as error:
-            raise UserError(f"{settings.data}, sample {sample.id}: {error}") from error
+    for entry in everything:
+        if entry.fault is not None:
+            raise UserError(f"{settings.data}, sample {entry.bare.id}: {entry.fault}")
     return Drawn(tuple(everything), tuple(stratum for one in found for stratum in one.strata))
 
 
-def share(everything: Sequence[Sample], shard: Shard) -> list[Sample]:
+def share(everything: Sequence[Entry], shard: Shard) -> list[Entry]:
     """A shard's samples: longest first, dealt round robin. Neighbours are of like length, so batches pad little."""
-    order = sorted(everything, key=lambda s: (-known_length(s), s.id))
+    order = sorted(everything, key=lambda entry: (-_size(entry), entry.bare.id))
     return order[shard.index :: shard.count]
+
+
+def _size(entry: Entry) -> int:
+    return known_length(entry.bare) if entry.size is None else entry.size
 
 
 def known_length(sample: Sample) -> int:

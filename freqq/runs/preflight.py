@@ -147,16 +147,19 @@ def too_long_reasons(
 
 def font_reasons(samples: Sequence[Sample], rendering: Rendering) -> list[Reason]:
     """What there is to say of fonts: fatal if they lack most of the text of every chat."""
-    boxes = []
-    for font, text in _shown(samples, rendering):
-        missing = lacking(font, text)
-        boxes.append(sum(map(text.count, missing)) > len(text) / 2)
-    if boxes and all(boxes):
+    boxes = (_is_boxes(font, text) for font, text in _shown(samples, rendering))
+    first = next(boxes, None)
+    if first and all(boxes):
         [font, *more] = dict.fromkeys(font for font, _ in _shown(samples, rendering))
         also = f" (and {len(more)} more)" if more else ""
         text = f"the font {font}{also} lacks most characters of every chat, so pages would show boxes"
         return [Reason(f"{text}: choose another with --font", fatal=True)]
     return [Reason(remark, fatal=False) for remark in rendering.remarks(samples)]
+
+
+def _is_boxes(font: str, text: str) -> bool:
+    """Whether a font lacks most of a text."""
+    return sum(map(text.count, lacking(font, text))) > len(text) / 2
 
 
 def _shown(samples: Sequence[Sample], rendering: Rendering) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.data.chat import turns
+from freqq.data.packed import alphabet
 from freqq.data.sample import Sample, Turn, context
 from freqq.errors import UserError
 from freqq.image.files import read_page
@@ -117,7 +118,7 @@ class Rendering:
                     f"{font} has CFF outlines, which Glyph's own pipeline cannot use (reportlab takes TrueType alone): "
                     "pages follow its rules, but cannot be compared with its own"
                 )
-            boxes = [lacking(font, "".join([turn.text for turn in sample.turns])) for sample in drawn]
+            boxes = [lacking(font, alphabet(sample.turns)) for sample in drawn]
             if missing := set().union(*boxes):
                 shown = "".join(sorted(char for char in missing if char.isprintable())[:SHOWN])
                 named = f"{shown}{'...' * (len(missing) > len(shown))}"

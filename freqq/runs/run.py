@@ -91,7 +91,9 @@ def run(
     stopping = "stopping after the current answers; press Ctrl-C again to stop at once"
     with StopRequest(lambda: note(stopping), GRACE_S) as stop:
         drawn = draw(settings)
-        everything = drawn.samples
+        everything, own = [entry.bare for entry in drawn.entries], shard or Shard()
+        # Unpacking a file of long chats may take half a gigabyte for a moment: before what stays, not beside it.
+        samples = settings.source.read(share(drawn.entries, own))
         service, placements, spec, engine = None, [], None, None
         if settings.backend != "openai":
             placements = machine.placements(settings)
@@ -117,7 +119,6 @@ def run(
             spec = None if service.tower is None else read_spec(service.tower[0])
         todo = prepared(todo, settings.rendering.configs(everything), note, watch)
         description = describe(settings, identity, todo, drawn)
-        own = shard or Shard()
         is_new, smaller, parts = directory.record(description), None, part_files(directory.path)
         with lock(directory.path, own, note) as held:
             try:
@@ -126,7 +127,6 @@ def run(
                     note(f"{directory.path} grows from {before} to {len(everything)} samples; its answers are kept")
                 sweep(directory.path, own)
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
-                samples = share(everything, own)
                 suspects = Suspects.read(directory.path, own)
                 remaining = Remaining(samples, hashed, answered(directory.path, retry_failed), suspects.deaths)
                 suspects.restrict(sample.id for sample in remaining.samples)
@@ -285,5 +285,5 @@ def describe(settings: Settings, identity: Identity, todo: list[Arm], drawn: Dra
             {"method": a.name, "level": a.level, "params": a.params, "config_hash": config_hash(settings, identity, a)}
             for a in todo
         ],
-        "samples": [s.id for s in drawn.samples],
+        "samples": [entry.bare.id for entry in drawn.entries],
     }

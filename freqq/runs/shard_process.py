@@ -124,16 +124,15 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     """
     replica = assignment.replica
     settings = replica.settings
-    everything = draw(settings).samples
-    todo = prepared(arms(settings), settings.rendering.configs(everything))
+    everything = {entry.bare.id: entry for entry in draw(settings).entries}
+    todo = prepared(arms(settings), settings.rendering.configs(entry.bare for entry in everything.values()))
     evaluator, writer = replica.open()
     stop.finish = writer.flush
     evaluator.reader.stop_requested = lambda: stop.requested
     planned = [arm["config_hash"] for arm in RunDirectory(replica.run).plan()["arms"]]
     hashed = list(zip(todo, planned, strict=True))
     evaluator.check_planned(hashed)
-    by_id = {sample.id: sample for sample in everything}
-    samples = [by_id[id] for id in assignment.samples]
+    samples = settings.source.read([everything[id] for id in assignment.samples])
     remaining = Remaining(samples, hashed, answered(replica.run, assignment.retry_failed), assignment.suspects)
     report({"ready": True})
     with closing(evaluator):

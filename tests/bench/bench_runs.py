@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import freqq
+from freqq.data.index import Entry
 from freqq.data.mini import mini
 from freqq.pages.render import render
 from freqq.runs.directory import RunDirectory
@@ -64,7 +65,7 @@ def test_batched_answers(benchmark):
     """A run's batches against a loop of single `generate` calls on the same pages, which were seen before."""
     count, size = (96, 16) if benchmark.enabled else (6, 3)
     reader = freqq.load_reader("tiny", device="cpu")
-    samples = share(list(mini(2, count)), Shard())
+    samples = [entry.bare for entry in share([Entry(sample) for sample in mini(2, count)], Shard())]
     grids = reader.see_many([list(render(messages(s), sample_style(s))) for s in samples])
     questions = [s.question for s in samples]
 

@@ -78,6 +78,12 @@ def data_set(samples, **more):
     return DataSet("some", "mrcr", "r", (2, 4), "mrcr", draw, **more)
 
 
+def drawn_from(data, *how, **more):
+    """The strata, and the samples themselves."""
+    drawn = data.drawn(*how, **more)
+    return drawn.strata, data.read(drawn.entries)
+
+
 def sample(id, needles, bin, text="text"):
     return Sample(id, needles, bin, (Turn("user", text),), "q", "a", "p", bin_source="file" if bin else "")
 
@@ -96,24 +102,24 @@ def test_a_draw_keeps_the_order_of_the_data_and_says_how_it_was_made(kinds, seed
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bins, "encoding", lambda: None)
         for needles in (2, 4):
-            drawn = data_set(samples).drawn(needles, limit, seed)
+            strata, found = drawn_from(data_set(samples), needles, limit, seed)
             there = [s.id for s in samples if s.needles == needles]
-            ids = [s.id for s in drawn.samples]
+            ids = [s.id for s in found]
             assert ids == [id for id in there if id in ids]
             assert len(ids) == min(limit, len(there))
-            assert Counter(s.bin for s in drawn.samples) == +Counter({s.bin: s.drawn for s in drawn.strata})
+            assert Counter(s.bin for s in found) == +Counter({s.bin: s.drawn for s in strata})
             everything = Counter(b for n, b, _ in kinds if n == needles)
-            assert {s.bin: s.there for s in drawn.strata} == everything
-            for stratum in drawn.strata:
+            assert {s.bin: s.there for s in strata} == everything
+            for stratum in strata:
                 assert abs(stratum.drawn - Fraction(len(ids) * stratum.there, len(there))) < 1
 
 
 def test_bins_are_drawn_from_alone():
     samples = [sample(f"s{i}", 2, BINS[i % 3]) for i in range(30)]
-    drawn = data_set(samples).drawn(2, 6, 0, bins=BINS[1:3])
-    assert drawn.strata == (Stratum(2, "16k_32k", 3, 10), Stratum(2, "8k_16k", 3, 10))
-    assert {s.bin for s in drawn.samples} == set(BINS[1:3])
-    assert data_set(samples).drawn(2, 6, 0, bins=("512k_1024k",)).samples == ()
+    strata, found = drawn_from(data_set(samples), 2, 6, 0, bins=BINS[1:3])
+    assert strata == (Stratum(2, "16k_32k", 3, 10), Stratum(2, "8k_16k", 3, 10))
+    assert {s.bin for s in found} == set(BINS[1:3])
+    assert data_set(samples).drawn(2, 6, 0, bins=("512k_1024k",)).entries == ()
 
 
 def test_the_choice_does_not_depend_on_whether_tokens_can_be_counted(monkeypatch):
@@ -121,17 +127,17 @@ def test_the_choice_does_not_depend_on_whether_tokens_can_be_counted(monkeypatch
     found = []
     for encoding in (None, type("Letters", (), {"encode_ordinary": staticmethod(list)})()):
         monkeypatch.setattr(bins, "encoding", lambda encoding=encoding: encoding)
-        drawn = data_set(samples).drawn(2, 20, 0)
-        found.append([s.id for s in drawn.samples])
-        assert {s.bin_source for s in drawn.samples} == {"estimate" if encoding is None else "o200k"}
+        _, read = drawn_from(data_set(samples), 2, 20, 0)
+        found.append([s.id for s in read])
+        assert {s.bin_source for s in read} == {"estimate" if encoding is None else "o200k"}
     assert found[0] == found[1]
 
 
 def test_what_is_made_stays_the_first_of_its_stream():
     for seed, limit in ((0, 3), (5, 2)):
-        drawn = load("mini").drawn(4, limit, seed)
-        assert list(drawn.samples) == list(mini(4, limit, seed))
-        assert drawn.strata == ()
+        strata, found = drawn_from(load("mini"), 4, limit, seed)
+        assert found == list(mini(4, limit, seed))
+        assert strata == ()
 
 
 def test_ids_that_occur_twice_are_refused_wherever_they_are():
@@ -143,6 +149,6 @@ def test_ids_that_occur_twice_are_refused_wherever_they_are():
 def test_transcription_is_of_the_samples_that_were_drawn(tmp_path):
     chats = [{"messages": [{"role": "user", "content": f"chat {i}"}]} for i in range(10)]
     (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, chats)))
-    drawn = load(tmp_path / "chats.jsonl").drawn(0, 4, 7).samples
-    assert [s.answer for s in drawn] == [f"User: chat {s.id.removeprefix('chats-')}" for s in drawn]
-    assert len(drawn) == 4
+    _, found = drawn_from(load(tmp_path / "chats.jsonl"), 0, 4, 7)
+    assert [s.answer for s in found] == [f"User: chat {s.id.removeprefix('chats-')}" for s in found]
+    assert len(found) == 4

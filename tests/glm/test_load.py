@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from freqq.errors import FreqqError, UserError
-from freqq.glm.load import digest, load_reader
+from freqq.glm.file_digest import digest
+from freqq.glm.load import load_reader
 from tests.glm.conftest import noise_page
 
 

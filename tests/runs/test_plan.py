@@ -125,17 +125,17 @@ def _text(value):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 50])
 def test_shards_are_a_partition_longest_first(count):
-    everything = draw(Settings(needles=(2, 4), limit=11)).samples
+    everything = draw(Settings(needles=(2, 4), limit=11)).entries
     parts = [share(everything, Shard(i, count)) for i in range(count)]
-    assert sorted(s.id for part in parts for s in part) == sorted(s.id for s in everything)
+    assert sorted(e.bare.id for part in parts for e in part) == sorted(e.bare.id for e in everything)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     for part in parts:
-        lengths = list(map(length, part))
+        lengths = [length(entry.bare) for entry in part]
         assert lengths == sorted(lengths, reverse=True)
 
 
 def test_shards_do_not_depend_on_the_order_of_the_samples():
-    everything = draw(Settings(limit=9)).samples
+    everything = draw(Settings(limit=9)).entries
     assert share(everything[::-1], Shard(1, 3)) == share(everything, Shard(1, 3))
 
 

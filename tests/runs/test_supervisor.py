@@ -169,7 +169,7 @@ def deadly(monkeypatch):
     """Makes samples kill every worker that looks at them, as the kernel does if memory runs out."""
 
     def choose(settings, *places):
-        samples = draw(settings).samples
+        samples = [entry.bare for entry in draw(settings).entries]
         monkeypatch.setenv("DEADLY", " ".join(samples[i].id for i in places))
         monkeypatch.setattr(
             "freqq.runs.shard_process.COMMAND", (sys.executable, "-P", "-m", "tests.runs.deadly_shard_process")
