@@ -206,12 +206,18 @@ Sizes = Annotated[
         ("all", "sample", "none"),
     ),
 ]  # fmt: skip
-BatchSize = Annotated[int | None, option("--batch-size", "B", "Samples read together; changes no answer.", MACHINE)]
+BatchSize = Annotated[
+    int | None,
+    option(
+        "--batch-size", "B", "Samples read together; changes no answer in float32, some in half precision: the keys of "
+        "such rows cover it.", MACHINE,
+    ),
+]  # fmt: skip
 MaxBatchTokens = Annotated[
     int | None,
     option(
-        "--max-batch-tokens", "T", "Most tokens read together, padding and new ones included; changes no answer.",
-        MACHINE,
+        "--max-batch-tokens", "T", "Most tokens read together, padding and new ones included; changes answers as "
+        "--batch-size does.", MACHINE,
     ),
 ]  # fmt: skip
 PrefillChunk = Annotated[

@@ -83,7 +83,9 @@ class BatchEvaluator:
         self.settings = settings
         self.model_name = reader.model_name
         self.device = reader.device
-        self.identity = Identity(reader.revision, reader.dtype, reader.attention)
+        self.identity = Identity(
+            reader.revision, reader.dtype, reader.attention, together=machine.together(settings, reader.dtype)
+        )
         self.shard = shard
         self.data = settings.source
         self._hashes: dict[tuple[str, str], str] = {}

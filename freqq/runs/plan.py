@@ -122,6 +122,8 @@ class Identity:
         What a server calls its model; of its number format nothing is known, and of its content what the server says.
     tower : str or None
         Beside a server, the revision and number format of the model here whose vision tower makes tokens.
+    together : (samples, tokens or None) or None
+        How much is read at once, if that can change an answer (`freqq.runs.machine.Machine.together`).
     """
 
     model_revision: str
@@ -129,13 +131,14 @@ class Identity:
     attention: str = "sdpa"
     served: str | None = None
     tower: str | None = None
+    together: tuple[int, int | None] | None = None
 
 
 def config_hash(settings: Settings, identity: Identity, arm: Arm, data: DataSet | None = None) -> str:
     """Half of a row's key: covers what can change an answer to a given sample, and nothing else.
 
-    The sample's id covers its needles and seed. How a level is called, how many samples there are, in what batches and
-    on what machine they are read changes no answer.
+    The sample's id covers its needles and seed. How a level is called, how many samples there are and on what machine
+    they are read changes no answer; in what batches, only where they are told.
 
     Parameters
     ----------
@@ -161,6 +164,8 @@ def config_hash(settings: Settings, identity: Identity, arm: Arm, data: DataSet 
     # Left out as they are by default, so that the keys of runs stay that knew neither.
     if identity.attention != "sdpa":
         covered["attention"] = identity.attention
+    if identity.together is not None:
+        covered["together"] = identity.together
     if settings.quantization is not None:
         covered["quantization"] = settings.quantization
     if settings.store is not None:

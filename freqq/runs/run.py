@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +108,10 @@ def run(
                 settings.store.check_model(settings.model, weights.revision)
             if settings.model == "tiny" and not settings.source.own_look:
                 note(TINY_ELSEWHERE)
-            identity = Identity(weights.revision, placements[0].dtype, placements[0].attention)
+            dtype, together = placements[0].dtype, machine.together(settings, placements[0].dtype)
+            identity = Identity(weights.revision, dtype, placements[0].attention, together=together)
             if settings.backend == "vllm":
-                identity = replace(identity, attention="sdpa")  # the engine's own, whatever that is
+                identity = Identity(weights.revision, dtype)  # attention and batches are the engine's own
                 engine = engine_for(weights, placements[0], machine)
                 stop.grace_s = None  # the engine would go on without this process
         else:
@@ -279,6 +280,7 @@ def describe(settings: Settings, identity: Identity, todo: list[Arm], drawn: Dra
         **beside,
         **({} if identity.attention == "sdpa" else {"attention": identity.attention}),  # older runs say nothing of it
         "data_revision": settings.source.revision,
+        **({} if identity.together is None else {"together": identity.together}),
         **({"skipped": skipped} if skipped else {}),
         **({"drawn": [asdict(stratum) for stratum in drawn.strata]} if drawn.strata else {}),
         "arms": [

@@ -35,7 +35,6 @@ from freqq.runs.parts import PartWriter, answered
 from freqq.runs.plan import arms, draw, prepared
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
-from freqq.runs.sources import usual_batch_size
 from freqq.runs.stop import GRACE_S, SIGNALS, StopRequest
 
 COMMAND = (sys.executable, "-P", "-m", "freqq.runs.shard_process")
@@ -64,8 +63,7 @@ class Replica:
     @property
     def batch_size(self) -> int:
         """Samples that are read together."""
-        limited = self.machine.max_batch_tokens is not None
-        return self.machine.batch_size or usual_batch_size(self.settings.source, limited)
+        return self.machine.samples_together(self.settings)
 
 
 @dataclass(frozen=True)

@@ -165,8 +165,9 @@ def _recomputed(plan: dict[str, Any]) -> Finding:
     try:
         settings = Settings.from_json(plan["settings"])
         identity = Identity(
-            plan["model_revision"], plan["dtype"], plan.get("attention", "sdpa"), plan.get("served"), plan.get("tower")
-        )
+            plan["model_revision"], plan["dtype"], plan.get("attention", "sdpa"), plan.get("served"), plan.get("tower"),
+            plan.get("together"),
+        )  # fmt: skip
         todo = prepared(arms(settings), [settings.rendering.config])
         now = [config_hash(settings, identity, arm) for arm in todo]
     except (FreqqError, KeyError, TypeError) as error:
