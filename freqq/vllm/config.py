@@ -19,6 +19,7 @@ class PagesConfig:
     def verify_and_update_model_config(model_config: Any) -> None:
         """Complete the text model's config, and let the model give positions along with embeddings."""
         complete(model_config.hf_text_config)
+        one_row(model_config.hf_text_config, model_config.max_model_len)
         if model_config.max_model_len > MOST:
             raise UserError(f"freqq's plug-in counts positions up to {MOST}: start vLLM with --max-model-len {MOST}")
         if model_config.multimodal_config is not None:
@@ -29,6 +30,39 @@ class PagesConfig:
         """Let pages that a worker cannot read fail their requests, unless there is another scheduler."""
         if vllm_config.scheduler_config.scheduler_cls is None:
             vllm_config.scheduler_config.scheduler_cls = SCHEDULER
+
+
+def one_row(config: Any, context: int) -> None:
+    """Let vLLM take a text model with one row of positions for one with three, of which it reads the second alone.
+
+    Where there is one, vLLM counts on; where there are three, it asks the model for the positions of pages.
+
+    Parameters
+    ----------
+    context : tokens of the longest prompt with its answer
+
+    Raises
+    ------
+    UserError
+        If its rotary embeddings are scaled in a way that vLLM has for one row alone.
+    """
+    rope = config.rope_parameters
+    if "mrope_section" in rope:
+        return
+    if rope.get("rope_type") == "dynamic" and context <= config.max_position_embeddings:
+        rope["rope_type"] = "default"  # transformers scales longer prompts alone
+    if rope.get("rope_type", "default") != "default":
+        raise UserError(
+            f"freqq's plug-in for vLLM takes no {rope['rope_type']} rotary embeddings for a context of {context}: "
+            "give a shorter --max-model-len, or use --backend local"
+        )
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    rope["mrope_section"] = [0, int(head * rope.get("partial_rotary_factor", 1.0)) // 2, 0]
+
+
+def has_one_row(config: Any) -> bool:
+    """Whether `one_row` was needed for a model with this text model."""
+    return bool(config.rope_parameters["mrope_section"][0] == 0)
 
 
 ASSUMED: dict[str, dict[str, Any]] = {

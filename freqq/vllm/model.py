@@ -23,6 +23,7 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
 from freqq.vllm import refusal, served, spec
+from freqq.vllm.config import has_one_row
 from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID
 from freqq.vllm.patches import (
     let_cpu_runner_recompute,
@@ -31,8 +32,8 @@ from freqq.vllm.patches import (
     marked,
     take_fractions,
 )
-from freqq.vllm.positions import layout, pages, token_count, whole_part
-from freqq.vllm.processor import method_of, shape_of, with_methods
+from freqq.vllm.positions import in_line, layout, pages, token_count, whole_part
+from freqq.vllm.processor import merge_of, method_of, shape_of, with_methods
 
 if (_refused := refusal()) is not None:
     raise RuntimeError(_refused)
@@ -55,40 +56,41 @@ class Compressing(torch.nn.Module):
     """
 
     config: Any
-    visual: Any
     language_model: Any
     _parse_and_validate_image_input: Callable[..., Any]
-    _process_image_input: Callable[[Any], Sequence[Tensor]]
+    _process_vision_input: Callable[..., Any]
 
+    supports_mrope = True
     supports_multimodal_pruning = True
     supported_video_pruning_methods = ("evs",)
 
     def __init__(self, *, vllm_config: Any, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
+        self._dtype = vllm_config.model_config.dtype
+        self._merge = merge_of(self.config)
+        self._one_row = has_one_row(self.config.get_text_config())
         take_fractions(self.language_model)
         let_cpu_runner_recompute()
         let_workers_report(CELL_COLUMNS)
 
     def embed_multimodal(self, **kwargs: Any) -> tuple[Tensor, ...]:
         """Embeddings [k, C + CELL_COLUMNS] of each page of a batch."""
-        packed, counts = kwargs.pop(spec.KEY, None), kwargs.pop(COUNT, None)
-        kwargs.pop(CELLS, None)
-        if counts is not None:
-            sizes = torch.as_tensor(counts).flatten().tolist()
-            return tuple(_with_cells(page, None) for page in kwargs[EMBEDS].to(self.visual.dtype).split(sizes))
-        images = self._parse_and_validate_image_input(**kwargs)
-        seen = () if images is None else self._process_image_input(images)
-        if packed is None:
-            return tuple(_with_cells(page, None) for page in seen)
-        merge = self.visual.spatial_merge_size
+        shapes = [shape_of(thw, self._merge) for thw in kwargs[GRID]]
+        if EMBEDS in kwargs:
+            counts = kwargs.get(COUNT)
+            sizes = [h * w for h, w in shapes] if counts is None else torch.as_tensor(counts).flatten().tolist()
+            return tuple(_with_cells(page, None) for page in kwargs[EMBEDS].to(self._dtype).split(sizes))
+        packed = kwargs.pop(spec.KEY)
+        see = getattr(self, "_process_image_input", None) or self._process_vision_input
+        seen = see(self._parse_and_validate_image_input(**kwargs))
         return tuple(
-            self._compressed(page.reshape(*shape_of(thw, merge), -1), spec.unpack(own))
-            for page, thw, own in zip(seen, kwargs[GRID], packed, strict=True)
+            self._compressed(page.reshape(*shape, -1), spec.unpack(own))
+            for page, shape, own in zip(seen, shapes, packed, strict=True)
         )
 
     def _compressed(self, grid: Tensor, method: TokenCompressor | None) -> Tensor:
         h, w, _ = grid.shape
-        made = _embeddings(grid, method)
+        made = _embeddings(grid, method, self._one_row)
         if layout(method, h, w)[1] is None and get_tensor_model_parallel_world_size() > 1:
             # Sums over ranks may differ in their last bits, and all ranks have to choose the same cells.
             made = get_tp_group().broadcast(made.contiguous(), src=0)
@@ -96,16 +98,18 @@ class Compressing(torch.nn.Module):
 
     def get_mrope_input_positions(self, input_tokens: list[int], mm_features: list[Any]) -> tuple[Tensor, int]:
         """Positions of a prompt, those of chosen cells excepted."""
-        merge = self.config.vision_config.spatial_merge_size
         parts = []
         for feature in sorted(mm_features, key=lambda f: f.mm_position.offset):
             data = feature.data.get_data()
-            shape = shape_of(data[GRID], merge)
+            shape = shape_of(data[GRID], self._merge)
             if CELLS in data:
                 cells: Tensor | None = data[CELLS].double().T
             else:
                 shape, cells = layout(method_of(data), *shape)
-            parts.append((feature.mm_position.offset, feature.mm_position.length, shape, cells))
+            if self._one_row:
+                shape, cells = in_line(shape, cells)
+            first, last = feature.mm_position.extract_embeds_range()[0]
+            parts.append((first, last + 1 - first, shape, cells))
         return pages(parts, len(input_tokens))
 
     def recompute_mrope_positions(
@@ -135,7 +139,7 @@ class Compressing(torch.nn.Module):
     def get_mm_lora_token_counts(self, *, modality: str, mm_kwargs: Any, num_mm_embeds: int) -> tuple[int, int | None]:
         """Tokens in the tower and behind its merger, where a LoRA may be: those of the whole page."""
         if mm_kwargs is not None:
-            h, w = shape_of(mm_kwargs[GRID].data, self.config.vision_config.spatial_merge_size)
+            h, w = shape_of(mm_kwargs[GRID].data, self._merge)
             num_mm_embeds = h * w
         counts: tuple[int, int | None] = super().get_mm_lora_token_counts(  # type: ignore[misc]
             modality=modality, mm_kwargs=mm_kwargs, num_mm_embeds=num_mm_embeds
@@ -163,7 +167,7 @@ def _read(grid: Tensor, method: TokenCompressor | None) -> CompressedGrid:
     return page
 
 
-def _embeddings(grid: Tensor, method: TokenCompressor | None) -> Tensor:
+def _embeddings(grid: Tensor, method: TokenCompressor | None, one_row: bool = False) -> Tensor:
     """Embeddings [k, C + CELL_COLUMNS] of a page [h, w, C]; `marked` ones if it cannot be read.
 
     Its request fails then. An exception would end the engine, and all other requests with it.
@@ -178,7 +182,10 @@ def _embeddings(grid: Tensor, method: TokenCompressor | None) -> Tensor:
         reason = " ".join(f"freqq: a page of {h} x {w} tokens cannot be read{by}: {error!s:.200}".split())
         logger.error("%s", reason)
         return marked(grid.flatten(0, 1)[: token_count(method, h, w)], CELL_COLUMNS, reason)
-    return _with_cells(page.features, None if page.kept is None else torch.stack([page.kept // w, page.kept % w], 1))
+    if page.kept is None:
+        return _with_cells(page.features, None)
+    rows, columns = (page.kept, page.kept) if one_row else (page.kept // w, page.kept % w)
+    return _with_cells(page.features, torch.stack([rows, columns], 1))
 
 
 def _with_cells(features: Tensor, cells: Tensor | None) -> Tensor:

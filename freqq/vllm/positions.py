@@ -62,6 +62,15 @@ def layout(method: TokenCompressor | None, h: int, w: int) -> tuple[tuple[int, i
     return (h, w), cell_centres((h, w), small).double()
 
 
+def in_line(shape: tuple[int, int], cells: Tensor | None) -> tuple[tuple[int, int], Tensor | None]:
+    """What `layout` says of a page, for a model with one row of positions: cells count on from row to row.
+
+    The row of time is then not read, and the two others are the same.
+    """
+    h, w = shape
+    return (h * w, 1), None if cells is None else (cells[0] * w + cells[1]).expand(2, -1)
+
+
 def _cutter(method: TokenCompressor | None) -> Cutter | None:
     part = method.parts()[0] if isinstance(method, Combination) else method
     return part if isinstance(part, Cutter) else None

@@ -4,6 +4,7 @@ The classes are mixed into those that vLLM has for a model, see `with_methods`.
 """
 
 from collections.abc import Mapping, Sequence
+from math import isqrt
 from typing import Any
 
 import torch
@@ -11,16 +12,18 @@ from torch import Tensor
 from transformers import BatchFeature
 from vllm.model_executor.models.qwen2_vl import Qwen2VLMultiModalDataParser, _create_qwen2vl_field_factory
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
-from vllm.multimodal.parse import DictEmbeddingItems, MultiModalDataItems
+from vllm.multimodal.parse import DictEmbeddingItems, ImageProcessorItems, MultiModalDataItems
 from vllm.multimodal.processing import (
     BaseDummyInputsBuilder,
     BaseMultiModalProcessor,
     BaseProcessingInfo,
     PromptReplacement,
     PromptUpdate,
+    PromptUpdateDetails,
 )
 
 from freqq.glm.families import family_of
+from freqq.glm.families.base import Family
 from freqq.tokens.base import TokenCompressor
 from freqq.vllm import spec
 from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID, check_embeds
@@ -31,10 +34,19 @@ class ProcessingInfo(BaseProcessingInfo):
     """What vLLM asks about the inputs: images, no videos; embeddings with their grid."""
 
     @property
+    def family(self) -> Family:
+        """The model's."""
+        return family_of(self.get_hf_config().model_type)
+
+    @property
     def channels(self) -> int:
         """Of one token of a page."""
-        config = self.get_hf_config()
-        return family_of(config.model_type).channels(config)
+        return self.family.channels(self.get_hf_config())
+
+    @property
+    def merge(self) -> int:
+        """Patches a side of a merged token."""
+        return merge_of(self.get_hf_config())
 
     def get_supported_mm_limits(self) -> Mapping[str, int | None]:
         """As many images as there are."""
@@ -49,13 +61,19 @@ class ProcessingInfo(BaseProcessingInfo):
         return {"image": self.get_max_image_tokens()}
 
     def get_hf_processor(self, **kwargs: object) -> Any:
-        """transformers' processor, which knows nothing of methods."""
-        return super().get_hf_processor(**_without_spec(kwargs))
+        """transformers' processor, which knows nothing of methods.
+
+        If it cuts pages into tiles it does so whatever its image processor is set to, and vLLM counts by that.
+        """
+        processor = super().get_hf_processor(**_without_spec(kwargs))
+        if hasattr(processor.image_processor, "crop_to_patches"):
+            processor.image_processor.crop_to_patches = True
+        return processor
 
     def get_data_parser(self) -> "DataParser":
         """That of `DataParser`."""
         return DataParser(
-            self.get_hf_config().vision_config.spatial_merge_size,
+            self.merge,
             channels=self.channels,
             expected_hidden_size=self._get_expected_hidden_size(),
             allow_missing_mm_embeddings=self.allow_missing_mm_embeddings,
@@ -116,6 +134,10 @@ def _fields(inputs: Mapping[str, Any], merge: int) -> Mapping[str, MultiModalFie
     return found
 
 
+OWN_FIELDS = {spec.KEY, EMBEDS, GRID, CELLS, COUNT}
+"""Of those of `_fields`, the ones that vLLM's processors do not all have, or cut otherwise."""
+
+
 class Processor(BaseMultiModalProcessor):
     """Gives each page its method, and the prompt as many placeholders as that leaves tokens."""
 
@@ -127,13 +149,24 @@ class Processor(BaseMultiModalProcessor):
             method = spec.unpack(packed)
             if method is not None:
                 spec.check_channels(method, self.info.channels)
+            if GRID not in outputs:
+                outputs[GRID] = self._grids(mm_items)
             outputs[spec.KEY] = packed.repeat(len(outputs[GRID]), 1)
         return outputs
+
+    def _grids(self, mm_items: MultiModalDataItems) -> Tensor:
+        """``image_grid_thw`` of pages that are cut into tiles, of which vLLM says the number alone."""
+        images, info = mm_items.get_items("image", ImageProcessorItems), self.info
+        sizes = [images.get_image_size(index) for index in range(len(images))]
+        processor, config = info.get_hf_processor().image_processor, info.get_hf_config()
+        shapes = [info.family.grid_shape(size.height, size.width, processor, config) for size in sizes]
+        return torch.tensor([(1, h * info.merge, w * info.merge) for h, w in shapes])
 
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
     ) -> Mapping[str, MultiModalFieldConfig]:
-        return _fields(hf_inputs, self.info.get_hf_config().vision_config.spatial_merge_size)
+        own = {name: field for name, field in _fields(hf_inputs, self.info.merge).items() if name in OWN_FIELDS}
+        return {**super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs), **own}
 
     def _get_prompt_updates(
         self,
@@ -141,13 +174,16 @@ class Processor(BaseMultiModalProcessor):
         hf_processor_mm_kwargs: Mapping[str, Any],
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptUpdate]:
-        config = self.info.get_hf_config()
+        token = self.info.get_hf_config().image_token_id
+        before, behind = self.info.family.page_marks(self.info.get_tokenizer())
 
-        def placeholders(index: int) -> list[int]:
-            data = out_mm_kwargs["image"][index].get_data()
-            return [config.image_token_id] * _count(data, config.vision_config.spatial_merge_size)
+        def placeholders(index: int) -> list[int] | PromptUpdateDetails:
+            tokens = [token] * _count(out_mm_kwargs["image"][index].get_data(), self.info.merge)
+            if not before + behind:
+                return tokens
+            return PromptUpdateDetails.select_token_id(before + tokens + behind, token)
 
-        return [PromptReplacement(modality="image", target=[config.image_token_id], replacement=placeholders)]
+        return [PromptReplacement(modality="image", target=[token], replacement=placeholders)]
 
 
 def with_methods(factories: Any) -> tuple[type, ...]:
@@ -167,6 +203,11 @@ def _without_spec(kwargs: Mapping[str, object]) -> dict[str, object]:
 def method_of(data: Mapping[str, Any]) -> TokenCompressor | None:
     """The method of a page; None: nothing is compressed."""
     return spec.unpack(data[spec.KEY]) if spec.KEY in data else None
+
+
+def merge_of(config: Any) -> int:
+    """Patches a side of a merged token of a model."""
+    return isqrt(family_of(config.model_type).patches_per_token(config))
 
 
 def shape_of(grid_thw: Tensor, merge: int) -> tuple[int, int]:

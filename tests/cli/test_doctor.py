@@ -34,7 +34,7 @@ def test_each_family_says_what_to_call_its_models_and_what_works_with_them():
         assert models[family.name]["state"] == "ok"
         assert all(name in models[family.name]["found"] for name in family.short_names)
     assert models["GLM-4.1V"]["found"].endswith(": all methods, adapters, token methods within vLLM, too")
-    assert models["InternVL"]["found"].endswith(": all methods")
+    assert models["InternVL"]["found"].endswith(": all methods, token methods within vLLM, too")
 
 
 def test_as_json():

@@ -16,7 +16,6 @@ import pytest
 from freqq.bench.turns import Turn
 from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
-from tests.glm.conftest import save_model
 
 
 def is_open(port: int) -> bool:
@@ -78,15 +77,6 @@ def test_without_vllm_is_one_line_that_says_what_to_install(arguments, tmp_path,
     assert done.stderr.startswith("error: vLLM is not installed here: pip install")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("command", [["serve", "--engine", "vllm"], ["bench"]])
-def test_a_family_that_vllm_does_not_serve_is_one_line(command, tmp_path):
-    folder = save_model("internvl", tmp_path / "model")
-    done = freqq(*command, "--model", str(folder))
-    assert done.exit_code == 2
-    assert "does not compress the tokens of InternVL: use --backend local, or a model of GLM-4.1V, " in done.stderr
-    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from freqq.glm.load import load_reader
 from freqq.glm.reader import Reader
 from freqq.glm.sequence import as_compressed
 from freqq.tokens import compressor
+from tests.cli.test_app import freqq
 from tests.glm.conftest import MARKS, TEMPLATE, TEXT, noise_page, save_tokenizer
 from tests.glm.test_reader import QUESTION, plain_generate, prefill_logits, prompt_of, pruned
 
@@ -48,12 +49,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def reader(folder: Path) -> Iterator[Reader]:
-    """It, read by the example's family."""
+def registered() -> Iterator[None]:
+    """The example's family is one of freqq's."""
     spec = importlib.util.spec_from_file_location("new_family", EXAMPLE)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    yield load_reader(str(folder), device="cpu")
+    yield
     del FAMILIES["llava"]
+
+
+@pytest.fixture
+def reader(folder: Path, registered: None) -> Reader:
+    """It, read by the example's family."""
+    return load_reader(str(folder), device="cpu")
 
 
 def test_all_kept_is_the_plain_model_and_pruned_is_masked(reader: Reader) -> None:
@@ -89,6 +96,19 @@ def _coloured(page):
 def test_it_is_no_family_without_the_example(folder: Path) -> None:
     with pytest.raises(UserError, match=r"type 'llava', no family that freqq reads; .*examples/new_family\.md"):
         load_reader(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize(
+    "command", ["serve --engine vllm", "bench", "eval --backend vllm --method token-prune --limit 1 --dry-run"]
+)
+def test_vllm_does_not_serve_it(registered: None, folder: Path, tmp_path: Path, monkeypatch, command: str) -> None:
+    """It says no class of vLLM; nothing is started that would find out."""
+    monkeypatch.chdir(tmp_path)
+    done = freqq(*command.split(), "--model", str(folder))
+    assert done.exit_code == 2
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "does not compress the tokens of LLaVA-1.5: use --backend local, or a model of GLM-4.1V, " in said
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("where", ["", "--workers 1"])

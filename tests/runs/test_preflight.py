@@ -28,7 +28,6 @@ from freqq.serve.endpoint import Endpoint
 from freqq.tokens.codebooks import token_codebooks
 from freqq.tokens.vq_training import train
 from tests.conftest import TINY, needs_tiny
-from tests.glm.conftest import save_model
 from tests.runs.test_full_disk import can_mount, in_own_mounts
 
 
@@ -64,13 +63,6 @@ def test_nothing_is_said_of_a_run_that_works(settings, tmp_path):
     told = []
     run(settings, tmp_path / "run", note=told.append)
     assert told == []
-
-
-def test_what_the_plugin_for_vllm_does_not_compress(settings, tmp_path):
-    model = str(save_model("internvl", tmp_path / "model"))
-    wanted = replace(settings, model=model, backend="vllm", methods=("token-prune", "image-gray4"))
-    [text] = [reason.text for reason in forecast(wanted, tmp_path / "run").fatal if "plug-in" in reason.text]
-    assert "does not compress the tokens of InternVL: use --backend local, or a model of GLM-4.1V, " in text
 
 
 @pytest.mark.parametrize("method", ["token-vq", "token-lowpass+vq"])

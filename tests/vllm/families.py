@@ -10,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from vllm import LLM, SamplingParams
+from vllm import LLM, ModelRegistry, SamplingParams
 from vllm.distributed.parallel_state import cleanup_dist_env_and_memory
+from vllm.plugins import load_general_plugins
+
+from freqq.vllm import served
 
 CHUNK = 32
 """Tokens of a step, so that pages are read in pieces."""
@@ -34,7 +37,18 @@ def said(llm: LLM, requests: list) -> list:
     return [[output.outputs[0].text, len(output.prompt_token_ids)] for output in outputs]
 
 
+def look_at_models_here() -> None:
+    """Let vLLM look at the plug-in's classes in this process; it would start another for each, for half a minute."""
+    load_general_plugins()
+    from freqq.vllm import model
+
+    for name in served():
+        assert ModelRegistry.models[name].module_name == model.__name__
+        ModelRegistry.register_model(name, getattr(model, name))
+
+
 def main(todo: Path, done: Path) -> None:
+    look_at_models_here()
     found = {}
     for kind, (folder, asked) in json.loads(todo.read_text()).items():
         start = time.process_time()

@@ -6,7 +6,7 @@ import pytest
 
 from freqq import vllm
 from freqq.errors import UserError
-from freqq.vllm.config import PagesConfig, complete
+from freqq.vllm.config import PagesConfig, complete, has_one_row, one_row
 from freqq.vllm.positions import MOST
 
 
@@ -52,6 +52,30 @@ def test_a_language_model_that_vllm_does_not_derive_from_the_model_type():
     assert config.architectures == ["Glm4ForCausalLM"]
     complete(config := text_config(architectures=["Another"]))
     assert config.architectures == ["Another"]
+
+
+def test_one_row_of_positions_is_the_second_of_three():
+    config = text_config(
+        model_type="qwen2", rope_parameters={"rope_type": "default"}, hidden_size=64, num_attention_heads=2
+    )
+    one_row(config, 512)
+    assert config.rope_parameters["mrope_section"] == [0, 16, 0]
+    assert has_one_row(config)
+    three = text_config()
+    one_row(three, 512)
+    assert three.rope_parameters == text_config().rope_parameters
+    assert not has_one_row(three)
+
+
+def test_rotary_embeddings_that_are_scaled_for_long_prompts_are_not_for_short_ones():
+    def config():
+        rope = {"rope_type": "dynamic", "factor": 2.0}
+        return text_config(model_type="qwen2", rope_parameters=rope, head_dim=32, max_position_embeddings=512)
+
+    one_row(short := config(), 512)
+    assert short.rope_parameters["rope_type"] == "default"
+    with pytest.raises(UserError, match="takes no dynamic rotary embeddings for a context of 513: give a shorter"):
+        one_row(config(), 513)
 
 
 def test_longer_contexts_than_positions_are_refused():

@@ -26,7 +26,9 @@ METHODS = {
     "token-prune+int8": compressor("token-prune+int8").at("aggressive"),
 }
 PAGES = [noise_page(112, 84, 0), noise_page(84, 168, 1), noise_page(140, 140, 2, colours=True)]
-PROMPTS = [PAGES[:1], PAGES]
+TILED = [noise_page(56, 56, 0), noise_page(168, 112, 1), noise_page(56, 112, 2, colours=True)]
+"""Of one tile, and of several of 56 px."""
+
 NEW_TOKENS = 12
 QUESTION = "What?"
 
@@ -34,16 +36,33 @@ QUESTION = "What?"
 def save(kind: str, folder: Path) -> str:
     """A model as its family's checkpoints are, with heads as wide as vLLM's attention on a CPU asks for."""
     rope = CONFIGS.get(kind, {}).get("text_config", TEXT)["rope_parameters"]
+    if "mrope_section" in rope:
+        rope = rope | {"mrope_section": [2 * section for section in rope["mrope_section"]]}
     wide = {
-        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "rope_parameters": rope,
         "intermediate_size": 192,  # GLM-OCR's merger in vLLM is as wide as its language model's perceptrons
-        "rope_parameters": rope | {"mrope_section": [2 * section for section in rope["mrope_section"]]},
     }  # fmt: skip
-    save_model(kind, folder, text=wide)
-    if family_of(kind).image_processor not in ("Glm4vImageProcessorPil", "Qwen2VLImageProcessorPil"):
-        file = folder / "preprocessor_config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"processor_class": "Glm46VProcessor"}))
+    tiles = kind == "internvl"
+    save_model(kind, folder, text=wide | ({"architectures": ["Qwen2ForCausalLM"]} if tiles else {}))
+    if tiles:
+        own = {"context_image_token": "<IMG_CONTEXT>", "video_token": "<video>"}
+        for file in (folder / "tokenizer.json", folder / "tokenizer_config.json", folder / "chat_template.jinja"):
+            text = file.read_text().replace("<|image|>", own["context_image_token"])
+            file.write_text(text.replace("<|video|>", own["video_token"]))
+        merge(folder / "tokenizer_config.json", own | {"model_specific_special_tokens": MARKS | own})
+        merge(folder / "processor_config.json", {"processor_class": "InternVLProcessor", "image_seq_length": 4})
+        merge(folder / "video_preprocessor_config.json", {"size": {"height": 56, "width": 56}})
+    elif family_of(kind).image_processor not in ("Glm4vImageProcessorPil", "Qwen2VLImageProcessorPil"):
+        merge(folder / "preprocessor_config.json", {"processor_class": "Glm46VProcessor"})
     return str(folder)
+
+
+MARKS = {"start_image_token": "<|begin_of_image|>", "end_image_token": "<|end_of_image|>"}
+
+
+def merge(file: Path, values: dict[str, object]) -> None:
+    """Let a JSON file say this, too."""
+    file.write_text(json.dumps((json.loads(file.read_text()) if file.exists() else {}) | values))
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +72,19 @@ def expected(tmp_path_factory):
     for kind in SERVED:
         folder = save(kind, tmp_path_factory.mktemp("models") / kind)
         reader = load_reader(folder, device="cpu")
-        grids = [reader.see(pages) for pages in PROMPTS]
+        pages = TILED if kind == "internvl" else PAGES
+        prompts = [pages[:1], pages]
+        grids = [reader.see(pages) for pages in prompts]
         asked, answers = {}, {}
         for name, method in METHODS.items():
             made = [[whole(g) if method is None else method.compress(g) for g in pages] for pages in grids]
             answers[name] = reader.answer_many([QUESTION] * len(made), made, NEW_TOKENS)
             none = {"mm_processor_kwargs": {"freqq": {"method": "none"}}} if method is None else {}
-            asked[name] = [chat_request(kind, QUESTION, pages, NEW_TOKENS, method=method) | none for pages in PROMPTS]
+            asked[name] = [chat_request(kind, QUESTION, pages, NEW_TOKENS, method=method) | none for pages in prompts]
             if name in ("none", "token-prune", "token-lowpass"):
                 asked[f"{name}, sent"] = [chat_request(kind, QUESTION, pages, NEW_TOKENS) for pages in made]
                 answers[f"{name}, sent"] = answers[name]
-        asked["the server's"] = [chat_request(kind, QUESTION, pages, NEW_TOKENS) for pages in PROMPTS]
+        asked["the server's"] = [chat_request(kind, QUESTION, pages, NEW_TOKENS) for pages in prompts]
         answers["the server's"] = answers["token-prune"]
         found[kind] = folder, asked, answers
     return found

@@ -4,10 +4,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqq.glm.sequence import expand, positions
+from freqq.glm.sequence import expand, line_positions, positions
 from freqq.tokens import COMPRESSORS, compressor
 from freqq.tokens.grid import CompressedGrid
-from freqq.vllm.positions import MOST, ONE, encode, fraction_part, layout, pages, token_count, whole_part
+from freqq.vllm.positions import MOST, ONE, encode, fraction_part, in_line, layout, pages, token_count, whole_part
 
 IMAGE, MERGE = 4, 2
 NAMES = [*COMPRESSORS, "token-lowpass+int8", "token-prune+quantize"]
@@ -37,7 +37,7 @@ def test_encoded_positions_are_the_positions(values):
 @given(st.lists(st.tuples(methods, sides, sides), max_size=3), st.integers(0, 5), st.integers(1, 5))
 def test_a_prompts_positions_are_the_local_ones(made, before, behind):
     compressed: list[CompressedGrid] = []
-    parts, ids = [], [1] * before
+    parts, lines, ids = [], [], [1] * before
     for method, h, w in made:
         page = method.compress(torch.randn(h, w, 8, generator=torch.Generator().manual_seed(h * w)))
         compressed.append(page)
@@ -49,12 +49,17 @@ def test_a_prompts_positions_are_the_local_ones(made, before, behind):
             cells = page.cells.double().T  # as they are written when the page was seen
         ids += [3, IMAGE]
         parts.append((sum(p[1] - 1 for p in parts) + len(ids) - 1, count, shape, cells))
+        lines.append((*parts[-1][:2], *in_line(shape, cells)))
     ids += [1] * behind
     prompt = expand(ids, compressed, IMAGE)
     found, delta = pages(parts, len(prompt))
     expected = positions(prompt, rope_index, MERGE)[1:].double()
     assert float((whole_part(found) + fraction_part(found).double() - expected).abs().max()) < 1e-4
     assert delta == int(expected[0, -1]) + 1 - len(prompt)
+    found, delta = pages(lines, len(prompt))
+    expected = line_positions(prompt).double()
+    assert float((whole_part(found) + fraction_part(found).double() - expected)[1:].abs().max()) < 1e-4
+    assert delta == int(expected[-1]) + 1 - len(prompt)
 
 
 def rope_index(input_ids, mm_token_type_ids, image_grid_thw):

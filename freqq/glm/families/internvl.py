@@ -30,6 +30,7 @@ class InternVL(Family):
         "internvl3.5-1b": "OpenGVLab/InternVL3_5-1B-HF",
         "internvl3.5-8b": "OpenGVLab/InternVL3_5-8B-HF",
     }
+    engine = "interns1:InternS1ForConditionalGeneration"
     tower = (r"model\.vision_tower", r"model\.multi_modal_projector")
     flash_attention = False  # it takes the gaps that dropped tokens leave in one row of positions for packed sequences
 
