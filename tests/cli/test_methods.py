@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from freqq.cli.app import app
+from freqq.glm.families import served
 from freqq.runs import methods as table
 from freqq.runs.cards import cards
 
@@ -20,6 +21,7 @@ def test_all_are_listed_with_levels_and_sources():
         assert f" {found.name} " in shown
     assert "keep 0.75 / 0.5 / 0.25 / 0.125" in shown
     assert "arXiv:2503.02175" in shown
+    assert f"within vLLM (freqq serve --engine vllm) with {', '.join(served())}." in " ".join(shown.split())
 
 
 def test_the_card_of_one_is_its_docstring():
