@@ -1,10 +1,10 @@
-"""What a training phase buys: adapters for several ways to leave fewer tokens, all trained with the same budget.
+"""The effect of training: adapters for several ways to reduce tokens, all trained with the same budget.
 
 Usage: python examples/adaptations.py [--steps 2000 | --minutes M] [--limit 300] [--seed 1 --seed 2] [--only NAME ...]
        [--out DIR] [--csv FILE]
 
-For each way it trains an adapter, evaluates the model with and without it on the same samples, and prints how much of
-the way back to the uncompressed model the adapter goes. A stopped run goes on where it was.
+For each way, trains an adapter, evaluates the model with and without it on the same samples, and prints the share of
+the gap to the uncompressed model that the adapter closes. Run it again to resume.
 """
 
 import argparse
@@ -26,7 +26,7 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Way:
-    """What is trained, and at what it is evaluated."""
+    """A method, the levels it is trained at, options, and the level of the evaluation."""
 
     method: str
     levels: tuple[str, ...]
@@ -54,7 +54,7 @@ WAYS = {
 
 
 def run(*arguments: object) -> None:
-    """One command of freqq, its tables left out."""
+    """Run freqq without its standard output."""
     subprocess.run([sys.executable, "-m", "freqq", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
 
 
@@ -65,8 +65,8 @@ def evaluated(way: Way, adapter: Path | None, out: Path, given: argparse.Namespa
     found: dict[str, dict[str, Row]] = {}
     for seed in given.seed:
         folder = out.with_name(f"{out.name}-seed{seed}")
-        asked = [part for level in levels for part in ("--level", level)]
-        run("eval", "--method", way.method, *asked, "--limit", given.limit, "--seed", seed, *options, "--out", folder)
+        chosen = [part for level in levels for part in ("--level", level)]
+        run("eval", "--method", way.method, *chosen, "--limit", given.limit, "--seed", seed, *options, "--out", folder)
         for row in RunDirectory(folder).read():
             found.setdefault("none" if row.method == "baseline" else row.level, {})[row.sample_id] = row
     return found
@@ -108,7 +108,7 @@ def main() -> None:
         way, folder = WAYS[name], given.out / name.replace(" ", "-").replace("/", "-")
         levels = [part for level in way.levels for part in ("--level", level)]
         run("adapt", "--method", way.method, *levels, *way.options, *budget, "--out", folder)
-        # Ways that are evaluated alike without an adapter share that evaluation.
+        # Ways with the same evaluation without an adapter share it.
         shared = "-".join(("free", way.method, way.evaluated, *(o for o in COLUMNS[1:] if o in way.options)))
         free = evaluated(way, None, given.out / shared, given)
         adapted = evaluated(way, folder, folder.with_name(f"{folder.name}-run"), given)

@@ -1,12 +1,11 @@
-"""Every image codec at every level: what it costs on dense pages, and what a reader makes of what is left.
+"""All image codecs at all levels: sizes on dense pages, legibility, and the embedded model's answers.
 
 Usage: python examples/image_codecs.py [--codec NAME ...] [--pages 20] [--limit 100] [--out image-codecs] [--csv FILE]
 
 Dense pages show docstrings of scipy's functions in Glyph's look, and tesseract reads them back. The embedded model
-answers questions about its own pages, which are small; how well it still reads letters is told by the character error
-of what it copies, against the nearest message of the chat, so that a wrongly counted request costs nothing. Prints the
-table as Markdown; times are those of `make bench`, for here pages are done side by side. A stopped run goes on where it
-was.
+answers questions about its own, small pages; its reading of letters is measured by the character error rate of its copy
+against the nearest message of the chat, so that choosing the wrong message costs nothing. Prints the table as Markdown,
+without times, because pages are processed in parallel (see `make bench`). Run it again to resume.
 """
 
 import argparse
@@ -33,16 +32,16 @@ from freqq.runs.directory import RunDirectory
 
 NEEDLES, SEED = 2, 1
 METHODS = {name.removeprefix("image-"): name for name in CODECS if name != "image"} | {"dct": "image"}
-"""What freqq eval calls each codec."""
+"""The methods of the codecs."""
 
 COLUMNS = {"bytes": "stream_bytes", "psnr": "psnr", "cer": "cer", "words": "word_recall", "tokens": "vision_tokens"}
-"""Columns of the results, and of the pages.parquet that they are means of."""
+"""Columns of the results, and the columns of pages.parquet that they average."""
 
 Arm = tuple[str, str]
 
 
 def docstrings() -> str:
-    """What scipy's functions say of themselves: its sentences, without their line breaks."""
+    """The sentences of scipy's docstrings, without line breaks."""
     found = []
     root = Path(scipy.__file__).parent
     for path in sorted(root.rglob("*.py")):
@@ -55,7 +54,7 @@ def docstrings() -> str:
 
 
 def is_prose(text: str) -> bool:
-    """Sentences: no list of parameters, no code, few formulas."""
+    """Whether a text has no lists of parameters, no code and few formulas."""
     plain = sum(c.isalpha() or c in " ,.'-" for c in text)
     return len(text) > 120 and not any(mark in text for mark in ("`", "_", "--")) and plain > 0.96 * len(text)
 
@@ -88,7 +87,7 @@ def dense(out: Path, codecs: list[str], pages: int) -> dict[Arm, list[dict[str, 
 
 
 def answers(out: Path, codecs: list[str], limit: int) -> tuple[dict[Arm, dict[str, Any]], dict[Arm, list[float]]]:
-    """Of each codec and level: the summary of its answers, and the character errors of its copies."""
+    """The summary of the answers of each codec and level, and the character error rates of its copies."""
     methods = [part for name in codecs for part in ("--method", METHODS[name])]
     where = out / "run"
     run(
@@ -102,8 +101,8 @@ def answers(out: Path, codecs: list[str], limit: int) -> tuple[dict[Arm, dict[st
     for row in rows:
         sample = samples[row.sample_id]
         copied = row.response.removeprefix(sample.prefix)
-        said = [turn.text for turn in sample.turns if turn.role == "assistant"]
-        errors[row.method, row.level].append(min(grade_transcript(copied, text).cer for text in said))
+        messages = [turn.text for turn in sample.turns if turn.role == "assistant"]
+        errors[row.method, row.level].append(min(grade_transcript(copied, text).cer for text in messages))
     return groups, errors
 
 

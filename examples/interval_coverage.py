@@ -1,11 +1,11 @@
-"""How often the intervals of a report hold the true value, in simulations of scores as tasks give them.
+"""Coverage of a report's intervals, in simulations of realistic scores.
 
     python examples/interval_coverage.py [--sets 4000] > examples/results/interval_coverage.md
 
-A line for each kind of paired differences and number of samples: how many of them changed on average, how many of the
-95 % intervals hold the true mean, and how often p < .05 where compression truly changes nothing on average. Of few
-samples, or few that changed, tests are coarse: where about four of 40 change at all, no sound test can often be
-significant, and intervals hold the truth more often than 95 %.
+For each kind of paired differences and number of samples: the mean number of changed samples, the share of 95 %
+intervals that contain the true mean, and how often p < .05 if the true mean difference is 0. Tests of few samples, or
+few changed ones, are coarse: if about four of 40 change, no valid test is often significant, and intervals contain the
+true value more often than 95 %.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from freqq.report.statistics import Drawn, differences, means
+from freqq.report.statistics import Distribution, differences, means
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 SIZES = (10, 40, 100, 400)
@@ -74,7 +74,7 @@ SCORES: dict[str, Draw] = {
 }
 
 
-def covered(draw: Draw, n: int, sets: int, of: Callable[[list[np.ndarray]], list[Drawn]]) -> tuple[float, float]:
+def covered(draw: Draw, n: int, sets: int, of: Callable[[list[np.ndarray]], list[Distribution]]) -> tuple[float, float]:
     """The fraction of `sets` intervals that hold the true mean, and how many of n values are not 0 on average."""
     truth = float(draw(np.random.default_rng(1), TRUTH).mean())
     rng = np.random.default_rng([2, n])

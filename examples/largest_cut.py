@@ -3,9 +3,9 @@
 Usage: python examples/largest_cut.py [--limit 200] [--needle 2] [--seed 1] [--fractions 0.9 0.5 ...] [--out DIR]
        [--csv FILE]
 
-Tries ever smaller fractions of the tokens, each time with the methods that have stayed within 0.02 of the baseline
-so far, all on the same samples. Prints the last fraction within, its difference with a 95 % interval, and the first
-beyond. A stopped run goes on where it was.
+Tries smaller and smaller fractions of the tokens, each time with the methods that have stayed within 0.02 of the
+baseline so far, on the same samples. Prints the last fraction within, its difference with a 95 % interval, and the
+first beyond. Run it again to resume.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python examples/new_family.py doctor
     python examples/new_family.py eval --model llava-1.5-7b --method token-prune --level all --limit 20
 
-A family says what its models are called, and how its pages become grids of tokens. Once it is registered, all of freqq
-reads its models, with all methods. See examples/new_family.md.
+A family defines the names of its models, and how pages become grids of tokens. Once it is registered, all commands and
+methods work with its models. See examples/new_family.md.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from freqq.pages.page import Page
 class Llava(Family):
     """LLaVA-1.5 (arXiv:2310.03744): every page is one square of 24 x 24 tokens, in one row of positions.
 
-    Its image processor scales a page's shorter side to 336 px and cuts the rest off, so it sees the middle of a page.
+    Its image processor scales a page's shorter side to 336 px and crops the rest, so it sees the middle of a page.
     """
 
     name = "LLaVA-1.5"
@@ -31,7 +31,7 @@ class Llava(Family):
     image_processor = "CLIPImageProcessorPil"
     short_names = {"llava-1.5-7b": "llava-hf/llava-1.5-7b-hf"}
     tower = (r"model\.vision_tower", r"model\.multi_modal_projector")
-    flash_attention = False  # in one row of positions, dropped tokens leave gaps, which it takes for borders
+    flash_attention = False  # it would take the gaps that dropped tokens leave in the positions for sequence borders
 
     def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:
         """The same for all pages."""
@@ -51,11 +51,11 @@ class Llava(Family):
         return [page.reshape(side, side, -1) for page in seen]
 
     def positions(self, model: Any, prompt: Prompt) -> Tensor:
-        """What is kept stays where it is in the whole prompt."""
+        """Kept tokens keep their positions in the whole prompt."""
         return line_positions(prompt)
 
     def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
-        """What ``get_image_features`` gives, of the tokens that are left."""
+        """The output of ``get_image_features`` for the remaining tokens."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
         return BaseModelOutputWithPooling(pooler_output=tuple(features))  # type: ignore[arg-type]

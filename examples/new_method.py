@@ -5,13 +5,11 @@
     python examples/new_method.py compress-image page.png --codec runs --level all
 
 A method is a frozen dataclass of its parameters, with a table of the four levels; its docstring is its card. Once it is
-in `freqq.COMPRESSORS` or `freqq.CODECS`, every command of this program takes it: levels, --set, resuming, combinations
-(token-contrast+int4), reports.
+in `freqq.COMPRESSORS` or `freqq.CODECS`, every command of this program supports it: levels, --set, resuming,
+combinations (token-contrast+int4), reports. The processes of --workers and --gpus run this file too.
 
-The processes of --workers and --gpus run the file again to have it, too.
-
-To have it in the command `freqq` itself and in Tab, put this file beside a pyproject.toml and install the two with pip,
-wherever freqq is installed:
+To use it in the command `freqq` itself, with completion, put this file beside a pyproject.toml and install both with
+pip:
 
     [build-system]
     requires = ["setuptools"]
@@ -31,11 +29,11 @@ wherever freqq is installed:
     [tool.setuptools]
     py-modules = ["new_method"]
 
-freqq decompress alone knows only freqq's own streams.
+Only freqq decompress is limited to freqq's own streams.
 
-A task is added likewise, by the group freqq.tasks and an instance of `freqq.Task`. To make a method a part of freqq,
-move the class to a file of its own in freqq/tokens or freqq/image and add a line to that folder's __init__: the tests
-for all methods find it there.
+A task is added by the group freqq.tasks and an instance of `freqq.Task`. To add a method to freqq itself, move the class
+to its own file in freqq/tokens or freqq/image and add a line to that folder's __init__, where the tests of all methods
+find it.
 """
 
 import struct
@@ -57,7 +55,7 @@ from freqq.tokens.grid import whitened
 class Contrast(Selector):
     """Keep the tokens that differ most from the one to their left.
 
-    Text is read along lines, so what a line does not repeat may be what it says.
+    Text runs along lines, so changes along a line may carry its content.
 
     Formula
     -------
@@ -91,7 +89,7 @@ HEADER = struct.Struct("<BHHI")
 
 @dataclass(frozen=True)
 class Runs(ImageCodec):
-    """Round a page's brightness to a few levels, and store how long each run of equal pixels is.
+    """Round a page's brightness to a few levels, and store the lengths of runs of equal pixels.
 
     Formula
     -------
@@ -125,7 +123,7 @@ class Runs(ImageCodec):
             raise UserError(f"grays {self.grays}: give 2 to 256")
 
     def encode(self, page: freqq.Page) -> bytes:
-        """The page's runs as a stream that starts with a name, a version and a checksum of its own."""
+        """The page's runs as a stream with its own magic number, version and checksum."""
         plane = page.pixels if page.pixels.ndim == 2 else page.pixels.mean(2)
         levels = np.rint(plane * ((self.grays - 1) / 255)).astype(np.uint8).ravel()
         starts = np.flatnonzero(np.diff(levels, prepend=-1 - int(levels[0])))
@@ -137,7 +135,7 @@ class Runs(ImageCodec):
         return writer.finish()
 
     def decode(self, stream: bytes) -> freqq.Page:
-        """The page of a stream; it may be damaged, so nothing in it is believed."""
+        """The page of a stream, which is validated, because it may be damaged."""
         reader = StreamReader(stream, b"RUNS", 1)
         highest, height, width, runs = reader.header(HEADER)
         if not (highest and size_fits(height, width) and 1 <= runs <= height * width):
@@ -145,7 +143,7 @@ class Runs(ImageCodec):
         levels, lengths = reader.lzma_section(runs, "u1"), reader.lzma_section(runs, "<u4")
         reader.end()
         if levels.max() > highest or lengths.sum(dtype=np.int64) != height * width:
-            raise reader.corrupt("its runs are no page")
+            raise reader.corrupt("its runs are not a page")
         pixels = np.repeat(np.rint(levels * (255 / highest)).astype(np.uint8), lengths)
         return freqq.Page(pixels.reshape(height, width))
 

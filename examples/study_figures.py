@@ -1,13 +1,13 @@
-"""The figures of the study, in one go.
+"""All figures of the study.
 
 Usage: python examples/study_figures.py [CHAT] [--out figures] [--keep 0.8 0.5] [--limit 200]
 
 CHAT is a chat file, or any data that 'freqq data info' reads; without it, the built-in chats. Writes
 
 - pipeline.png, the data flow with both methods,
-- lengths.png, how long the chats and their messages are,
-- of a page in Glyph's look, for each fraction of its coefficients that is kept, spectrum-KEEP.png (before and after)
-  and residual-KEEP.png (the difference five times enlarged),
+- lengths.png, the lengths of chats and messages,
+- for a page in Glyph's look and each fraction of its coefficients to keep, spectrum-KEEP.png (before and after) and
+  residual-KEEP.png (the difference amplified five times),
 - page.png, the page at all these fractions, side by side.
 """
 
@@ -28,11 +28,11 @@ from freqq.report.pipeline import pipeline
 from freqq.runs.rendering import Rendering
 
 FULL_PAGE = 60
-"""So many of the built-in chats fill a page in Glyph's look."""
+"""Number of built-in chats that fill a page in Glyph's look."""
 
 
 def a_page(data: str) -> Page:
-    """A page in Glyph's look: the first of a chat, or several built-in chats, whose lines are short, run together."""
+    """A page in Glyph's look: the first of a chat, or several built-in chats, joined because their lines are short."""
     samples = load(data).samples()
     if data == "mini":
         return next(render_glyph(" ".join(context(sample) for sample in islice(samples, FULL_PAGE)).replace("\n", " ")))
@@ -59,9 +59,9 @@ def main() -> None:
     for keep in given.keep:
         codec = BlockDct(keep=keep)
         after = codec.decode(codec.encode(page))
-        said = f"{name}: {keep:.0%} of the coefficients of blocks of {codec.block} × {codec.block} pixels"
-        drawn[f"spectrum-{keep:g}"] = figures.spectrum(page, after, codec.block, said)
-        title = f"{said}, PSNR {psnr(page.pixels, after.pixels):.1f} dB"
+        kept = f"{name}: {keep:.0%} of the coefficients of blocks of {codec.block} × {codec.block} pixels"
+        drawn[f"spectrum-{keep:g}"] = figures.spectrum(page, after, codec.block, kept)
+        title = f"{kept}, PSNR {psnr(page.pixels, after.pixels):.1f} dB"
         drawn[f"residual-{keep:g}"] = figures.residual(page, after, title)
         panels.append(figures.Panel.of(page, f"{keep:.0%} kept", codec))
     drawn["page"] = figures.compare(panels, name)

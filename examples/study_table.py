@@ -1,9 +1,9 @@
-"""The study's published numbers beside those that were measured, each with a 95 % interval.
+"""The study's published numbers beside measured ones with 95 % intervals.
 
 Usage: python examples/study_table.py [DIR] [--json]
 
-DIR is the folder that examples/study.sh made, `runs/study` unless it is given. Parts that are not there yet stand as a
-dash. The study says at which level its token method scored 2.79 % nowhere, so that stands beside each of them.
+DIR is the output folder of examples/study.sh, by default `runs/study`. Missing parts are shown as a dash. The study does
+not state the level at which its token method scored 2.79 %, so that number is shown beside every level.
 """
 
 import argparse
@@ -43,18 +43,18 @@ ARMS = [(BASELINE, BASELINE), ("image", "mild"), *(("token", level) for level in
 
 @dataclass(frozen=True)
 class Line:
-    """One arm with so many needles; published numbers are in per cent.
+    """One arm at a needle count; published numbers are in percent.
 
     Parameters
     ----------
     bin : str
-        Length of context; empty for all.
+        Context length; empty for all.
     published : mapping of str to float
-        By who published it.
+        Published numbers by source.
     score, difference : Estimate or None
-        What was measured of the answers, and the paired difference to the baseline on what both answered.
+        The measured score of the answered samples, and the paired difference to the baseline.
     failed : int
-        Samples that failed.
+        Number of failed samples.
     """
 
     needles: int
@@ -68,7 +68,7 @@ class Line:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows of all runs of a folder that have results."""
+    """The rows of all finished runs of a folder."""
     return [row for file in sorted(folder.glob(f"*/{RESULTS}")) for row in RunDirectory(file.parent).read()]
 
 
@@ -99,7 +99,7 @@ def line(
     rows: Sequence[Row],
     plain: Mapping[str, Row],
 ) -> Line:
-    """What was measured of some rows; those of `plain` are their partners by sample."""
+    """The line of some rows; `plain` has the baseline's rows by sample."""
     good = [row for row in rows if row.error is None]
     partners = [(row, plain[row.sample_id]) for row in good if row.sample_id in plain]
     changes = np.array([row.score - partner.score for row, partner in partners if partner.error is None])
@@ -136,12 +136,12 @@ def cells(line: Line) -> list[str]:
 
 
 def shown(estimate: Estimate | None, signed: bool = False) -> str:
-    """A mean with its interval, in per cent; a dash where nothing was measured."""
+    """A mean with its interval in percent, or a dash."""
     if estimate is None:
         return "-"
     form = "+.2f" if signed else ".2f"
     mean, low, high = (100 * value for value in (estimate.mean, estimate.low, estimate.high))
-    if isnan(low):  # a single sample leaves it open
+    if isnan(low):  # a single sample has no interval
         return f"{mean:{form}}"
     return f"{mean:{form}} [{low:{form}}, {high:{form}}]"
 

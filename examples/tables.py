@@ -2,9 +2,9 @@
 
 Usage: python examples/tables.py [RUN ... --csv examples/results/NAME.csv]
 
-Given runs, writes their scores to a CSV file first. Then renews every excerpt in the documents, and the tables that
-`freqq methods NAME` shows. An excerpt is a Markdown table below a line `<!-- results/NAME.csv -->`: its header picks
-columns of that file's table, and its first cells pick rows. A test checks that nothing is left to renew.
+Given runs, first writes their scores to a CSV file. Then updates every excerpt in the documents, and the tables of
+`freqq methods NAME`. An excerpt is a Markdown table below a line `<!-- results/NAME.csv -->`: its header selects
+columns of that file's table, and its first cells select rows. A test checks that all are up to date.
 """
 
 import argparse
@@ -29,26 +29,26 @@ DOCUMENTS = (EXAMPLES.parent / "README.md", *sorted(EXAMPLES.glob("*.md")))
 
 Record = Mapping[str, Any]
 Table = list[dict[str, str]]
-"""Rows, each a mapping of a column's header to a cell in Markdown; the first cell names the row."""
+"""Rows: mappings of a column's header to a cell in Markdown. The first cell identifies the row."""
 
 SIZES = "vision_tokens_full vision_tokens token_bytes_raw token_bytes image_bytes_raw image_bytes".split()
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Records of a CSV file: numbers as numbers, None where there is nothing."""
+    """Records of a CSV file; empty cells are None."""
+
+    def value(text: str) -> str | float | None:
+        try:
+            return float(text) if text else None
+        except ValueError:
+            return text
+
     with path.open(newline="", encoding="utf-8") as file:
-        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
-
-
-def _value(text: str) -> str | float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return text
+        return [{name: value(text) for name, text in row.items()} for row in csv.DictReader(file)]
 
 
 def write(path: Path, records: Sequence[Record]) -> None:
-    """Write records as CSV, numbers with every digit."""
+    """Write records as CSV, with all digits."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
         writer.writeheader()
@@ -62,7 +62,7 @@ def interval(name: str, found: Mapping[str, float | None] | None) -> dict[str, f
 
 
 def change(record: Record, name: str = "difference") -> str:
-    """``+.002 [-.018, +.023]``; empty where there is none."""
+    """``+.002 [-.018, +.023]``; empty if missing."""
     if record[name] is None:
         return ""
     low, high = (wording.fraction(record[f"{name}_{end}"], signed=True) for end in ("low", "high"))
@@ -70,7 +70,7 @@ def change(record: Record, name: str = "difference") -> str:
 
 
 def own_options(c: Comparison) -> str:
-    """What was set in place of the level's value, as options: ``--bits 5,5,4``."""
+    """Parameters other than the level's, as options: ``--bits 5,5,4``."""
     if c.is_baseline or c.method not in METHODS:
         return ""
     usual = json.loads(json.dumps(asdict(METHODS[c.method].at(c.level))))
@@ -79,7 +79,7 @@ def own_options(c: Comparison) -> str:
 
 
 def score_records(runs: Sequence[Path]) -> list[dict[str, Any]]:
-    """A record for each arm and needle count of some runs, the baseline first."""
+    """A record for each arm and needle count of some runs, baseline first."""
     found = {(c.method, c.level, c.params, c.needles): score_record(c) for c in gather(runs).comparisons if c.needles}
     return sorted(found.values(), key=lambda record: record["method"] != LEVELS[0])
 
@@ -122,16 +122,16 @@ def score_table(records: Sequence[Record]) -> Table:
 
 
 def _sizes(r: Record) -> dict[str, str]:
-    def of(name: str, text: str) -> str:
-        return "" if r[name] is None else text.format(r[name])
+    def one(name: str, form: str) -> str:
+        return "" if r[name] is None else format(r[name], form)
 
     def pair(name: str, full: str, show: Callable[[float], str]) -> str:
         return "" if r[name] is None else f"{show(r[name])} of {show(r[full])}"
 
     return {
-        "tokens": of("tokens", "{:.2f}"),
-        "stored, of bfloat16": of("stored", "{:.3f}"),
-        "times smaller": of("times_smaller", "{:.1f}"),
+        "tokens": one("tokens", ".2f"),
+        "stored, of bfloat16": one("stored", ".3f"),
+        "times smaller": one("times_smaller", ".1f"),
         "tokens read": pair("vision_tokens", "vision_tokens_full", lambda n: f"{n:.1f}"),
         "stored tokens": pair("token_bytes", "token_bytes_raw", wording.size),
         "page images": pair("image_bytes", "image_bytes_raw", wording.size),
@@ -149,16 +149,15 @@ def codec_table(records: Sequence[Record]) -> Table:
             "words": f"{r['words']:.4f}",
             "tokens": f"{r['tokens']:,.0f}",
             "`mini`: bytes, CER": f"{r['mini_bytes']:,.0f}, {r['mini_cer']:.4f}",
-            "score / exact": f"{r['score']:.3f} / {r['exact']:.3f}" + (r["difference"] is not None) * _long_change(r),
+            "score / exact": f"{r['score']:.3f} / {r['exact']:.3f}{_long_change(r)}",
         }
         for r in records
     ]
 
 
 def _long_change(r: Record, before: str = "<br>") -> str:
-    if r["difference"] is None:
-        return ""
-    return before + "{difference:+.3f} [{difference_low:+.3f}, {difference_high:+.3f}]".format(**r)
+    form = "{difference:+.3f} [{difference_low:+.3f}, {difference_high:+.3f}]"
+    return "" if r["difference"] is None else before + form.format(**r)
 
 
 def cut_table(records: Sequence[Record]) -> Table:
@@ -222,13 +221,7 @@ EXCERPT = re.compile(r"^<!-- results/(\S+) -->\n((?:\|.*\n)+)", re.MULTILINE)
 
 
 def renewed(text: str) -> str:
-    """A document with the cells of its excerpts as the results have them.
-
-    Raises
-    ------
-    KeyError
-        If an excerpt names a file, a row or a column that the results do not have.
-    """
+    """A document with the cells of its excerpts updated; `KeyError` for an unknown file, row or column."""
 
     def renew(found: re.Match[str]) -> str:
         rows = TABLES[found[1]](read(RESULTS / found[1]))
@@ -243,7 +236,7 @@ def renewed(text: str) -> str:
 
 
 def card_tables() -> dict[str, Any]:
-    """What `freqq methods NAME` shows: measured.json with the tables as the results have them."""
+    """The content of measured.json, which `freqq methods NAME` shows, with updated tables."""
     measured = json.loads(MEASURED.read_text("utf-8"))
     codecs: dict[str, list[list[str]]] = {}
     for r in read(RESULTS / "image_codecs.csv"):
@@ -274,7 +267,7 @@ def card_tables() -> dict[str, Any]:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: slice) -> list[str]:
-    """Rows in columns of text, those of `right` flush right."""
+    """Rows as columns of text, aligned right for `right`."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     flush = range(len(widths))[right]
     return [
@@ -285,7 +278,7 @@ def aligned(rows: Sequence[Sequence[str]], right: slice) -> list[str]:
 
 
 def main() -> None:
-    """Write the scores of runs, if there are any, and renew documents and cards."""
+    """Write the scores of runs, if any are given, and update documents and cards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, metavar="RUN", nargs="*")
     parser.add_argument("--csv", type=Path, help="where to write the scores of the runs")

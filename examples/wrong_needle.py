@@ -1,4 +1,4 @@
-"""Which answer an inexact response of a `mini` run is nearest to: the asked, another equal request's, or some other.
+"""Classify inexact responses of a `mini` run by the nearest answer: the right one, another equal request's, or others.
 
 Usage: python examples/wrong_needle.py RUN_DIRECTORY
 """
@@ -23,12 +23,12 @@ for row in rows:
         continue
     sample = samples[row["sample_id"]]
     body = row["response"].removeprefix(sample.prefix)
-    asked = sample.answer.removeprefix(sample.prefix)
+    right = sample.answer.removeprefix(sample.prefix)
     pairs = list(zip(sample.turns[::2], sample.turns[1::2], strict=True))
-    wanted = next(request.text for request, answer in pairs if answer.text == asked)
+    wanted = next(request.text for request, answer in pairs if answer.text == right)
     request, answer = max(pairs, key=lambda pair: SequenceMatcher(None, body, pair[1].text).ratio())
-    if answer.text == asked:
-        kind = "the asked, misread"
+    if answer.text == right:
+        kind = "the right one, misread"
     else:
         kind = "another equal request's" if request.text == wanted else "another request's"
     counts.setdefault((row["needles"], row["method"], row["level"]), Counter())[kind] += 1

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and folders that are known to be writable before the work starts."""
+"""Atomic file writes, and a check that a folder is writable before the work starts."""
 
 import os
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from freqq.errors import UserError
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` make a file under a temporary name, flush it to the disk, then give it its name.
+    """Write a file under a temporary name, flush it to disk, and rename it.
 
-    Where a network file system forgets the new name, the file stays whole under the old one; see `name_of`.
+    If a network file system loses the rename, the complete file remains under its temporary name; see `name_of`.
 
     Raises
     ------
     OSError
-        If the disk is full, for example. What was at `path` before is then still there, and nothing else.
+        For example if the disk is full. An earlier file at `path` is then unchanged.
     """
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
     try:
@@ -32,12 +32,12 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def name_of(temporary: Path) -> Path:
-    """Where the file belongs that `write_whole` makes under this name."""
+    """The final path of a temporary file of `write_whole`."""
     return temporary.with_name(temporary.name.removeprefix(".").rsplit(".", 2)[0])
 
 
 def _rename(temporary: Path, path: Path) -> None:
-    """Rename a file. NFS repeats a request whose reply was lost, and finds no file if the first one was carried out."""
+    """Rename a file. NFS repeats a request if its reply was lost, and then finds no file if the first one succeeded."""
     try:
         temporary.replace(path)
     except FileNotFoundError:
@@ -46,7 +46,7 @@ def _rename(temporary: Path, path: Path) -> None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Let a new name survive a power cut; file systems that cannot flush a folder order such writes by themselves."""
+    """Make a rename survive a power cut; file systems that cannot flush a folder order such writes themselves."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -56,14 +56,14 @@ def _flush_folder(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Really write a file: permission bits do not tell about read-only or full disks. Leaves nothing behind.
+    """Try to write a file (permission bits do not show read-only or full disks) and remove it again.
 
     Raises
     ------
     UserError
-        If the folder cannot be made or written.
+        If the folder cannot be created or written.
     """
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
     probe = folder / f".probe.{uuid4().hex[:8]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,5 +73,5 @@ def check_writable(folder: Path) -> None:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
-            for parent in made:
+            for parent in missing:
                 parent.rmdir()

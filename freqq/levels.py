@@ -1,4 +1,4 @@
-"""The five levels that every method has, and how a method is made at one of them."""
+"""The five levels of every method, and how to create a method at a level."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -8,31 +8,31 @@ from freqq.errors import UserError
 from freqq.names import unknown
 
 LEVELS = ("baseline", "ultra_mild", "mild", "aggressive", "extreme")
-"""From nothing to most. ``baseline`` is the absence of a method: nothing is touched."""
+"""From no compression (``baseline``: no method at all) to the most."""
 
 
 class Leveled:
-    """Base of the methods, which are frozen dataclasses: makes one at a named level.
+    """Base class of methods, which are frozen dataclasses.
 
-    ``LEVELS`` holds the parameters of each level but ``baseline``.
+    ``LEVELS`` holds the parameters of each level except ``baseline``.
     """
 
     LEVELS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """Digests of what a method reads besides its parameters, such as codebooks; others make another method."""
+        """Digests of the files that a method uses, such as codebooks; they are part of its identity."""
         return ()
 
     @classmethod
     def at(cls, level: str, **overrides: Any) -> Self:
-        """The method at a level, with some of its parameters set by hand.
+        """The method at a level, with some parameters overridden.
 
         Raises
         ------
         UserError
-            If the level or a parameter is unknown (the nearest is suggested), or a value is out of range. Also at
-            ``baseline``, which is no method.
+            If the level or a parameter is unknown (the nearest is suggested), a value is out of range, or the level is
+            ``baseline``, which has no method.
         """
         if level not in LEVELS:
             raise unknown("level", level, LEVELS)

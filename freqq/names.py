@@ -1,4 +1,4 @@
-"""Names that a user types: several of them at once, and what was meant by an unknown one."""
+"""Names that users type: lists of names, and suggestions for unknown ones."""
 
 from collections.abc import Iterable
 
@@ -6,8 +6,8 @@ from freqq.errors import UserError
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """The error for a name that is none of `known`: suggests the nearest, if one is near, and lists them all."""
-    from difflib import get_close_matches  # only a mistake has to wait for it
+    """The error for a name that is not in `known`: suggests the nearest, if there is one, and lists all."""
+    from difflib import get_close_matches  # imported only when needed
 
     names = list(known)
     typed = name.lower()
@@ -17,14 +17,13 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def several(option: str, given: object) -> tuple[str, ...]:
-    """The values of an option that takes several: with commas, given again and again, or both.
+    """The values of an option that takes several: separated by commas, repeated, or both.
 
     Parameters
     ----------
     option : str
         Its name, such as ``level``.
     given : a value or an iterable of values
-        As a shell or a program gives it.
 
     Raises
     ------
@@ -39,7 +38,7 @@ def several(option: str, given: object) -> tuple[str, ...]:
 
 
 def single(option: str, given: object) -> str:
-    """The value of an option that takes one where other commands take several.
+    """The value of an option that takes one value here and several in other commands.
 
     Raises
     ------

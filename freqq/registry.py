@@ -1,4 +1,4 @@
-"""Methods and tasks by name: freqq's own, and those that installed packages bring by entry points."""
+"""Methods and tasks by name: freqq's own, and those of installed packages, found by entry points."""
 
 import warnings
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
@@ -15,28 +15,28 @@ T = TypeVar("T")
 
 
 class PluginWarning(UserWarning):
-    """An installed package brings something that cannot be used."""
+    """An entry point of an installed package cannot be used."""
 
 
 class Registry(MutableMapping[str, T]):
-    """Things by name, each imported when it is first looked up: names alone cost no import.
+    """Entries by name, each imported on first lookup.
 
-    A program may add its own, as to a dict. An installed package adds one by an entry point; its name must begin with
-    `prefix` and be none of freqq's own. One that cannot be imported is refused when it is looked up, and left out of
-    `values` and `items` with a `PluginWarning`.
+    A program may add its own, as to a dict. An installed package adds one by an entry point, whose name must begin with
+    `prefix` and differ from freqq's own. If it cannot be imported, looking it up raises `UserError`, and `values` and
+    `items` skip it with a `PluginWarning`.
 
     Parameters
     ----------
     group : str
         The group of entry points, such as ``freqq.codecs``.
     kind : str
-        What each thing is a subclass of, as ``module:class``.
+        The base class of every entry, as ``module:class``.
     own : mapping of str to str
-        Where freqq's own are, as ``module:attribute``.
+        The locations of freqq's own entries, as ``module:attribute``.
     prefix : str
-        What every name begins with.
+        Required prefix of plug-in names.
     instances : bool
-        Whether each thing is an instance of that class instead.
+        Whether entries are instances of `kind` instead of subclasses.
     """
 
     def __init__(
@@ -45,73 +45,73 @@ class Registry(MutableMapping[str, T]):
         self.group, self.kind, self.prefix, self.own, self.instances = group, kind, prefix, dict(own), instances
         self.added: set[str] = set()
         """Names that the running program added."""
-        self._there: dict[str, T] = {}
+        self._loaded: dict[str, T] = {}
 
     @cached_property
     def plugins(self) -> "dict[str, EntryPoint]":
-        """The entry points of installed packages; of several of one name, the first that Python finds."""
+        """The entry points of installed packages; for several with the same name, the first that Python finds."""
         from importlib.metadata import entry_points  # slow to import
 
         found = {point.name: point for point in reversed(list(entry_points(group=self.group)))}
         return {name: found[name] for name in sorted(found) if name not in self.own}
 
     def package(self, name: str) -> str | None:
-        """The package and version that a name comes from; None for one of freqq's own, or of a running program."""
+        """The package and version that provide a name; None for freqq's own and for those added by the program."""
         point = None if name in self.own else self.plugins.get(name)
         return None if point is None else _package(point)
 
     def __getitem__(self, name: str) -> T:
-        """What goes by a name.
+        """The entry of a name.
 
         Raises
         ------
         KeyError
             If there is none.
         UserError
-            If an installed package brings it and it cannot be used.
+            If it is a plug-in that cannot be used.
         """
-        if name not in self._there:
+        if name not in self._loaded:
             if name in self.own:
-                self._there[name] = _imported(self.own[name])
+                self._loaded[name] = _imported(self.own[name])
             else:
-                self._there[name] = self._brought(self.plugins[name])
-        return self._there[name]
+                self._loaded[name] = self._load_plugin(self.plugins[name])
+        return self._loaded[name]
 
-    def _brought(self, point: "EntryPoint") -> T:
-        said = f"{point.name} of the package {_package(point)} is left out"
+    def _load_plugin(self, point: "EntryPoint") -> T:
+        skipped = f"{point.name} of the package {_package(point)} is left out"
         if not point.name.startswith(self.prefix):
-            raise UserError(f"{said}: the names of {self.group} begin with {self.prefix}")
+            raise UserError(f"{skipped}: the names of {self.group} begin with {self.prefix}")
         try:
             found = _imported(point.value)
         except Exception as error:
             raise UserError(
-                f"{said}: {point.value} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
+                f"{skipped}: {point.value} cannot be imported ({type(error).__name__}: {' '.join(str(error).split())})"
             ) from error
         kind = _imported(self.kind)
         if not (isinstance(found, kind) if self.instances else isinstance(found, type) and issubclass(found, kind)):
             what = "instance" if self.instances else "subclass"
-            raise UserError(f"{said}: {point.value} is no {what} of {kind.__name__}")
+            raise UserError(f"{skipped}: {point.value} is no {what} of {kind.__name__}")
         return found
 
     def __setitem__(self, name: str, thing: T) -> None:
-        self._there[name] = thing
+        self._loaded[name] = thing
         self.added.add(name)
 
     def __delitem__(self, name: str) -> None:
-        del self._there[name]
+        del self._loaded[name]
         self.added.discard(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._there or name in self.own or name in self.plugins
+        return name in self._loaded or name in self.own or name in self.plugins
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self.own, *self._there, *self.plugins)))
+        return iter(dict.fromkeys((*self.own, *self._loaded, *self.plugins)))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def usable(self) -> dict[str, T]:
-        """All of them, imported."""
+        """All entries that can be imported."""
         found: dict[str, T] = {}
         for name in self:
             try:
@@ -121,11 +121,11 @@ class Registry(MutableMapping[str, T]):
         return found
 
     def items(self) -> ItemsView[str, T]:
-        """All that can be used, by name."""
+        """All usable entries by name."""
         return self.usable().items()
 
     def values(self) -> ValuesView[T]:
-        """All that can be used."""
+        """All usable entries."""
         return self.usable().values()
 
 

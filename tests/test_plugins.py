@@ -109,7 +109,7 @@ def test_a_program_may_add_and_take_away(codecs):
 
 def test_methods_lists_the_others_and_says_what_is_wrong_once(codecs, monkeypatch):
     monkeypatch.setattr(freqq.CODECS, "plugins", codecs.plugins)
-    monkeypatch.setattr(freqq.CODECS, "_there", {})
+    monkeypatch.setattr(freqq.CODECS, "_loaded", {})
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         done = command("methods", "--json")

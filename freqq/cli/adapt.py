@@ -94,8 +94,8 @@ def adapt(
     from time import monotonic
 
     began = monotonic()
-    # On a busy machine, threads that wait by spinning take the cores from those that they wait for: validation took
-    # 15 times as long. It has to be set before torch is loaded, and changes no result.
+    # On a busy machine, threads that wait by spinning take cores from those they wait for: validation took 15 times as
+    # long. Must be set before torch is imported; changes no result.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from freqq.adapt.settings import Adaptation
@@ -128,7 +128,7 @@ def adapt(
         dtype=dtype,
         skip_bad=skip_bad,
     )
-    from freqq.adapt.adapt import adapt  # takes torch, and some seconds: not before what was asked is known to be good
+    from freqq.adapt.adapt import adapt  # imports torch, which takes seconds: only after the options are checked
     from freqq.adapt.loop import Habits
     from freqq.cli.progress import note_skipped
     from freqq.runs.sources import source
@@ -143,7 +143,7 @@ def adapt(
 
 @contextmanager
 def _progress() -> "Iterator[Report]":
-    """A bar on standard error, or lines if that is no terminal; a line for each validation in any case."""
+    """A bar on standard error, or lines if that is not a terminal; and a line for each validation."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""The command ``freqq``. Nothing that is imported here may import torch: ``--help`` has to be quick."""
+"""The command ``freqq``. Nothing imported here may import torch, so that ``--help`` is fast."""
 
 from importlib import import_module
 from typing import Annotated, Any
@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from freqq import __version__
-from freqq.cli.command import Command, Group, Summary
-from freqq.cli.errors import Guarded
+from freqq.cli.command import Command, Group, Guarded, Summary
 from freqq.errors import BrokenDevice, FreqqError, Interrupted, UserError
 
 COMMANDS = {
@@ -28,7 +27,7 @@ COMMANDS = {
         "Compress page images with image codecs, and measure their real sizes and quality.",
     ),
     "decompress": ("decompress:decompress", "Decode a page from its stream alone, whatever codec wrote it."),
-    "info": ("info:info", "Say what a stream of a page holds, without decoding it. Its checksum is verified."),
+    "info": ("decompress:info", "Say what a stream of a page holds, without decoding it. Its checksum is verified."),
     "compress-tokens": (
         "compress_tokens:compress_tokens",
         "Compress the vision tokens of page images, and measure the error and the real size.",
@@ -70,20 +69,20 @@ COMMANDS = {
     "data": ("data:app", "Look at data sets."),
     "runs": ("runs:app", "Work with run directories."),
 }
-"""Where each command is, and the first paragraph of its help: modules are imported when their command is used."""
+"""The location of each command, and the first paragraph of its help. Modules are imported when their command runs."""
 
 SETTINGS: dict[str, dict[str, bool]] = {"slurm-submit": {"ignore_unknown_options": True}}
 
 
 class Commands(Guarded):
-    """The top-level group, whose commands are built when they are used; their list is known without that."""
+    """The top-level group; commands are built on demand, and listed without being built."""
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
         self.commands = {name: Summary(name, help=help) for name, (_, help) in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is named, as itself."""
+        """Replace the summary of the named command by the command itself."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and built(str(name)), rest
 
@@ -92,21 +91,21 @@ def built(name: str) -> Any:
     """A command or group with its options."""
     module, _, attribute = COMMANDS[name][0].partition(":")
     found = getattr(import_module(f"freqq.cli.{module}"), attribute)
-    whole = typer.Typer()
+    parent = typer.Typer()
     if isinstance(found, typer.Typer):
         for command in found.registered_commands:
             command.cls = Command
-        whole.add_typer(found, name=name, cls=Group)
+        parent.add_typer(found, name=name, cls=Group)
     else:
-        whole.command(name, cls=Command, context_settings=SETTINGS.get(name))(found)
-    return typer.main.get_group(whole).commands[name]
+        parent.command(name, cls=Command, context_settings=SETTINGS.get(name))(found)
+    return typer.main.get_group(parent).commands[name]
 
 
 EXIT_CODES = (
     f"Exit codes: 0 done, {FreqqError.exit_code} failed, {UserError.exit_code} wrong input, "
     f"{BrokenDevice.exit_code} broken device, {Interrupted.exit_code} stopped."
 )
-"""In one line of 80 columns; examples/cluster.md says after which of them a job is queued again."""
+"""Fits a line of 80 columns; examples/cluster.md says after which of them a job is requeued."""
 
 app = typer.Typer(
     name="freqq",

@@ -49,7 +49,7 @@ def bench(
 
     from freqq.bench.turns import Load, savings, turns
     from freqq.cli.eval import _note as note
-    from freqq.cli.json_output import print_json
+    from freqq.cli.printing import print_json
     from freqq.errors import UserError
     from freqq.files import check_writable, write_whole
     from freqq.glm.load import find
@@ -110,7 +110,7 @@ def _line(turn: "Turn") -> str:
 
 
 def _show(found: "list[Saving]", repeats: int) -> None:
-    from freqq.cli.files_table import show
+    from freqq.cli.printing import show
 
     rows = [
         [

@@ -1,6 +1,7 @@
 """``freqq codebook``: codebooks of vector quantization."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,9 @@ from freqq.cli import options as o
 from freqq.errors import UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from freqq.glm.reader import Reader
     from freqq.pages.glyph import GlyphConfig
     from freqq.pages.page import Page
 
@@ -28,9 +32,9 @@ Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The codebook, 
 Size = Annotated[int, typer.Option(min=2, max=65534, help="Most patterns.")]
 Width = Annotated[int, typer.Option(min=1, max=64, help="Width of a block in pixels.")]
 SIZE, WIDTH = 20480, 3
-"""The first is `freqq.image.vq_training.SIZE`, which is too heavy to import for a help text."""
+"""SIZE is `freqq.image.vq_training.SIZE`, which is too slow to import for a help text."""
 Tokens = Annotated[bool, typer.Option("--tokens", help="Learn a model's vision tokens, for token-vq.")]
-PAGES = 600
+PAGES, BATCH = 600, 16
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -71,13 +75,10 @@ def train(
 
     Example: freqq codebook train --tokens --out codebooks/tiny.safetensors
     """
-    from itertools import islice
-
     from freqq.cli.progress import counted_then
-    from freqq.cli.token_codebook import train_tokens
     from freqq.data.mini import PITCH
     from freqq.files import check_writable, write_whole
-    from freqq.glm.train.pages import training_pages
+    from freqq.glm.train.corpus import training_pages
     from freqq.image.vq_training import line_pitch
     from freqq.image.vq_training import train as learn
 
@@ -91,7 +92,8 @@ def train(
     check_writable(out.parent)
     if tokens:
         limit = limit or PAGES
-        train_tokens(None if mini else islice(_rendered(texts, config, font, dpi)[0], limit), model, limit, out)
+        pages = training_pages() if mini else _rendered(texts, config, font, dpi)[0]
+        _train_tokens(islice(pages, limit), model, limit, out)
         return
     if mini:
         pages, pitch, limit = training_pages(), PITCH, limit or PAGES
@@ -120,6 +122,29 @@ def _rendered(
     return text_pages(given if texts else python_texts(), looks), looks
 
 
+def _train_tokens(pages: "Iterable[Page]", model: str, limit: int, out: Path) -> None:
+    """Write the codebook of the vision tokens of at most `limit` pages."""
+    import torch
+
+    from freqq.cli.progress import counted_then
+    from freqq.files import write_whole
+    from freqq.glm.load import load_reader
+    from freqq.tokens.vq_training import train
+
+    torch.set_num_threads(1)  # the last digits of sums depend on the number of threads, and so would the file
+    reader = load_reader(model)
+    with counted_then(limit, "reading", "learning") as count:
+        book = train(_tokens(reader, count(pages)))
+    write_whole(out, lambda path: path.write_bytes(book.file))
+    kind = f"{len(book.arrays['frequencies']):,} words for {book.channels} channels of {reader.model_name}"
+    print(f"{out}: {kind} at {reader.revision[:12]}, {len(book.file):,} bytes, id {book.id.hex()}")
+
+
+def _tokens(reader: "Reader", pages: "Iterator[Page]") -> "Iterator[Tensor]":
+    while batch := list(islice(pages, BATCH)):
+        yield from reader.see(batch)
+
+
 @app.command("list")
 def show(as_json: o.Json = False) -> None:
     """Which codebooks are found, those that were learned on first use included.
@@ -128,14 +153,13 @@ def show(as_json: o.Json = False) -> None:
     """
     from itertools import chain
 
-    from freqq.cli.files_table import show
-    from freqq.cli.json_output import print_json
-    from freqq.image.codebooks import cached, codebooks
+    from freqq.cli.printing import print_json, show
+    from freqq.image.codebooks import codebooks, learned_codebooks
     from freqq.tokens.codebooks import token_codebooks
 
     found = [
         (book.id.hex(), "{} x {} pixels".format(*book.patterns.block), len(book.patterns), len(book.file))
-        for book in chain(codebooks(), cached())
+        for book in chain(codebooks(), learned_codebooks())
     ] + [
         (book.id.hex(), f"{book.channels} channels", len(book.arrays["frequencies"]), len(book.file))
         for book in token_codebooks()

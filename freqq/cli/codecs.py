@@ -1,4 +1,4 @@
-"""The image codecs that options select, at their levels."""
+"""Image codecs selected by options."""
 
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def arms_of(codec: list[str], level: list[str], given: dict[str, str]) -> "tuple[list[Arm], list[str]]":
-    """The arms of ``--codec`` and ``--level`` with parameters as text, and what was left out and why.
+    """The arms of ``--codec`` and ``--level`` with parameters as text, and notes on what was left out.
 
-    The arm that loses nothing comes first. Levels of a codec that are one and the same become one arm. With ``all``, a
-    codec whose optional library is missing is left out.
+    The lossless baseline comes first. Equal levels of a codec become one arm. ``all`` leaves out a codec whose optional
+    library is missing.
 
     Raises
     ------
@@ -28,10 +28,10 @@ def arms_of(codec: list[str], level: list[str], given: dict[str, str]) -> "tuple
     from freqq.names import several, unknown
     from freqq.runs.options import levels
 
-    asked, known = several("codec", codec), codec_names()
-    every = "all" in asked
-    names = codec_names(CODECS.usable()) if every else list(asked)
-    for name in asked:
+    given_names, known = several("codec", codec), codec_names()
+    every = "all" in given_names
+    names = codec_names(CODECS.usable()) if every else list(given_names)
+    for name in given_names:
         if name not in (*known, "all"):
             raise unknown("codec", name, (*known, "all"))
     wanted = levels(level)
@@ -54,8 +54,8 @@ def arms_of(codec: list[str], level: list[str], given: dict[str, str]) -> "tuple
         for one in wanted:
             if one == "baseline":
                 continue
-            made = cls.at(one, **values.get(cls, {}))
-            first = arms.setdefault((name, made), Arm(name, one, made))
+            own = cls.at(one, **values.get(cls, {}))
+            first = arms.setdefault((name, own), Arm(name, one, own))
             if first.level != one:
                 alike[name, first.level].append(one)
     left_out += [f"{name} {', '.join(some)} (the same as {first})" for (name, first), some in alike.items()]
@@ -63,7 +63,7 @@ def arms_of(codec: list[str], level: list[str], given: dict[str, str]) -> "tuple
 
 
 def _parsed(classes: list[Any], given: dict[str, str]) -> dict[Any, dict[str, object]]:
-    """The values of those parameters that each class has."""
+    """Each class's own parameters and their values."""
     from freqq.names import unknown
     from freqq.runs.methods import parameters, parse
 

@@ -1,6 +1,9 @@
-"""What commands are made of: options, Tab, options from a dataclass, and a help text without the types of switches."""
+"""Building blocks of commands: options, completion, options from a dataclass, help texts, and errors."""
 
+import errno
 import inspect
+import sys
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from functools import wraps
@@ -8,6 +11,9 @@ from typing import Any
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from freqq.errors import FreqqError, Interrupted
+from freqq.registry import PluginWarning
 
 Names = Iterable[str] | Callable[[], Iterable[str]]
 
@@ -17,8 +23,8 @@ def option(name: str, metavar: str, help: str, panel: str | None = None, offered
 
     Parameters
     ----------
-    offered : iterable of str, or what gives one when a shell asks
-        What Tab completes, also behind the commas of an option that takes several.
+    offered : iterable of str, or a function that returns one
+        Completions, also after commas.
     """
     completed = completing(offered) if offered else None
     return typer.Option(name, metavar=metavar, help=help, rich_help_panel=panel, autocompletion=completed, **more)
@@ -30,7 +36,7 @@ def switch(name: str, help: str, panel: str | None = None) -> Any:
 
 
 def completing(offered: Names) -> Callable[[str], list[str]]:
-    """What a shell offers for the last of the names, with commas between them, that are being typed."""
+    """A completion function for comma-separated names."""
 
     def found(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -41,12 +47,12 @@ def completing(offered: Names) -> Callable[[str], list[str]]:
 
 
 def from_options(kind: type, named: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Let a command's first parameter, a frozen dataclass, be made of an option for each of its fields.
+    """Decorator that builds a command's first parameter, a dataclass, from one option per field.
 
     Parameters
     ----------
     named : mapping
-        The options as annotations, such as a module's variables: that of the field max_new_tokens is MaxNewTokens.
+        The options as annotations, such as a module's variables: the field max_new_tokens uses MaxNewTokens.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
@@ -55,7 +61,7 @@ def from_options(kind: type, named: Mapping[str, Any]) -> Callable[[Callable[...
             command(kind(**{field.name: values.pop(field.name) for field in fields(kind)}), **values)
 
         _, *others = inspect.signature(command).parameters.values()
-        asked = [
+        own = [
             inspect.Parameter(
                 field.name,
                 inspect.Parameter.KEYWORD_ONLY,
@@ -64,7 +70,7 @@ def from_options(kind: type, named: Mapping[str, Any]) -> Callable[[Callable[...
             )
             for field in fields(kind)
         ]
-        parameters = [*asked, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in others)]
+        parameters = [*own, *(one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in others)]
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {one.name: one.annotation for one in parameters}
         return called
@@ -73,7 +79,7 @@ def from_options(kind: type, named: Mapping[str, Any]) -> Callable[[Callable[...
 
 
 class Command(TyperCommand):
-    """A command whose help text shows the type of a value by the option's own word for it, and none of a switch."""
+    """A command whose help shows an option's metavar as the type of its value, and no type for a switch."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, --help included."""
@@ -81,7 +87,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands, likewise."""
+    """A group of commands with such help."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, --help included."""
@@ -89,7 +95,7 @@ class Group(TyperGroup):
 
 
 class Summary(TyperCommand):
-    """Stands for a command that is not built yet, where commands are listed."""
+    """Placeholder in lists for a command that is not built yet."""
 
 
 def _untyped(parameters: list[Any]) -> list[Any]:
@@ -98,3 +104,53 @@ def _untyped(parameters: list[Any]) -> list[Any]:
         if isinstance(parameter, TyperArgument) or (isinstance(parameter, TyperOption) and parameter.is_flag):
             parameter.display_type_rich = lambda ctx: None  # type: ignore[method-assign]
     return parameters
+
+
+class Guarded(Group):
+    """A group that prints a `FreqqError` as one red line; with ``--debug`` as a traceback."""
+
+    def invoke(self, ctx: Any) -> object:
+        """Run the chosen command."""
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _one_line(warnings.showwarning)
+                return super().invoke(ctx)
+        except FreqqError as error:
+            failure = error
+        except KeyboardInterrupt as error:
+            failure = Interrupted("interrupted; what was stored before is kept: run the same command again")
+            failure.__cause__ = error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            failure = FreqqError(str(error))
+            failure.__cause__ = error
+        if ctx.params.get("debug"):
+            import traceback
+
+            traceback.print_exception(failure)
+        else:
+            _report(str(failure))
+        raise typer.Exit(failure.exit_code)
+
+
+def _one_line(show: Callable[..., None]) -> Callable[..., None]:
+    """Show warnings about installed packages in one line, and all others as before."""
+
+    def shown(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            typer.echo(f"note: {message}", err=True)
+        else:
+            show(message, category, *where, **more)
+
+    return shown
+
+
+def _report(message: str) -> None:
+    """Print one red line on standard error, without wrapping it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(Text("error: " + " ".join(message.split()), style="red"))
+    sys.stderr.flush()

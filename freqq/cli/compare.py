@@ -27,9 +27,8 @@ def compare(
 
     Example: freqq compare runs/plain runs/tokens --reference token/mild
     """
-    from rich.console import Console
-
-    from freqq.cli.progress import busy
+    from freqq.cli.printing import console_for
+    from freqq.cli.progress import busy, note
     from freqq.report.evidence import join
     from freqq.report.formats import as_json as json_of
     from freqq.report.tables import comparison_tables
@@ -39,11 +38,9 @@ def compare(
     if as_json:
         typer.echo(json_of(found), nl=False)
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 100  # a file or a pipe has no width of its own
+    console = console_for(100, highlight=False)
     for table in comparison_tables(found, console.width):
         console.print(table, soft_wrap=isinstance(table, str))
     console.print(found.headline, markup=False, soft_wrap=True)
     for warning in found.warnings:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {warning}", markup=False)
+        note(warning)

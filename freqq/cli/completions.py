@@ -12,11 +12,11 @@ ZSH_COMPLETES = f"""if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
 else
   {ZSH_REGISTERS}
 fi"""
-"""As `_freqq` in a folder of $fpath, a script is run by the first Tab, which is to complete, too."""
+"""A script that is `_freqq` in a folder of $fpath runs on the first Tab, which should complete too."""
 
 
 def script(shell: str) -> str:
-    """The script that makes a shell complete ``freqq``, as Typer writes it, save for the end of zsh's."""
+    """The script that makes a shell complete ``freqq``: Typer's, with another end for zsh."""
     text: str = get_completion_script(prog_name="freqq", complete_var="_FREQQ_COMPLETE", shell=shell)
     return text.replace(ZSH_REGISTERS, ZSH_COMPLETES).rstrip() + "\n"
 

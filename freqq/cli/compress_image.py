@@ -1,4 +1,4 @@
-"""``freqq compress-image``: page images through image codecs and back, with real sizes."""
+"""``freqq compress-image``: encode and decode page images with image codecs."""
 
 import os
 from pathlib import Path
@@ -16,13 +16,13 @@ from freqq.runs.options import overrides
 
 if TYPE_CHECKING:
     from freqq.cli.outputs import OutputFolder
-    from freqq.image.batch import Arm, Shown, Source, Task
+    from freqq.image.batch import Arm, Content, Source, Task
     from freqq.image.dct import BlockDct
 
 Row = dict[str, Any]
 
 SAVE_S = 5.0
-"""Seconds of work that can be lost if the program is killed."""
+"""Most seconds of work that are lost if the program is killed."""
 
 Images = Annotated[
     list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.", show_default=False)
@@ -76,8 +76,8 @@ def compress_image(
 
     Example: freqq compress-image pages/ --codec vq,webp --level all --out out
     """
-    from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
+    from freqq.cli.printing import print_json
     from freqq.cli.progress import note
     from freqq.image.batch import Source, plan
     from freqq.image.files import find_images
@@ -88,8 +88,8 @@ def compress_image(
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".png", ".fqi"))
-    shown = _texts(paths, text)
-    sources = [Source(path, name, shown.get(path)) for path, name in zip(paths, names, strict=True)]
+    contents = _texts(paths, text)
+    sources = [Source(path, name, contents.get(path)) for path, name in zip(paths, names, strict=True)]
     if ocr:
         check_tesseract()
     arms, unknown = _without_text(arms, sources, ocr or "text" in several("codec", codec))
@@ -107,12 +107,12 @@ def compress_image(
 
 
 def check_images(paths: list[Path]) -> None:
-    """Read all images once, before anything is written, and say of which only the first of several frames is taken.
+    """Read all images once, before anything is written, and note those of which only the first frame is used.
 
     Raises
     ------
     UserError
-        If one is no image that can be read.
+        If one cannot be read.
     """
     from freqq.cli.progress import each, note
     from freqq.image.files import frame_count, read_page
@@ -124,7 +124,7 @@ def check_images(paths: list[Path]) -> None:
 
 
 def codec_at(level: str, keep: float | None = None, block: int | None = None) -> "BlockDct | None":
-    """The block DCT of a level, with options in place of its own values; None at the baseline."""
+    """The block DCT at a level, with some parameters overridden; None at the baseline."""
     from freqq.errors import UserError
     from freqq.image.dct import BlockDct
 
@@ -136,17 +136,17 @@ def codec_at(level: str, keep: float | None = None, block: int | None = None) ->
     return None
 
 
-def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Shown]":
-    """What images show, from ``--text`` or from the pages.parquet that 'freqq render' wrote into their folder."""
+def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Content]":
+    """The contents of images, from ``--text`` or the pages.parquet of 'freqq render' in their folders."""
     from freqq.errors import UserError
-    from freqq.image.batch import Shown, shown_in
+    from freqq.image.batch import Content, contents_in
 
     if text is None:
-        return {path: shown for folder in {p.parent for p in paths} for path, shown in shown_in(folder).items()}
+        return {path: found for folder in {p.parent for p in paths} for path, found in contents_in(folder).items()}
     if len(paths) != 1:
         raise UserError(f"--text {text} is the text of one image, and there are {len(paths)}")
     try:
-        return {paths[0]: Shown(text.read_text("utf-8"))}
+        return {paths[0]: Content(text.read_text("utf-8"))}
     except OSError as error:
         raise UserError(f"cannot read {text}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -154,10 +154,10 @@ def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Shown]":
 
 
 def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "tuple[list[Arm], list[str]]":
-    """The arms that can be run, and what cannot: the codec text, unless it was named, only if all texts are known."""
+    """The arms that can be run, and notes on the others: the codec text needs all texts, and fails if it was named."""
     from freqq.errors import UserError
 
-    missing = [source.path for source in sources if source.shown is None]
+    missing = [source.path for source in sources if source.content is None]
     if missing and named:
         raise UserError(f"{missing[0]}: its text is not known; render it with 'freqq render', or give --text")
     if not missing or all(arm.name != "text" for arm in arms):
@@ -166,7 +166,7 @@ def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "t
 
 
 def _prepared(arms: "list[Arm]", sources: "list[Source]") -> "list[Arm]":
-    """The arms with what their codecs need for the looks of these pages, as far as those are known."""
+    """The arms with codecs prepared for the known styles of these pages."""
     from dataclasses import replace
 
     from freqq.cli.progress import learning, note
@@ -174,14 +174,16 @@ def _prepared(arms: "list[Arm]", sources: "list[Source]") -> "list[Arm]":
     from freqq.pages.glyph import GlyphConfig
     from freqq.pages.redraw import parse_style
 
-    styles = dict.fromkeys(source.shown.style for source in sources if source.shown and source.shown.style is not None)
+    styles = dict.fromkeys(
+        source.content.style for source in sources if source.content and source.content.style is not None
+    )
     looks = [style for style in map(parse_style, styles) if isinstance(style, GlyphConfig)]
     say = once(note)
     return [arm if arm.codec is None else replace(arm, codec=arm.codec.prepared(looks, say, learning)) for arm in arms]
 
 
 def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier: list[Row], workers: int) -> list[Row]:
-    """Do the tasks, and keep pages.parquet, also if interrupted; the rows of this run."""
+    """Do the tasks and keep pages.parquet up to date, also if interrupted; returns the rows of this run."""
     from freqq.cli.progress import counted
     from freqq.image.batch import recode_all
 
@@ -205,19 +207,19 @@ def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier:
 
 
 def _earlier(out: Path) -> list[Row]:
-    """The rows of an earlier run whose files are still there."""
+    """The rows of an earlier run whose files still exist."""
     from freqq.errors import UserError
     from freqq.image.batch import read_rows
 
     rows = read_rows(out / "pages.parquet")
     if any(row.get("text") for row in rows):
         raise UserError(f"{out} has rendered pages, whose pages.parquet would be overwritten: choose another --out")
-    # Tables of earlier versions had no such columns: what they list is done again.
+    # Tables of earlier versions lack this column: their work is repeated.
     return [row for row in rows if "source_sha256" in row and (out / row["file"]).is_file()]
 
 
 def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
-    from freqq.cli.files_table import mean, show
+    from freqq.cli.printing import mean, show
 
     note = f"pages, streams and pages.parquet are in {out}"
     if kept:
@@ -276,7 +278,7 @@ def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
 
 
 def _means(rows: list[Row]) -> list[str]:
-    from freqq.cli.files_table import mean
+    from freqq.cli.printing import mean
 
     forms = {
         "bits_per_pixel": ".3f", "psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f",
@@ -287,5 +289,5 @@ def _means(rows: list[Row]) -> list[str]:
 
 
 def _of_file(rows: list[Row]) -> str:
-    """The streams' bytes by those of the files as they came, which may be smaller than the page as an ordinary PNG."""
+    """The streams' bytes divided by those of the original files, which may be smaller than an ordinary PNG."""
     return f"{sum(row['stream_bytes'] for row in rows) / sum(row['input_bytes'] for row in rows):.2f}"

@@ -1,4 +1,4 @@
-"""``freqq compress-tokens``: page images through a vision tower, and its tokens through a compressor and back."""
+"""``freqq compress-tokens``: compress and restore the vision tokens of page images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,8 +53,8 @@ def compress_tokens(
 
     Example: freqq compress-tokens pages/ --method lowpass+quantize --level mild --out store
     """
-    from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
+    from freqq.cli.printing import print_json
     from freqq.cli.progress import each
     from freqq.image.files import find_images, read_page
     from freqq.tokens.measures import recode
@@ -99,7 +99,7 @@ def compress_tokens(
 
 
 def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, TokenCompressor | None]":
-    """A token method's full name and itself at a level; None at the baseline. ``token-`` may be left out."""
+    """A token method's full name, and the method at a level (None at the baseline). ``token-`` may be omitted."""
     from freqq.errors import UserError
     from freqq.runs.methods import canonical, check_overrides, method_at, method_class
     from freqq.tokens.base import TokenCompressor
@@ -118,7 +118,7 @@ def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, 
 
 
 def _show(rows: list[dict[str, Any]], out: Path) -> None:
-    from freqq.cli.files_table import mean, show
+    from freqq.cli.printing import mean, show
     from freqq.transforms.bands import BANDS
 
     raw, streams = (sum(row[name] for row in rows) for name in ("raw_bf16_bytes", "stream_bytes"))

@@ -1,4 +1,4 @@
-"""``freqq data``: what is in a data set."""
+"""``freqq data``: describe data sets."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +21,7 @@ Limit = Annotated[
     int | None, typer.Option("--limit", metavar="N", min=1, help="Read only the first N samples of each needle count.")
 ]
 SHOWN = 400
-"""Characters of the example's texts that are printed."""
+"""Characters of the example's texts to print."""
 
 
 @app.callback()
@@ -47,7 +47,7 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON and n
         }
         typer.echo(json.dumps(values, indent=2))
         return
-    from freqq.cli.files_table import show_values
+    from freqq.cli.printing import show_values
 
     show_values("What --data takes", list(DESCRIBED.items()), "freqq data info NAME|PATH tells what is in one.")
     tasks = [(task.name, f"{task.summary}{_parts(task.subtasks)}") for task in TASKS.values()]
@@ -106,7 +106,7 @@ def _print_json(data: "DataSet", described: "Description") -> None:
 
 
 def _print_tables(data: "DataSet", described: "Description") -> None:
-    from freqq.cli.files_table import show
+    from freqq.cli.printing import show
     from freqq.data.bins import BEYOND, BINS
 
     order = [*BINS, BEYOND]

@@ -1,9 +1,12 @@
-"""``freqq decompress``: a stream of a page back to an image."""
+"""``freqq decompress`` and ``freqq info``: decode or describe the stream of a page."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from freqq.cli.options import Json
 
 File = Annotated[Path, typer.Argument(metavar="FILE.fqi", help="A stream of a page.", show_default=False)]
 Out = Annotated[
@@ -38,6 +41,33 @@ def decompress(file: File, out: Out = None) -> None:
         raise UserError(f"{file}: {error}") from error
     folder.write(target.name, png(page))
     typer.echo(target)
+
+
+def info(file: File, as_json: Json = False) -> None:
+    """Say what a stream of a page holds, without decoding it. Its checksum is verified.
+
+    Example: freqq info out/page.fqi
+    """
+    from freqq.cli.printing import show_values
+    from freqq.errors import UserError
+    from freqq.image.streams import describe
+
+    stream = read_stream(file)
+    try:
+        found = describe(stream)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    rows = [(name.replace("_", " "), _shown(value)) for name, value in found.items()]
+    show_values(str(file), rows, "the checksum is right; 'freqq decompress' makes an image of it")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def read_stream(file: Path) -> bytes:

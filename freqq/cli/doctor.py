@@ -35,13 +35,11 @@ def doctor(as_json: Json = False) -> None:
 
 def _show(found: "list[Finding]") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 160  # a file or a pipe has no width of its own
+    from freqq.cli.printing import console_for
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("what", "state", "found"):
         table.add_column(column, overflow="fold")
@@ -50,9 +48,9 @@ def _show(found: "list[Finding]") -> None:
         if finding.topic != topic:
             table.add_section()
             topic = finding.topic
-        said = finding.found + (f"\n-> {finding.remedy}" if finding.remedy else "")
-        table.add_row(Text(finding.name), Text(finding.state, COLOURS[finding.state]), Text(said))
-    console.print(table)
+        text = finding.found + (f"\n-> {finding.remedy}" if finding.remedy else "")
+        table.add_row(Text(finding.name), Text(finding.state, COLOURS[finding.state]), Text(text))
+    console_for(160, highlight=False).print(table)
 
 
 def _more(count: int) -> str:

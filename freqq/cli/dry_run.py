@@ -1,4 +1,4 @@
-"""What ``freqq eval --dry-run`` prints."""
+"""Output of ``freqq eval --dry-run``."""
 
 from typing import TYPE_CHECKING
 
@@ -16,24 +16,20 @@ def show_forecast(found: "Forecast", as_json: bool, checked: "Mapping[str, str] 
     Parameters
     ----------
     checked : mapping of str to str
-        What was looked at besides, and what was found.
+        Further checks and their results.
 
     Raises
     ------
     UserError
         If the run, or an arm of it, cannot work.
     """
-    from rich.console import Console
-
-    from freqq.cli.json_output import print_json
+    from freqq.cli.printing import console_for, print_json
     from freqq.errors import UserError
 
     if as_json:
         print_json(found.as_json() | ({} if checked is None else {"checked": dict(checked)}))
     else:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 160  # a file or a pipe has no width of its own
+        console = console_for(160, highlight=False)
         for name, text in (checked or {}).items():
             console.print(f"{name}: {text}", markup=False, soft_wrap=True)
         for name, text in facts(found).items():
@@ -47,7 +43,7 @@ def show_forecast(found: "Forecast", as_json: bool, checked: "Mapping[str, str] 
 
 
 def facts(found: "Forecast") -> dict[str, str]:
-    """What holds for all arms, in words, by its topic."""
+    """Facts that hold for all arms, in words, by topic."""
     from freqq.report.wording import size
 
     estimated = found.counted < found.samples
@@ -78,7 +74,7 @@ def facts(found: "Forecast") -> dict[str, str]:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
+    """A time in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -37,7 +37,7 @@ def evaluate(options: EvalOptions, dry_run: o.DryRun = False, as_json: o.Json = 
         return
 
     from freqq.cli.progress import counting, learning
-    from freqq.runs.run import run  # takes torch, and some seconds: not before what was asked is known to be good
+    from freqq.runs.run import run  # imports torch, which takes seconds: only after the options are checked
 
     with counting("answers") as report:
         path = run(
@@ -57,9 +57,8 @@ def evaluate(options: EvalOptions, dry_run: o.DryRun = False, as_json: o.Json = 
 
 
 def show(path: "Path", as_json: bool, width: int = 120) -> None:
-    """Write a run's summary, then print it as tables or as JSON; in a file or a pipe, the tables are so wide."""
-    from rich.console import Console
-
+    """Write a run's summary and print it as tables or JSON; `width` is that of the tables in a file or a pipe."""
+    from freqq.cli.printing import console_for
     from freqq.cli.progress import note_skipped
     from freqq.data.dataset import Skipped
     from freqq.report.evidence import gather
@@ -72,9 +71,7 @@ def show(path: "Path", as_json: bool, width: int = 120) -> None:
     if as_json:
         typer.echo(json.dumps(summary, indent=2))
     else:
-        console = Console()
-        if not console.is_terminal:
-            console.width = width
+        console = console_for(width)
         for table in result_tables(evidence, console.width):
             console.print(table, soft_wrap=isinstance(table, str), highlight=False if isinstance(table, str) else None)
         console.print(

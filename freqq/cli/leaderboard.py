@@ -33,9 +33,8 @@ def leaderboard(
 
     Example: freqq leaderboard runs --sort retention
     """
-    from rich.console import Console
-
-    from freqq.cli.progress import busy
+    from freqq.cli.printing import console_for
+    from freqq.cli.progress import busy, note
     from freqq.report.leaderboard import boards
     from freqq.report.tables import show_board
 
@@ -44,13 +43,11 @@ def leaderboard(
     if as_json:
         typer.echo(json.dumps([_as_json(board) for board in found], indent=2, allow_nan=False))
     else:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console.width = 80  # a file or a pipe has no width of its own
+        console = console_for(80, highlight=False)
         for board in found:
             show_board(board, console)
-    for note in notes:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"note: {note}", markup=False)
+    for text in notes:
+        note(text)
 
 
 def _as_json(board: "Board") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``freqq methods``: what methods there are, and what each is."""
+"""``freqq methods``: list the methods, or show the card of one."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -9,8 +9,6 @@ from freqq.cli.command import completing
 from freqq.cli.options import Json, method_names
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from freqq.runs.cards import Card
 
 Name = Annotated[
@@ -49,6 +47,8 @@ def _list(found: "list[Card]") -> None:
     from rich import box
     from rich.table import Table
 
+    from freqq.cli.printing import console_for
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
     for column in ("method", "what it does", "ultra_mild / mild / aggressive / extreme", "source"):
         table.add_column(column, no_wrap=column == "method", overflow="fold")
@@ -56,7 +56,7 @@ def _list(found: "list[Card]") -> None:
         table.add_row(card.name, card.idea, _levels(card), " ".join(card.sections.get("Source", "").split()))
     from freqq.glm.families import served
 
-    console = _console()
+    console = console_for(160, highlight=False)
     console.print(table, markup=False)
     console.print(
         "baseline, the fifth level, touches nothing. freqq methods NAME shows formula, parameters and measurements.\n"
@@ -69,7 +69,7 @@ def _list(found: "list[Card]") -> None:
 
 
 def _levels(card: "Card") -> str:
-    """The values of each parameter at the levels, on a line each; once if they are the same at all."""
+    """A line per parameter with its values at the levels, or its only value."""
     lines = []
     for parameter in card.parameters:
         values = [_value(level[parameter.name]) for level in card.levels.values()]
@@ -86,21 +86,14 @@ def _value(value: object) -> str:
 def _show(card: "Card") -> None:
     from rich.text import Text
 
-    console = _console()
+    from freqq.cli.printing import console_for
+
+    console = console_for(160, highlight=False)
     parts = [Text(card.name, "bold"), Text(f"{card.idea}\n\n{card.text}".strip())]
     for heading, text in card.sections.items():
         parts += [Text(heading, "bold"), Text(text)]
         if heading == "Parameters":
             parts += [Text("Levels (ultra_mild / mild / aggressive / extreme)", "bold"), Text(_levels(card) or "None.")]
     for part in parts:
-        # As wide as it is: the tables of measurements would not survive being folded.
+        # Not wrapped: that would break tables of measurements.
         console.print(part, soft_wrap=True, end="\n\n" if part.style != "bold" else "\n")
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 160  # a file or a pipe has no width of its own
-    return console

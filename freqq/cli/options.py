@@ -1,4 +1,4 @@
-"""Options that commands share."""
+"""Options shared by commands."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +16,7 @@ MODEL, MACHINE, SERVER = "Model and answers", "What it runs on", "Engines and se
 
 
 def method_names() -> list[str]:
-    """All methods, those of installed packages included."""
+    """All methods, including those of installed packages."""
     from freqq.runs.methods import method_names
 
     return method_names()
@@ -28,13 +28,13 @@ def token_method_names() -> list[str]:
 
 
 def codec_names(methods: Iterable[str] = CODECS) -> list[str]:
-    """The image codecs by their short names: those of the methods without image-."""
+    """The short names of image codecs, without image-."""
     names = {method: alias for alias, method in CODEC_ALIASES.items()}
     return [names.get(name, name).removeprefix("image-") for name in methods if name not in CODEC_ALIASES]
 
 
 def model_names() -> list[str]:
-    """The short names of models, those of installed families included."""
+    """The short names of models, including those of installed families."""
     from freqq.glm.families import short_names
 
     return list(short_names())
@@ -63,7 +63,7 @@ Level = Annotated[
 OneLevel = Annotated[list[str], option("--level", "NAME", f"One of {', '.join(LEVELS)}.", METHODS, LEVELS)]
 OneTokenMethod = Annotated[list[str], option("--method", "NAME", "A token method.", METHODS, token_method_names)]
 MILD = ["mild"]
-"""The level of most commands unless another is asked for."""
+"""Default level of most commands."""
 Keep = Annotated[
     str | None,
     option("--keep", "FRACTION", "Fraction of coefficients or tokens to keep, in place of the level's.", METHODS),

@@ -1,4 +1,4 @@
-"""The folder that a command writes its files into: checked before the work, each file written whole or not at all."""
+"""The output folder of a command: checked before the work, with atomic writes."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,24 +10,22 @@ from freqq.files import check_writable, write_whole
 
 
 class OutputFolder:
-    """A folder for outputs that are named after inputs.
+    """A folder for outputs named after inputs.
 
     Parameters
     ----------
     path : Path
-        Made when the first file is written.
+        Created when the first file is written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def check(self, inputs: Sequence[Path], suffixes: Sequence[str]) -> list[str]:
-        """Names for the outputs of each input, without suffix: its own, after its folder's where folders have the same.
+        """Unique output names for the inputs, without suffix.
 
-        The number of a page within a chat says nothing of the chat: ``s0-10_page-0001``. Names that are still alike,
-        as of ``a.png`` and ``a.jpg``, get numbers.
-
-        Really writes a file and removes it again, for permission bits do not tell about read-only or full disks.
+        A name is the input's own; if several folders have it, the folder's name comes first (``s0-10_page-0001``); if
+        that is not unique either, as for ``a.png`` and ``a.jpg``, a number is appended.
 
         Raises
         ------
@@ -54,7 +52,7 @@ class OutputFolder:
         return list(names)
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file under a temporary name, then give it its own."""
+        """Write a file atomically."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             write_whole(self.path / name, lambda temporary: temporary.write_bytes(content))

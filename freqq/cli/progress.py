@@ -1,4 +1,4 @@
-"""Progress and notes on standard error: bars in a terminal, now and then a line elsewhere."""
+"""Progress and notes on standard error: bars in a terminal, occasional lines elsewhere."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FIRST_LINE_S = 10.0
-"""Work that takes no longer says nothing where there is no terminal."""
+"""Without a terminal, shorter work prints no progress."""
 
 LINE_SHARE = 0.1
-"""A line of progress is due when the work has taken this much longer than at the last one, but at least
-`FIRST_LINE_S`: a log of hours has some hundred lines."""
+"""A line of progress is due when the elapsed time has grown by this share, but at least by `FIRST_LINE_S`: the log of
+hours of work has about a hundred lines."""
 
 NAMED = 10
-"""Skipped files that are named one by one."""
+"""Most skipped files to name."""
 
 
 class ProgressLines:
-    """When the next line of progress is due, where there is no terminal to draw a bar on.
+    """When the next line of progress is due, without a terminal.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class ProgressLines:
         self._next = self._began + FIRST_LINE_S
 
     def due(self) -> bool:
-        """Whether to print one now; that it was asked counts as printing it."""
+        """Whether to print a line now; True counts as printing it."""
         now = self._clock()
         if now < self._next:
             return False
@@ -57,7 +57,7 @@ class ProgressLines:
 
 
 class Pace:
-    """Lines of progress that tell how long the rest takes, by how long what was done here took.
+    """Lines of progress with an estimate of the remaining time.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class Pace:
         self._first: tuple[float, int] | None = None
 
     def line(self, what: str, done: int, total: int) -> str:
-        """How far the work is, if it is time to say so; else nothing. What was there at the first call took no time."""
+        """A line of progress if one is due, else empty. Work done before the first call does not count for the pace."""
         now = self._clock()
         if self._first is None:
             self._first = now, done
@@ -82,12 +82,12 @@ class Pace:
 
 
 def each(things: Sequence[T], what: str) -> Iterator[T]:
-    """The things in order; shows how many are done."""
+    """Iterate over things and show how many are done."""
     yield from counted(things, len(things), what)
 
 
 def counted(things: Iterable[T], total: int | None, what: str) -> Iterator[T]:
-    """As `each`, for things that are still being made: a bar, or lines where standard error is no terminal."""
+    """Like `each`, for any iterable: a bar, or lines if standard error is not a terminal."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if console.is_terminal:
         yield from track(things, what, total=total, console=console, transient=True)
@@ -101,7 +101,7 @@ def counted(things: Iterable[T], total: int | None, what: str) -> Iterator[T]:
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
-    """As `counted`, for work that tells how far it is: gives what is told the things done and all of them."""
+    """Like `counted`, for work that calls the yielded ``report(done, total)``."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
@@ -109,11 +109,11 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     pace = Pace()
 
     def report(done: int, total: int) -> None:
-        bar.start()  # not before: until then another bar may show how far a codebook is
+        bar.start()  # not earlier: another bar may be showing the learning of a codebook
         bar.update(task, completed=done, total=total)
-        said = pace.line(what, done, total)
-        if not console.is_terminal and said:
-            console.print(said, markup=False)
+        line = pace.line(what, done, total)
+        if not console.is_terminal and line:
+            console.print(line, markup=False)
 
     try:
         yield report
@@ -123,7 +123,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def counted_then(total: int | None, what: str, then: str) -> Iterator[Callable[[Iterable[T]], Iterator[T]]]:
-    """As `counted`, for work that goes on when there are no more things: gives what counts them."""
+    """Like `counted`, for work that continues after the last thing; yields the function that counts."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     if not console.is_terminal:
         yield lambda things: counted(things, total, what)

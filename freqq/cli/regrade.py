@@ -42,11 +42,9 @@ def regrade(
 
 
 def _print(done: "Regraded", run: Path) -> None:
-    from rich.console import Console
+    from freqq.cli.printing import console_for
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = 120  # a file or a pipe has no width of its own
+    console = console_for(120)
     console.print(_table(done))
     count = sum(change.changed for change in done.changes)
     n = sum(change.n for change in done.changes)

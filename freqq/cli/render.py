@@ -1,4 +1,4 @@
-"""``freqq render``: chats to page images, as Glyph renders them."""
+"""``freqq render``: render chats to page images like Glyph's."""
 
 import re
 from itertools import chain, islice
@@ -46,9 +46,8 @@ def render(
 
     Example: freqq render chat.json --dpi 96 --out pages
     """
-    from freqq.cli.files_table import show
-    from freqq.cli.json_output import print_json
     from freqq.cli.outputs import OutputFolder
+    from freqq.cli.printing import print_json, show
     from freqq.cli.progress import counted, note, note_skipped
     from freqq.data.load import load
     from freqq.errors import UserError
@@ -88,7 +87,7 @@ def render(
 
 
 def _render(sample: "Sample", rendering: "Rendering", folder: "OutputFolder") -> list[dict[str, Any]]:
-    """Write a chat's pages as they are drawn, for no more than one is in memory, in place of earlier ones."""
+    """Write a chat's pages one by one, which bounds memory, and remove earlier ones."""
     from freqq.pages.page import png_bytes
     from freqq.pages.redraw import style_json
 
@@ -113,7 +112,7 @@ def _render(sample: "Sample", rendering: "Rendering", folder: "OutputFolder") ->
                 }
             )
     finally:
-        if rows:  # also if interrupted: pages without a table could not be told from other files
+        if rows:  # also if interrupted: the table marks the pages as ours
             folder.write_table(TABLE, rows)
             for name in earlier - {TABLE, *(row["file"] for row in rows)}:
                 (folder.path / name).unlink(missing_ok=True)
@@ -121,7 +120,7 @@ def _render(sample: "Sample", rendering: "Rendering", folder: "OutputFolder") ->
 
 
 def _check(out: Path, several: bool) -> None:
-    """Refuse a folder that holds anything but what an earlier call wrote in the same way."""
+    """Refuse a folder that contains anything but the files of an earlier call of the same kind."""
     from freqq.errors import UserError
 
     others: list[Path] = []
@@ -135,23 +134,23 @@ def _check(out: Path, several: bool) -> None:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """What a folder holds, apart from hidden files."""
+    """The entries of a folder, without hidden ones."""
     return sorted(p for p in folder.iterdir() if p.name[0] != ".") if folder.is_dir() else []
 
 
 def _own(folder: Path) -> set[str]:
-    """The names of the files that an earlier call wrote to a folder, as far as its table tells."""
+    """The names of files that an earlier call wrote to a folder, from its table."""
     from freqq.image.batch import read_rows
 
     rows = read_rows(folder / TABLE)
     if not rows or not {"sample_id", "file", "png_bytes"} <= set(rows[0]):
-        return set()  # no table of this command
+        return set()  # not a table of this command
     names = (str(row["file"]) for row in rows)
     return {TABLE, *(name for name in names if name == Path(name).name)}
 
 
 def _name(sample_id: str, taken: set[str]) -> str:
-    """A folder name for a sample, unlike those of the others and below the output folder whatever the id says."""
+    """A unique folder name for a sample that is safe for any id."""
     plain = re.sub(r"[^\w+=.-]", "_", sample_id).lstrip(".")[:100] or "chat"
     name, number = plain, 2
     while name in taken:

@@ -49,7 +49,7 @@ def report(
     from freqq.cli.progress import busy
 
     with busy("comparing the runs"):
-        text, notes = document(runs, chosen, several("columns", columns or ()), helped=True)
+        text, notes = document(runs, chosen, several("columns", columns or ()), spawn=True)
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     if target is None:
@@ -59,7 +59,7 @@ def report(
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text whole or not at all, and say where it is."""
+    """Write a text atomically, and print where."""
     from freqq.errors import UserError
     from freqq.files import write_whole
 

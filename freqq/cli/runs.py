@@ -1,4 +1,4 @@
-"""``freqq runs``: what can be done with run directories."""
+"""``freqq runs``: work with run directories."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,6 @@ import typer
 from freqq.cli.options import Json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from freqq.runs.status import Status
 
 app = typer.Typer(help="Work with run directories.", no_args_is_help=True)
@@ -32,6 +30,7 @@ def list_(
     from rich.markup import escape
     from rich.table import Table
 
+    from freqq.cli.printing import console_for
     from freqq.cli.progress import note
     from freqq.errors import FreqqError
     from freqq.runs.status import find_runs, status
@@ -54,7 +53,7 @@ def list_(
     for one in found:
         names = (one.path.name, Path(one.data).name, Path(one.model).name, ", ".join(one.methods))
         table.add_row(*map(escape, names), f"{one.stored}/{one.planned}", str(one.failed), escape(one.state))
-    _console(80).print(table)
+    console_for(80).print(table)
 
 
 @app.command()
@@ -99,6 +98,7 @@ def verify(run: Run, as_json: Json = False) -> None:
 
     Example: freqq runs verify runs/glyph
     """
+    from freqq.cli.printing import console_for
     from freqq.cli.progress import busy
     from freqq.errors import FreqqError
     from freqq.runs.verify import verify as findings
@@ -109,7 +109,7 @@ def verify(run: Run, as_json: Json = False) -> None:
         typer.echo(json.dumps([{"passed": f.passed, "text": f.text} for f in found], indent=2))
     else:
         for finding in found:
-            _console().print(
+            console_for(160).print(
                 f"{'ok  ' if finding.passed else 'BAD '} {finding.text}", markup=False, highlight=False, soft_wrap=True
             )
     if wrong := sum(not finding.passed for finding in found):
@@ -118,12 +118,3 @@ def verify(run: Run, as_json: Json = False) -> None:
 
 def _answers(found: "Status") -> str:
     return f"{found.stored} of {found.planned}" + (f" ({found.failed} failed)" if found.failed else "")
-
-
-def _console(width: int = 160) -> "Console":
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = width  # a file or a pipe has no width of its own
-    return console

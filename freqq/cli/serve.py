@@ -1,4 +1,4 @@
-"""``freqq serve``: a model behind OpenAI's chat-completions protocol, by a small server or by vLLM."""
+"""``freqq serve``: serve a model by OpenAI's chat-completions protocol, with a small server or vLLM."""
 
 from typing import Annotated
 
@@ -102,7 +102,7 @@ def _serve_by_vllm(
     data_parallel: int,
     further: tuple[str, ...],
 ) -> None:
-    """Say the command and become it, so that signals reach vLLM."""
+    """Print the command and replace this process by it, so that signals reach vLLM."""
     import os
     import shlex
 

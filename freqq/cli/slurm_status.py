@@ -35,12 +35,11 @@ def slurm_status(
 
 def _show(found: "Status") -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 140  # a file or a pipe has no width of its own
+    from freqq.cli.printing import console_for
+
+    console = console_for(140, highlight=False, markup=False)
     table = Table(title=str(found.run), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("shard", "job", "state", "why", "node"):
         table.add_column(name, overflow="fold")
@@ -48,14 +47,14 @@ def _show(found: "Status") -> None:
         table.add_column(name, justify="right")
     planned = [str(n) for n in found.planned] if found.planned else ["?"] * len(found.shards)
     for i, (task, rows, of) in enumerate(zip(found.shards, found.rows, planned, strict=True)):
-        table.add_row(str(i), *_job(task), f"{rows.there} of {of}", str(rows.failed))
-    total = f"{found.total.there} of {sum(found.planned) if found.planned else '?'}"
+        table.add_row(str(i), *_job(task), f"{rows.stored} of {of}", str(rows.failed))
+    total = f"{found.total.stored} of {sum(found.planned) if found.planned else '?'}"
     table.add_row("merge", *_job(found.merge), total, str(found.total.failed))
     console.print(table)
     lines = [f"shard {i}: {task.error}" for i, task in enumerate(found.shards) if task.error]
     lines += [f"shard {i}: a sample failed with: {rows.error}" for i, rows in enumerate(found.rows) if rows.error]
     lines += [f"merge: {found.merge.error}"] if found.merge.error else []
-    others = found.total.there - sum(rows.there for rows in found.rows)
+    others = found.total.stored - sum(rows.stored for rows in found.rows)
     if others:
         lines.append(f"{others} rows are from an earlier submission with another number of shards")
     if found.problem:

@@ -115,7 +115,7 @@ def slurm_submit(
     if nodes_per_engine == 1:
         shards = shards_script(job, evaluation, run, folder)
     else:
-        # The evaluation asks a server; of an option that is there twice, the last one counts.
+        # The evaluation uses a server; the last of repeated options counts.
         evaluation += ["--backend", "openai", "--tensor-parallel", "1", "--concurrency", str(ENGINE_CONCURRENCY)]
         shards = engine_script(job, [*program, *_serving(settings, machine.tensor_parallel)], evaluation, run, folder)
     merge = merge_script(job, [*program, "runs", "merge", str(run)], run, folder)
@@ -141,7 +141,7 @@ def slurm_submit(
 
 
 def _serving(settings: "Settings", tensor_parallel: int) -> list[str]:
-    """The arguments of freqq that start an engine for these settings, on a port that is still to be said."""
+    """The arguments of freqq that start an engine for these settings, without its port."""
     revision = [] if settings.revision is None else ["--revision", settings.revision]
     return [
         "serve", "--engine", "vllm", "--model", settings.model, *revision, "--dtype", settings.dtype,
@@ -150,17 +150,17 @@ def _serving(settings: "Settings", tensor_parallel: int) -> list[str]:
 
 
 def parse_eval(arguments: list[str]) -> EvalOptions:
-    """The options that ``freqq eval`` would have with these arguments.
+    """The options of ``freqq eval`` with these arguments.
 
     Raises
     ------
     UserError
-        If a value is wrong, the arguments name what the scripts decide on, or one cannot stand in a script.
+        If a value is wrong, set by the scripts themselves, or not allowed in a script.
     """
     from freqq.errors import UserError
 
     for argument in arguments:
-        if any("\ud800" <= c <= "\udfff" for c in argument):  # how Python carries bytes that are no UTF-8
+        if any("\ud800" <= c <= "\udfff" for c in argument):  # Python's representation of bytes that are not UTF-8
             raise UserError(f"{argument!r} cannot stand in a Slurm script: it is not UTF-8")
     single = typer.Typer()
     single.command()(evaluate)

@@ -9,7 +9,7 @@ from freqq.cli.command import completing
 
 MODELS = ("tiny", "small")
 SHOWN = ("loss", "reads", "token", "whole", "right", "aloud_token", "reads_72", "reads_96", "reads_120", "reads_144")
-"""Of the values that a stage reports, what is shown beside its progress."""
+"""The reported values that are shown beside the progress."""
 
 
 def train(
@@ -58,8 +58,8 @@ def train(
     torch.set_num_threads(threads)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    told = TextColumn("{task.fields[values]}")
-    with Progress(*columns, told, console=console, disable=not console.is_terminal) as bar:
+    values_column = TextColumn("{task.fields[values]}")
+    with Progress(*columns, values_column, console=console, disable=not console.is_terminal) as bar:
         tasks: dict[str, object] = {}
 
         def report(stage: str, step: int, steps: int, values: dict[str, float]) -> None:
@@ -76,10 +76,10 @@ def train(
             from freqq.glm.train.train import Training
             from freqq.glm.train.train import train as run
 
-            made = run(Training(**steps, seed=seed), out, report)
+            folder = run(Training(**steps, seed=seed), out, report)
         else:
             from freqq.glm.train.small.train import Training as SmallTraining
             from freqq.glm.train.small.train import train as run_small
 
-            made = run_small(SmallTraining(**steps, seed=seed), out, report)
-    print(f"model written to {made}")
+            folder = run_small(SmallTraining(**steps, seed=seed), out, report)
+    print(f"model written to {folder}")

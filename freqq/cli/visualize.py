@@ -1,4 +1,4 @@
-"""``freqq visualize``: pictures of pages, of what compression does to them, and of data sets."""
+"""``freqq visualize``: figures of pages, of the effect of compression on them, and of data sets."""
 
 import os
 import sys
@@ -76,8 +76,8 @@ def compare(image: Image, out: Out = None, keep: Keeps = None, block: Block = No
     """
     from freqq.runs.methods import parse
 
-    asked = [parse("keep", one, float) for one in several("keep", keep or ())]
-    levels = [("", codec_at("mild", one, block)) for one in asked if isinstance(one, float)]
+    fractions = [parse("keep", one, float) for one in several("keep", keep or ())]
+    levels = [("", codec_at("mild", one, block)) for one in fractions if isinstance(one, float)]
     levels = levels or [(f"{level}, ", codec_at(level, block=block)) for level in LEVELS[1:]]
     target, page = _target_and_page(image, out, "compare")
 
@@ -235,7 +235,7 @@ def _prepare(
 
 
 def _target_and_page(image: Path, out: Path | None, kind: str) -> "tuple[Path, Page]":
-    """The file to write, once it is known that it can be, and the page."""
+    """The file to write, after checking that it can be written, and the page."""
     from freqq.errors import UserError
     from freqq.image.files import find_images, read_page
 
@@ -248,7 +248,7 @@ def _target_and_page(image: Path, out: Path | None, kind: str) -> "tuple[Path, P
 
 
 def _target(target: Path) -> Path:
-    """The file to write, or ``-``, once it is known that it can be written or shown."""
+    """The file to write or ``-``, after checking that it can be written or shown."""
     from freqq.cli.outputs import OutputFolder
     from freqq.errors import UserError
 

@@ -1,9 +1,8 @@
-"""How long a context is: its o200k tokens, counted or estimated, and MRCR's eight bins.
+"""Context length: o200k tokens, counted or estimated, and MRCR's eight bins.
 
 The data card of `openai/mrcr` bins by the o200k tokens of prompt and answer: [4096, 8192], (8192, 16384], and so on to
-(524288, 1048576]. The names are those of Glyph's files, whose first bin is ``0k_8k``: a chat below 4096 tokens, which
-the official data does not have, belongs to it, too. Tokens are counted by `tiktoken`, or estimated where its file of
-tokens cannot be had.
+(524288, 1048576]. The names are those of Glyph's files; its first bin, ``0k_8k``, also takes chats below 4096 tokens,
+which the official data do not contain. `tiktoken` counts the tokens; without its vocabulary file they are estimated.
 """
 
 import re
@@ -21,23 +20,23 @@ if TYPE_CHECKING:
 
 
 EDGES = (8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576)
-"""The most tokens of each bin."""
+"""Upper edge of each bin, in tokens."""
 
 BINS = ("0k_8k", "8k_16k", "16k_32k", "32k_64k", "64k_128k", "128k_256k", "256k_512k", "512k_1024k")
 BEYOND = "over_1024k"
-"""What is longer than the last bin."""
+"""The bin of anything longer."""
 
 _RANGE = re.compile(r"(\d{1,4})\s*([km]?)\s*[-_]\s*(\d{1,4})\s*([km]?)", re.IGNORECASE)
 
 
 def bin_of(tokens: int) -> str:
-    """The bin of a number of tokens; an edge belongs to the bin that it ends."""
+    """The bin of a number of tokens. Upper edges are inclusive."""
     index = bisect_left(EDGES, tokens)
     return BINS[index] if index < len(BINS) else BEYOND
 
 
 def upper_edge(bins: Collection[str]) -> float:
-    """The most tokens of the longest of some bins; infinite if there are none."""
+    """Upper edge of the longest of some bins, in tokens; infinite if there are none."""
     return max((EDGES[BINS.index(name)] if name in BINS else inf for name in bins), default=inf)
 
 
@@ -47,7 +46,7 @@ def parse_bin(text: str) -> tuple[str, ...]:
     Raises
     ------
     UserError
-        If it is no range, or does not begin and end at an edge.
+        If it is not a range, or does not begin and end at an edge.
     """
     match = _RANGE.fullmatch(text.strip())
     if match is None:
@@ -66,22 +65,22 @@ def _thousands(number: str, unit: str) -> int:
 
 
 BYTES_PER_TOKEN = 4.8
-"""UTF-8 bytes a token. Counted with the real tokens: 4.8 on 610 KB of licence texts, 4.4 on 60 KB of Markdown, 3.7 on
-2.5 MB of Python code; on a few sentences each, 4.9 for answers of a chat model, 4.6 for Chinese, 4.0 for Japanese, 7.6
-for Russian. MRCR's own samples have 4.8 to 4.9 characters a token from 64k tokens on, and 4.3 to 5.0 below, by the
-lengths in characters that others have published for its bins."""
+"""UTF-8 bytes per token. Counted with tiktoken: 4.8 on 610 KB of licence texts, 4.4 on 60 KB of Markdown, 3.7 on 2.5 MB
+of Python code; on a few sentences each, 4.9 for answers of a chat model, 4.6 for Chinese, 4.0 for Japanese, 7.6 for
+Russian. MRCR's samples have 4.8 to 4.9 characters per token above 64k tokens and 4.3 to 5.0 below, according to
+published lengths of its bins."""
 
 DOWNLOAD_S = 30.0
-"""How long to wait for the file of tokens (3.6 MB), for which tiktoken itself waits without limit."""
+"""Timeout for the download of the vocabulary (3.6 MB); tiktoken itself has none."""
 
 _LONG_BLANK = re.compile(r"\s{1000,}+")
 _MOST_BLANK = 100_000
-"""Longest white space that is counted: tiktoken's regular expression overflows its stack on much longer ones."""
+"""Longest white space that is tokenized: on much longer runs tiktoken's regular expression overflows its stack."""
 
 
 @cache
 def encoding() -> "Encoding | None":
-    """The o200k encoding, downloaded once or found in ``TIKTOKEN_CACHE_DIR``; None if it cannot be had."""
+    """The o200k encoding, downloaded once or found in ``TIKTOKEN_CACHE_DIR``; None if it is not available."""
     found: list[Encoding] = []
 
     def fetch() -> None:
@@ -89,7 +88,7 @@ def encoding() -> "Encoding | None":
             import tiktoken
 
             found.append(tiktoken.get_encoding("o200k_base"))
-        except Exception:  # not installed, no network, a proxy's error page: all of them mean an estimate
+        except Exception:  # not installed, no network, a proxy's error page: fall back to the estimate
             return
 
     thread = Thread(target=fetch, daemon=True)
@@ -99,20 +98,19 @@ def encoding() -> "Encoding | None":
 
 
 def estimate(text: str) -> int:
-    """About how many tokens: UTF-8 bytes by `BYTES_PER_TOKEN`, rounded up."""
+    """Estimated number of tokens: UTF-8 bytes divided by `BYTES_PER_TOKEN`, rounded up."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return -int(-size // BYTES_PER_TOKEN)
 
 
 def count(texts: Iterable[str], most: float = inf) -> tuple[int, str]:
-    """Tokens of several texts, each encoded by itself as the data card of `openai/mrcr` does, and where they are from.
+    """Sum of the tokens of several texts, each encoded separately as in the data card of `openai/mrcr`.
 
-    Counting stops as soon as there are more than `most`.
+    Stops as soon as there are more than `most`.
 
     Returns
     -------
     tokens : int
-        Their sum.
     source : str
         ``o200k`` if all were counted, else ``estimate``.
     """

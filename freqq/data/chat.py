@@ -1,4 +1,4 @@
-"""Any chat: OpenAI messages as JSON or JSON Lines, or plain text."""
+"""Chats as OpenAI messages (JSON, JSON Lines) or plain text."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -14,14 +14,14 @@ from freqq.errors import UserError
 
 
 def turns(messages: object, where: str) -> tuple[Turn, ...]:
-    """A message list as turns, one a message.
+    """Convert a message list to turns, one per message.
 
-    What is no text stays visible: an image as ``[image_url]``, a tool's call as ``[call NAME ARGUMENTS]``.
+    Content other than text is shown by a placeholder: ``[image_url]``, ``[call NAME ARGUMENTS]``.
 
     Raises
     ------
     UserError
-        If it is no list of messages, or a message lacks its role or content; `where` begins the error.
+        If it is not a list of messages, or a message lacks its role or content; `where` begins the error.
     """
     if not isinstance(messages, list):
         raise UserError(f"{where}: expected a list of messages, not {kind(messages)}")
@@ -32,12 +32,12 @@ def _turn(message: object, where: str) -> Turn:
     if not isinstance(message, dict):
         raise UserError(f"{where}: expected an object with 'role' and 'content', not {kind(message)}")
     role = text(message, "role", where)
-    made = message.get("tool_calls")
-    calls = [call(one) for one in made if isinstance(one, dict)] if isinstance(made, list) else []
+    tool_calls = message.get("tool_calls")
+    calls = [format_call(c) for c in tool_calls if isinstance(c, dict)] if isinstance(tool_calls, list) else []
     if "content" not in message and not calls:
         raise UserError(f"{where}: field 'content' is missing")
-    said = _content(message.get("content"), where)
-    return Turn(role, bounded("\n".join([said] * bool(said) + calls), where))
+    content = _content(message.get("content"), where)
+    return Turn(role, bounded("\n".join([content] * bool(content) + calls), where))
 
 
 def _content(content: object, where: str) -> str:
@@ -55,14 +55,14 @@ def _part(part: object, where: str) -> str:
         return part
     if not isinstance(part, dict):
         raise UserError(f"{where}: a part of 'content' has to be an object, not {kind(part)}")
-    said = part.get("text", part.get("refusal"))
-    return said if isinstance(said, str) else f"[{part.get('type', 'part of unknown type')}]"
+    found = part.get("text", part.get("refusal"))
+    return found if isinstance(found, str) else f"[{part.get('type', 'part of unknown type')}]"
 
 
-def call(made: dict[str, Any]) -> str:
-    """A tool's call as it is shown: its name and arguments."""
-    function = made.get("function")
-    named: dict[str, Any] = function if isinstance(function, dict) else made
+def format_call(tool_call: dict[str, Any]) -> str:
+    """A tool call as text: ``[call NAME ARGUMENTS]``."""
+    function = tool_call.get("function")
+    named: dict[str, Any] = function if isinstance(function, dict) else tool_call
     arguments = named.get("arguments", "")
     shown = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return f"[call {named.get('name', '')} {shown}]"
@@ -71,8 +71,8 @@ def call(made: dict[str, Any]) -> str:
 def chat_samples(path: Path, name: str) -> Iterator[Sample]:
     """The chats of a JSON file, with ids ``NAME-INDEX``. They have no question: every message is rendered.
 
-    A chat is a list of messages, an object with such a list as ``messages``, or, line by line, the bare messages of a
-    file that is one chat.
+    A chat is a list of messages or an object with such a list as ``messages``; a file may also be one chat with one
+    message per line.
 
     Raises
     ------
@@ -90,21 +90,21 @@ def chat_samples(path: Path, name: str) -> Iterator[Sample]:
 def message_lists(
     path: Path, items: Iterable[Item], mark: str, messages_of: Callable[[dict[str, Any], str], object]
 ) -> Iterator[tuple[int, object]]:
-    """What should be message lists, with the lines that they begin on.
+    """Yield each chat's line and message list (not validated).
 
     Parameters
     ----------
     mark : str
-        The field by which a message is known that stands bare in the file.
+        The field that identifies an object as a message rather than a chat.
     messages_of : callable
-        Gives the messages of an object that is a chat; is also given where it stands.
+        ``messages_of(chat, where)``: the message list of an object that is a chat.
     """
 
     def is_message(value: object) -> bool:
         return isinstance(value, dict) and mark in value
 
     for (bare, _), group in groupby(items, key=lambda item: (is_message(item.value), item.array)):
-        if bare:  # the elements of one array, or lines that follow one another: one chat
+        if bare:  # elements of one array, or consecutive lines: one chat
             messages = list(group)
             yield messages[0].line, [item.value for item in messages]
             continue
@@ -120,7 +120,7 @@ def _messages(record: dict[str, Any], where: str) -> object:
 
 
 def text_sample(path: Path, name: str) -> Sample:
-    """A plain text file, which may be packed, as a chat of one turn, which stands on the pages as it is.
+    """A plain text file (possibly compressed) as a chat of one turn without a label.
 
     Raises
     ------
@@ -134,10 +134,10 @@ def text_sample(path: Path, name: str) -> Sample:
             f"{path} has over {4 * MOST_CHARACTERS:,} bytes; a text may have {MOST_CHARACTERS:,} characters"
         )
     try:
-        said = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        content = data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}, line {line}: it is not UTF-8; convert it (iconv -t UTF-8)") from error
-    if not said.strip():
+    if not content.strip():
         raise UserError(f"{path} is empty")
-    return Sample(f"{name}-0", turns=(Turn("", bounded(said, str(path))),))
+    return Sample(f"{name}-0", turns=(Turn("", bounded(content, str(path))),))

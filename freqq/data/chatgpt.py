@@ -1,13 +1,13 @@
-"""ChatGPT's export, ``conversations.json``: each chat a tree of messages, of which the branch that was current is read.
+"""ChatGPT's export, ``conversations.json``: each chat is a tree of messages; its current branch is read.
 
-The reading follows the page ``chat.html`` that comes with an export: from ``current_node`` up by ``parent``, without
-system messages other than the user's own. What that page leaves out and was said nevertheless (code, its output, quotes
-of web pages) is shown as in OpenAI messages.
+As in the export's own page ``chat.html``, the branch leads from ``current_node`` up through ``parent``, without system
+messages other than the user's own. Code, its output and quotes of web pages, which that page omits, are shown as in
+OpenAI messages.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from freqq.data.fields import bounded, kind, listed
 from freqq.data.json_values import json_values
@@ -15,21 +15,21 @@ from freqq.data.sample import Sample, Turn
 from freqq.errors import UserError
 
 UNSHOWN = ("thoughts", "reasoning_recap", "user_editable_context", "model_editable_context")
-"""Contents that were never part of the chat that its user saw: reasoning, memories, settings."""
+"""Content types that the user never saw: reasoning, memories, settings."""
 
 
 def is_export(value: object) -> bool:
-    """Whether a file whose first value this is holds such chats."""
+    """Whether a file's first JSON value is a chat of ChatGPT's export."""
     return isinstance(value, dict) and isinstance(value.get("mapping"), dict)
 
 
 def chatgpt_samples(path: Path, name: str) -> Iterator[Sample]:
-    """The chats of an export, with ids ``NAME-INDEX``; one in which nothing was said is left out.
+    """The chats of an export, with ids ``NAME-INDEX``; empty ones are skipped.
 
     Raises
     ------
     UserError
-        With file and line, if a value is no such chat, or its tree has a cycle.
+        With file and line, if a value is not such a chat, or its tree has a cycle.
     """
     for index, item in enumerate(json_values(path)):
         chat = branch_turns(item.value, f"{path}, line {item.line}")
@@ -38,15 +38,15 @@ def chatgpt_samples(path: Path, name: str) -> Iterator[Sample]:
 
 
 def branch_turns(chat: object, where: str) -> tuple[Turn, ...]:
-    """The messages of the current branch that its user saw, in their order.
+    """The visible messages of the current branch, in order.
 
-    Without ``current_node`` the branch is that of the last child of each message. A parent that the tree does not have
-    ends the branch, as that of a chat's first message often does.
+    Without ``current_node`` the branch follows the last child of each message. A parent that is not in the tree ends
+    the branch, as is common for a chat's first message.
 
     Raises
     ------
     UserError
-        If it is no chat, ``current_node`` names none of its messages, or the branch comes back to where it was.
+        If it is not a chat, ``current_node`` names none of its messages, or the branch has a cycle.
     """
     if not isinstance(chat, dict) or not isinstance(chat.get("mapping"), dict):
         has = f"it has {listed(chat)}" if isinstance(chat, dict) else f"it is {kind(chat)}"
@@ -61,15 +61,15 @@ def branch_turns(chat: object, where: str) -> tuple[Turn, ...]:
     elif not isinstance(leaf, str) or leaf not in tree:
         raise UserError(f"{where}: 'current_node' ({str(leaf)[:40]!r}) is not in 'mapping'")
     parents = _parents(tree)
-    path = _followed(leaf, lambda identity: parents.get(identity), tree, where) if leaf is not None else []
-    said = ((identity, _turn(tree[identity].get("message"))) for identity in reversed(path))
+    path = _walk(leaf, parents.get, tree, where) if leaf is not None else []
+    turns = ((identity, _turn(tree[identity].get("message"))) for identity in reversed(path))
     return tuple(
-        Turn(turn.role, bounded(turn.text, f"{where}, message {identity[:40]!r}")) for identity, turn in said if turn
+        Turn(turn.role, bounded(turn.text, f"{where}, message {identity[:40]!r}")) for identity, turn in turns if turn
     )
 
 
 def _parents(tree: Mapping[str, Any]) -> dict[str, str]:
-    """Each node's parent; that of a node which does not say is the one that names it among its children."""
+    """Each node's ``parent`` or, if it has none, the node that lists it among its children."""
     found = {child: identity for identity in tree for child in _children(tree[identity])}
     return found | {identity: node["parent"] for identity, node in tree.items() if "parent" in node}
 
@@ -80,7 +80,7 @@ def _children(node: Mapping[str, Any]) -> list[str]:
 
 
 def _last_leaf(tree: Mapping[str, Any], where: str) -> str | None:
-    """The end of the branch of last children, from the first node that has no parent."""
+    """The end of the branch of last children, starting at the first node without a parent."""
     if not tree:
         return None
     parents = _parents(tree)
@@ -91,11 +91,11 @@ def _last_leaf(tree: Mapping[str, Any], where: str) -> str | None:
     def last_child(identity: str) -> object:
         return next((child for child in reversed(_children(tree[identity])) if child in tree), None)
 
-    return _followed(root, last_child, tree, where)[-1]
+    return _walk(root, last_child, tree, where)[-1]
 
 
-def _followed(start: str, step: "Any", tree: Mapping[str, Any], where: str) -> list[str]:
-    """The nodes from one on, as far as they are in the tree."""
+def _walk(start: str, step: Callable[[str], object], tree: Mapping[str, Any], where: str) -> list[str]:
+    """The nodes reached by repeated steps, until one is not in the tree."""
     path, seen = [start], {start}
     while _is_in(following := step(path[-1]), tree):
         if following in seen:
@@ -105,12 +105,12 @@ def _followed(start: str, step: "Any", tree: Mapping[str, Any], where: str) -> l
     return path
 
 
-def _is_in(identity: object, tree: Mapping[str, Any]) -> bool:
+def _is_in(identity: object, tree: Mapping[str, Any]) -> TypeGuard[str]:
     return isinstance(identity, str) and identity in tree
 
 
 def _turn(message: object) -> Turn | None:
-    """A message as it was seen; None if it was not."""
+    """A message as the user saw it; None if it was hidden or empty."""
     if not isinstance(message, dict):
         return None
     content, metadata, author = (
@@ -122,15 +122,15 @@ def _turn(message: object) -> Turn | None:
         return None
     if role == "system" and not metadata.get("is_user_system_message"):
         return None
-    said = _said(content) or _said_of_oneself(metadata)
+    text = _text(content) or _user_instructions(metadata)
     recipient = message.get("recipient")
-    if said.strip() and isinstance(recipient, str) and recipient not in ("", "all") and role == "assistant":
-        said = f"[call {recipient} {said}]"
-    return Turn(role, said) if said.strip() else None
+    if text.strip() and isinstance(recipient, str) and recipient not in ("", "all") and role == "assistant":
+        text = f"[call {recipient} {text}]"
+    return Turn(role, text) if text.strip() else None
 
 
-def _said(content: Mapping[str, Any]) -> str:
-    """A content's text: its parts, or else the field that contents of its type have."""
+def _text(content: Mapping[str, Any]) -> str:
+    """The text of a content: its parts, or the field that its type uses."""
     parts = content.get("parts")
     if isinstance(parts, list):
         return "\n".join(filter(None, map(_part, parts)))
@@ -138,16 +138,16 @@ def _said(content: Mapping[str, Any]) -> str:
 
 
 def _part(part: object) -> str:
-    """A part's text (that of a recording is its transcript); what is no text stays visible as ``[TYPE]``."""
+    """A part's text, for a recording its transcript; anything else is shown as ``[TYPE]``."""
     if isinstance(part, str):
         return part
     if not isinstance(part, dict):
         return ""
-    said = part.get("text")
-    return said if isinstance(said, str) else f"[{part.get('content_type', 'part of unknown type')}]"
+    text = part.get("text")
+    return text if isinstance(text, str) else f"[{part.get('content_type', 'part of unknown type')}]"
 
 
-def _said_of_oneself(metadata: Mapping[str, Any]) -> str:
-    """The user's own instructions, which stand beside an empty content."""
+def _user_instructions(metadata: Mapping[str, Any]) -> str:
+    """The user's custom instructions, which the metadata hold while the content is empty."""
     found = metadata.get("user_context_message_data")
     return "\n".join(text for text in found.values() if isinstance(text, str)) if isinstance(found, dict) else ""

@@ -1,4 +1,4 @@
-"""ConvBench: a workbook of chats about an image, three turns of instruction and answer each."""
+"""ConvBench: a workbook of chats about an image, with three turns of instruction and answer each."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,14 @@ from freqq.errors import UserError
 TURNS = ({"1", "first"}, {"2", "second"}, {"3", "third"})
 KINDS = {"user": {"instruction", "question"}, "assistant": {"answer", "reference"}}
 OTHER = {"category", "demands", "caption"}
-"""A column with one of these words in its name is none of the six."""
+"""A column with one of these words in its name is not one of the six."""
 
 MOST_BYTES = 2**28
-"""Unpacked size of the largest workbook. ConvBench's is far below a tenth of it."""
+"""Largest unpacked size of a workbook. ConvBench's is far below a tenth of it."""
 
 MOST_COLUMNS = 256
 MOST_ROWS = 2**20
-"""Rows of a sheet, as many as the format has."""
+"""Most rows of a sheet: the format's own limit."""
 
 Header = dict[tuple[str, int], int]
 """The column of each (``user`` or ``assistant``, turn)."""
@@ -33,17 +33,18 @@ class NotConvBench(UserError):
 
 
 def convbench_samples(path: Path, name: str) -> Iterator[Sample]:
-    """The chats of a ConvBench workbook, row by row, with ids ``NAME-ROW``. They have no question, to be transcribed.
+    """The chats of a ConvBench workbook, row by row, with ids ``NAME-ROW``. They have no question: transcribe them.
 
-    The first sheet that has the six columns is read, whatever their exact names: ``The_first_turn_instruction`` and
+    Reads the first sheet that has the six columns under any usual names: ``The_first_turn_instruction`` and
     ``first_turn_answer`` (the released file), ``instruction_1`` and ``reference_1``, and the like. An empty answer
-    stays an empty turn. The image that a chat is about is not part of it.
+    becomes an empty turn. The image that a chat is about is not read.
 
     Raises
     ------
+    NotConvBench
+        If a column is missing (it is named).
     UserError
-        If it is no workbook, unpacks to over `MOST_BYTES`, or lacks an instruction; as `NotConvBench`, if it lacks a
-        column (it is named).
+        If it is not a workbook, unpacks to over `MOST_BYTES`, or an instruction is empty.
     """
     try:
         _check_size(path)
@@ -71,10 +72,10 @@ def _samples(path: Path, name: str, book: Any) -> Iterator[Sample]:
 
 
 def _sheet(path: Path, book: Any) -> tuple[Iterator[tuple[int, Sequence[Any]]], Header]:
-    """The rows under the header of the first sheet that has the columns, with their numbers."""
+    """The numbered rows below the header of the first sheet that has the columns, and the header."""
     missing = "there is no sheet"
     for sheet in book.worksheets:
-        sheet.reset_dimensions()  # what a file says of its own size may be wrong
+        sheet.reset_dimensions()  # the size stated in the file may be wrong
         rows = enumerate(sheet.iter_rows(values_only=True, max_col=MOST_COLUMNS, max_row=MOST_ROWS), 1)
         _, names = next(rows, (0, ()))
         header, lacks = find_columns(names)
@@ -85,7 +86,7 @@ def _sheet(path: Path, book: Any) -> tuple[Iterator[tuple[int, Sequence[Any]]], 
 
 
 def find_columns(names: Sequence[object]) -> tuple[Header, str]:
-    """The columns of the instructions and answers, and an example name of the first that is missing, or nothing."""
+    """The columns of instructions and answers, and an example name for the first missing one (empty: none missing)."""
     header: Header = {}
     for column, name in enumerate(names):
         words = set(re.findall(r"[a-z]+|\d+", str(name or "").lower()))

@@ -1,4 +1,4 @@
-"""A data set: samples by needle count and bin, in one order."""
+"""A data set: samples by needle count and bin, in a fixed order."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from freqq.data.bins import bin_of, upper_edge
-from freqq.data.draws import Drawn, Stratum, chosen
+from freqq.data.draws import Drawn, Stratum, choose
 from freqq.data.index import Counts, Entry, binned, entries, entry_of
 from freqq.data.packed import packed
 from freqq.data.sample import Sample
@@ -15,30 +15,30 @@ from freqq.errors import UserError
 from freqq.names import unknown
 
 Draw = Callable[[int | None, int | None, int], Iterator[Sample]]
-"""``draw(needles, limit, seed)`` gives the samples of a needle count (None: of all) again at each call, in the same
-order, at least `limit` of them if there are so many. `seed` is for data that are made rather than read."""
+"""``draw(needles, limit, seed)``: the samples of a needle count (None: all), at least `limit` if there are that many,
+in the same order at each call. Only generated data use `seed`."""
 
 
-MADE = 100
-"""Samples of each sub-task that are made by default."""
+GENERATED_SAMPLES = 100
+"""Default number of samples per generated sub-task."""
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Data generated here at any length.
+    """A generator of data of any length.
 
     Parameters
     ----------
     revision : str
-        Changes whenever other samples would be made for the same seed.
+        Changes whenever the samples of a seed change.
     context : int
-        Tokens of a context unless the user says so.
+        Default tokens of a context.
     shortest : mapping
-        The sub-tasks that can be made, and the fewest tokens of a context of each.
+        The sub-tasks that it generates, and the fewest tokens of a context of each.
     longest : int
         The most tokens of a context.
     sample : callable
-        ``sample(subtask, context, seed, index)``: the same for the same arguments everywhere.
+        ``sample(subtask, context, seed, index)``: deterministic, on every machine.
     """
 
     revision: str
@@ -48,11 +48,11 @@ class Maker:
     sample: Callable[[str, int, int, int], Sample]
 
     def draw(self, subtasks: Sequence[str], context: int) -> Draw:
-        """Samples of some sub-tasks in turn, `limit` of them together."""
+        """Samples of some sub-tasks in turn, `limit` in total."""
         count = len(subtasks)
 
         def draw(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
-            total = MADE * count if limit is None else limit
+            total = GENERATED_SAMPLES * count if limit is None else limit
             return (self.sample(subtasks[i % count], context, seed, i // count) for i in range(total))
 
         return draw
@@ -60,7 +60,7 @@ class Maker:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file of a folder that was left out, by its name there, and why."""
+    """A file of a folder that was skipped, by its relative path, and why."""
 
     file: str
     reason: str
@@ -73,32 +73,32 @@ class DataSet:
     Parameters
     ----------
     name : str
-        What the user called it: a name or a path.
+        What the user gave: a name or a path.
     format : str
         ``mini``, ``mini-glyph``, ``ruler``, ``ruler-mini``, or one of `freqq.data.formats`.
     revision : str
-        Changes whenever the samples would: the hub's commit, or a digest of the files.
+        Changes whenever the samples change: the hub's commit, or a digest of the files.
     needles : tuple of int
-        The needle counts that it has, ascending; 0 for chats that hide none.
+        The needle counts that occur, ascending; 0 for chats without needles.
     task : str
-        A name of `freqq.data.tasks.TASKS`: what is asked.
+        A name of `freqq.data.tasks.TASKS`.
     draw : Draw
         Where the samples come from.
     generated : bool
-        Whether samples are made rather than read, as many as are asked for.
+        Whether samples are generated, any number of them, rather than read.
     skipped : tuple of Skipped
-        Files of the folder that are no part of it.
+        Files of the folder that were not read.
     subtask : str
-        The only sub-task whose samples are given; empty: all.
+        Use only the samples of this sub-task; empty: all.
     maker : Maker, optional
-        Of data that are made here at any length: how; `draw` is then its.
+        The generator of data of any length, which `draw` uses.
     context : int, optional
-        Tokens of a context of such data; None: the usual number.
+        Tokens of a context of such data; None: `Maker.context`.
     content : str
-        Names the content of data in files and the names that ids are made of, so that what was found out about them
-        can be kept (`freqq.data.index`); empty: nothing is.
+        Identifies the content of files and the names that ids are made of, as a key for cached facts about them
+        (`freqq.data.index`); empty: nothing is cached.
     pick_ids : callable, optional
-        ``pick_ids(needles, ids)`` gives the samples of some ids, where that is quicker than `draw`; and maybe others.
+        ``pick_ids(needles, ids)`` yields the samples of some ids, and maybe others, where that is faster than `draw`.
     """
 
     name: str
@@ -116,27 +116,27 @@ class DataSet:
     pick_ids: Callable[[int, Collection[str]], Iterator[Sample]] | None = None
 
     @classmethod
-    def made(cls, name: str, maker: Maker) -> "DataSet":
-        """Data of the task RULER as they are made here, for all sub-tasks."""
+    def from_maker(cls, name: str, maker: Maker) -> "DataSet":
+        """Generated data of the task RULER, for all sub-tasks."""
         draw = maker.draw(list(maker.shortest), maker.context)
         return cls(name, name, maker.revision, (0,), "ruler", draw, generated=True, maker=maker)
 
     @property
     def own_look(self) -> bool:
-        """Whether its samples say themselves what their pages look like, which is then not the user's to choose."""
+        """Whether its samples fix the look of their pages, so that the user cannot choose it."""
         return self.format in ("mini", "ruler-mini")
 
     @property
     def small(self) -> bool:
-        """Whether its chats are made for embedded models: some pages, and answers of some hundred characters."""
+        """Whether its chats are made for embedded models: few pages, answers of up to a few hundred characters."""
         return self.own_look or self.format == "mini-glyph"
 
     def samples(
         self, needles: int | None = None, limit: int | None = None, seed: int = 0, bins: Collection[str] = ()
     ) -> Iterator[Sample]:
-        """The first samples of a needle count and of some bins, or of all; one sample is held at a time.
+        """The first samples of a needle count and of some bins, or of all, one at a time.
 
-        Sample i does not depend on `limit`. A sample's bin is computed here unless the data state it.
+        Sample i does not depend on `limit`. A sample's bin is computed unless the data state it.
 
         Raises
         ------
@@ -147,12 +147,12 @@ class DataSet:
         return islice(found, limit)
 
     def drawn(self, needles: int, limit: int, seed: int, bins: Collection[str] = ()) -> Drawn:
-        """A sample of a needle count, and of some bins, that keeps the bins' shares; all if there are not more.
+        """A random draw from a needle count and some bins that keeps the bins' shares; all if there are not more.
 
-        A smaller `limit` draws a subset. The order is that of the data, and so is a choice on any machine: strata are
-        the bins that the data state, or else those of the texts' estimated lengths, for counting tokens takes minutes
-        and needs a download. Data that are made give the first `limit` of the stream that `seed` names. Texts of data
-        in files are not held; `read` gives them.
+        A smaller `limit` draws a subset, in the order of the data. The draw is the same on any machine: strata are the
+        bins that the data state or, failing that, those of the texts' estimated lengths (counting tokens takes minutes
+        and needs a download). Generated data give the first `limit` samples of `seed`. Texts of files are not held in
+        memory; `read` returns them.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class DataSet:
             binned_as = self._bins(needles, seed, there, upper_edge(bins))
             there = [entry for entry in there if binned_as[entry.bare.id] in bins]
         strata = {entry.bare.id: entry.stratum for entry in there}
-        ids = chosen(strata, limit, seed)
+        ids = choose(strata, limit, seed)
         counts, taken = Counter(strata.values()), Counter(strata[id] for id in ids)
         return Drawn(
             tuple(entry for entry in there if entry.bare.id in ids),
@@ -219,8 +219,8 @@ class DataSet:
         return known
 
     def _read(self, needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
-        everything = self.subtask and self.maker is None  # how many of these fit is known when they are read
-        fitting = (s for s in self.draw(needles, None if everything else limit, seed) if self._fits(s, needles))
+        filtered = self.subtask and self.maker is None  # how many must be read for `limit` is not known in advance
+        fitting = (s for s in self.draw(needles, None if filtered else limit, seed) if self._fits(s, needles))
         seen: set[str] = set()
         for sample in fitting:
             self._check_new(sample.id, seen)
@@ -242,16 +242,16 @@ class DataSet:
         return (sample for sample in found if sample.bin in bins)
 
     def _finished(self, sample: Sample) -> Sample:
-        """A sample with its bin, for the task."""
+        """A sample with its bin and the task's question."""
         return TASKS[self.task].ask(sample if sample.bin else binned(sample))
 
     def with_task(self, name: str) -> "DataSet":
-        """The same data for another task, or the part of them that belongs to a sub-task.
+        """The same data for another task, or the samples of one sub-task.
 
         Raises
         ------
         UserError
-            If there is no such task, or it needs questions and the data have none of its kind.
+            If there is no such task, or the data lack the questions it needs.
         """
         task = next((task for task in TASKS.values() if name == task.name or name in task.subtasks), None)
         if task is None:
@@ -259,7 +259,7 @@ class DataSet:
         if not task.fits(self.format):
             fitting = " or ".join(f"--task {other.name}" for other in TASKS.values() if other.fits(self.format))
             raise UserError(f"--task {name}: {self.name} has no questions and answers of that task; use {fitting}")
-        return replace(self, task=task.name, subtask="" if name == task.name else name)._remade()
+        return replace(self, task=task.name, subtask="" if name == task.name else name)._redrawn()
 
     def with_context(self, tokens: int) -> "DataSet":
         """The same data with contexts of another length.
@@ -267,14 +267,14 @@ class DataSet:
         Raises
         ------
         UserError
-            If they are not made here, or not at this length.
+            If they are not generated, or not at this length.
         """
         if self.maker is None:
             raise UserError(f"--context is for data that are made at any length, such as ruler, not for {self.name}")
-        return replace(self, context=tokens)._remade()
+        return replace(self, context=tokens)._redrawn()
 
-    def _remade(self) -> "DataSet":
-        """Data that are made here, drawn for the sub-task and length that they now have."""
+    def _redrawn(self) -> "DataSet":
+        """Generated data with `draw` set for the current sub-task and length; other data unchanged."""
         maker = self.maker
         if maker is None:
             return self

@@ -1,4 +1,4 @@
-"""What is in a data set: counts and lengths."""
+"""Statistics of a data set: counts and lengths."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from freqq.errors import UserError
 
 @dataclass(frozen=True)
 class Lengths:
-    """The spread of a length over the samples."""
+    """Distribution of a length over the samples."""
 
     smallest: float
     median: float
@@ -22,7 +22,7 @@ class Lengths:
 
     @classmethod
     def of(cls, values: Sequence[int]) -> "Lengths":
-        """The spread of at least one value."""
+        """Of at least one value."""
         return cls(min(values), median(values), fmean(values), max(values))
 
 
@@ -37,13 +37,13 @@ class Description:
     bin_sources : tuple of str
         Where the bins come from, see `Sample.bin_source`.
     chat_characters : tuple of int
-        Of each sample the characters of all its turns.
+        Characters of each sample's turns.
     message_characters : tuple of int
-        Of each turn of each sample its characters.
+        Characters of each turn of each sample.
     chat_messages : tuple of int
-        Of each sample its turns.
+        Turns of each sample.
     chat_tokens : tuple of int
-        Of each sample the tokens of its turns, by `freqq.data.bins.estimate`.
+        Tokens of each sample's turns, by `freqq.data.bins.estimate`.
     example : Sample
         The first sample.
     """
@@ -67,11 +67,11 @@ class Description:
 
 
 Watch = Callable[[Iterable[Sample]], Iterable[Sample]]
-"""Gives the samples on as they are read, and may tell how many there were."""
+"""Passes the samples through as they are read, and may report progress."""
 
 
 def describe(data: DataSet, limit: int | None = None, watch: Watch = iter) -> Description:
-    """Read the first samples of each needle count, or all, and count. One sample is held at a time.
+    """Count over the first samples of each needle count, or all. One sample is held at a time.
 
     Raises
     ------

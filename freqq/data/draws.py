@@ -1,4 +1,4 @@
-"""Samples drawn by a seed: in proportion to their strata, and each larger draw with all of a smaller one."""
+"""Seeded, stratified draws of samples: shares stay in proportion, and a larger draw contains every smaller one."""
 
 import hashlib
 from collections import defaultdict
@@ -20,18 +20,18 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples in the order of the data, and the strata that they were drawn from; none for data that are made."""
+    """Samples in the order of the data, and the strata that they were drawn from (none for generated data)."""
 
     entries: tuple[Entry, ...]
     strata: tuple[Stratum, ...] = ()
 
 
-def chosen(strata: Mapping[str, str], limit: int, seed: int) -> set[str]:
-    """So many of some ids, or all, in proportion to their strata.
+def choose(strata: Mapping[str, str], limit: int, seed: int) -> set[str]:
+    """At most `limit` of some ids, in proportion to their strata.
 
-    Depends on nothing but the ids, their strata, `limit` and `seed`: not on the order of the ids or the machine. What a
-    smaller limit chooses is a subset, and each stratum has its exact share, rounded up or down (`apportioned`). Which
-    strata a limit has that is smaller than their number is decided by their sizes and then by the seed.
+    Depends only on the ids, their strata, `limit` and `seed`, not on the order of the ids or the machine. A smaller
+    limit gives a subset, and each stratum its exact share, rounded up or down (`apportion`). If there are fewer places
+    than strata, larger strata come first, and the seed decides among equal ones.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def chosen(strata: Mapping[str, str], limit: int, seed: int) -> set[str]:
     for id, name in strata.items():
         members[name].append(id)
     names = sorted(members, key=lambda name: _rank("stratum", name, seed))
-    counts = apportioned([len(members[name]) for name in names], limit)
+    counts = apportion([len(members[name]) for name in names], limit)
     return {
         id
         for name, count in zip(names, counts, strict=True)
@@ -52,12 +52,11 @@ def chosen(strata: Mapping[str, str], limit: int, seed: int) -> set[str]:
     }
 
 
-def apportioned(sizes: Sequence[int], limit: int) -> list[int]:
-    """How many of `limit` places each of some groups gets, by the quota method.
+def apportion(sizes: Sequence[int], limit: int) -> list[int]:
+    """Divide `limit` places among groups in proportion to their sizes, by the quota method.
 
-    Each gets its exact share, rounded up or down, and none loses a place when there are more of them; of methods that
-    add one place after another this one keeps both (Balinski and Young, The Quota Method of Apportionment, American
-    Mathematical Monthly 82, 1975). Among equal claims the first group comes first.
+    Each group gets its exact share, rounded up or down, and never loses a place when `limit` grows (Balinski and Young,
+    The Quota Method of Apportionment, American Mathematical Monthly 82, 1975). Ties go to the earlier group.
     """
     total, counts = sum(sizes), [0] * len(sizes)
     for places in range(1, min(limit, total) + 1):

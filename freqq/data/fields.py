@@ -1,4 +1,4 @@
-"""Values from records that others wrote: checked for type and size, with the place in the error."""
+"""Fields of records from files: checked for type and size, with the location in the error."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -7,16 +7,16 @@ from typing import Any
 from freqq.errors import UserError
 
 MOST_CHARACTERS = 2**26
-"""Longest text of one record (67 million characters). MRCR's longest prompt has 5 million."""
+"""Longest text of a record (67 million characters). MRCR's longest prompt has 5 million."""
 
 MOST_TEXTS = 10_000
-"""Longest list of texts of one record."""
+"""Longest list of texts of a record."""
 
 Record = Mapping[str, Any]
 
 
 def as_object(found: object, where: str) -> Record:
-    """A record, if it is one; `where` names it in the error."""
+    """The value, if it is an object; `where` names it in the error."""
     if not isinstance(found, Mapping):
         raise UserError(f"{where}: expected an object, not {kind(found)}")
     return found
@@ -35,7 +35,7 @@ def text(record: Record, name: str, where: str) -> str:
     Raises
     ------
     UserError
-        If it is missing, no text, or over `MOST_CHARACTERS` long.
+        If it is missing, not text, or longer than `MOST_CHARACTERS`.
     """
     found = value(record, name, where)
     if not isinstance(found, str):
@@ -44,7 +44,7 @@ def text(record: Record, name: str, where: str) -> str:
 
 
 def texts(record: Record, name: str, where: str) -> tuple[str, ...]:
-    """A field that is a list of texts, at most `MOST_TEXTS`; a single text is a list of one.
+    """A field that is a list of at most `MOST_TEXTS` texts; a single text counts as a list of one.
 
     Raises
     ------
@@ -61,26 +61,30 @@ def texts(record: Record, name: str, where: str) -> tuple[str, ...]:
 
 
 def bounded(found: str, where: str) -> str:
-    """A text that is neither too long nor has lone surrogates: those, which no encoding knows, become U+FFFD."""
+    """A text of bounded length in which lone surrogates, which cannot be encoded, are replaced by U+FFFD."""
     if len(found) > MOST_CHARACTERS:
         raise UserError(f"{where} has {len(found):,} characters; the most is {MOST_CHARACTERS:,}")
-    return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if _has_surrogate(found) else found
+    try:
+        found.encode()
+    except UnicodeEncodeError:
+        return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return found
 
 
 def listed(names: Iterable[object]) -> str:
-    """The first names of a file's fields or columns, quoted and cut so that they stay on a line."""
+    """The first names of a file's fields or columns, quoted and truncated to fit on a line."""
     shown = [repr(str(name)[:40]) for name in islice(names, 12)]
     return ", ".join(shown) or "nothing"
 
 
 def kind(found: object) -> str:
-    """What a value is, in the words of JSON."""
+    """A value's JSON type, in words."""
     names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
     return "null" if found is None else names.get(type(found), type(found).__name__)
 
 
 def _has_surrogate(found: str) -> bool:
-    if found.isascii():  # which Python knows of each text
+    if found.isascii():  # a flag of the string, known without a scan
         return False
     try:
         found.encode()

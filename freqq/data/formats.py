@@ -1,4 +1,4 @@
-"""The formats of data files: how each is recognised by its content, and read."""
+"""The formats of data files: how each is recognized by its content, and read."""
 
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -24,13 +24,13 @@ from freqq.errors import UserError
 TEXTS = (".txt",)
 JSONS = (".jsonl", ".json", ".ndjson")
 SUFFIXES = (".parquet", ".xlsx", *JSONS, *TEXTS)
-"""The files of a folder that are data, where JSON and text may be packed. A single file may be called anything."""
+"""Data files in a folder; JSON and text may be compressed. A single file may have any name."""
 
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pdf")
-"""What no chat is called."""
+"""Refused by name."""
 
 TABLES = (".csv", ".tsv", ".tab", ".psv")
-"""Tables that are text, so that only their names identify them."""
+"""Refused by name: their content is plain text."""
 
 PARQUET, ZIP = b"PAR1", b"PK\x03\x04"
 FOREIGN = {
@@ -44,7 +44,7 @@ FOREIGN = {
     b"BZh91AY&SY": "a bzip2 file",
     b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
 }
-"""What other files begin with."""
+"""First bytes of other known files."""
 
 TAR, TAR_AT = b"ustar", 257
 HEAD = 4096
@@ -52,14 +52,14 @@ HEAD = 4096
 
 @dataclass(frozen=True)
 class File:
-    """A data file: where it is, and by what name the ids of its samples are made."""
+    """A data file, and the label that the ids of its samples begin with."""
 
     path: Path
     label: str
 
 
 Read = Callable[[Sequence[File], int | None], Iterator[Sample]]
-"""The samples of files, of one needle count or (None) of all; may leave it to the caller to pass over others."""
+"""``read(files, needles)``: the samples of a needle count (None: all); may include others, which the caller skips."""
 
 
 @dataclass(frozen=True)
@@ -69,34 +69,34 @@ class Format:
     Parameters
     ----------
     name, about : str
-        Its short name, and what it is in an error message.
+        Its short name, and its name in error messages.
     task : str
-        What the data are made for, a name of `freqq.data.tasks.TASKS`.
+        Its default task, a name of `freqq.data.tasks.TASKS`.
     read : callable
         See `Read`.
-    recognise : callable
-        Whether a JSON file is of this format, by its first value. `find_format` recognises other formats.
+    recognize : callable
+        Whether a JSON file is of this format, by its first value. `find_format` recognizes other formats.
     """
 
     name: str
     about: str
     task: str
     read: Read
-    recognise: Callable[[Any], bool] = lambda value: False
+    recognize: Callable[[Any], bool] = lambda value: False
 
 
 def each(read: Callable[[Path, str], Iterator[Sample]]) -> Read:
-    """Files that are read one by one, each by its path and label."""
+    """A `Read` that reads files one by one, each by its path and label."""
     return lambda files, needles: chain.from_iterable(read(file.path, file.label) for file in files)
 
 
 def has(fields: Sequence[str], at_least: int) -> Callable[[Any], bool]:
-    """Whether a value is an object with so many of some fields."""
+    """A test whether a value is an object with at least so many of some fields."""
     return lambda value: isinstance(value, dict) and sum(field in value for field in fields) >= at_least
 
 
 def mrcr_samples(files: Sequence[File], needles: int | None, ids: Collection[str] | None = None) -> Iterator[Sample]:
-    """Records of MRCR, which are numbered through, whatever files they are in; see `freqq.data.mrcr.samples`."""
+    """MRCR's records, numbered across all files; see `freqq.data.mrcr.samples`."""
     return mrcr.samples(chain.from_iterable(_mrcr_records(file.path) for file in files), needles, ids)
 
 
@@ -123,25 +123,25 @@ JSON_FORMATS = (
     MRCR,
     Format("chatgpt", "ChatGPT's export (JSON)", "transcribe", each(chatgpt_samples), is_export),
     Format("sharegpt", "ShareGPT (JSON)", "transcribe", each(sharegpt_samples), is_sharegpt),
-    # Takes all others, for it says of each line what it lacks.
+    # Last: it takes everything else, and its errors say what each line lacks.
     Format("chat", "OpenAI messages (JSON)", "transcribe", each(chat_samples), lambda value: True),
 )
-"""The formats of JSON arrays, JSON Lines and single values, asked in this order."""
+"""The formats of JSON arrays, JSON Lines and single values; the first that recognizes a file reads it."""
 
 
 def known() -> str:
-    """What can be read, for error messages."""
+    """The known formats, for error messages."""
     formats = ", ".join(format.about for format in (*JSON_FORMATS, CONVBENCH, TEXT))
     return f"data are chats, as {formats}; JSON and text may be packed (.gz, .zst)"
 
 
 def find_format(path: Path) -> Format:
-    """What a file holds, by its first bytes or its first JSON value.
+    """The format of a file, by its first bytes or its first JSON value.
 
     Raises
     ------
     UserError
-        If that is nothing that is known, damaged, or empty.
+        If it is unknown, damaged, or empty.
     """
     inner = bare(path).suffix.lower()
     if inner in IMAGES:
@@ -157,9 +157,9 @@ def find_format(path: Path) -> Format:
     if head.startswith((ZIP, PARQUET)):
         if packing(path):
             raise UserError(f"{path} is packed twice: unpack it once")
-        return MRCR if head.startswith(PARQUET) else _of_zip(path)
+        return MRCR if head.startswith(PARQUET) else _zip_format(path)
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"["):
-        return _of_json(path, is_named=inner in JSONS)
+        return _json_format(path, is_named=inner in JSONS)
     if len(head) < HEAD and not head.removeprefix(b"\xef\xbb\xbf").strip():
         raise UserError(f"{path} is empty")
     if inner in SUFFIXES and inner not in TEXTS:
@@ -168,31 +168,31 @@ def find_format(path: Path) -> Format:
     return TEXT
 
 
-def _of_json(path: Path, is_named: bool) -> Format:
+def _json_format(path: Path, is_named: bool) -> Format:
     try:
         first = next(json_values(path), None)
     except UserError:
         if is_named:
             raise
-        return TEXT  # it only begins like JSON
+        return TEXT  # text that only begins like JSON
     if first is None:
         raise UserError(f"{path} holds no records")
-    return next(format for format in JSON_FORMATS if format.recognise(first.value))
+    return next(format for format in JSON_FORMATS if format.recognize(first.value))
 
 
-def _of_zip(path: Path) -> Format:
+def _zip_format(path: Path) -> Format:
     try:
         with ZipFile(path) as archive:
             is_workbook = any(name.startswith("xl/") for name in archive.namelist())
     except (BadZipFile, ValueError, NotImplementedError):
-        is_workbook = True  # which says that it is damaged
+        is_workbook = True  # reading it will report the damage
     if not is_workbook:
         raise UserError(f"{path} is a zip archive, not a workbook: unpack it and give its folder or a file")
     return CONVBENCH
 
 
 def _check_text(path: Path, head: bytes) -> None:
-    """Refuse what cannot be UTF-8, by its start; a character may be cut at its end."""
+    """Refuse a file whose beginning is not UTF-8; its last character may be cut off."""
     try:
         getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError as error:
@@ -201,7 +201,7 @@ def _check_text(path: Path, head: bytes) -> None:
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, or begins so."""
+    """Whether a file begins like Parquet."""
     with path.open("rb") as file:
         return file.read(4) == PARQUET
 
@@ -209,8 +209,7 @@ def is_parquet(path: Path) -> bool:
 def needles_in(format: Format, file: File, whole: bool) -> set[int]:
     """The needle counts of a file.
 
-    JSON is read to its end for them, so that what is damaged is known at once. Parquet, workbooks and text need not be:
-    `whole` has them read nevertheless.
+    JSON is always read to its end, which also finds damage early; Parquet, workbooks and text only with `whole`.
     """
     if not whole and format in (CONVBENCH, TEXT):
         return {0}

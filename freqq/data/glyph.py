@@ -20,19 +20,19 @@ _BIN = re.compile("|".join(rf"(?<!\d){name}(?![\dk])" for name in BINS))
 
 
 def glyph_samples(path: Path, name: str) -> Iterator[Sample]:
-    """The records of a file as they are, ids included. See `glyph_sample` for what is refused."""
+    """The records of a file, with their ids. Errors as in `glyph_sample`."""
     return (glyph_sample(item.value, path, f"{path}, line {item.line}") for item in json_values(path))
 
 
 def glyph_sample(record: object, path: Path, where: str) -> Sample:
-    """One record as it is: its `context` is what is rendered, its `image_paths` are pages that were.
+    """One record: its `context` is to be rendered, its `image_paths` are pages rendered before.
 
-    Needles and bin are read from `unique_id` (``2needle_0k_8k.parquet-0``), the needles else from the file's name.
+    Needles and bin are read from `unique_id` (``2needle_0k_8k.parquet-0``), the needles otherwise from the file's name.
 
     Raises
     ------
     UserError
-        If a field is missing or of another type, if there is neither context nor pages, or a page's file is missing.
+        If a field is missing or has the wrong type, there is neither context nor pages, or a page's file is missing.
     """
     record = as_object(record, where)
     unique_id = text(record, "unique_id", where)
@@ -46,12 +46,12 @@ def glyph_sample(record: object, path: Path, where: str) -> Sample:
         question=text(record, "question", where),
         answer=text(record, "answer", where),
         prefix=text(record, "random_string_to_prepend", where),
-        **shown(record, path, where),
+        **page_fields(record, path, where),
     )
 
 
-def shown(record: Record, path: Path, where: str) -> dict[str, Any]:
-    """What of a record is read: the `turns`, `images` and `config` of its `Sample`.
+def page_fields(record: Record, path: Path, where: str) -> dict[str, Any]:
+    """The `turns`, `images` and `config` of a record's `Sample`.
 
     Raises
     ------
@@ -59,15 +59,15 @@ def shown(record: Record, path: Path, where: str) -> dict[str, Any]:
         As `glyph_sample`.
     """
     images = _page_files(record.get("image_paths"), path, where)
-    said = text(record, "context", where) if "context" in record or not images else ""
-    if not said and not images:
+    context = text(record, "context", where) if "context" in record or not images else ""
+    if not context and not images:
         raise UserError(f"{where}: 'context' is empty and there are no 'image_paths', so there is nothing to read")
-    turns = (Turn("", said),) if said else ()
+    turns = (Turn("", context),) if context else ()
     return {"turns": turns, "images": images, "config": _rendering(record.get("config"), where)}
 
 
 def _rendering(found: object, where: str) -> Mapping[str, Any] | None:
-    """A record's `config`: keys of Glyph's ``config.json``, its newline markup among them, which is null by default."""
+    """A record's `config`: keys of Glyph's ``config.json``, without a newline markup of null, which is the default."""
     if isinstance(found, dict):
         return {key: value for key, value in found.items() if key != "newline-markup" or value is not None}
     if found is None:
@@ -76,7 +76,7 @@ def _rendering(found: object, where: str) -> Mapping[str, Any] | None:
 
 
 def _page_files(found: object, path: Path, where: str) -> tuple[Path, ...]:
-    """The page files, relative ones found from the file's own folder, one above it, or the working directory."""
+    """The page files; relative paths are resolved from the file's folder, its parents, or the working directory."""
     if found is None:
         return ()
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):

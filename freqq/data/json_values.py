@@ -1,4 +1,4 @@
-"""Read JSON arrays, JSON Lines and single JSON values alike, a record at a time."""
+"""Read JSON arrays, JSON Lines and single JSON values, one record at a time."""
 
 import codecs
 import json
@@ -14,10 +14,10 @@ from freqq.data.unpacked import opened
 from freqq.errors import UserError
 
 CHUNK = 2**20
-"""Bytes that are read at a time."""
+"""Bytes read at a time."""
 
 LONGEST_TOKEN = 12
-"""An error this near the end of what was read may be a literal, an escape or a number that goes on in what was not."""
+"""An error this close to the end of the text read so far may be a literal, escape or number that continues after it."""
 
 _DECODER = json.JSONDecoder()
 _BLANK = re.compile(r"[ \t\r\n]*+")
@@ -25,16 +25,16 @@ _BLANK = re.compile(r"[ \t\r\n]*+")
 
 @dataclass(frozen=True)
 class Item:
-    """A value of a JSON file.
+    """A record of a JSON file.
 
     Parameters
     ----------
-    value : object or list
-        What `json` makes of it; never a number, text or literal.
+    value : dict or list
+        The decoded record.
     line : int
-        Where it begins, from 1.
+        The line that it begins on, from 1.
     array : int, optional
-        Which of the file's outermost arrays it is an element of, from 0; None for a value that stands by itself.
+        Index of the outermost array that contains it; None for a top-level value.
     """
 
     value: Any
@@ -43,9 +43,9 @@ class Item:
 
 
 def json_values(path: Path) -> Iterator[Item]:
-    """The records of a JSON file, which may be packed: the elements of its array, its lines, or its only value.
+    """The records of a JSON file (possibly compressed): the elements of its array, its lines, or its only value.
 
-    Holds one record and a chunk at a time, however long the file.
+    Holds one record and one chunk in memory at a time.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def json_values(path: Path) -> Iterator[Item]:
 
 
 class _Reader:
-    """A window on a file's text that grows until the next value is whole, and forgets what was read."""
+    """A window on a file's text that grows until the next value is complete, and drops what was decoded."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.file = path, file
@@ -75,7 +75,7 @@ class _Reader:
                 yield Item(self.value(), line, None)
 
     def elements(self, array: int) -> Iterator[Item]:
-        """The elements of the outermost array that begins here."""
+        """The elements of the array that begins here."""
         self.at += 1
         head = self.peek()
         while head != "]":
@@ -89,10 +89,10 @@ class _Reader:
         self.at += 1
 
     def peek(self) -> str:
-        """The next character that is not blank, or nothing at the end."""
+        """The next character that is not blank; empty at the end."""
         while True:
             blank = _BLANK.match(self.window, self.at)
-            assert blank is not None  # it matches nothing, too
+            assert blank is not None  # the pattern also matches the empty string
             self.line += blank[0].count("\n")
             self.at = blank.end()
             if self.at < len(self.window):
@@ -102,7 +102,7 @@ class _Reader:
             self.read()
 
     def value(self) -> Any:
-        """Decode the value that begins here, reading twice as much as long as it is cut off."""
+        """Decode the value that begins here, doubling the window while the value is cut off."""
         while True:
             try:
                 value, end = _DECODER.raw_decode(self.window, self.at)
@@ -114,7 +114,7 @@ class _Reader:
                     lines = self.window.count("\n", self.at, error.pos)
                     raise self.error(error.msg, lines) from error
                 self.read()
-            except ValueError as error:  # a whole number of more digits than Python reads
+            except ValueError as error:  # an integer with more digits than Python converts
                 raise self.error(str(error)) from error
             else:
                 if not isinstance(value, dict | list):
@@ -124,7 +124,7 @@ class _Reader:
                 return value
 
     def read(self) -> None:
-        """Forget what was read and append as much as is left of it, at least a chunk."""
+        """Drop what was decoded and read as much again as is left, at least a chunk."""
         self.window, self.at = self.window[self.at :], 0
         if len(self.window) > MOST_CHARACTERS:
             raise self.error(f"it is longer than {MOST_CHARACTERS:,} characters")

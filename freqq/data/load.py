@@ -1,4 +1,4 @@
-"""Find a data set by name or path: what its files are, which of them can be read, and what they hold."""
+"""Find a data set by name or path, and detect the format of its files."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ from freqq.errors import UserError
 from freqq.names import unknown
 
 GENERATED = ("mini", *ruler.MAKERS)
-"""What is made here, without files or a download."""
+"""Data that are generated, without files or a download."""
 
 DESCRIBED = {
     "mini": "MRCR in small, made here, in a look that the embedded model reads",
@@ -42,26 +42,26 @@ DESCRIBED = {
     "a file or folder": "MRCR's, RULER's and LongBench's records, Glyph's files of all three, ConvBench's "
     "workbook, chats, plain text: the format is detected from the content",
 }
-"""What ``--data`` takes, in words."""
+"""Values of ``--data`` and their descriptions."""
 
 NAMES = ("mini", "mrcr", mrcr.HUB, *ruler.MAKERS)
-"""What can be loaded by name; ``mrcr`` is short for the data set of the hub."""
+"""Data sets that can be loaded by name; ``mrcr`` is short for the one on the hub."""
 
 LOOKS = ("glyph",)
-"""Looks of `mini` beside its own."""
+"""Alternative looks of `mini`."""
 
 MOST_FILES = 1000
 MOST_ENTRIES = 20_000
 MINI_SAMPLES = 100
-"""Samples of each needle count that `mini` makes by default."""
+"""Default number of samples of `mini` per needle count."""
 
 EXPORT, BESIDE_EXPORT = "conversations*.json*", ("chat.html", "user.json")
-"""The chats of a folder that ChatGPT exported, and what identifies it; its other JSON files are about the chats."""
+"""The chats in a folder of ChatGPT's export, and the files that identify it; its other JSON files hold no chats."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A file that can be read: its format, its needle counts, and the SHA-256 of what it holds, unpacked."""
+    """A readable file: its format, its needle counts, and the SHA-256 of its uncompressed content."""
 
     file: File
     format: Format
@@ -69,8 +69,8 @@ class _Found:
     digest: bytes
 
     @classmethod
-    def look(cls, file: File, whole: bool) -> "_Found":
-        """Look into a file. It is unpacked to its end before anything in it is used."""
+    def inspect(cls, file: File, whole: bool) -> "_Found":
+        """Inspect a file. It is decompressed to its end before anything in it is used."""
         format = find_format(file.path)
         with opened(file.path) as content:
             digest = hashlib.file_digest(content, "sha256").digest()  # type: ignore[arg-type]
@@ -86,15 +86,15 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     - ConvBench's workbook
     - chats as OpenAI messages, as ShareGPT or as ChatGPT's export (JSON, JSON Lines), or as plain text
 
-    JSON and text may be packed (gzip, Zstandard): samples, ids and revision are those of the unpacked file. A path that
-    is also a name is written ``./mini``. Files are read as they are needed; JSON is also read once here, to see that it
-    is whole.
+    JSON and text may be compressed (gzip, Zstandard): samples, ids and revision are those of the uncompressed file. For
+    a path that is also a name, write ``./mini``. Files are read when samples are drawn; JSON is also read once here, to
+    find damage early.
 
     Parameters
     ----------
     skip_bad : bool
-        Go on without those files of a folder that cannot be read or are of another format than most; `DataSet.skipped`
-        names them. All files are then read whole here. The revision is that of the others.
+        Skip the files of a folder that cannot be read or differ in format from most of them; `DataSet.skipped` names
+        them. All files are then read completely here. The revision is that of the remaining files.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     if str(name) == "mini":
         return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini, generated=True)
     if str(name) in ruler.MAKERS:
-        return DataSet.made(str(name), ruler.MAKERS[str(name)])
+        return DataSet.from_maker(str(name), ruler.MAKERS[str(name)])
     if str(name) in NAMES:
         return DataSet(
             mrcr.HUB, "mrcr", mrcr.REVISION, mrcr.NEEDLES, "mrcr", _hub, content=f"{mrcr.HUB} {mrcr.REVISION}",
@@ -119,7 +119,7 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
 
 
 def with_look(data: DataSet, look: str) -> DataSet:
-    """Data that are made here, on pages of another look: `mini` has ``glyph`` (`freqq.data.mini_glyph`).
+    """Generated data on pages of another look: `mini` has ``glyph`` (`freqq.data.mini_glyph`).
 
     Raises
     ------
@@ -158,18 +158,20 @@ def _hub_ids(needles: int, ids: Collection[str]) -> Iterator[Sample]:
 
 
 def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet:
-    """A data set of files by the names that ids are made of."""
+    """A data set of files, given by the labels that ids begin with."""
     found: list[_Found] = []
     bad: list[tuple[Path, str]] = []
     for label, path in paths.items():
         try:
-            found.append(_Found.look(File(path, label), whole=skip_bad))
+            found.append(_Found.inspect(File(path, label), whole=skip_bad))
         except (UserError, OSError) as error:
-            said = _said(error, path)
+            reason = str(error)
+            if isinstance(error, OSError):
+                reason = f"cannot read {error.filename or path} ({error.strerror})"
             if not skip_bad:
-                go_on = "" if len(paths) == 1 else f"; to continue without this one of {len(paths)} files: --skip-bad"
-                raise UserError(said + go_on) from error
-            bad.append((path, said))
+                advice = "" if len(paths) == 1 else f"; to continue without this one of {len(paths)} files: --skip-bad"
+                raise UserError(reason + advice) from error
+            bad.append((path, reason))
     if not found:
         raise UserError(f"none of the {len(paths)} files of {name} can be read: {bad[0][1]}")
     [(usual, _), *others] = Counter(one.format.name for one in found).most_common()
@@ -191,7 +193,7 @@ def _from_files(name: str, paths: Mapping[str, Path], skip_bad: bool) -> DataSet
         needles=tuple(sorted(needles)),
         task=used[0].format.task,
         draw=partial(_draw, used),
-        skipped=tuple(Skipped(path.relative_to(name).as_posix(), said) for path, said in sorted(bad)),
+        skipped=tuple(Skipped(path.relative_to(name).as_posix(), reason) for path, reason in sorted(bad)),
         content=json.dumps([usual, [[one.file.label, one.digest.hex()] for one in used]]),
         pick_ids=partial(_pick, used) if usual == MRCR.name else None,
     )
@@ -206,16 +208,10 @@ def _draw(files: Sequence[_Found], needles: int | None, limit: int | None, seed:
     return read([one.file for one in files if needles is None or needles in one.needles], needles)
 
 
-def _said(error: Exception, path: Path) -> str:
-    if isinstance(error, OSError):
-        return f"cannot read {error.filename or path} ({error.strerror})"
-    return str(error)
-
-
 def _data_files(folder: Path) -> dict[str, Path]:
-    """The data files of a folder, sorted, by their names in it.
+    """The data files of a folder, sorted, by their relative names.
 
-    Of several kinds Parquet comes first, as in the hub's layout, and text last, which may be about the data.
+    Of several kinds only one is used: Parquet first, as in the hub's layout, and text last, which may be a README.
     """
     entries = list(islice(folder.rglob("*"), MOST_ENTRIES + 1))
     if len(entries) > MOST_ENTRIES:

@@ -1,4 +1,4 @@
-"""The vocabulary of the built-in data set `mini`."""
+"""The built-in data set `mini`: small MRCR chats, generated, on pages that the embedded model reads."""
 
 import json
 import random
@@ -34,11 +34,11 @@ WORDS = (
 
 
 REVISION = "mini-1"
-"""Changes whenever the generator would give other samples for the same seed."""
+"""Changes whenever the samples of a seed change."""
 
 NEEDLES = (2, 4, 8)
 EXCHANGES = {2: (4, 8), 4: (6, 10), 8: (10, 12)}
-"""Fewest and most exchanges (request and answer) of a chat, by needle count."""
+"""Fewest and most exchanges (request and answer) per chat, by needle count."""
 
 ORDINALS = ("1st", "2nd", "3rd", "4th", "5th", "6th", "7th", "8th")
 ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -46,7 +46,7 @@ CELL, PITCH, TOKEN = 7, 28, 28
 """Width of a character and height of a line in `mini`'s font, and the side of a vision token, in pixels."""
 
 SPARSE = 0.35
-"""Share of the samples whose pages have really blank regions."""
+"""Share of the samples whose pages have large blank regions."""
 
 MOST_TOKENS = 320
 """Vision tokens of the largest sample."""
@@ -55,7 +55,7 @@ Pair = tuple[str, str]
 
 
 def is_held_out(text: str) -> bool:
-    """Whether an answer belongs to evaluation (one in two) rather than to training."""
+    """Whether an answer belongs to the evaluation split (about one in two) rather than to training."""
     return crc32(text.encode()) % 2 == 0
 
 
@@ -65,23 +65,21 @@ TRAINING_PAIRS: tuple[Pair, ...] = tuple((f, t) for f in FORMATS for t in TOPICS
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request for a text of a format about a topic, its running number among equal requests, and the answer."""
+    """A request for a text of a format about a topic, its number among equal requests (from 1), and the answer."""
 
     pair: Pair
     ordinal: int
     answer: str
 
 
-def pseudo_word(rng: random.Random) -> str:
-    """Three to six letters, consonants and vowels in turn: a word that cannot be guessed."""
-    start = rng.randrange(2)
-    return "".join(
-        rng.choice("aeiouy" if (i + start) % 2 else "bcdfghjklmnpqrstvwxz") for i in range(rng.randint(3, 6))
-    )
+def pseudo_word(rng: random.Random, shortest: int = 3, longest: int = 6) -> str:
+    """Alternating consonants and vowels: a word that cannot be guessed."""
+    start, letters = rng.randrange(2), rng.randint(shortest, longest)
+    return "".join(rng.choice("aeiouy" if (i + start) % 2 else "bcdfghjklmnpqrstvwxz") for i in range(letters))
 
 
 def answer_text(rng: random.Random, test: bool, pseudo: bool) -> str:
-    """Words up to a random length of 12 to 26 characters, then a full stop; of the asked split by its hash."""
+    """Words up to a random length of 12 to 26 characters and a full stop, in the split given by `test`."""
     while True:
         length = rng.randint(12, 26)
         text = rng.choice(WORDS) if not pseudo else pseudo_word(rng)
@@ -95,7 +93,7 @@ def answer_text(rng: random.Random, test: bool, pseudo: bool) -> str:
 
 
 def near_pair(rng: random.Random, pair: Pair, pool: tuple[Pair, ...]) -> Pair:
-    """A pair that shares its format or its topic with `pair` (0.7 of the time) or nothing on purpose."""
+    """A pair that shares its format or its topic with `pair` (with probability 0.7), or a random one."""
     while True:
         chance = rng.random()
         if chance < 0.35:
@@ -111,11 +109,11 @@ def near_pair(rng: random.Random, pair: Pair, pool: tuple[Pair, ...]) -> Pair:
 def exchanges(rng: random.Random, needles: int, test: bool, pseudo: float = 0.0) -> tuple[list[Exchange], Pair]:
     """A chat with `needles` equal requests among others, in random order, and the repeated pair."""
     pool = HELD_OUT_PAIRS + TRAINING_PAIRS if test else TRAINING_PAIRS
-    asked = rng.choice(HELD_OUT_PAIRS if test else TRAINING_PAIRS)
+    needle = rng.choice(HELD_OUT_PAIRS if test else TRAINING_PAIRS)
     total = rng.randint(max(EXCHANGES[needles][0], needles + 1), EXCHANGES[needles][1])
-    pairs = [asked] * needles
+    pairs = [needle] * needles
     while len(pairs) < total:
-        other = near_pair(rng, asked, pool)
+        other = near_pair(rng, needle, pool)
         pairs += [other] * min(rng.choice((1, 1, 2)), total - len(pairs))
     rng.shuffle(pairs)
     counts: dict[Pair, int] = {}
@@ -123,11 +121,11 @@ def exchanges(rng: random.Random, needles: int, test: bool, pseudo: float = 0.0)
     for pair in pairs:
         counts[pair] = counts.get(pair, 0) + 1
         chat.append(Exchange(pair, counts[pair], answer_text(rng, test, rng.random() < pseudo)))
-    return chat, asked
+    return chat, needle
 
 
 def margins(rng: random.Random, columns: int, sparse: bool) -> dict[str, float | str]:
-    """The look of a page of `columns` tokens: sparse pages have blank lines and wide margins, dense ones do not."""
+    """Random margins for a page of `columns` tokens; sparse pages have blank lines and wide margins."""
     left = rng.randint(0, 3 + 5 * sparse)
     right = rng.randint(0, 1 + (columns > 6) * 3 * sparse)
     return {
@@ -159,7 +157,7 @@ def pages_needed(lines: list[int], rows: int, style: dict[str, float | str]) -> 
 
 
 def page_style(rng: random.Random, messages: list[dict[str, str]]) -> dict[str, float | str]:
-    """One to three pages of one size that hold a chat: dense ones just so, sparse ones with blank lines and margins."""
+    """The style of one to three pages of one size that hold a chat; sparse ones have blank lines and wide margins."""
     while True:
         sparse = rng.random() < SPARSE
         columns = rng.randint(6, 10)
@@ -177,12 +175,12 @@ def page_style(rng: random.Random, messages: list[dict[str, str]]) -> dict[str, 
 
 
 def random_prefix(rng: random.Random) -> str:
-    """Six letters or digits that a response has to begin with."""
+    """The six letters or digits that a response has to begin with."""
     return "".join(rng.choice(ALPHANUMERIC) for _ in range(6))
 
 
 def question(prefix: str, ordinal: int, pair: Pair) -> str:
-    """The last user message, worded as MRCR words it."""
+    """The last user message, in MRCR's words."""
     wanted = f"{ORDINALS[ordinal - 1]} (1 indexed) {pair[0]} about {pair[1]}"
     return f"Prepend {prefix} to the {wanted}. Do not include any other text in your response."
 
@@ -215,14 +213,14 @@ def chat_record(rng: random.Random, chat: list[Exchange], pair: Pair) -> dict[st
 
 
 def mini(needles: int, limit: int = 100, seed: int = 0) -> Iterator[Sample]:
-    """Held-out samples as `made` gives them."""
-    return made("mini", _sample, needles, limit, seed)
+    """Samples of the evaluation split, see `generate`."""
+    return generate("mini", _sample, needles, limit, seed)
 
 
-def made(
+def generate(
     name: str, sample: Callable[[random.Random, int, str], Sample], needles: int, limit: int, seed: int
 ) -> Iterator[Sample]:
-    """Samples of a generator by its name, the same for the same arguments; sample i does not depend on `limit`.
+    """Samples of a named generator. Deterministic; sample i does not depend on `limit`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""MRCR's official records (`openai/mrcr`) as samples: from the Hugging Face hub at one commit, or from Parquet."""
+"""MRCR's official records (`openai/mrcr`) as samples: from a fixed commit on the Hugging Face hub, or from files."""
 
 import json
 import logging
@@ -14,19 +14,19 @@ from freqq.errors import UserError
 
 HUB = "openai/mrcr"
 REVISION = "f4c69fae7cf81f7ca26b9fee34b392a50f6b8a1d"
-"""A commit of the data set after its repair of 2025-12-05, which replaced about one sample in ten. Counted with o200k,
-the repaired samples no longer fill each bin with exactly 100."""
+"""A commit after the repair of 2025-12-05, which replaced about one sample in ten. Counted with o200k, the bins no
+longer hold exactly 100 samples each."""
 
 NEEDLES = (2, 4, 8)
 
 
 def hub_records(needles: int, repository: str = HUB, revision: str = REVISION) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The official records of a needle count with where they stand, downloaded by `datasets` on first use.
+    """The official records of a needle count and their locations, downloaded by `datasets` on first use.
 
     Parameters
     ----------
     repository : str
-        A data set of the hub, or a folder that is laid out like it: ``2needle/2needle_0.parquet`` and so on.
+        A data set of the hub, or a folder with its layout: ``2needle/2needle_0.parquet`` and so on.
 
     Raises
     ------
@@ -37,9 +37,9 @@ def hub_records(needles: int, repository: str = HUB, revision: str = REVISION) -
 
     files = [f"{needles}needle/{needles}needle_{part}.parquet" for part in (0, 1)]
     try:
-        with _without_warnings("huggingface_hub"):  # one for each of many tries; the error at the end says all
+        with _without_warnings("huggingface_hub"):  # one per retry; the final error says it all
             table = datasets.load_dataset(repository, revision=revision, data_files={"train": files}, split="train")
-    except Exception as error:  # no network, offline mode, a proxy: each client library has its own errors for it
+    except Exception as error:  # no network, offline mode, a proxy: every client library raises its own errors
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"cannot get {repository} from the hub ({reason}): connect once to fill the cache, or give the folder of a "
@@ -51,7 +51,7 @@ def hub_records(needles: int, repository: str = HUB, revision: str = REVISION) -
 
 @contextmanager
 def _without_warnings(name: str) -> Iterator[None]:
-    """While it is entered, a library logs errors only."""
+    """Let a library log errors only."""
     logger = logging.getLogger(name)
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -75,12 +75,12 @@ def sample_from_record(
 ) -> Sample:
     """Split a record's message list into the chat that is rendered and the question that stays text.
 
-    Errors begin with `where` the record stands, or else with its id.
+    Errors begin with `where` or, if that is empty, with the id.
 
     Raises
     ------
     UserError
-        If a field is missing or of another type, or `prompt` is not a JSON list of messages that ends with the user's.
+        If a field is missing or has the wrong type, or `prompt` is not a JSON list of messages that ends with a user's.
     """
     where = where or f"sample {sample_id}"
     needles = needles_of(record, where)
@@ -105,7 +105,7 @@ def sample_from_record(
 
 
 def needles_of(record: Mapping[str, Any], where: str) -> int:
-    """How many needles a record says that its chat hides."""
+    """A record's number of needles."""
     found = value(record, "n_needles", where)
     if isinstance(found, bool) or not isinstance(found, int) or not 0 < found <= MOST_NEEDLES:
         shown = found if isinstance(found, int) else kind(found)
@@ -118,8 +118,8 @@ def samples(
 ) -> Iterator[Sample]:
     """The records of one needle count (or all) as samples; those of some ids alone, or (None) all.
 
-    Their ids are ``2needle-0``, ``2needle-1`` and so on, counted within a needle count in the order of the files: the
-    same from the hub, from its files or from a copy in another format.
+    Ids are ``2needle-0``, ``2needle-1`` and so on, numbered per needle count in the order of the files, so that they
+    are the same from the hub, its files or a copy in another format.
     """
     counts: dict[int, int] = {}
     for where, record in records:
@@ -131,7 +131,7 @@ def samples(
 
 
 ROWS = 8
-"""Records that are held at a time: one can have millions of characters."""
+"""Records held in memory at a time; one can have millions of characters."""
 
 BUFFER = 2**20
 """Packed bytes of a column that are held at a time."""
@@ -140,18 +140,18 @@ BUFFER = 2**20
 def parquet_records(
     path: Path, columns: Sequence[str] = FIELDS, rows: int = ROWS
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The records of a Parquet file with where they stand.
+    """The records of a Parquet file and their locations.
 
     Raises
     ------
     UserError
         If the file is damaged or lacks one of MRCR's columns.
     """
-    import pyarrow as pa  # which `mini`, whose records are of the same form, does without
+    import pyarrow as pa  # not needed for `mini`, which uses this module too
     import pyarrow.parquet as pq
 
     try:
-        # Buffering ahead would hold the whole file in the end, and no buffer a whole column of it.
+        # pre_buffer would end up holding the whole file, and without a buffer a whole column is held.
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:
             _check_columns(path, file.schema_arrow.names)
             row = 0
@@ -167,7 +167,7 @@ def parquet_records(
 
 
 def parquet_needles(path: Path) -> set[int]:
-    """The needle counts of a Parquet file. Its texts are not read."""
+    """The needle counts of a Parquet file; other columns are not read."""
     return {needles_of(record, where) for where, record in parquet_records(path, ["n_needles"], rows=4096)}
 
 

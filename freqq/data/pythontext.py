@@ -1,4 +1,4 @@
-"""Text to train codebooks on: what every Python includes (prose, docstrings, code), and words that nobody wrote."""
+"""Text to train codebooks on: prose, docstrings and code that come with Python, and random words."""
 
 import ast
 import random
@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SHORTEST = 80
-"""Docstrings under this many characters are left out: they say little, and often the same."""
+"""Shorter docstrings, in characters, are skipped: many are nearly equal."""
 
 MODULES = 60
-"""Modules whose whole source is taken."""
+"""Number of modules that contribute their source."""
 
 RARE = "".join(chr(c) for c in (*range(33, 127), *range(161, 383))) + "–—‘’“”„†‡•…‰‹›€™−≈≠≤≥←↑→↓"
 RARE_WORDS = 12_000
 
 PASSAGES, PASSAGE_WORDS = 32, 4_000
-"""How many passages of invented words there are, each with its own frequencies of letters, and words in each."""
+"""Passages of invented words, each with its own letter frequencies, and words per passage."""
 
 SIGNS = string.punctuation
 ENDS = ".,.,.,;:?!"
@@ -26,9 +26,9 @@ WRAPS = ('"%s"', "'%s'", "(%s)", "[%s]", "%s's", "%s-", "%s")
 
 
 def python_texts() -> Iterator[str]:
-    """The language reference, the standard library's docstrings, some of its modules, and made-up words.
+    """The language reference, the standard library's docstrings, some of its modules, and random words.
 
-    The same for the same release of Python. Some 3.9 million characters, less than half of it code.
+    About 3.9 million characters, less than half of them code; the same for the same release of Python.
     """
     yield reference()
     yield docstrings()
@@ -38,7 +38,7 @@ def python_texts() -> Iterator[str]:
 
 
 def reference() -> str:
-    """What ``help("topics")`` shows: some 400,000 characters of English prose."""
+    """The text of ``help("topics")``: about 400,000 characters of English prose."""
     from pydoc_data.topics import topics
 
     return re.sub(r"[ \t]+", " ", "\n".join(topics[name] for name in sorted(topics)))
@@ -57,21 +57,21 @@ def docstrings() -> str:
 
 
 def source() -> str:
-    """The first modules by name."""
+    """The source of the first `MODULES` modules by name."""
     return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in _modules()[:MODULES])
 
 
 def rare_words(seed: int = 0) -> str:
-    """Words of characters that prose seldom has: accents, typographic marks, arrows, any two beside each other."""
+    """Words of characters that are rare in prose (accents, typographic marks, arrows), in any combination."""
     rng = random.Random(f"rare/{seed}")
     return " ".join("".join(rng.choice(RARE) for _ in range(rng.randint(1, 9))) for _ in range(RARE_WORDS))
 
 
 def invented_words(seed: int = 0) -> str:
-    """Words, names and numbers of a vocabulary that no language has, so that any two letters stand beside each other.
+    """Random words, names and numbers, in which any two letters can be adjacent.
 
-    Letters do not depend on one another; how frequent each is differs from passage to passage (weights drawn from an
-    exponential distribution), so that on the whole they are equally frequent.
+    Letters are independent of each other. Their frequencies differ between passages (weights drawn from an exponential
+    distribution), so that overall they are equally frequent.
     """
     rng = random.Random(f"invented/{seed}")
     passages = []

@@ -1,12 +1,12 @@
-"""A model's response taken apart: its thoughts, its answer, and what stands around them.
+"""Split a model's response into its reasoning, its answer, and the markup around them.
 
 Released models of the family do not begin with their answer::
 
     Glyph, GLM-4.1V-9B-Thinking      <think>...</think>\\nANSWER, or <think>...</think><answer>ANSWER</answer>
     GLM-4.5V, GLM-4.6V, 4.6V-Flash   <think>...</think>\\n<|begin_of_box|>ANSWER<|end_of_box|>
 
-and end with the token of whoever speaks next, such as ``<|user|>``, where special tokens are kept. The marks are looked
-for in the text, because tokenizers do not agree on which of them are special.
+and, if special tokens are kept, end with the token of the next role, such as ``<|user|>``. The tags are found in the
+text, because tokenizers differ in which of them are special.
 """
 
 import re
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 THINK, THOUGHT = "<think>", "</think>"
 FRAMES = (("<answer>", "</answer>"), ("<|begin_of_box|>", "<|end_of_box|>"))
-"""What an answer may stand in; one may hold the other."""
+"""Tags that may enclose an answer, also nested."""
 
 ENDS = ("<|user|>", "<|endoftext|>", "<|observation|>", "<|assistant|>", "<|system|>", "<eop>")
 """Tokens that end a turn or begin the next."""
@@ -22,12 +22,12 @@ ENDS = ("<|user|>", "<|endoftext|>", "<|observation|>", "<|assistant|>", "<|syst
 ANSWERED, EMPTY, ONLY_THOUGHT = "answered", "empty", "only thought"
 CUT_THINKING, CUT_ANSWERING = "cut while thinking", "cut while answering"
 OUTCOMES = (ANSWERED, CUT_ANSWERING, CUT_THINKING, ONLY_THOUGHT, EMPTY)
-"""How a response can end; cut is what ran into the limit of new tokens."""
+"""How a response can end; "cut" means that it reached the limit of new tokens."""
 
 _THINK_TAG = re.compile("</?think>")
 _LEAD = re.compile(r"(?:\s|<\|assistant\|>)*+")
 _BLOCK = 256
-"""Characters that are looked at together for white space."""
+"""Characters that are searched at a time for trailing white space."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class Response:
     Parameters
     ----------
     thoughts : str
-        What the model thought, without its tags.
+        The reasoning, without its tags.
     answer : str
-        What there is to grade; empty if there is nothing.
+        What is graded; may be empty.
     before, after : str
-        What was cut off: thoughts, marks, end tokens, and the white space beside them. A response without any marks is
-        its own answer, with its white space: nothing is cut off.
+        What was removed: reasoning, tags, end tokens, and adjacent white space. A response without any tags is its own
+        answer, white space included.
     outcome : str
         One of `OUTCOMES`.
     unended : bool
-        The thoughts were begun and not ended.
+        Whether the reasoning was begun but not ended.
     """
 
     thoughts: str
@@ -58,24 +58,23 @@ class Response:
 
 
 def take_apart(response: str, limited: bool | None = None) -> Response:
-    """Take a response apart, in a time that grows with its length.
+    """Split a response, in time linear in its length.
 
-    Thoughts are what stands up to the last ``</think>``, whether or not the response has the ``<think>`` before it: a
-    chat template may have put that into the prompt. A response that begins otherwise and opens ``<think>`` further on
-    has no thoughts but mentions them, and a ``<think>`` within the answer ends the search.
-    A frame is taken off where the answer begins with it; behind thoughts or within another frame it is the answer
-    wherever it stands, as in "The answer is <|begin_of_box|>4<|end_of_box|>.", and the last one counts.
+    The reasoning ends at the last ``</think>``; its ``<think>`` may be missing, because a chat template may have put it
+    into the prompt. A ``<think>`` after other text is a mention, not reasoning, and one within the answer ends the
+    search. A frame (`FRAMES`) is removed if the answer begins with it. After reasoning or within another frame, it is
+    the answer wherever it is, as in "The answer is <|begin_of_box|>4<|end_of_box|>."; the last one counts.
 
     Parameters
     ----------
     limited : bool, optional
-        Whether the response ran into the limit of new tokens; None: not known.
+        Whether the response reached the limit of new tokens; None: not known.
     """
     text, start, end = response, 0, len(response)
     thoughts: list[str] = []
     unended = framed = marked = False
     tag = _THINK_TAG.search(text)
-    absent: set[str] = set()  # what is not in the window, which only shrinks
+    absent: set[str] = set()  # tags not found in the window; it only shrinks, so they need no second search
     while True:
         before = (start, end)
         first, last = _trimmed(text, start, end)
@@ -107,7 +106,7 @@ def take_apart(response: str, limited: bool | None = None) -> Response:
 
 
 def after_thoughts(response: str) -> str:
-    """What Glyph's scripts grade: the text behind the last ``</think>``, or all, without white space around it."""
+    """What Glyph's scripts grade: the text after the last ``</think>``, or all of it, stripped."""
     return response.rpartition(THOUGHT)[2].strip()
 
 
@@ -120,7 +119,7 @@ def _outcome(answer: str, thoughts: str, unended: bool, limited: bool | None) ->
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
-    """A window of a text without white space on both sides, the token of the answering role, and end tokens."""
+    """A window of a text without outer white space, the token of the answering role, and end tokens."""
     found = _LEAD.match(text, start, end)
     start = start if found is None else found.end()
     while start < end:
@@ -135,22 +134,22 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _thought_end(text: str, start: int, end: int) -> int | None:
-    """Where the thoughts end that stand from `start` on, behind their last tag; None if they do not."""
+    """Where the reasoning that begins at `start` ends (after its last tag); None if it does not end."""
     depth, found = 0, None
     for tag in _THINK_TAG.finditer(text, start, end):
         if tag[0] == THOUGHT:
             depth, found = max(0, depth - 1), tag.end()
         elif depth == 0 and found is not None and text[found : tag.start()].strip():
-            return found  # it stands in the answer
+            return found  # this tag is part of the answer
         else:
             depth += 1
     if depth and found is not None and not text[found:end].partition(THINK)[0].strip():
-        return None  # new thoughts were begun after the last that ended
+        return None  # further reasoning was begun
     return found
 
 
 def _unframed(text: str, start: int, end: int, framed: bool, absent: set[str]) -> tuple[int, int] | None:
-    """The window that a frame's marks leave; None if there are none to take off."""
+    """The window inside a frame; None if there is no frame to remove."""
     for opening, closing in FRAMES:
         if text.startswith(opening, start, end):
             inner = start + len(opening)
@@ -164,12 +163,12 @@ def _unframed(text: str, start: int, end: int, framed: bool, absent: set[str]) -
         if opened >= 0 and framed:
             return opened + len(opening), close
         if opened < 0 and close + len(closing) == end:
-            return start, close  # what opened it was left out as a special token
+            return start, close  # the opening tag was removed as a special token
     return None
 
 
 def _last(text: str, mark: str, start: int, end: int, absent: set[str]) -> int:
-    """The last place of a mark within a window; -1 if it has none, which is noted."""
+    """The last position of a mark within a window; -1 if there is none, which `absent` remembers."""
     if mark in absent:
         return -1
     found = text.rfind(mark, start, end)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Turn:
-    """One message of the chat: who spoke and what was said.
+    """One message of the chat.
 
     Parameters
     ----------
     role : str
         ``user``, ``assistant``, or another role of OpenAI's messages (``system``, ``tool``). Empty for text that
-        already says who speaks, such as Glyph's ``context`` or a plain text file: it gets no label.
+        contains its own labels, such as Glyph's ``context`` or a plain text file.
     text : str
-        What was said; never a lone surrogate.
+        The content; has no lone surrogates.
     """
 
     role: str
@@ -24,40 +24,41 @@ class Turn:
 
 @dataclass(frozen=True)
 class Sample:
-    """An MRCR-shaped sample: the chat that is rendered to pages, the question that stays text, and its answer.
+    """The chat that is rendered to pages, the question that stays text, and its answer.
 
     Parameters
     ----------
     id : str
         Unique within the data set; half of a row's key.
     needles : int
-        How many times the asked request occurs in the chat; 0 for a chat that hides none.
+        How many times the request in question occurs in the chat; 0 for a chat without needles.
     bin : str
-        The context-length bin, one of `freqq.data.bins.BINS`; empty before it is known.
+        The context-length bin, one of `freqq.data.bins.BINS`; empty if not known yet.
     turns : sequence of Turn
         Everything before the question.
     question : str
         The last user message; it is never rendered.
     answer : str
-        What a perfect reader answers, `prefix` included.
+        The correct answer, `prefix` included.
     prefix : str
         The random string that a graded response has to start with.
     style : mapping
-        Page style overrides that belong to this sample, with the keys of `freqq.pages.style.Style`.
+        Page style overrides of this sample, with the keys of `freqq.pages.style.Style`.
     config : mapping, optional
-        Glyph's rendering configuration of this sample, with the keys of its ``config.json``; they override those of
-        the configuration that the whole data set is rendered with.
+        Rendering options of this sample with the keys of Glyph's ``config.json``; they override the configuration of
+        the data set.
     images : tuple of Path
-        Pages that were rendered before. If there are any, nothing is rendered.
+        Pages rendered before. If there are any, nothing is rendered.
     bin_source : str
-        Where `bin` comes from: ``o200k`` (counted), ``estimate`` (see `freqq.data.bins`) or ``file`` (as stated
-        there).
+        Where `bin` comes from: ``o200k`` (counted), ``estimate`` (see `freqq.data.bins`) or ``file`` (stated in the
+        data).
     references : tuple of str
-        What a right answer holds: all of them or any of them, as the task says. Empty if `answer` is the only one.
+        Strings that a correct answer contains: all or any of them, depending on the task. Empty if there is only
+        `answer`.
     classes : tuple of str
-        Of a question that asks for a class, the names of all classes.
+        All class names, for a question that asks for a class.
     subtask : str
-        Which part of the task or which data set of a suite it belongs to; empty if there are none.
+        The sub-task, or the data set of a suite, that it belongs to; may be empty.
     """
 
     id: str
@@ -77,10 +78,9 @@ class Sample:
 
 
 def context(sample: Sample) -> str:
-    """The chat as one text: ``User: ...``, a line break, ``Assistant: ...``, as Glyph's renderer is given it.
+    """The chat as one text, as Glyph's renderer takes it: ``User: ...``, a line break, ``Assistant: ...``.
 
-    The labels are those of the sample's `style` where it has any. A turn without a role, such as Glyph's own
-    ``context``, comes out as it is.
+    Labels of the sample's `style` take precedence. A turn without a role, such as Glyph's ``context``, gets none.
     """
     labels = {
         "user": str(sample.style.get("user_label", "User: ")),

@@ -1,8 +1,8 @@
-"""Records of the suites RULER and LongBench: as they are published, and as Glyph has them.
+"""Records of the suites RULER and LongBench, in their published form and in Glyph's.
 
 NVIDIA's ``validation.jsonl`` of RULER has `index`, `input` (the whole prompt), `outputs`, `length`, and since 2025
-`answer_prefix`. Examples before the question are left out, as in Glyph's evaluation. Glyph's files have `unique_id`,
-`config` and `image_paths`, and of RULER `task_name`, `context` and `question` apart.
+`answer_prefix`. Few-shot examples before the question are omitted, as in Glyph's evaluation. Glyph's files add
+`unique_id`, `config` and `image_paths`, and for RULER separate `task_name`, `context` and `question`.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freqq.data.fields import Record, as_object, text, texts, value
-from freqq.data.glyph import shown
+from freqq.data.glyph import page_fields
 from freqq.data.json_values import json_values
 from freqq.data.sample import Sample, Turn
 from freqq.data.tasks import longbench
@@ -26,22 +26,24 @@ def is_ruler(record: object) -> bool:
 
 
 def ruler_samples(path: Path, label: str) -> Iterator[Sample]:
-    """The records of a file. Ids are their `unique_id`, or sub-task, file and place in it: `index` is not unique.
+    """The records of a file. Ids are `unique_id`, or sub-task, file and position: `index` is not unique.
 
     Raises
     ------
     UserError
-        With file and line, if a field is missing or of another type, the sub-task is unknown, or `input` does not hold
-        RULER's instruction and question.
+        With file and line, if a field is missing or has the wrong type, the sub-task is unknown, or `input` does not
+        contain RULER's instruction and question.
     """
     for index, item in enumerate(json_values(path)):
         where = f"{path}, line {item.line}"
         record = as_object(item.value, where)
-        is_glyphs = "task_name" in record
-        yield _of_glyph(record, path, where) if is_glyphs else _of_nvidia(record, path, f"{label}-{index}", where)
+        if "task_name" in record:
+            yield _ruler_of_glyph(record, path, where)
+        else:
+            yield _ruler_of_nvidia(record, path, f"{label}-{index}", where)
 
 
-def _of_glyph(record: Record, path: Path, where: str) -> Sample:
+def _ruler_of_glyph(record: Record, path: Path, where: str) -> Sample:
     subtask = text(record, "task_name", where)
     if subtask not in FORMS:
         raise UserError(f"{where}: {unknown('RULER task', subtask, FORMS)}")
@@ -50,13 +52,13 @@ def _of_glyph(record: Record, path: Path, where: str) -> Sample:
         id=text(record, "unique_id", where),
         question=text(record, "question", where),
         answer=answer(references, is_any(subtask)),
-        **shown(record, path, where),
+        **page_fields(record, path, where),
         references=references,
         subtask=subtask,
     )
 
 
-def _of_nvidia(record: Record, path: Path, place: str, where: str) -> Sample:
+def _ruler_of_nvidia(record: Record, path: Path, place: str, where: str) -> Sample:
     prompt = text(record, "input", where)
     prefix = text(record, "answer_prefix", where) if "answer_prefix" in record else ""
     kind_of_task, parts = _parts(prompt, prefix, where)
@@ -84,11 +86,11 @@ class _Parts:
 _FIELD = {"query": r"[^\n]{1,500}?"}
 _OTHER_FIELD = r"\w{1,20}"
 _END = r"(?=\s*(?:Answer:|\n|\Z))"
-"""What ends a question that ends with its query."""
+"""What follows a question that ends with its query."""
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Finds a template whose fields are filled in, whatever white space stands in it."""
+    """A pattern for a filled-in template, with any white space."""
     parts = re.split(r"{(\w+)}", template)
     texts = [r"\s+".join(map(re.escape, re.split(r"\s+", part))) for part in parts[::2]]
     fields = [_FIELD.get(name, _OTHER_FIELD) for name in parts[1::2]]
@@ -102,13 +104,13 @@ _KINDS: dict[str, tuple[Form, re.Pattern[str], re.Pattern[str]]] = {
         "niah": "niah_single_1", "niah_many": "niah_multivalue", "vt": "vt", "cwe": "cwe", "fwe": "fwe", "qa": "qa_1",
     }.items()
 }  # fmt: skip
-"""Each form with what finds its instruction and its question."""
+"""Each form with the patterns of its instruction and its question."""
 
 
 def _parts(prompt: str, answer_prefix: str, where: str) -> tuple[str, _Parts]:
-    """Take a prompt apart. What a chat template or examples put around it is left out."""
+    """Split a prompt. What a chat template or few-shot examples add around it is dropped."""
     for name, (form, instruction, question) in _KINDS.items():
-        first = _last(instruction, prompt, 0)  # examples come before
+        first = _last(instruction, prompt, 0)  # few-shot examples come before
         last = None if first is None else _last(question, prompt, first.end())
         if first is None or last is None:
             continue
@@ -138,18 +140,18 @@ def is_longbench(record: object) -> bool:
 
 
 def longbench_samples(path: Path, label: str) -> Iterator[Sample]:
-    """The records of a file. Ids are `unique_id`, else the data set and `_id`, else the file and the place in it.
+    """The records of a file. Ids are `unique_id`, else data set and `_id`, else file and position.
 
     Raises
     ------
     UserError
-        With file and line, if a field is missing or of another type, or the data set is unknown.
+        With file and line, if a field is missing or has the wrong type, or the data set is unknown.
     """
     for index, item in enumerate(json_values(path)):
-        yield _sample(item.value, path, f"{label}-{index}", f"{path}, line {item.line}")
+        yield _longbench_sample(item.value, path, f"{label}-{index}", f"{path}, line {item.line}")
 
 
-def _sample(record: object, path: Path, place: str, where: str) -> Sample:
+def _longbench_sample(record: object, path: Path, place: str, where: str) -> Sample:
     record = as_object(record, where)
     dataset = text(record, "dataset", where)
     if dataset.removesuffix("_e") not in longbench.FORMS:
@@ -160,7 +162,7 @@ def _sample(record: object, path: Path, place: str, where: str) -> Sample:
         id=_id(record, dataset, place, where),
         question=longbench.ask(dataset, text(record, "input", where)),
         answer=references[0],
-        **shown(record, path, where),
+        **page_fields(record, path, where),
         references=references,
         classes=classes,
         subtask=dataset,

@@ -1,4 +1,4 @@
-"""Files as they are, or unpacked while they are read if they are gzip or Zstandard, which their first bytes tell."""
+"""Open files that may be compressed (gzip, Zstandard), detected by their first bytes."""
 
 import gzip
 import io
@@ -14,46 +14,46 @@ from freqq.errors import UserError
 SUFFIXES = (".gz", ".zst")
 
 MOST_UNPACKED = 2**34
-"""Bytes of the largest file that is unpacked (16 GiB); all of MRCR has a tenth of it."""
+"""Largest uncompressed size of a file, in bytes (16 GiB); all of MRCR has a tenth of it."""
 
 MOST_EXPANSION, FREE = 200, 2**28
-"""How many times its size a file may unpack to, once that is over `FREE` bytes. Chats take 3 to 10 times their packed
-size. A record is bounded by itself (`freqq.data.fields.MOST_CHARACTERS`), so no file can fill the memory."""
+"""Largest ratio of uncompressed to compressed size, for files that expand to over `FREE` bytes. Chats expand 3 to 10
+times. Each record is bounded too (`freqq.data.fields.MOST_CHARACTERS`), so no file can fill the memory."""
 
 MOST_WINDOW = 2**27
-"""Bytes that a Zstandard file may have the reader look back, which is what `zstd` itself allows unless told more."""
+"""Largest Zstandard window, in bytes: the default limit of `zstd`."""
 
 CHUNK = 2**16
 ZSTANDARD_CHUNK = 2**10
-"""Packed bytes that are unpacked at once: Zstandard needs 4 for up to 128 KiB, so this is at most 32 MiB of output."""
+"""Compressed bytes per step. 4 bytes of Zstandard expand to at most 128 KiB, so a step gives at most 32 MiB."""
 
 
 def packing(path: Path) -> str:
-    """``gzip``, ``Zstandard``, or nothing for a file that is not packed."""
+    """``gzip``, ``Zstandard``, or empty for a file that is not compressed."""
     with path.open("rb") as file:
         head = file.read(4)
     return next((name for name, (magic, _) in _PACKINGS.items() if head.startswith(magic)), "")
 
 
 def bare(path: Path) -> Path:
-    """A path without the suffix that says how the file is packed."""
+    """A path without the suffix of its compression."""
     return path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
 
 
 def opened(path: Path) -> BinaryIO:
-    """A file's bytes, unpacked; to be closed by the caller.
+    """A file's uncompressed bytes; the caller closes it.
 
     Raises
     ------
     UserError
-        While it is read, if it is damaged, cut off, or unpacks to more than `MOST_UNPACKED` or `MOST_EXPANSION` allow.
+        While reading, if it is damaged, truncated, or larger than `MOST_UNPACKED` or `MOST_EXPANSION` allow.
     """
     name = packing(path)
     return io.BufferedReader(_Unpacked(path, name), CHUNK) if name else path.open("rb")
 
 
 class _Unpacked(io.RawIOBase):
-    """The unpacked bytes of a file, counted."""
+    """The uncompressed bytes of a file, counted."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
@@ -100,7 +100,7 @@ def _gunzip(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _unzstd(file: BinaryIO) -> Iterator[bytes]:
-    """All frames of a file. The module's own stream takes one that is cut off for a whole one."""
+    """All frames of a file. (`zstandard`'s own stream reader does not notice a truncated frame.)"""
     decoder = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
     frame = decoder.decompressobj()
     while packed := file.read(ZSTANDARD_CHUNK):

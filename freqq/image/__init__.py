@@ -1,4 +1,4 @@
-"""Method 1: compress the page image. One file for each method, names as typed."""
+"""Method 1: compress the page image. One file per method."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,11 +29,11 @@ CODECS: "Registry[type[ImageCodec]]" = Registry(
 )
 
 ALIASES = {"image-dct": "image"}
-"""Second names of codecs."""
+"""Alternative names of codecs."""
 
 
 def codec_at(name: str, level: str = "mild", **parameters: Any) -> "ImageCodec":
-    """A codec by its name, at a level, with parameters in place of the level's.
+    """A codec by its name, at a level, with some parameters overridden.
 
     >>> freqq.codec("image-vq", level="mild").encode(page)
     b'...'

@@ -1,4 +1,4 @@
-"""What an image codec is."""
+"""Base class of image codecs."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -9,30 +9,30 @@ from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
 
 Watch: TypeAlias = Callable[[], AbstractContextManager[Callable[[Iterable[Page]], Iterable[Page]]]]
-"""Shows the progress of learning: a context that takes the pages and yields them again."""
+"""A context that reports the progress of learning; its value passes the pages through."""
 
 
 def unwatched() -> AbstractContextManager[Callable[[Iterable[Page]], Iterable[Page]]]:
-    """Shows nothing."""
+    """No progress report."""
     return nullcontext(lambda pages: pages)
 
 
 class ImageCodec(Leveled):
-    """Base of the methods that act on page images; each is a frozen dataclass of its parameters.
+    """Base class of methods that compress page images; each is a frozen dataclass of its parameters.
 
-    The model sees what `decode` returns, and the size of a page is that of the bytes that `encode` returns.
+    The model sees what `decode` returns, and the size of a page is the length of what `encode` returns.
     """
 
     def encode(self, page: Page) -> bytes:
-        """A page as a stream, the same for the same pixels."""
+        """Encode a page. Deterministic."""
         raise NotImplementedError
 
     def decode(self, stream: bytes) -> Page:
-        """The page of a stream, without its text. A damaged stream is a `freqq.coding.stream.CorruptStream`."""
+        """Decode a page, without its text. Raises `freqq.coding.stream.CorruptStream` for a damaged stream."""
         raise NotImplementedError
 
     def decoded_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of what `decode` gives of a page of this size; the same for nearly all codecs."""
+        """Height and width of the decoded page; equal to the original's for most codecs."""
         return height, width
 
     def prepared(
@@ -41,25 +41,25 @@ class ImageCodec(Leveled):
         note: Callable[[str], object] = lambda text: None,
         watch: Watch | None = unwatched,
     ) -> Self:
-        """The codec, with all that it needs for pages of these configurations; it may take a minute to make that.
+        """The codec with everything it needs for pages of these configurations; creating that may take a minute.
 
         Parameters
         ----------
         note : callable
-            Called with one line about what is being made, or cannot be.
+            Called with one line about what is being created, or why it cannot be.
         watch : callable or None
-            Shows the progress. None: make nothing, use what exists.
+            Reports progress. None: create nothing, use what exists.
         """
         return self
 
 
 def once(note: Callable[[str], object]) -> Callable[[str], None]:
-    """Passes each text on the first time only: the levels of a codec say the same."""
-    said: set[str] = set()
+    """Pass each text to `note` only once: all levels of a codec give the same notes."""
+    noted: set[str] = set()
 
-    def told(text: str) -> None:
-        if text not in said:
-            said.add(text)
+    def note_once(text: str) -> None:
+        if text not in noted:
+            noted.add(text)
             note(text)
 
-    return told
+    return note_once

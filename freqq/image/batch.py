@@ -1,4 +1,4 @@
-"""Many pages through many codecs: side by side, each file whole, and nothing twice."""
+"""Recode many pages with many codecs, in parallel; finished work is not repeated."""
 
 import hashlib
 import multiprocessing
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Arm:
-    """A codec at a level, under the names that a user knows; no codec stores pages without loss."""
+    """A codec at a level, by the user's names; None stores pages without loss."""
 
     name: str
     level: str
@@ -30,13 +30,13 @@ class Arm:
 
     @property
     def folder(self) -> str:
-        """Where its files go if there are several arms."""
+        """The folder of its files if there are several arms."""
         return f"{self.name}-{self.level}" if self.codec else self.name
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What an image is known to show: its text, and the style it was drawn in as `freqq.pages.redraw.style_json`."""
+class Content:
+    """The text of an image, and the style it was drawn in (`freqq.pages.redraw.style_json`) if known."""
 
     text: str
     style: str | None = None
@@ -44,31 +44,31 @@ class Shown:
 
 @dataclass(frozen=True)
 class Source:
-    """An image file, the name of its outputs, and what it shows, if that is known."""
+    """An image file, the name of its outputs, and its content if known."""
 
     path: Path
     name: str
-    shown: Shown | None = None
+    content: Content | None = None
 
     @property
     def sha256(self) -> str:
-        """Of the file and of its text: equal sources give equal outputs."""
-        known = repr((self.shown.text, self.shown.style)) if self.shown else ""
+        """Digest of file and content."""
+        known = repr((self.content.text, self.content.style)) if self.content else ""
         return hashlib.sha256(self.path.read_bytes() + known.encode()).hexdigest()
 
     def page(self) -> Page:
         """The page, with its text."""
         pixels = read_page(self.path).pixels
-        if self.shown is None:
+        if self.content is None:
             return Page(pixels)
-        style = None if self.shown.style is None else parse_style(self.shown.style)
-        # Where the lines stand is not known.
-        return Page(pixels, tuple(Line(0, 0, line) for line in self.shown.text.split("\n")), style)
+        style = None if self.content.style is None else parse_style(self.content.style)
+        # Positions of the lines are unknown.
+        return Page(pixels, tuple(Line(0, 0, line) for line in self.content.text.split("\n")), style)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is still to be done of one source."""
+    """Remaining work for one source."""
 
     source: Source
     sha256: str
@@ -78,10 +78,10 @@ class Task:
     ocr: bool
 
 
-def shown_in(folder: Path) -> dict[Path, Shown]:
-    """What the images of a folder show, as far as a pages.parquet of 'freqq render' tells."""
+def contents_in(folder: Path) -> dict[Path, Content]:
+    """The contents of the images in a folder, from the pages.parquet of 'freqq render' if there is one."""
     rows = read_rows(folder / "pages.parquet")
-    return {folder / row["file"]: Shown(row["text"], row.get("style")) for row in rows if _has(row, "file", "text")}
+    return {folder / row["file"]: Content(row["text"], row.get("style")) for row in rows if _has(row, "file", "text")}
 
 
 def read_rows(table: Path) -> list[Row]:
@@ -90,7 +90,7 @@ def read_rows(table: Path) -> list[Row]:
     Raises
     ------
     UserError
-        If it is no table of pages.
+        If it is not readable.
     """
     import pyarrow.lib
     import pyarrow.parquet as pq
@@ -107,9 +107,9 @@ def read_rows(table: Path) -> list[Row]:
 def plan(
     sources: Iterable[Source], arms: Sequence[Arm], folder: Path, ocr: bool, done: Iterable[Row]
 ) -> tuple[list[Task], list[Row]]:
-    """The tasks of a batch, and the rows of an earlier one that need no work: equal source and codec, files there.
+    """The tasks of a batch, and the rows of an earlier batch whose source, codec and files are unchanged.
 
-    Several arms write into folders of their own, ``CODEC-LEVEL``.
+    With several arms, each writes into its folder ``CODEC-LEVEL``.
     """
     found = {row["file"]: row for row in done}
     apart = len(arms) > 1
@@ -128,11 +128,11 @@ def plan(
 
 
 def recode_all(tasks: Sequence[Task], workers: int) -> Iterator[list[Row]]:
-    """The rows of each task, in order; files are written before. One worker works in this process."""
+    """The rows of each task, in order, after its files are written. One worker runs in this process."""
     if workers == 1 or len(tasks) < 2:
         yield from map(recode_source, tasks)
         return
-    # Not forked: there are threads in this process that draw a progress bar or multiply matrices.
+    # Do not fork: this process has threads (progress bar, matrix products).
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context)
     try:
@@ -142,7 +142,7 @@ def recode_all(tasks: Sequence[Task], workers: int) -> Iterator[list[Row]]:
 
 
 def recode_source(task: Task) -> list[Row]:
-    """Write the stream (NAME.fqi) and the decoded page (NAME.png) of each arm; the rows say how large and how good."""
+    """Write the stream (NAME.fqi) and the decoded page (NAME.png) of each arm; returns rows of sizes and measures."""
     page = task.source.page()
     height, width = page.pixels.shape[:2]
     read: dict[str, Mapping[str, float | None]] = {}

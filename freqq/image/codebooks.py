@@ -1,10 +1,9 @@
-"""Which codebooks there are, and which of them fits a page: shipped ones, those of a folder, and learned ones.
+"""Find the codebook that fits a page: shipped ones, those of a folder, and learned ones.
 
-Those for looks of pages that no other codebook was made for are learned on first use and kept in the folder
-``codebooks`` of the one that the environment variable FREQQ_CACHE names, else of ``$XDG_CACHE_HOME/freqq`` or
-``~/.cache/freqq``. A file is called ``LOOK-ID.safetensors``: a digest of the look and of what was learned from, and
-the codebook's id by which streams call it. Files appear whole, and of several processes that need the same one, one
-learns it while the others wait.
+For looks of pages without a codebook, one is learned on first use and kept in ``codebooks`` under the folder in the
+environment variable FREQQ_CACHE, else ``$XDG_CACHE_HOME/freqq`` or ``~/.cache/freqq``. Its file is
+``LOOK-ID.safetensors``: a digest of the look and the training data, and the codebook's id. Files are written
+atomically; if several processes need the same one, one learns it while the others wait.
 """
 
 import hashlib
@@ -38,7 +37,7 @@ from freqq.pages.style import font_file
 SHIPPED = Path(__file__).parent / "codebooks"
 
 TRIED_STRIPS, ENOUGH = 8, 0.9
-"""Strips that are looked at to see whether a codebook fits, and what share of their blocks ends the search."""
+"""Strips that are tried to judge a codebook, and the share of known blocks that ends the search."""
 
 
 @cache
@@ -47,24 +46,24 @@ def _load(path: Path) -> Codebook:
 
 
 def codebooks() -> Iterator[Codebook]:
-    """All codebooks: those of the folder that `ELSEWHERE` names, and the shipped ones."""
+    """All codebooks: those of the folder in `freqq.coding.codebook_files.ELSEWHERE`, and the shipped ones."""
     return map(_load, codebook_files(SHIPPED, "patterns"))
 
 
 def with_id(name: bytes) -> Codebook:
-    """The codebook that a stream names; those that were learned on first use are found, too.
+    """The codebook that a stream names, including learned ones.
 
     Raises
     ------
     MissingCodebook
-        If it is not there.
+        If it is not available.
     """
     return named(chain(codebooks(), _readable(f"*-{name.hex()}.safetensors")), name)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A codebook, the phase at which a page's lines begin, and what share of its blocks that are not blank it knows."""
+    """A codebook, the phase of a page's lines, and the share of the page's non-blank blocks that it knows."""
 
     book: Codebook
     phase: int
@@ -72,9 +71,9 @@ class Fit:
 
 
 def best_fit(pixels: NDArray[np.uint8], likely: Iterable[Codebook] = ()) -> Fit | None:
-    """The first codebook that knows enough of a gray page, else that which knows most. None without any codebook.
+    """The first codebook that knows enough of a gray page, else the one that knows most; None without any codebook.
 
-    The `likely` ones are tried first. A page that is all blank fits every codebook wholly.
+    The `likely` ones are tried first. A blank page fits every codebook.
     """
     best: Fit | None = None
     for book in chain(likely, codebooks()):
@@ -87,7 +86,7 @@ def best_fit(pixels: NDArray[np.uint8], likely: Iterable[Codebook] = ()) -> Fit 
 
 
 def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
-    """The best phase for a codebook, judged by some of the page's strips; the likeliest is tried first."""
+    """The best phase for a codebook, judged by some of the page's strips; the most likely is tried first."""
     pitch = book.patterns.block[0]
     likely = darkest_gap(pixels, pitch)
     best = Fit(book, likely, 0.0)
@@ -104,28 +103,28 @@ def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
 
 
 def cache_folder() -> Path:
-    """Where the codebooks are kept; it need not exist."""
+    """The folder of learned codebooks; it need not exist."""
     return kept_in("codebooks")
 
 
 VERSION = 1
-"""Version of what is learned and from what; a change makes other files."""
+"""Version of the training and its data; a change gives other files."""
 
 
 def training_texts() -> Iterator[str]:
-    """What is learned from: that of the shipped codebook, and prose with line breaks as Glyph's evaluation has them."""
+    """The training data: those of the shipped codebook, and prose with line breaks as in Glyph's evaluation."""
     yield from python_texts()
     yield docstrings().replace("\n", "\\n")
 
 
 def look_of(config: GlyphConfig) -> GlyphConfig:
-    """The part of a configuration that decides which blocks of pixels its pages have, on a page of the usual size.
+    """The part of a configuration that determines the blocks of pixels of its pages, with the default page size.
 
     Raises
     ------
     UserError
-        If no codebook can be learned for it: pages have colours or are scaled, or lines are no whole number of pixels
-        apart.
+        If no codebook can be learned for it: its pages have colours or are scaled, or the distance of its lines is not
+        a whole number of pixels.
     """
     kept = ("font_path", "font_size", "dpi", "font_color", "page_bg_color", "para_bg_color")
     look = replace(GlyphConfig(), line_height=config.leading, **{name: getattr(config, name) for name in kept})
@@ -139,14 +138,14 @@ def look_of(config: GlyphConfig) -> GlyphConfig:
 
 
 def find_by_look(config: GlyphConfig) -> Codebook | None:
-    """The codebook that was learned for a configuration's look, if it is there."""
+    """The codebook learned for a configuration's look, if there is one."""
     with suppress(UserError):
         return next(_readable(f"{_digest(look_of(config))}-*.safetensors"), None)
     return None
 
 
-def learned(look: GlyphConfig, watch: Watch = unwatched) -> Codebook:
-    """The codebook for a look (`look_of`), learned now unless it is there; that takes about a minute.
+def learn_codebook(look: GlyphConfig, watch: Watch = unwatched) -> Codebook:
+    """The codebook for a look (`look_of`); learned now if there is none, which takes about a minute.
 
     Raises
     ------
@@ -168,13 +167,13 @@ def learned(look: GlyphConfig, watch: Watch = unwatched) -> Codebook:
     return book
 
 
-def cached() -> Iterator[Codebook]:
-    """All that were learned."""
+def learned_codebooks() -> Iterator[Codebook]:
+    """All learned codebooks."""
     return _readable("*.safetensors")
 
 
 def _readable(pattern: str) -> Iterator[Codebook]:
-    """Those of the files that are whole."""
+    """The codebooks of undamaged files."""
     for path in sorted(cache_folder().glob(pattern)):
         with suppress(UserError, OSError):
             yield _read_stamped(path, path.stat().st_mtime_ns)
@@ -188,7 +187,7 @@ def _read_stamped(path: Path, stamp: int) -> Codebook:
 def _digest(look: GlyphConfig) -> str:
     file = font_file(look.font_path)
     font = _font_digest(look.font_path, os.stat(file).st_mtime_ns)
-    # What is learned from comes with Python.
+    # The training data come with Python.
     described = json.dumps([VERSION, platform.python_version(), {**asdict(look), "font_path": font}], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:16]
 

@@ -4,14 +4,14 @@ After the header of `freqq.image.container`:
 
     1 byte    block side, 2 to 128
     2 bytes   step of the DC in eighths of a gray level, 8 or more
-    1 byte    weight in sixteenths: the highest radial frequency has a step that is 1 + weight times as large
-    4 bytes   n, how many blocks differ from all before them
-    section   unless all do, zlib: for each block 0 if it is the next of those, else which of them it is (the first is
-              1), 4 bytes each
-    ...       the coefficients of those, as `freqq.coding.integers` codes them
+    1 byte    weight in sixteenths: the step of the highest radial frequency is 1 + weight times as large
+    4 bytes   n, the number of distinct blocks
+    section   zlib, absent if all are distinct: for each block 0 if it is the next distinct one, else the number (from
+              1) of the one that it repeats, 4 bytes each
+    ...       the coefficients of the distinct blocks, coded by `freqq.coding.integers`
 
-Blocks are in the order plane, row, column. Coefficients are in that of their diagonal (the sum of both frequencies),
-vertical frequency, block; bands of diagonals, which begin at `BANDS`, are coded each by itself.
+Blocks are in the order plane, row, column. Coefficients are in the order diagonal (the sum of both frequencies),
+vertical frequency, block; bands of diagonals, which begin at `BANDS`, are coded separately.
 """
 
 import struct
@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 from freqq.coding import integers
 from freqq.image import container
 from freqq.pages.page import Page
-from freqq.transforms.blocks import restored, whole_blocks
+from freqq.transforms.blocks import restore_pixels, whole_blocks
 
 HEADER = struct.Struct("<BHBI")
 MIN_BLOCK, MAX_BLOCK = 2, 128
-"""The DC of a block of 128 is at most 128 x 255, which 16 bits still hold."""
+"""The DC of a block of 128 is at most 128 x 255, which fits 16 bits."""
 
 LARGEST = 0x7FFF
 """The largest magnitude of a symbol."""
@@ -39,8 +39,8 @@ WEIGHT_UNIT = 16
 MOST_STEP, MOST_WEIGHT = 0xFFFF >> STEP_BITS, 255 / WEIGHT_UNIT
 
 BANDS = (0, 1, 2, 3, 5, 7, 10, 14, 19, 27, 38, 54, 76, 107, 151, 214)
-"""The first diagonal of each band: as wide as costs a page of text 1 % or less, since on a small page the statistics of
-each band weigh more than what is gained by narrower ones."""
+"""The first diagonal of each band. Narrower bands would save a page of text 1 % at most, and on a small page the
+statistics of each band cost more than that."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Coefficients:
     symbols : int16 [block, block, planes, rows, columns]
         Vertical and horizontal frequency, then planes (1 gray, 3 RGB), rows and columns of blocks.
     step : int
-        What a symbol of 1 stands for at DC, in eighths of a gray level, 8 to 65,535.
+        The DC's step, in eighths of a gray level, 8 to 65,535.
     weight : int
-        How fast steps grow towards high frequencies, in sixteenths, 0 to 255.
+        Growth of the step towards high frequencies, in sixteenths, 0 to 255.
     """
 
     symbols: NDArray[np.int16]
@@ -63,7 +63,7 @@ class Coefficients:
 
     @property
     def steps(self) -> NDArray[np.int64]:
-        """What a symbol of 1 stands for [block, block], in eighths of a gray level."""
+        """The step of each frequency [block, block], in eighths of a gray level."""
         return steps(len(self.symbols), self.step, self.weight)
 
 
@@ -76,7 +76,7 @@ def steps(block: int, step: int, weight: int) -> NDArray[np.int64]:
 
 
 def write_coefficients(page: Page, content: Coefficients) -> bytes:
-    """The stream of a page's coefficients; only the size of the page itself is read."""
+    """The stream of a page's coefficients; of the page itself only the size is used."""
     block = len(content.symbols)
     kept, repeats = _distinct(content.symbols.reshape(block * block, -1))
     writer = container.start(container.DCT, page)
@@ -94,7 +94,7 @@ def read_coefficients(stream: bytes) -> Coefficients:
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream of them.
+        If it is not a complete, undamaged stream of them.
     """
     (_, planes, height, width), reader = container.opened_as(container.DCT, stream)
     block, step, weight, distinct = reader.header(HEADER)
@@ -107,7 +107,7 @@ def read_coefficients(stream: bytes) -> Coefficients:
     repeats = reader.zlib_section(count, "<u4") if distinct < count else np.zeros(count, np.uint32)
     is_new = repeats == 0
     if is_new.sum() != distinct or repeats.max() > distinct:
-        raise reader.corrupt("a block repeats one that is not there")
+        raise reader.corrupt("a block repeats one that does not exist")
     order, starts = _bands(block)
     places = np.split(order, starts[1:])
     symbols = np.empty((block * block, distinct), np.int16)
@@ -136,31 +136,31 @@ def read_blocks(stream: bytes) -> Page:
     content = read_coefficients(stream)
     height, width = container.opened(stream)[0][2:]
     planes = [
-        restored(content.symbols[:, :, plane], content.steps, STEP_BITS, height, width)
+        restore_pixels(content.symbols[:, :, plane], content.steps, STEP_BITS, height, width)
         for plane in range(content.symbols.shape[2])
     ]
     return Page(planes[0] if len(planes) == 1 else np.stack(planes, axis=2))
 
 
 def describe_blocks(stream: bytes) -> dict[str, Any]:
-    """What the header says of the coefficients in a stream; steps in gray levels."""
+    """The header of a stream of coefficients; steps in gray levels."""
     block, step, weight, _ = container.opened_as(container.DCT, stream)[1].header(HEADER)
     return {"block": block, "step": step / (1 << STEP_BITS), "weight": weight / WEIGHT_UNIT}
 
 
 @lru_cache(maxsize=64)
 def _bands(block: int) -> tuple[NDArray[np.intp], list[int]]:
-    """The order of a block's frequencies, and where in it each band begins. Cached: do not write to it."""
+    """The order of a block's frequencies, and the start of each band in it. Cached: do not write to it."""
     diagonals = np.add.outer(np.arange(block), np.arange(block)).ravel()
     order = np.argsort(diagonals, kind="stable")
     return order, np.searchsorted(diagonals[order], [b for b in BANDS if b <= 2 * (block - 1)]).tolist()
 
 
 def _distinct(symbols: NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np.uint32]]:
-    """The columns [frequencies, n] that differ from all before them, and which of those the others [N] repeat.
+    """The distinct columns [frequencies, n], and for all columns [N] the number of the one that each repeats, or 0.
 
-    Letters on a grid of pixels repeat. Blocks are told apart by one product with random whole numbers, which is exact
-    in float64; should two that differ ever agree in it, none is taken for a repetition.
+    Letters on a grid of pixels repeat. Blocks are hashed by one product with random integers, exact in float64; if two
+    different blocks ever collide, no repetitions are used.
     """
     marks = np.random.default_rng(0).integers(1, 1 << 24, len(symbols)).astype(np.float64) @ symbols
     _, first, inverse = np.unique(marks, return_index=True, return_inverse=True)
@@ -168,7 +168,7 @@ def _distinct(symbols: NDArray[np.int16]) -> tuple[NDArray[np.int16], NDArray[np
     names = np.argsort(order)[inverse]
     repeats = (names + 1).astype(np.uint32)
     repeats[first] = 0
-    kept, again = symbols[:, first[order]], np.flatnonzero(repeats)
-    if not len(again) or (kept[:, names[again]] != symbols[:, again]).any():
+    kept, repeating = symbols[:, first[order]], np.flatnonzero(repeats)
+    if not len(repeating) or (kept[:, names[repeating]] != symbols[:, repeating]).any():
         return symbols, np.zeros_like(repeats)
     return kept, repeats

@@ -6,8 +6,8 @@ After the frame of `freqq.coding.stream`:
     1 byte    planes: 1 gray, 3 RGB
     2 bytes   height      2 bytes   width
 
-Plain pixels are one LZMA section of height·width·planes bytes. What follows of the others is described in
-`freqq.image.embedded`, `text`, `vq` and `coefficients`; `freqq.image.streams` has all codings and reads any of them.
+Plain pixels are one LZMA section of height·width·planes bytes. The other codings are described in
+`freqq.image.embedded`, `text`, `vq` and `coefficients`; `freqq.image.streams` reads all of them.
 """
 
 import struct
@@ -22,12 +22,12 @@ MAGIC, VERSION = b"FQI ", 1
 PLAIN, FILE, TEXT, VQ, DCT = 0, 2, 3, 4, 6
 HEADER = struct.Struct("<BBHH")
 MAX_PIXELS = 14 * 14 * 2 * 2 * 2 * 6144
-"""More than any GLM-4V takes: transformers' `Glm4vImageProcessor` scales a still image down to 5.9 million pixels (its
-`longest_edge` counts two frames), and Glyph's own configuration to half of this."""
+"""More than any GLM-4V uses: transformers' `Glm4vImageProcessor` scales a still image down to 5.9 million pixels (its
+`longest_edge` counts two frames), and Glyph's configuration to half of that."""
 
 
 class Header(NamedTuple):
-    """What every stream says of its page: how it is coded, and how large it is."""
+    """The header of every stream: the coding and size of its page."""
 
     coding: int
     planes: int
@@ -36,7 +36,7 @@ class Header(NamedTuple):
 
 
 def size_fits(height: int, width: int) -> bool:
-    """Whether a page is of a size that can be stored."""
+    """Whether a page of this size can be stored."""
     return 1 <= height <= MAX_PAGE_SIDE and 1 <= width <= MAX_PAGE_SIDE and height * width <= MAX_PIXELS
 
 
@@ -50,19 +50,19 @@ def check_size(height: int, width: int) -> None:
 
 
 def write_plain(page: Page) -> bytes:
-    """A page without any loss."""
+    """The lossless stream of a page."""
     writer = start(PLAIN, page)
     writer.lzma_section(page.pixels)
     return writer.finish()
 
 
 def opened(stream: bytes) -> tuple[Header, StreamReader]:
-    """A stream's header, and a reader of what follows it.
+    """A stream's header, and a reader of its rest.
 
     Raises
     ------
     CorruptStream
-        If it is no whole, undamaged stream of this version, or its page is out of bounds.
+        If it is not a complete, undamaged stream of this version, or its page is out of bounds.
     """
     reader = StreamReader(stream, MAGIC, VERSION)
     header = Header(*reader.header(HEADER))
@@ -74,7 +74,7 @@ def opened(stream: bytes) -> tuple[Header, StreamReader]:
 
 
 def opened_as(coding: int, stream: bytes) -> tuple[Header, StreamReader]:
-    """As `opened`, but a stream of another coding is refused."""
+    """Like `opened`, but refuses a stream of another coding."""
     header, reader = opened(stream)
     if header.coding != coding:
         raise reader.corrupt(f"its coding is {header.coding}, not {coding}")
@@ -87,7 +87,7 @@ def read_plain(stream: bytes) -> Page:
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream of them.
+        If it is not a complete, undamaged stream of them.
     """
     (_, planes, height, width), reader = opened_as(PLAIN, stream)
     pixels = reader.lzma_section(height * width * planes, "u1")
@@ -96,7 +96,7 @@ def read_plain(stream: bytes) -> Page:
 
 
 def start(coding: int, page: Page) -> StreamWriter:
-    """A writer to which the header of a page was given; only the page's size is read.
+    """A writer with the header of a page already written; of the page only the size is used.
 
     Raises
     ------

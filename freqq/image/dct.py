@@ -14,17 +14,17 @@ from freqq.pages.page import Page
 from freqq.transforms.blocks import block_dct
 
 BIN_BITS = 15
-"""Bits of a float32 that `largest` leaves out when it counts magnitudes: 256 bins an octave are left."""
+"""Low bits of a float32 that `largest` ignores when it counts magnitudes, which leaves 256 bins per octave."""
 
 
 @dataclass(frozen=True)
 class BlockDct(ImageCodec):
     """Keep the largest coefficients of a page's block DCT, and every DC; round them to integers; invert.
 
-    Method 1 of "Frequency-Aware Vector Quantization for VLM Compression", whose 50 % is the level ``mild``. Unlike its
-    code, a page is padded and not resized to whole blocks, pixels are rounded and not truncated, and the size is that
-    of a stream that can be decoded. A page that is mostly blank has fewer than half of its coefficients different from
-    0, so on it even a small fraction keeps everything.
+    Method 1 of "Frequency-Aware Vector Quantization for VLM Compression", whose 50 % is the level ``mild``. Unlike in
+    its code, a page is padded to whole blocks instead of resized, pixels are rounded instead of truncated, and the size
+    is that of a decodable stream. On a mostly blank page fewer than half of the coefficients differ from 0, so even a
+    small fraction keeps everything.
 
     Formula
     -------
@@ -34,10 +34,10 @@ class BlockDct(ImageCodec):
     Parameters
     ----------
     keep : float in (0, 1]
-        Fraction of all of the page's coefficients to keep, by magnitude over the whole page. An RGB page is taken plane
+        Fraction of the page's coefficients to keep, by magnitude over the whole page. An RGB page is transformed plane
         by plane, with one ranking for all three.
     block : int, 2 to 128
-        Side of a block in pixels. 14 is the patch of a GLM-4V's vision tower.
+        Side of a block in pixels. 14 is the patch size of a GLM-4V's vision tower.
 
     Source
     ------
@@ -66,7 +66,7 @@ class BlockDct(ImageCodec):
         return write_coefficients(page, Coefficients(_arranged(_rounded(planes, 0.5))))
 
     def decode(self, stream: bytes) -> Page:
-        """The page of a stream; its own block size counts, not this codec's."""
+        """The page of a stream, with the block size of the stream."""
         return read_blocks(stream)
 
 
@@ -74,13 +74,12 @@ class BlockDct(ImageCodec):
 class DctQuantize(ImageCodec):
     """Divide a page's block DCT by a step that grows with frequency, and round towards zero.
 
-    What JPEG does, with blocks as large as the patches that the model reads, a dead zone (G. J. Sullivan, IEEE
-    Transactions on Information Theory 42(5), 1996), and coefficients of like frequencies coded together instead of runs
-    of zeros. Where thresholding keeps some coefficients to the last integer, this spends on each what it is worth.
+    Like JPEG, but with blocks of the model's patch size, a dead zone (G. J. Sullivan, IEEE Transactions on Information
+    Theory 42(5), 1996), and coefficients of similar frequencies coded together instead of runs of zeros. Unlike
+    thresholding, it uses a coarser resolution for high frequencies.
 
-    The levels are the largest steps, in fives or less, within the harm that `freqq.image.legibility` states for each,
-    judged on three pages. Of weights 0 to 3 and dead zones 0 to 0.4, tried on the same pages, none was clearly better
-    than these.
+    Each level is the largest step, in units of five or less, within the harm of `freqq.image.legibility`, judged on
+    three pages. No other weight (0 to 3) or dead zone (0 to 0.4) was clearly better on these pages.
 
     Formula
     -------
@@ -90,11 +89,11 @@ class DctQuantize(ImageCodec):
     Parameters
     ----------
     step : float, 1 to 8191
-        Step of the DC in gray levels; it is rounded to eighths.
+        Step of the DC in gray levels, rounded to eighths.
     weight : float, 0 to 15.9
         The step of the highest radial frequency is 1 + weight times as large; rounded to sixteenths.
     dead_zone : float, 0 to 1
-        How much wider than a step the interval is that becomes 0, as a fraction of a step.
+        The interval that becomes 0 is wider than a step by this fraction of a step.
     block : int, 2 to 128
         Side of a block in pixels.
 
@@ -135,19 +134,19 @@ class DctQuantize(ImageCodec):
         return write_coefficients(page, Coefficients(symbols, step, weight))
 
     def decode(self, stream: bytes) -> Page:
-        """The page of a stream; its own steps count, not this codec's."""
+        """The page of a stream, with the steps of the stream."""
         return read_blocks(stream)
 
 
 def largest(coefficients: NDArray[np.float32], keep: float) -> NDArray[np.bool_]:
-    """Which coefficients [..., block, block] are among the `keep` fraction of largest magnitude, or a block's DC.
+    """Mask of the coefficients [..., block, block] in the `keep` fraction of largest magnitude, and of every DC.
 
-    Of equal ones that do not all fit, the first in memory are kept, so that the count is exact and the choice is the
-    same always. Bits of positive floating-point numbers are in the order of the numbers, so the threshold is looked for
-    by counting their upper halves, and by sorting only those numbers whose upper half it shares.
+    Ties go to the first in memory, so that the count is exact and the choice deterministic. Positive floating-point
+    numbers sort like their bits: a histogram of the upper bits finds the bin of the threshold, and only that bin is
+    sorted.
     """
     magnitudes = np.abs(coefficients)
-    mask = np.empty_like(magnitudes, bool)  # of the same order in memory
+    mask = np.empty_like(magnitudes, bool)  # the same memory order
     flat, kept = magnitudes.ravel("K"), mask.ravel("K")
     count = round(keep * flat.size)
     if count in (0, flat.size):
@@ -179,7 +178,7 @@ def _transformed(page: Page, block: int) -> NDArray[np.float32]:
 
 
 def _rounded(values: NDArray[np.float32], half: float) -> NDArray[np.int16]:
-    """Integers nearest to values; with less than a half, those nearer to zero."""
+    """Round to integers, adding `half` before truncation; less than 0.5 rounds towards zero."""
     values += np.copysign(np.float32(half), values)
     return values.astype(np.int16)
 

@@ -6,9 +6,9 @@ After the header of `freqq.image.container`, whose height and width are those of
     2 bytes   height      2 bytes   width of the image in the file: no larger than the page, and smaller if resized
     ...       the file
 
-So a stream is 20 bytes longer than its file. A file is decoded only after its own header was found to say the same
-size: what the libraries allocate is then bounded by it. The plug-in for JPEG XL can only decode a whole file, so its
-header is read in `freqq.image.jxl_file`.
+A stream is 20 bytes longer than its file. A file is decoded only if its own header states the same size, which bounds
+what the libraries allocate. The plug-in for JPEG XL can only decode whole files, so `freqq.image.jxl_file` reads that
+header.
 """
 
 import struct
@@ -35,7 +35,7 @@ PNG, JPEG, WEBP, JXL = 0, 1, 2, 3
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: its name, the size (height, width) that a file's own header claims, and its pixels."""
+    """A file format: its name, and functions for the size (height, width) in a file's header and for its pixels."""
 
     name: str
     size: Callable[[bytes], tuple[int, int]]
@@ -43,15 +43,15 @@ class Kind:
 
 
 class FileCodec(ImageCodec):
-    """Base of the codecs whose streams hold the file of a standard one."""
+    """Base class of codecs whose streams contain the file of a standard codec."""
 
     def decode(self, stream: bytes) -> Page:
-        """The page of a stream; the file in it may be of any kind."""
+        """The page of a stream with a file of any kind."""
         return read_file(stream)
 
 
 def write_file(page: Page, kind: int, size: tuple[int, int], content: bytes) -> bytes:
-    """The stream of a page whose file holds an image of a size (height, width)."""
+    """The stream of a page from a file with an image of a size (height, width)."""
     writer = start(FILE, page)
     writer.header(FILE_HEADER, kind, *size)
     writer.array(np.frombuffer(content, np.uint8))
@@ -59,7 +59,7 @@ def write_file(page: Page, kind: int, size: tuple[int, int], content: bytes) -> 
 
 
 def saved(pixels: NDArray[np.uint8], name: str, **options: Any) -> bytes:
-    """Pixels as a file that Pillow writes."""
+    """Pixels as a file written by Pillow."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, name, **options)
     return file.getvalue()
@@ -72,14 +72,14 @@ def check_quality(quality: int, lowest: int) -> None:
 
 
 def read_file(stream: bytes) -> Page:
-    """The page of a stream that holds a file: gray or RGB as the page was, in the size of the file's image.
+    """The page of a stream with a file: gray or RGB like the original page, in the size of the file's image.
 
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream, or its file does not hold what the header says.
+        If it is not a complete, undamaged stream, or its file contradicts the header.
     UserError
-        If the file is a JPEG XL and the library that reads it is not installed.
+        If the file is a JPEG XL and the library for it is not installed.
     """
     reader, planes, kind, size, content = _opened(stream)
     try:
@@ -96,7 +96,7 @@ def read_file(stream: bytes) -> Page:
 
 
 def describe_file(stream: bytes) -> dict[str, Any]:
-    """What the header says of the file in a stream."""
+    """The header of a stream with a file."""
     _, _, kind, (height, width), content = _opened(stream)
     return {"file": kind.name, "file_height": height, "file_width": width, "file_bytes": len(content)}
 
@@ -120,7 +120,7 @@ def _in_planes(pixels: NDArray[np.uint8], planes: int) -> NDArray[np.uint8]:
 def _pillow(name: str) -> tuple[Callable[[bytes], tuple[int, int]], Callable[[bytes], NDArray[np.uint8]]]:
     def opened(content: bytes) -> Image.Image:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large images: our own limit is lower
+            warnings.simplefilter("ignore")  # about large images: our own limit is lower
             return Image.open(BytesIO(content), formats=(name,))
 
     def size(content: bytes) -> tuple[int, int]:

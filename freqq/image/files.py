@@ -1,4 +1,4 @@
-"""Pages from image files, and back."""
+"""Read pages from image files, and write them."""
 
 import io
 import warnings
@@ -13,16 +13,16 @@ from freqq.image.container import check_size
 from freqq.pages.page import Page
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
-"""What is taken from a folder. A file that is named is tried whatever it is called."""
+"""Images in a folder. A file that is given by itself may have any name."""
 
 SENT = ("PNG", "JPEG", "WEBP")
-"""What is read of images that others send. Pillow knows dozens of formats, and runs another program for some."""
+"""Formats accepted in requests. Pillow knows dozens of formats and runs other programs for some."""
 
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """The image files that paths stand for: files as they are, folders as the images right in them, by name.
+    """The image files of paths: files themselves, and the images directly in folders, by name.
 
     Raises
     ------
@@ -44,18 +44,18 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_page(path: Path, content: bytes | None = None) -> Page:
-    """Read an image file as a page: gray stays gray, everything else becomes RGB, transparency white.
+    """Read an image file as a page: gray stays gray, everything else becomes RGB, transparency becomes white.
 
     Parameters
     ----------
     path : Path
     content : bytes, optional
-        An image from elsewhere, which `path` then only names in errors. It has to be of `SENT`.
+        The image's bytes, in a format of `SENT`; `path` then only names it in errors.
 
     Raises
     ------
     UserError
-        If the file cannot be read, is no image, is damaged, or is too large.
+        If the file cannot be read, is not an image, is damaged, or is too large.
     """
     try:
         with warnings.catch_warnings():
@@ -76,7 +76,7 @@ def read_page(path: Path, content: bytes | None = None) -> Page:
 
 
 def frame_count(path: Path) -> int:
-    """How many frames or pages an image file has that `read_page` reads, which takes the first."""
+    """The number of frames or pages of an image file; `read_page` reads the first."""
     with Image.open(path) as image:
         return int(getattr(image, "n_frames", 1))
 
@@ -86,7 +86,7 @@ def _pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
         if image.mode in ("1", "L"):
             return np.asarray(image.convert("L"))
         deep = np.nan_to_num(np.asarray(image, np.float64))
-        # Deep scans have 16 bits, but Pillow also opens 8-bit ones in these modes.
+        # Scans have 16 bits, but Pillow also opens 8-bit images in these modes.
         return np.clip(np.rint(deep * (1 if deep.max() <= 255 else 255 / 65535)), 0, 255).astype(np.uint8)
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -97,7 +97,7 @@ def _pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
 
 
 def png(page: Page) -> bytes:
-    """A page as an optimised PNG file; the same bytes for the same pixels."""
+    """A page as an optimized PNG file."""
     file = io.BytesIO()
     Image.fromarray(page.pixels).save(file, "png", optimize=True)
     return file.getvalue()

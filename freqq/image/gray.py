@@ -13,11 +13,10 @@ from freqq.pages.page import Page
 
 @dataclass(frozen=True)
 class Gray4(FileCodec):
-    """Round a page's brightness to 16 evenly spaced levels, black and white among them, and store these without loss.
+    """Round a page's brightness to 16 evenly spaced levels, from black to white, and store them without loss.
 
-    The file is lossless WebP, which packs two or four pixels of so few levels into one; a PNG of this depth is a
-    quarter larger. Colour becomes gray. How many levels of gray there are is what makes the codec, so all of its levels
-    of harm are one and the same.
+    The file is lossless WebP, which packs two or four such pixels into one; a PNG of this depth is a quarter larger.
+    Colour becomes gray. The number of gray levels defines the codec, so all its compression levels are the same.
 
     Formula
     -------
@@ -26,11 +25,11 @@ class Gray4(FileCodec):
     Parameters
     ----------
     depth : int, 1 to 7
-        Bits a pixel.
+        Bits per pixel.
 
     Source
     ------
-    A control of our own: no transform, no model.
+    A control: no transform, no model.
     """
 
     depth: int = 4
@@ -42,7 +41,7 @@ class Gray4(FileCodec):
             raise UserError(f"depth {self.depth}: give 1 to 7 bits a pixel")
 
     def encode(self, page: Page) -> bytes:
-        """The page in few levels of gray."""
+        """The page in few gray levels."""
         plane = page.pixels if page.pixels.ndim == 2 else np.asarray(Image.fromarray(page.pixels).convert("L"))
         steps = (1 << self.depth) - 1
         rounded = np.rint(np.rint(plane * (steps / 255)) * (255 / steps)).astype(np.uint8)
@@ -51,7 +50,7 @@ class Gray4(FileCodec):
 
 @dataclass(frozen=True)
 class Gray2(Gray4):
-    """Round a page's brightness to 4 evenly spaced levels, otherwise as `image-gray4`.
+    """Round a page's brightness to 4 evenly spaced levels, otherwise like `image-gray4`.
 
     Formula
     -------
@@ -59,7 +58,7 @@ class Gray2(Gray4):
 
     Source
     ------
-    A control of our own: no transform, no model.
+    A control: no transform, no model.
     """
 
     depth: int = 2

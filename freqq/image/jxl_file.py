@@ -1,4 +1,4 @@
-"""JPEG XL files through ``pillow-jxl-plugin``, which is optional."""
+"""JPEG XL files, by the optional ``pillow-jxl-plugin``."""
 
 from importlib.util import find_spec
 from types import ModuleType
@@ -10,16 +10,16 @@ from freqq.errors import UserError
 
 START = b"\xff\x0a"
 RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
-"""Width by height, where a file has no width of its own (ISO/IEC 18181-1, size header)."""
+"""Ratios of width to height that replace the width in the header (ISO/IEC 18181-1, size header)."""
 
 
 def is_installed() -> bool:
-    """Whether the library is there."""
+    """Whether the library is installed."""
     return find_spec("pillow_jxl") is not None
 
 
 def library() -> ModuleType:
-    """The library; a `UserError` that says what to install if it is missing."""
+    """The library; raises a `UserError` with what to install if it is missing."""
     try:
         import pillow_jxl
     except ImportError as error:
@@ -43,9 +43,9 @@ def pixels(content: bytes) -> NDArray[np.uint8]:
 
 
 def size(content: bytes) -> tuple[int, int]:
-    """Height and width that a bare codestream claims, of one still image of 8 bits and no more channels than colours.
+    """Height and width in the header of a bare codestream of a still 8-bit image without extra channels.
 
-    Anything else is a `ValueError`: extra channels or wider samples take memory that the size says nothing of.
+    Raises `ValueError` for anything else: extra channels or wider samples take memory that the size does not bound.
     (ISO/IEC 18181-1, size header and image metadata.)
     """
     if content[:2] != START:

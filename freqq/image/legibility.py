@@ -1,8 +1,8 @@
-"""How well a page can still be read: by the OCR program tesseract, against the page's own text.
+"""Legibility of a page: the OCR program tesseract's reading compared with the page's text.
 
-The levels of the codecs mean comparable harm: each is the smallest stream of its codec that raises the mean character
-error rate of dense pages of English in Glyph's default look by no more than `HARM` says, except where a codec's levels
-are those of a publication or its only ones.
+Levels of different codecs mean comparable harm: each is the smallest stream of its codec that raises the mean character
+error rate of dense English pages in Glyph's default look by at most `HARM`, unless a codec's levels come from a
+publication or are all the same.
 """
 
 import os
@@ -19,16 +19,16 @@ from freqq.errors import FreqqError, UserError
 from freqq.pages.page import Page
 
 HARM = {"ultra_mild": 0.001, "mild": 0.005, "aggressive": 0.02, "extreme": 0.1}
-"""What a level may add to the character error rate of the page as it was."""
+"""The most that a level may add to the character error rate of the original page."""
 
 SCALE = 2
-"""Letters of 9 px are too small for tesseract: it reads them at twice their size, as well as scans of 150 dpi."""
+"""Enlargement for tesseract: 9 px letters are too small for it; at twice their size they read like 150 dpi scans."""
 
 TIMEOUT_S = 300
 
 
 def check_tesseract() -> str:
-    """The program's path.
+    """The path of tesseract.
 
     Raises
     ------
@@ -44,23 +44,23 @@ def check_tesseract() -> str:
 
 
 def legibility(page: Page, text: str, height: int, width: int) -> Marks:
-    """How well tesseract reads a page back, as `grade_transcript` marks it.
+    """Grade tesseract's reading of a page by `grade_transcript`.
 
     Parameters
     ----------
     page : Page
-        As decoded; it may be smaller than the page was.
+        The decoded page; may be smaller than the original.
     text : str
-        What the page shows.
+        The page's text.
     height, width : int
-        Of the page as it was. It is read at twice this size however small it is now, so that a lower resolution is
-        judged by what it has lost, and not by what tesseract makes of small letters.
+        Size of the original page. The page is enlarged to twice this size, so that a lower resolution is judged by lost
+        detail and not by tesseract's trouble with small letters.
     """
     return grade_transcript(ocr(page, height, width), text)
 
 
 def ocr(page: Page, height: int, width: int) -> str:
-    """The text of a page as tesseract reads it, enlarged to twice a height and width: one block of English.
+    """Tesseract's reading of a page, enlarged to twice a height and width, as one block of English text.
 
     Raises
     ------
@@ -71,19 +71,19 @@ def ocr(page: Page, height: int, width: int) -> str:
     """
     program = check_tesseract()
     file = BytesIO()
-    # Windows' bitmaps: nothing is compressed between two programs on one machine.
+    # BMP: no need to compress a pipe on one machine.
     image = Image.fromarray(page.pixels).resize((width * SCALE, height * SCALE), Image.Resampling.LANCZOS)
     image.save(file, "bmp")
     command = [program, "stdin", "stdout", "-l", "eng", "--psm", "6", "--dpi", str(72 * SCALE)]
-    # Pages are read side by side; threads within one only wait for each other.
+    # Pages are read in parallel; threads within one page would only slow each other down.
     environment = os.environ | {"OMP_THREAD_LIMIT": "1"}
     try:
         done = subprocess.run(
             command, input=file.getvalue(), capture_output=True, env=environment, timeout=TIMEOUT_S, check=True
         )
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").strip().splitlines()
-        raise FreqqError(f"tesseract failed: {said[-1] if said else error}") from error
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        raise FreqqError(f"tesseract failed: {lines[-1] if lines else error}") from error
     except subprocess.TimeoutExpired as error:
         raise FreqqError(f"tesseract did not read a page within {TIMEOUT_S} s") from error
     return done.stdout.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""A page through a codec and back, and measures of how alike two images are."""
+"""Encode and decode a page, and measure the difference: PSNR, SSIM, sizes, times, vision tokens."""
 
 import json
 import math
@@ -24,11 +24,11 @@ CELL = 28
 """Side of a vision token in pixels."""
 
 FRAMES, FEWEST_PIXELS, MOST_PIXELS = 2, 112 * 112, 28 * 28 * 15_000
-"""An image counts as a video of two frames, and these are the limits for all of it."""
+"""An image counts as a video of two frames; limits of the pixels of both frames together."""
 
 
 def psnr(original: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two images of the same shape; infinite for equal ones."""
+    """Peak signal-to-noise ratio of two images of the same shape, in dB; infinite for equal ones."""
     error = float(np.mean((original.astype(np.float64) - other) ** 2))
     return math.inf if error == 0 else 10 * math.log10(PEAK**2 / error)
 
@@ -36,8 +36,8 @@ def psnr(original: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 def ssim(original: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     """Mean structural similarity of two images [H, W] or [H, W, 3] of the same shape, 1 for equal ones.
 
-    The standard index: an 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, averaged over the windows that
-    lie wholly inside; images under 11 pixels are mirrored at their edges instead. RGB is the mean of the planes.
+    The standard index: an 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, averaged over the windows inside
+    the image; images below 11 pixels are mirrored at their edges instead. RGB is the mean of the planes.
 
     Wang, Bovik, Sheikh, Simoncelli: "Image quality assessment: from error visibility to structural similarity", IEEE
     Transactions on Image Processing 13(4), 2004, section III.
@@ -47,7 +47,7 @@ def ssim(original: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     x, y = original.astype(np.float64), other.astype(np.float64)
     c1, c2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
     mean_x, mean_y = _blur(x), _blur(y)
-    # Rounding can push the variance of a flat window a little under zero.
+    # Rounding can make the variance of a flat window slightly negative.
     variance_x = np.maximum(_blur(x * x) - mean_x**2, 0)
     variance_y = np.maximum(_blur(y * y) - mean_y**2, 0)
     covariance = _blur(x * y) - mean_x * mean_y
@@ -67,11 +67,11 @@ def _blur(plane: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def vision_tokens(height: int, width: int) -> int | None:
-    """How many tokens the vision tower of a GLM-4V gives the language model for a page of this size, of its own accord.
+    """The number of vision tokens of a GLM-4V for a page of this size, without token compression.
 
     After ``smart_resize`` of transformers' image processor with the defaults of GLM-4.1V: sides are rounded to cells of
-    28 pixels; a page of under 112 x 56 or over 5.9 million pixels is scaled first. None for a page that is refused,
-    being 200 times as wide as high.
+    28 pixels; a page below 112 x 56 or above 5.9 million pixels is scaled first. None for an aspect ratio above 200,
+    which the processor refuses.
     """
     if min(height, width) < CELL:
         scale = max(CELL / height, CELL / width)
@@ -91,7 +91,7 @@ def vision_tokens(height: int, width: int) -> int | None:
 
 @dataclass(frozen=True)
 class Recoded:
-    """A page after a codec: its stream, the page that the stream decodes to, also as PNG, and a row of measures."""
+    """A page's stream, the decoded page, also as PNG, and a row of measures."""
 
     stream: bytes
     page: Page
@@ -100,18 +100,18 @@ class Recoded:
 
 
 def recode(page: Page, codec: ImageCodec | None) -> Recoded:
-    """Encode and decode a page. No codec stores it without loss.
+    """Encode and decode a page; with None instead of a codec it is stored without loss.
 
-    The row's sizes are in bytes: ``page_png_bytes`` of the page before, ``stream_bytes`` of the stream, and
-    ``decoded_png_bytes`` of the page after, which is often larger than the one before. ``bits_per_pixel`` are those of
-    the stream by the pixels of the page before. ``psnr`` is in dB and infinite for equal pages; times are in
-    milliseconds. A page that became smaller or gray is compared after it was enlarged again (bicubic) or given three
-    equal planes. ``vision_tokens`` are those of the page after, and empty for one that the model does not take.
+    The row's sizes are in bytes: ``page_png_bytes`` of the original page, ``stream_bytes`` of the stream, and
+    ``decoded_png_bytes`` of the decoded page, often larger than the original's. ``bits_per_pixel`` divides the stream
+    by the pixels of the original page. ``psnr`` is in dB, infinite for equal pages; times are in milliseconds. For the
+    comparison, a page that became smaller is enlarged again (bicubic), and one that became gray gets three equal
+    planes. ``vision_tokens`` are those of the decoded page; None if the model refuses its size.
     """
     start = perf_counter()
     stream = container.write_plain(page) if codec is None else codec.encode(page)
     encoded = perf_counter()
-    decoded = decode(stream) if codec is None else codec.decode(stream)  # a package's codec has streams of its own
+    decoded = decode(stream) if codec is None else codec.decode(stream)  # a plug-in may have its own stream format
     done = perf_counter()
     decoded_png = png(decoded)
     height, width = page.pixels.shape[:2]

@@ -1,4 +1,4 @@
-"""A lower resolution: the one control that makes fewer vision tokens."""
+"""Lower resolution: the only control that reduces the number of vision tokens."""
 
 from dataclasses import dataclass
 
@@ -13,28 +13,26 @@ from freqq.pages.page import Page
 
 @dataclass(frozen=True)
 class Resize(FileCodec):
-    """Scale the page down and keep it so: the decoded page is smaller, and the vision tower makes fewer tokens of it.
+    """Scale the page down: the decoded page is smaller, and the vision tower makes fewer tokens of it.
 
-    Any other method has to beat this one: Glyph's own accuracy is a function of its resolution (its table 5). The small
-    page is stored as lossless WebP. That hardly saves bytes, since a page that was drawn has few gray levels and
-    repeats its letters exactly, and one that was scaled does neither.
+    Every other method has to beat this one: Glyph's accuracy depends on its resolution (its table 5). The small page is
+    stored as lossless WebP, which hardly saves bytes: a drawn page has few gray levels and repeats its letters exactly,
+    a scaled one does not.
 
-    The levels are the smallest of the scales 0.95, 0.9, ... 0.7 within the harm that `freqq.image.legibility` states
-    for each.
+    Each level is the smallest of the scales 0.95, 0.9, ... 0.7 within the harm of `freqq.image.legibility`.
 
     Formula
     -------
-    h' = round(scale · h), w' = round(scale · w); vision tokens go with scale².
+    h' = round(scale · h), w' = round(scale · w); the number of vision tokens is proportional to scale².
 
     Parameters
     ----------
     scale : float in (0, 1]
-        Of both sides; each keeps at least one pixel. Tokens go with its square. Resampling is bicubic, with the support
-        that avoids aliasing.
+        Factor of both sides; each keeps at least one pixel. Resampling is bicubic with antialiasing.
 
     Source
     ------
-    Glyph renders at 72, 96 or 120 dpi and reports accuracy for each: the baseline that any compression has to beat.
+    Glyph renders at 72, 96 or 120 dpi and reports the accuracy for each.
     """
 
     scale: float = 0.9
@@ -57,5 +55,5 @@ class Resize(FileCodec):
         return write_file(page, WEBP, (height, width), lossless(np.asarray(image)))
 
     def decoded_size(self, height: int, width: int) -> tuple[int, int]:
-        """The small page's."""
+        """Size of the scaled page."""
         return max(1, round(height * self.scale)), max(1, round(width * self.scale))

@@ -1,4 +1,4 @@
-"""The standard codecs, as controls: PNG, JPEG, WebP and JPEG XL."""
+"""Standard codecs as controls: PNG, JPEG, WebP and JPEG XL."""
 
 from dataclasses import dataclass
 
@@ -13,11 +13,10 @@ from freqq.pages.page import Page, png_bytes
 
 @dataclass(frozen=True)
 class Png(FileCodec):
-    """The smaller of two PNG files of a page: Pillow's, optimised, and one whose rows are not filtered.
+    """The smaller of two PNG files of a page: Pillow's optimized one, and one without row filters.
 
-    Text without filters is about a seventh smaller, photographs with them. PNG does no harm at any level, so all levels
-    are one and the same: what a page costs untouched. Fewer gray levels as PNG has them are the codecs `gray4` and
-    `gray2`.
+    Text is about a seventh smaller without filters, photographs are smaller with them. PNG is lossless, so all levels
+    are the same: the cost of an unchanged page. For fewer gray levels see `gray4` and `gray2`.
 
     Formula
     -------
@@ -38,9 +37,9 @@ class Png(FileCodec):
 
 @dataclass(frozen=True)
 class Jpeg(FileCodec):
-    """Baseline JPEG by libjpeg-turbo with Huffman tables made for the page; colour at half resolution, gray alone.
+    """Baseline JPEG by libjpeg-turbo with optimized Huffman tables; colour at half resolution, gray as one plane.
 
-    The levels are the lowest qualities within the harm that `freqq.image.legibility` states for each.
+    Each level is the lowest quality within the harm of `freqq.image.legibility`.
 
     Formula
     -------
@@ -49,7 +48,7 @@ class Jpeg(FileCodec):
     Parameters
     ----------
     quality : int, 1 to 100
-        As libjpeg counts it.
+        libjpeg's quality.
 
     Source
     ------
@@ -78,19 +77,19 @@ class Jpeg(FileCodec):
 class Webp(FileCodec):
     """WebP by libwebp: VP8, or VP8L at quality 100.
 
-    The levels are those of the smallest files within the harm that `freqq.image.legibility` states for each. On text,
-    lossless files are smaller than lossy ones of any quality from 2 on, so all levels but the last are lossless; at
-    quality 0 a seventh of the letters is wrong.
+    Each level gives the smallest file within the harm of `freqq.image.legibility`. On text, lossless files are smaller
+    than lossy ones of quality 2 or more, so all levels except the last are lossless; at quality 0, a seventh of the
+    letters is wrong.
 
     Formula
     -------
-    VP8: prediction, a 4 x 4 DCT of what is left, one step by `quality`; VP8L: prediction, a palette, LZ77 and Huffman
+    VP8: prediction, a 4 x 4 DCT of the residual, one step by `quality`; VP8L: prediction, a palette, LZ77 and Huffman
     codes.
 
     Parameters
     ----------
     quality : int, 0 to 100
-        100 is lossless. WebP has no gray images: gray pages are stored as colour that is gray.
+        100 is lossless. WebP has no gray images: gray pages are stored as RGB.
 
     Source
     ------
@@ -119,7 +118,7 @@ class Webp(FileCodec):
 
 
 def lossless(pixels: NDArray[np.uint8]) -> bytes:
-    """Pixels as a lossless WebP file: of the lossless formats that Pillow always has, the smallest for text."""
+    """Pixels as a lossless WebP file, the smallest lossless format for text that Pillow always supports."""
     return saved(_rgb(pixels), "webp", lossless=True, quality=80, method=4)
 
 
@@ -131,20 +130,19 @@ def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 class Jxl(FileCodec):
     """JPEG XL by libjxl, the best of the standard codecs; needs pip install 'freqq[jxl]'.
 
-    The levels are the lowest qualities within the harm that `freqq.image.legibility` states for each. Below quality 19,
-    libjxl halves the resolution, and half of the letters are lost at once: beyond ``mild`` there is nothing more to
-    save.
+    Each level is the lowest quality within the harm of `freqq.image.legibility`. Below quality 19, libjxl halves the
+    resolution and half of the letters are lost, so the levels beyond ``mild`` are the same.
 
     Formula
     -------
-    A DCT of blocks of many sizes, steps by a model of the eye, and ANS coding.
+    A DCT with variable block sizes, steps by a psychovisual model, and ANS coding.
 
     Parameters
     ----------
     quality : int, 0 to 100
-        As libjxl counts it: 100 is lossless, 90 is visually so.
+        libjxl's quality: 100 is lossless, 90 visually lossless.
     effort : int, 1 to 9
-        From the fastest to the smallest.
+        From fastest to smallest.
 
     Source
     ------

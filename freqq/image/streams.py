@@ -1,4 +1,4 @@
-"""Any .fqi stream, whatever codec wrote it."""
+"""Decode and describe .fqi streams of any codec."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from freqq.pages.page import Page
 
 @dataclass(frozen=True)
 class Coding:
-    """How streams of one coding are read.
+    """How to read streams of one coding.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Coding:
     decode : callable
         The page of a stream.
     describe : callable
-        What its own header says, by names that no other header has.
+        The fields of the coding's own header; their names are unique among all headers.
     """
 
     name: str
@@ -45,7 +45,7 @@ def decode(stream: bytes) -> Page:
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream.
+        If it is not a complete, undamaged stream.
     UserError
         If this machine lacks what it needs (an optional library, a font).
     """
@@ -53,12 +53,12 @@ def decode(stream: bytes) -> Page:
 
 
 def describe(stream: bytes) -> dict[str, Any]:
-    """What a stream says of itself, without decoding it; its checksum is verified.
+    """The fields of a stream's headers. The checksum is verified, but the page is not decoded.
 
     Raises
     ------
     CorruptStream
-        As `decode`, as far as the headers tell.
+        If the checksum or a header is wrong.
     """
     header, _ = container.opened(stream)
     coding = _coding(stream)

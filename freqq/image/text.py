@@ -1,13 +1,13 @@
-"""The text of a page in place of its pixels: the floor.
+"""Store the text of a page instead of its pixels: a lower bound for the size.
 
 After the header of `freqq.image.container`:
 
-    4 bytes   CRC-32 of the page's pixels as they are drawn from the text
+    4 bytes   CRC-32 of the pixels drawn from the text
     ...       Zstandard: the style as JSON (`freqq.pages.redraw.style_json`), a newline, the numbers of the lines that
-              paragraphs start with (spaces between), a newline, the lines of the page
+              paragraphs start with (separated by spaces), a newline, the lines of the page
 
-Drawing depends on the font and on FreeType, so the checksum is what makes sure that a page is decoded to the same
-pixels everywhere, or not at all.
+Drawing depends on the font and on FreeType; the checksum ensures that a page is decoded to the same pixels everywhere,
+or not at all.
 """
 
 import re
@@ -27,41 +27,39 @@ from freqq.image.base import ImageCodec
 from freqq.image.container import TEXT, Header, opened_as, size_fits, start
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.page import Page
-from freqq.pages.redraw import draw_again, paragraph_starts, parse_style, style_json
+from freqq.pages.redraw import paragraph_starts, parse_style, redraw, style_json
 from freqq.pages.style import Style
 
 CHECKSUM = struct.Struct("<I")
 LEVEL = 19
 MAX_BYTES = 1 << 18
-"""Of text on a page: some twenty times as much as a page of Glyph's holds."""
+"""Most text on a page: about twenty times that of a page of Glyph's."""
 
 MAX_FONT_PX, MAX_GLYPHS = 128, 2048
-"""Together they bound what drawing a text allocates for glyphs."""
+"""Together they bound the memory for glyphs."""
 
 
 @dataclass(frozen=True)
 class Text(ImageCodec):
-    """Store the text of a page and how it was drawn; draw it again to decode.
+    """Store the text and style of a page; redraw it to decode.
 
-    No codec of pixels can do with less for long, since this is what the pixels mean: every other row is to be read
-    against it. It is no rival, for it needs the text, which an image alone does not give: only pages that freqq drew
-    itself, or of which the text is given, can be encoded. How far the decoded page is the old one says
-    `freqq.pages.redraw.draw_again`; for Glyph's evaluation and the built-in data it is the same to the last bit. It
-    does no harm at any level, so all levels are one and the same.
+    A lower bound to compare other codecs with. It can only encode pages that freqq drew itself or whose text is given.
+    `freqq.pages.redraw.redraw` says for which styles the decoded page is exact; it is for Glyph's evaluation and the
+    built-in data. All levels are the same.
 
     Formula
     -------
-    None: the text and the style by Zstandard, drawn again to decode.
+    None: text and style by Zstandard, redrawn to decode.
 
     Source
     ------
-    A floor of our own.
+    A lower bound.
     """
 
     LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
 
     def encode(self, page: Page) -> bytes:
-        """The page's text and style. A page whose style is not known is taken for one of Glyph's evaluation."""
+        """The page's text and style. If the style is unknown, that of Glyph's evaluation is assumed."""
         if not page.text.strip() and page.style is None:
             raise UserError("the codec text needs the text of a page, which is not known for this image: give --text")
         style = page.style or GlyphConfig()
@@ -69,7 +67,7 @@ class Text(ImageCodec):
             raise UserError(f"the codec text cannot store this page: {reason}")
         starts = paragraph_starts(replace(page, style=style))
         height, width = page.pixels.shape[:2]
-        drawn = _drawn(page.text, style, starts, Header(TEXT, 1 if page.pixels.ndim == 2 else 3, height, width))
+        drawn = _redrawn(page.text, style, starts, Header(TEXT, 1 if page.pixels.ndim == 2 else 3, height, width))
         content = "\n".join((style_json(style), " ".join(map(str, starts)), page.text)).encode()
         writer = start(TEXT, page)
         writer.header(CHECKSUM, _checksum(drawn))
@@ -77,25 +75,23 @@ class Text(ImageCodec):
         return writer.finish()
 
     def decode(self, stream: bytes) -> Page:
-        """The page drawn again, with its text."""
+        """The redrawn page, with its text."""
         return read_text(stream)
 
 
 def read_text(stream: bytes) -> Page:
-    """The page of a stream of text, drawn again.
+    """The page of a stream of text, redrawn.
 
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream.
-    UserError
-        If this machine draws another page of it, as with another font.
+        If it is not a complete, undamaged stream, or is drawn differently here, for example because of another font.
     """
     header, reader = opened_as(TEXT, stream)
     checksum, style, starts, text = _content(reader)
     try:
-        page = _drawn(text, style, starts, header)
-    except Exception as error:  # a style that no page was ever drawn by may fail anywhere
+        page = _redrawn(text, style, starts, header)
+    except Exception as error:  # a forged style may fail anywhere
         raise reader.corrupt("its text cannot be drawn") from error
     if _checksum(page) != checksum:
         raise CorruptStream("the redrawn page differs from the stored one: is another font or FreeType installed?")
@@ -103,7 +99,7 @@ def read_text(stream: bytes) -> Page:
 
 
 def describe_text(stream: bytes) -> dict[str, Any]:
-    """What a stream of text holds."""
+    """Style and length of a stream of text."""
     _, style, _, text = _content(opened_as(TEXT, stream)[1])
     return {"style": style_json(style), "lines": text.count("\n") + 1, "characters": len(text)}
 
@@ -136,7 +132,7 @@ def _content(reader: StreamReader) -> tuple[int, GlyphConfig | Style, list[int],
 
 
 def _refused(text: str, style: GlyphConfig | Style) -> str:
-    """Why this cannot be stored, or nothing. A stream names a font that every freqq has, and never opens a file."""
+    """Why this cannot be stored; empty if it can. A stream may only name fonts that come with freqq, not files."""
     if isinstance(style, Style):
         font, font_px, (width, height) = style.font, style.font_size, (style.width, style.height)
     else:
@@ -154,9 +150,9 @@ def _refused(text: str, style: GlyphConfig | Style) -> str:
     return ""
 
 
-def _drawn(text: str, style: GlyphConfig | Style, starts: Sequence[int], header: Header) -> Page:
-    """The text drawn again, cut or extended with its own paper to the page's size."""
-    page = draw_again(text, style, starts)
+def _redrawn(text: str, style: GlyphConfig | Style, starts: Sequence[int], header: Header) -> Page:
+    """The text redrawn and cropped, or extended with its background, to the page's size."""
+    page = redraw(text, style, starts)
     pixels = page.pixels
     if header.planes == 3 and pixels.ndim == 2:
         pixels = np.stack([pixels] * 3, axis=2)
@@ -165,11 +161,11 @@ def _drawn(text: str, style: GlyphConfig | Style, starts: Sequence[int], header:
     pixels = pixels[: header.height, : header.width]
     below, right = header.height - pixels.shape[0], header.width - pixels.shape[1]
     if below or right:
-        # The last pixel is paper: margins are.
-        paper = np.empty((header.height, header.width, *pixels.shape[2:]), np.uint8)
-        paper[:] = pixels[-1, -1]
-        paper[: pixels.shape[0], : pixels.shape[1]] = pixels
-        pixels = paper
+        # The last pixel belongs to the margin, so it has the background's colour.
+        extended = np.empty((header.height, header.width, *pixels.shape[2:]), np.uint8)
+        extended[:] = pixels[-1, -1]
+        extended[: pixels.shape[0], : pixels.shape[1]] = pixels
+        pixels = extended
     return Page(np.ascontiguousarray(pixels), page.lines, style)
 
 

@@ -1,16 +1,17 @@
-"""Frequency-aware vector quantization of text pages: the name of a pattern for every block of a line.
+"""Frequency-aware vector quantization of text pages: a pattern's index for every block of a line.
 
 The stream, after the header of `freqq.image.container`:
 
-    8 bytes   which codebook: the start of its file's SHA-256
+    8 bytes   the codebook: the start of its file's SHA-256
     1 byte    phase of the strips, see `freqq.image.vq_patterns`
     4 bytes   words      4 bytes   escaped symbols      4 bytes   words of those      4 bytes   raw blocks
-    4 bytes   for each strip: the integer that its decoder starts from
+    4 bytes   for each strip: its decoder's initial state
     2 bytes   for each word
-    ...       the escaped symbols likewise, in 16 rows, or as many as there are symbols
-    sections  LZMA: which escapes are raw (bits); their differences from their patterns, column by column (bytes)
+    ...       the escaped symbols in the same format, in up to 16 rows
+    sections  LZMA: a bit for each escape, set if it is raw; differences of raw blocks from their patterns, column by
+              column (bytes)
 
-An escape is a pattern that its context does not list. A raw one stands for a block that is in no codebook.
+An escape is a pattern that its context does not list. A raw one is a block that is not in the codebook.
 """
 
 import struct
@@ -29,7 +30,7 @@ from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.image import container
 from freqq.image.base import ImageCodec, Watch, unwatched
-from freqq.image.codebooks import best_fit, cache_folder, codebooks, find_by_look, learned, look_of, with_id
+from freqq.image.codebooks import best_fit, cache_folder, codebooks, find_by_look, learn_codebook, look_of, with_id
 from freqq.image.embedded import read_file
 from freqq.image.standard import Webp
 from freqq.image.vq_codebook import Codebook
@@ -40,37 +41,34 @@ from freqq.pages.page import Page
 
 VQ_HEADER = struct.Struct(f"<{ID_BYTES}sBIIII")
 ESCAPE_ROWS = 16
-"""Most rows of escaped symbols that are coded in parallel."""
+"""Most rows of escaped symbols coded in parallel."""
 
 FALLBACK_QUALITY = 40
 """The quality of WebP at ``mild``."""
 
 FEWEST_EXACT, SURE = 0.5, 0.9
-"""A codebook that knows a smaller share of a page was not made for its kind; one that knows a larger share was."""
-
+"""A codebook that knows less than the first share of a page does not fit it; one that knows the second share does."""
 
 PROBED = 6000
-"""Characters of prose that are tried to find out whether a codebook fits a look."""
+"""Characters of prose that are rendered to test whether a codebook fits a look."""
 
 
 @dataclass(frozen=True)
 class VectorQuantization(ImageCodec):
-    """Blocks as high as a line of text, each replaced by a pattern of a codebook; indices coded by what came before.
+    """Replace each block (as high as a line of text) by a pattern of a codebook; code indices in context.
 
-    What rendered text shows in a block of 10 x 3 pixels is one of some ten thousand patterns, so the codebook holds the
-    most frequent ones as they are: averages of them (Lloyd's centroids) would blur letters. A block that is none of
-    them takes the nearest one, by a DCT in which low and middle frequencies weigh most; if even that is further away
-    than `tolerance`, the exact difference is stored too. Indices are range-coded in the context of the one or two
-    patterns to the left. With a tolerance over 0, a pattern within it may stand for one that the context does not
-    expect, as in entropy-constrained vector quantization (Chou, Lookabaugh, Gray: IEEE Transactions on Acoustics,
-    Speech and Signal Processing 37(1), 1989).
+    Blocks of 10 x 3 pixels of rendered text show about ten thousand different patterns. The codebook holds the most
+    frequent ones unchanged, because averages (Lloyd's centroids) would blur letters. Another block takes the nearest
+    pattern by a weighted DCT in which low and middle frequencies count most; if that differs by more than `tolerance`,
+    the exact difference is stored too. Indices are entropy-coded in the context of the one or two patterns to the left.
+    With a tolerance above 0, a pattern within it may replace one that the context does not expect, as in
+    entropy-constrained vector quantization.
 
-    The codebook and the phase of the lines are those that fit the page best. For a look that none was made for, one is
-    learned by `prepared` and kept in `freqq.image.codebooks`. A page that none fits (a photograph, colours,
-    Chinese) is stored by WebP, without loss at a tolerance of 0.
+    The codebook and the phase of the lines are those that fit the page best. For a look without a codebook, `prepared`
+    learns one (`freqq.image.codebooks`). A page that no codebook fits (a photograph, colours, Chinese) is stored as
+    WebP, lossless at a tolerance of 0.
 
-    Harm comes late: the patterns themselves are sharp, so that the levels span from no loss to letters that were taken
-    for others.
+    Since the patterns themselves are sharp, errors at high levels are letters replaced by others.
 
     Formula
     -------
@@ -80,13 +78,12 @@ class VectorQuantization(ImageCodec):
     Parameters
     ----------
     tolerance : float, 0 or more
-        Root mean square of the weighted difference, in gray levels, up to which a block may be another pattern. 0 is
-        without loss.
+        Root mean square of the weighted difference, in gray levels, up to which a block may be replaced. 0 is lossless.
 
     Source
     ------
-    The frequency-aware vector quantization that the study names and does not do. Entropy-constrained choice: Chou,
-    Lookabaugh, Gray, IEEE Transactions on Acoustics, Speech and Signal Processing 37(1), 1989.
+    "Frequency-Aware Vector Quantization for VLM Compression" names, but does not implement it. Entropy-constrained
+    choice: Chou, Lookabaugh, Gray, IEEE Transactions on Acoustics, Speech and Signal Processing 37(1), 1989.
     """
 
     tolerance: float = 8.0
@@ -107,7 +104,7 @@ class VectorQuantization(ImageCodec):
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """All codebooks."""
+        """Ids of all codebooks."""
         return tuple(sorted({*(book.id.hex() for book in codebooks()), *self.learned}))
 
     def prepared(
@@ -116,7 +113,7 @@ class VectorQuantization(ImageCodec):
         note: Callable[[str], object] = lambda text: None,
         watch: Watch | None = unwatched,
     ) -> Self:
-        """The codec with a codebook for each look of these configurations that no codebook here fits."""
+        """The codec with a codebook for each of these configurations' looks, learned if none fits."""
         ids: set[str] = set()
         for config in dict.fromkeys(configs):
             try:
@@ -130,7 +127,7 @@ class VectorQuantization(ImageCodec):
                     f"learning a codebook for image-vq from pages in {config.font_path}: about a minute, once; it is "
                     f"kept in {cache_folder()}"
                 )
-                book = learned(look, watch)
+                book = learn_codebook(look, watch)
             if book is not None:
                 ids.add(book.id.hex())
         prepared = copy(self)
@@ -150,7 +147,7 @@ class VectorQuantization(ImageCodec):
         return stream if fit.share >= SURE else min(stream, self._webp(page), key=len)
 
     def _likely(self, page: Page) -> Iterator[Codebook]:
-        """What was learned for the page's look, then what was for any that this codec was prepared for."""
+        """The codebook learned for the page's look, then those that this codec was prepared with."""
         own = find_by_look(page.style) if isinstance(page.style, GlyphConfig) else None
         if own is not None:
             yield own
@@ -159,7 +156,7 @@ class VectorQuantization(ImageCodec):
                 yield with_id(bytes.fromhex(name))
 
     def decode(self, stream: bytes) -> Page:
-        """The page of a stream; which codebook it needs is in the stream."""
+        """The page of a stream, which names its codebook."""
         return read_file(stream) if container.opened(stream)[0].coding == container.FILE else read_patterns(stream)
 
     def _webp(self, page: Page) -> bytes:
@@ -205,9 +202,9 @@ def read_patterns(stream: bytes) -> Page:
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream of patterns.
+        If it is not a complete, undamaged stream of patterns.
     MissingCodebook
-        If its codebook is not here.
+        If its codebook is not available.
     """
     (_, planes, height, width), reader = container.opened_as(container.VQ, stream)
     name, phase, words, escapes, escape_words, raw = reader.header(VQ_HEADER)
@@ -235,7 +232,7 @@ def read_patterns(stream: bytes) -> Page:
 
 
 def describe_patterns(stream: bytes) -> dict[str, Any]:
-    """What the header says of the patterns in a stream."""
+    """The header of a stream of patterns."""
     name, phase, _, escapes, _, raw = container.opened_as(container.VQ, stream)[1].header(VQ_HEADER)
     return {"codebook": name.hex(), "phase": phase, "escapes": escapes, "raw_blocks": raw}
 

@@ -1,4 +1,4 @@
-"""A codebook of block patterns, and what usually follows what: the shared knowledge of vector-quantized streams."""
+"""A codebook: block patterns and the statistics of their sequences."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +15,14 @@ from freqq.image.vq_patterns import Patterns
 
 
 class Contexts:
-    """The states of an automaton: 0 the beginning of a row, then one for each symbol, then one for each listed pair.
+    """The states of an automaton: 0 is the beginning of a row, then one per symbol, then one per listed pair.
 
     Parameters
     ----------
     symbols : int
-        How many there are: 0 .. `symbols` - 1.
+        Their number; they are 0 .. `symbols` - 1.
     pairs : int [P, 2], ascending
-        Pairs of symbols that have a state of their own.
+        Pairs of symbols with their own state.
     """
 
     def __init__(self, symbols: int, pairs: NDArray[np.integer]) -> None:
@@ -32,7 +32,7 @@ class Contexts:
         """The last symbol of each state, -1 at the beginning."""
 
     def state(self, before: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The state after two symbols; -1 for what is before the beginning."""
+        """The state after two symbols; -1 means before the beginning."""
         single = last + 1
         if not len(self._pairs):
             return single
@@ -51,7 +51,7 @@ class Contexts:
 
 
 def independent(counts: NDArray[np.floating]) -> Automaton:
-    """An automaton of one state: symbols that do not depend on one another, with the given positive counts."""
+    """An automaton of one state: independent symbols with the given positive counts."""
     size = len(counts)
     nowhere = np.zeros(size, np.int64)
     return Automaton(np.array([0, size]), np.arange(size, dtype=np.uint16), scaled(counts, MOST_BITS), nowhere, nowhere)
@@ -74,13 +74,13 @@ class Codebook:
     neighbours : uint16 [K, m]
         The patterns nearest to each, itself first.
     distances : float16 [K, m]
-        How far they are from it, as `Patterns.ranked` has it.
+        Their distances, see `Patterns.ranked`.
     pairs : int [P, 2], ascending
-        Pairs of patterns that are contexts of their own.
+        Pairs of patterns with their own context.
     source : Automaton
         Over the indices of patterns, with the states of `Contexts`.
     escapes : uint32 [K], positive
-        How often each pattern came where the source does not expect it.
+        How often each pattern occurred where the source does not list it.
     """
 
     patterns: Patterns
@@ -92,7 +92,7 @@ class Codebook:
 
     @cached_property
     def file(self) -> bytes:
-        """The codebook as a safetensors file, the same for the same codebook."""
+        """The codebook as a safetensors file; deterministic."""
         source = self.source
         arrays = {
             "patterns": self.patterns.array, "neighbours": self.neighbours, "distances": self.distances,
@@ -103,22 +103,22 @@ class Codebook:
 
     @cached_property
     def id(self) -> bytes:
-        """What streams call it."""
+        """Its id in streams."""
         return codebook_id(self.file)
 
     @cached_property
     def escaped(self) -> Automaton:
-        """The source of the symbols that escaped."""
+        """The source of escaped symbols."""
         return independent(self.escapes.astype(np.float64))
 
 
 def read_codebook(path: Path) -> Codebook:
-    """Read a codebook's file. Nothing in it is trusted.
+    """Read and validate a codebook's file.
 
     Raises
     ------
     UserError
-        If it cannot be read, or is no codebook.
+        If it cannot be read, or is not a codebook.
     """
     data, arrays = read_arrays(path, "codebook", DTYPES, _fault)
     contexts = Contexts(len(arrays["patterns"]), arrays["pairs"])
@@ -132,7 +132,7 @@ def read_codebook(path: Path) -> Codebook:
 
 
 def _fault(arrays: dict[str, NDArray[Any]]) -> str:
-    """What keeps arrays from being a codebook; nothing if they are one."""
+    """Why arrays are not a valid codebook; empty if they are."""
     patterns, pairs, starts = arrays["patterns"], arrays["pairs"], arrays["starts"].astype(np.int64)
     symbols, frequencies = arrays["symbols"], arrays["frequencies"].astype(np.int64)
     sides = patterns.shape[1:]

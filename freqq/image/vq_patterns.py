@@ -1,4 +1,4 @@
-"""A page as strips, one to a line of text; strips as blocks; and which pattern of a codebook a block is or is like."""
+"""Cut a page into strips (one per line of text) and blocks, and match blocks with patterns."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +14,9 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class Strips:
-    """How a page of height x width pixels is cut: strips of `block` height from row `phase` - block height on.
+    """How a page of height x width pixels is cut: strips of `block` height, the first at row `phase` - block height.
 
-    Strips and blocks that reach over the page's edge are filled up with white.
+    Strips and blocks beyond the page's edge are filled with white.
     """
 
     height: int
@@ -32,7 +32,7 @@ class Strips:
 
     @property
     def above(self) -> int:
-        """White rows over the page's first."""
+        """White rows above the page's first row."""
         return -self.phase % self.block[0]
 
     @property
@@ -51,7 +51,7 @@ class Strips:
         return padded.reshape(len(strips), h, columns, w).swapaxes(1, 2)
 
     def inked(self, pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
-        """Which strips of a page [height, width] are not all white."""
+        """The strips of a page [height, width] that are not all white."""
         dark = np.flatnonzero((pixels != WHITE).any(1))
         return np.unique((dark + self.above) // self.block[0])
 
@@ -63,9 +63,9 @@ class Strips:
 
 
 def darkest_gap(pixels: NDArray[np.uint8], pitch: int) -> int:
-    """The phase at which lines of text of a known pitch begin: below the row that has the least ink.
+    """The phase of lines of text with a known pitch: they begin below the row with the least ink.
 
-    Rows are folded by the pitch. Of two equally empty rows the one with the emptier neighbours counts.
+    Rows are folded by the pitch. Between equally empty rows, the one with emptier neighbours wins.
     """
     ink = WHITE - pixels.astype(np.float64).mean(1)
     rows = np.bincount(np.arange(len(ink)) % pitch, ink, pitch)
@@ -74,10 +74,10 @@ def darkest_gap(pixels: NDArray[np.uint8], pitch: int) -> int:
 
 
 CHUNK = 512
-"""Blocks that are compared with all patterns at a time."""
+"""Blocks compared with all patterns at a time."""
 
 HALF_WEIGHT = 0.5
-"""The fraction of the highest radial frequency at which an error weighs half of what it weighs at DC."""
+"""The fraction of the highest radial frequency at which errors have half of the DC's weight."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,14 @@ class Patterns:
         return np.where(same, index, -1)
 
     def nearest(self, blocks: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The pattern nearest to each block [n, h, w], and how far it is."""
+        """The pattern nearest to each block [n, h, w], and its distance."""
         index, distance = self.ranked(blocks, 1)
         return index[:, 0], distance[:, 0]
 
     def ranked(self, blocks: NDArray[np.uint8], count: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The `count` nearest patterns of each block [n, h, w], nearest first, and how far they are.
+        """The `count` nearest patterns of each block [n, h, w], nearest first, and their distances.
 
-        A distance is the root mean square of the weighted DCT of the difference, in gray levels.
+        The distance is the root mean square of the weighted DCT of the difference, in gray levels.
         """
         features, squares = self._features
         index = np.empty((len(blocks), count), np.int64)
@@ -140,7 +140,7 @@ class Patterns:
 
 
 def hash_blocks(flat: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Whole numbers under 2^53 that are equal for equal blocks [n, d] and seldom for others, by one matrix product."""
+    """Hashes of blocks [n, d]: integers below 2^53, by one matrix product."""
     factors = np.random.default_rng(0).integers(1, (1 << 44) // flat.shape[1], flat.shape[1]).astype(np.float64)
     return flat.astype(np.float64) @ factors
 
@@ -148,7 +148,7 @@ def hash_blocks(flat: NDArray[np.uint8]) -> NDArray[np.float64]:
 def weighted_dct(blocks: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The orthonormal DCT of blocks [n, h, w], weighted by frequency, as [n, h·w].
 
-    What makes letters alike is low and middle frequencies; the weight falls as 1 / (1 + (f / f_half)²), f as in
+    Low and middle frequencies determine the similarity of letters; the weight is 1 / (1 + (f / f_half)²), with f from
     `radial_frequency`.
     """
     _, h, w = blocks.shape

@@ -1,4 +1,4 @@
-"""Making a codebook: the most frequent blocks of rendered text, and what follows what on its lines."""
+"""Train a codebook: the most frequent blocks of rendered text, and their sequences along its lines."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,17 +17,17 @@ from freqq.pages.page import Page
 
 NEIGHBOURS = 4
 SIZE = 20480
-"""Patterns that cover nearly all of Latin text in one look."""
+"""Enough patterns for nearly all of Latin text in one look."""
 
 FEWEST_BITS, SPARE = 7, 3
-"""A state's frequencies add up to at least 2^7, and to at least 2^3 times the number of its entries."""
+"""A state's frequencies sum to at least 2^7 and at least 2^3 times the number of its entries."""
 
 ESCAPES = 0.5
-"""An escape counts half as often as a state has entries: half of Witten and Bell's estimate for what is new."""
+"""Weight of an escape per entry of a state: half of Witten and Bell's estimate for unseen symbols."""
 
 
 def text_pages(texts: Iterable[str], config: GlyphConfig) -> Iterator[Page]:
-    """The pages of texts, each text from a new page on."""
+    """The pages of texts; each text starts a new page."""
     for text in texts:
         yield from render_glyph(text, config)
 
@@ -38,7 +38,7 @@ def line_pitch(config: GlyphConfig) -> int:
     Raises
     ------
     UserError
-        If it is not a whole number, so that no two lines show equal blocks.
+        If it is not a whole number, because then lines do not repeat blocks.
     """
     pitch = (config.line_height or config.font_size + 1) * config.dpi / 72
     if abs(pitch - round(pitch)) > 1e-6:
@@ -49,15 +49,15 @@ def line_pitch(config: GlyphConfig) -> int:
 
 
 def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, pair_least: int = 90) -> Codebook:
-    """A codebook of the `size` most frequent blocks of pages, and what follows what on them.
+    """A codebook of the `size` most frequent blocks of pages, and their sequences.
 
     Parameters
     ----------
     pages : iterable of gray pages
     pitch, width : int
-        A block's height, which is the distance of two lines of text, and its width in pixels.
+        A block's height (the distance of two lines of text) and width in pixels.
     pair_least : int
-        How often two patterns must follow each other for them to be a context of their own.
+        How often two patterns must follow each other to become a context.
 
     Raises
     ------
@@ -88,19 +88,19 @@ def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, 
 
 
 def neighbourhood(patterns: Patterns) -> tuple[NDArray[np.uint16], NDArray[np.float16]]:
-    """Each pattern and those nearest to it, and how far they are."""
+    """The patterns nearest to each, itself first, and their distances."""
     own = np.arange(len(patterns))[:, None]
     index, distance = patterns.ranked(patterns.array, min(NEIGHBOURS, len(patterns)))
     absent = (index != own).all(1)
     index[absent, -1] = own[absent, 0]
-    distance[index == own] = -1  # first, whatever rounding says of patterns that nearly equal it
+    distance[index == own] = -1  # first, even if rounding makes a nearly equal one closer
     order = distance.argsort(1, kind="stable")
     index, distance = np.take_along_axis(index, order, 1), np.take_along_axis(distance, order, 1)
     return index.astype(np.uint16), np.maximum(distance, 0).astype(np.float16)
 
 
 def _symbols(patterns: Patterns, cuts: list[NDArray[np.uint8]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Rows of pattern indices, of equal length, and which of them only stand for a block that is in no codebook."""
+    """Rows of pattern indices, of equal length, and a mask of those that only approximate their block."""
     longest = max(blocks.shape[1] for blocks in cuts)
     rows, unknown = [], []
     for blocks in cuts:
@@ -119,8 +119,8 @@ def _symbols(patterns: Patterns, cuts: list[NDArray[np.uint8]]) -> tuple[NDArray
 def learn(rows: NDArray[np.integer], symbols: int, pair_least: int) -> tuple[NDArray[np.int64], Automaton]:
     """The pairs that are contexts, and the automaton, for rows [n, steps] of symbols 0 .. `symbols` - 1.
 
-    A pair is a context if it was seen at least `pair_least` times: one that was seen less often has too few followers
-    and escapes too often.
+    A pair is a context if it occurs at least `pair_least` times: a rarer one has too few successors and escapes too
+    often.
     """
     padded = np.concatenate([np.full((len(rows), 2), -1), rows.astype(np.int64)], 1)
     before, last, now = (padded[:, i : padded.shape[1] - 2 + i].ravel() for i in range(3))
@@ -136,7 +136,7 @@ def learn(rows: NDArray[np.integer], symbols: int, pair_least: int) -> tuple[NDA
 def _with_escapes(
     state: NDArray[np.int64], symbol: NDArray[np.int64], counts: NDArray[np.int64], states: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Entries sorted by state, an escape at the end of each, as starts, symbols and frequencies."""
+    """Entries sorted by state, each state ending with an escape, as starts, symbols and frequencies."""
     entries = np.bincount(state, minlength=states)
     starts = np.concatenate([[0], np.cumsum(entries + 1)])
     escapes = starts[1:] - 1

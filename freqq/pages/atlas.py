@@ -1,6 +1,6 @@
-"""Glyphs of one font at one size: rasterised once each, and kept side by side in one array.
+"""Glyphs of one font at one size, rasterized once each and kept side by side in one array.
 
-They come from the FreeType that the wheels of freetype-py carry, so a page does not depend on the machine's own.
+FreeType comes with the wheels of freetype-py, so pages do not depend on the version installed on the machine.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from freqq.errors import UserError
 from freqq.pages.fonts import open_font
 
 PHASES = 4
-"""Glyphs start at quarters of a pixel, as poppler has them (`splashFontFraction`)."""
+"""Glyphs start at quarters of a pixel, as in poppler (`splashFontFraction`)."""
 
 TALLEST_PHASED = 50
-"""Where the font's box is higher than this (px), poppler starts every glyph at a whole pixel."""
+"""If the font's bounding box is higher than this (px), poppler starts every glyph at a whole pixel."""
 
 MAX_SIZE = 1024
 MAX_GLYPH_SIDE = 8192
@@ -26,7 +26,7 @@ MAX_GLYPH_SIDE = 8192
 
 @dataclass(frozen=True)
 class Bitmap:
-    """A glyph's ink (uint8, [rows, width], 255 full), how far right of the pen it begins, and how far over the line."""
+    """A glyph's ink (uint8 [rows, width], 255 full) and its offset right of the pen and above the baseline, in px."""
 
     ink: NDArray[np.uint8]
     left: int
@@ -39,25 +39,26 @@ class Raster:
     Parameters
     ----------
     font : str
-        A font file or a name, as `freqq.pages.fonts` has them.
+        A font file or name, see `freqq.pages.fonts`.
     size : float
         Em size in px, over 0 and at most 1024.
     hinted : bool
-        False: as poppler's Splash does it (SplashFTFont.cc, SplashFont.cc): unhinted, FreeType's outline at the
-        rounded size scaled to the exact one, `PHASES` x phases, no y phases.
-        True: hinted by the font's own program, glyphs at whole pixels; the pages that the embedded model has learnt.
+        False: as in poppler's Splash (SplashFTFont.cc, SplashFont.cc): unhinted, FreeType's outline at the rounded size
+        scaled to the exact one, `PHASES` horizontal phases, no vertical ones.
+        True: hinted by the font's own program, glyphs at whole pixels, as on the pages that the embedded model was
+        trained on.
 
     Attributes
     ----------
     phases : int
-        How many parts of a pixel a glyph may start at.
+        Number of horizontal positions per pixel at which a glyph may start.
     ascent, height : int
-        Of a line, in px: from its top to its baseline and to its bottom.
+        Distance from a line's top to its baseline and to its bottom, in px.
 
     Raises
     ------
     UserError
-        For a file that is no scalable font, and a size out of range.
+        For a file that is not a scalable font, and a size out of range.
     """
 
     def __init__(self, font: str, size: float, hinted: bool = False) -> None:
@@ -82,11 +83,11 @@ class Raster:
         self.height = self.ascent - self._face.size.descender // 64
 
     def number(self, code: int) -> int:
-        """The font's number of a character's glyph; 0, in most fonts a visible box, if it has none."""
+        """The index of a character's glyph; 0 (in most fonts a visible box) if the font has none."""
         return int(self._face.get_char_index(0x20 if code == 0xA0 else code))
 
     def advance(self, number: int) -> tuple[float, float]:
-        """How far a glyph moves the pen: in px, and in 1/1000 of the em size as reportlab rounds it in a PDF."""
+        """A glyph's advance: in px, and in 1/1000 of the em size as reportlab rounds it in a PDF."""
         em = self._face.units_per_EM
         try:
             units = self._face.get_advance(number, freetype.FT_LOAD_NO_SCALE)
@@ -100,12 +101,12 @@ class Raster:
         return px, pdf_number(units * 1000 / em)
 
     def bitmap(self, number: int, phase: int) -> Bitmap:
-        """Rasterise a glyph whose pen stands ``phase / phases`` px right of a whole pixel.
+        """Rasterize a glyph with the pen ``phase / phases`` px right of a whole pixel.
 
         Raises
         ------
         UserError
-            If the font's data for it are damaged, or it is larger than any page.
+            If the glyph's data are damaged, or it is larger than any page.
         """
         face, scale = self._face, self._scale
         face.set_transform(freetype.Matrix(scale, 0, 0, scale), freetype.Vector(phase * 64 // self.phases, 0))
@@ -126,7 +127,7 @@ class Raster:
 
 
 def pdf_number(value: float) -> float:
-    """A number as reportlab writes it into a PDF: up to six decimals, fewer for large ones (`fp_str`)."""
+    """A number as reportlab writes it into a PDF: up to six decimals, fewer for large numbers (`fp_str`)."""
     magnitude = abs(value)
     if magnitude <= 1e-7:
         return 0.0
@@ -134,7 +135,7 @@ def pdf_number(value: float) -> float:
 
 
 MAX_BYTES = 1 << 26
-"""An atlas starts again when its columns take more than this: a chat may hold all of Unicode."""
+"""An atlas is cleared when its columns take more than this: a chat may contain all of Unicode."""
 
 BLANK = 255
 """Background without ink."""
@@ -143,14 +144,14 @@ BLANK = 255
 class Atlas(Raster):
     """A `Raster` that keeps its glyphs as columns of pixels, so that a line of text is drawn by copying columns.
 
-    All columns are ``columns.shape[1]`` px high and begin `above` px over the baseline. They hold how much of the
-    background is left: 255 all, 0 none. The arrays below are indexed by *slots*, which `slots` gives for a text.
+    All columns are ``columns.shape[1]`` px high and begin `above` px above the baseline. Values are the fraction of the
+    background that stays visible: 255 all, 0 none. The other arrays are indexed by slots, see `slots`.
 
     Attributes
     ----------
     columns : uint8 array, [columns, height]
     starts, widths, lefts : int64 arrays, [slots, phases]
-        A glyph's first column, their number (0 for a space), and how far right of the pen's pixel they begin.
+        A glyph's first column, number of columns (0 for a space), and offset right of the pen's pixel.
     advances, thousandths : float64 arrays, [slots]
         Advances in px, and in 1/1000 of the em size as reportlab rounds them in a PDF.
     """
@@ -169,10 +170,10 @@ class Atlas(Raster):
         self._slot_of_number: dict[int, int] = {}
 
     def slots(self, text: str) -> NDArray[np.int32]:
-        """One slot a character, int32, [len(text)]; glyphs that are new are rasterised.
+        """The slot of each character, int32 [len(text)]; rasterizes new glyphs.
 
         A character that the font lacks has the slot of the font's "missing" glyph, a no-break space that of a space.
-        Slots of an earlier call may be gone.
+        Slots of earlier calls may become invalid.
         """
         if self.columns.nbytes > MAX_BYTES:
             self._forget()
@@ -195,7 +196,7 @@ class Atlas(Raster):
         return sum([self._width_of[char] for char in text])
 
     def glyph(self, char: str, phase: int = 0) -> tuple[NDArray[np.uint8], int]:
-        """Ink (0 none, 255 full) of a character in a box as high as a line, and how far right in it the pen stands."""
+        """Ink (0 none, 255 full) of a character in a box of the line's height, and the pen's x position in it."""
         drawn, pen = self.bitmap(self.number(ord(char)), phase), 2
         rows, columns = drawn.ink.shape
         top, left = self.ascent - drawn.top, pen + drawn.left
@@ -205,7 +206,7 @@ class Atlas(Raster):
         return box, pen
 
     def _add(self, codes: list[int]) -> None:
-        """Rasterise characters that have no slot yet."""
+        """Rasterize characters that have no slot yet."""
         bitmaps: list[Bitmap] = []
         advances: list[tuple[float, float]] = []
         for code in codes:
@@ -221,7 +222,7 @@ class Atlas(Raster):
             self.advances, self.thousandths = np.append(self.advances, px), np.append(self.thousandths, thousandths)
 
     def _stack(self, bitmaps: list[Bitmap]) -> None:
-        """Append bitmaps to the columns, all of which become higher if one of the new ones needs it."""
+        """Append bitmaps to the columns; all columns become higher if a new one needs it."""
         below = self.columns.shape[1] - self.above
         higher = max(0, *(b.top - self.above for b in bitmaps))
         lower = max(0, *(len(b.ink) - b.top - below for b in bitmaps))
@@ -243,5 +244,5 @@ class Atlas(Raster):
 
 @lru_cache(maxsize=32)
 def atlas(font: str, size: float, hinted: bool = False) -> Atlas:
-    """The atlas of a font and size, kept for the whole process. Not for several threads at once."""
+    """The atlas of a font and size, cached for the process. Not thread-safe."""
     return Atlas(font, size, hinted)

@@ -1,13 +1,12 @@
-"""Lines of text with Chinese characters, broken where reportlab's ``Paragraph`` breaks them with ``wordWrap="CJK"``.
+"""Break lines of text with Chinese characters as reportlab's ``Paragraph`` does with ``wordWrap="CJK"``.
 
-Glyph sets a text so that has any character of U+4E00 to U+9FFF. Lines then break between any two characters, except
-that a line which runs over within Latin letters goes back to the last space or Chinese character of its second
-half, and that some characters cannot start a line and hang into the margin.
+Glyph uses this mode for texts with any character of U+4E00 to U+9FFF. Lines break between any two characters, except
+that a line which overflows within Latin letters breaks at the last space or Chinese character of its second half, and
+that some characters cannot start a line and hang into the margin.
 
-A paragraph that goes on on another page is broken again from the ends of its lines: reportlab adds a space to each line
-that does not end with one (it joins lines as if words ended there), so that Chinese text has stray spaces from its
-second page on, and other line breaks. A paragraph of a single fragment is joined without, and loses the spaces that
-stood at the ends of its lines.
+When a paragraph continues on another page, reportlab joins its lines and breaks it again. It adds a space to each line
+that does not end with one, so that Chinese text gets stray spaces and other line breaks from its second page on. In a
+paragraph of a single fragment it adds none, and strips the spaces at the ends of lines.
 """
 
 import re
@@ -24,7 +23,7 @@ from freqq.pages.typeset import SetLine
 
 FUZZ = 1e-6
 IDEOGRAPHIC = "\u3000"
-"""From here on, reportlab takes a character for an Asian one."""
+"""From this character on, reportlab treats characters as Asian."""
 
 CANNOT_START = frozenset(
     "!',.:;?\")]、。」』】〕］）々―ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮーヵヶ゛゜・ヽヾゝゞ‐°′″℃￠％‰"
@@ -34,7 +33,7 @@ SPACES = frozenset(" \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\
 
 
 class Break(NamedTuple):
-    """Where a line begins and ends in a text, what is left of its width (pt), and whether it is the text's last."""
+    """Start and end of a line in a text, the rest of its width (pt), and whether it is the last line."""
 
     start: int
     end: int
@@ -43,20 +42,17 @@ class Break(NamedTuple):
 
 
 def is_cjk(text: str) -> bool:
-    """Whether Glyph sets a text with ``wordWrap="CJK"``."""
+    """Whether Glyph uses ``wordWrap="CJK"`` for a text."""
     return re.search("[\u4e00-\u9fff]", text) is not None
 
 
 def break_text(text: str, measure: Widths, first: float, later: float) -> Iterator[Break]:
-    """Break a text without line breaks into lines of `first` points, then `later`; the last one is what is left.
-
-    There is always a last one, which may be empty.
-    """
+    """Break a text without line breaks into lines of `first` points, then `later`; the last one may be empty."""
     widths = [measure[char] for char in text]
     start, room, count = 0, first, 64
     while True:
         end, used = start, 0.0
-        while True:  # sums of as many widths as it takes, in the order in which reportlab adds them
+        while True:  # add widths in reportlab's order until they exceed the line
             sums = list(accumulate(widths[end : end + count], initial=used))[1:]
             over = bisect_right(sums, room + FUZZ)
             if over < len(sums) or not sums:
@@ -72,7 +68,7 @@ def break_text(text: str, measure: Widths, first: float, later: float) -> Iterat
 
 
 def _turn_back(text: str, widths: list[float], start: int, end: int, extra: float) -> tuple[int, float]:
-    """Where a line ends whose last character before `end` runs over by -`extra`, and what is left of its width."""
+    """The end of a line whose last character before `end` overflows by -`extra`, and the rest of its width."""
     pushed = end - 1  # the character that would begin the next line
     if text[pushed] < IDEOGRAPHIC:
         for at in range(end - 2, (start + end) >> 1, -1):
@@ -87,11 +83,11 @@ def _turn_back(text: str, widths: list[float], start: int, end: int, extra: floa
 
 @dataclass(frozen=True)
 class _Segment:
-    """What stands between two line breaks of a paragraph.
+    """The text between two line breaks of a paragraph.
 
-    ``colors`` has one for each character, or is None if they have the configuration's. ``ending`` is the text of the
-    line break: empty, or a space once the paragraph was broken again; None at the end of the paragraph. ``last``: no
-    line follows those of this segment.
+    ``colors``: one per character; None: the configuration's. ``ending``: the text of the line break, which is empty, or
+    a space once the paragraph was broken again; None at the end of the paragraph. ``last``: no line follows this
+    segment's.
     """
 
     text: str
@@ -100,15 +96,15 @@ class _Segment:
     last: bool = False
 
     def parts(self, start: int, end: int) -> tuple[Part, ...]:
-        """A piece of the text by its colours."""
+        """A piece of the text, split by colour."""
         text = self.text[start:end]
         return ((None, text),) if self.colors is None else merged(zip(self.colors[start:end], text, strict=True))
 
 
 class CjkLines:
-    """The lines of a paragraph that were not placed yet, broken only when they are looked at.
+    """The lines of a paragraph that are not placed yet, broken lazily.
 
-    A segment is broken as a whole, so that each page of a paragraph without line breaks takes time for all of it.
+    A segment is broken as a whole, so each page of a paragraph without line breaks takes time for all of it.
 
     Attributes
     ----------
@@ -123,11 +119,11 @@ class CjkLines:
         self._measure = measure
         self._pages = 0
         self._fresh = _segments(fragments(paragraph, tags), measure) if alone is None else _single(alone)
-        self._waiting: deque[_Segment] = deque()  # that other pages have lines of
-        self._broken: deque[tuple[_Segment, list[Break]]] = deque()  # with the lines that were not taken
+        self._waiting: deque[_Segment] = deque()  # partly placed on earlier pages
+        self._broken: deque[tuple[_Segment, list[Break]]] = deque()  # with the lines not taken yet
 
     def peek(self, count: int) -> int:
-        """How many of the next `count` lines there are."""
+        """The number of remaining lines, at most `count`."""
         there = sum(len(lines) for _, lines in self._broken)
         while there < count and (broken := self._break_next()) is not None:
             self._broken.append(broken)
@@ -135,7 +131,7 @@ class CjkLines:
         return min(count, there)
 
     def take(self, count: int) -> list[SetLine]:
-        """The next `count` lines, of those that were looked at."""
+        """The next `count` lines, of those that `peek` counted."""
         taken: list[SetLine] = []
         while self._broken and len(taken) < count:
             segment, lines = self._broken[0]
@@ -147,7 +143,7 @@ class CjkLines:
         return taken
 
     def part(self, taken: list[SetLine]) -> list[SetLine]:
-        """The lines of a page that ends within the paragraph; those after them will be broken again."""
+        """The lines of a page that ends within the paragraph; the remaining ones will be broken again."""
         self._pages += 1
         rest = [(segment, lines) for segment, lines in self._broken if lines]
         self._broken.clear()
@@ -156,7 +152,7 @@ class CjkLines:
             is_break = line.start == line.end
             self.marked = len(segment.parts(line.start, line.end)) + (segment.ending is not None) > 1 + is_break
             if not self.marked and is_break:
-                return taken  # a lone fragment that is a line break has no line
+                return taken  # a single line break has no line
         self._waiting.extend(self._rejoined(segment, lines) for segment, lines in rest)
         return taken
 
@@ -169,10 +165,10 @@ class CjkLines:
             return None
         segment, lines = fresh, self._break(fresh)
         for _ in range(self._pages):
-            again = self._rejoined(segment, lines)
-            if (again.text, again.ending) == (segment.text, segment.ending):
-                break  # and so it would be on every further page
-            segment, lines = again, self._break(again)
+            rejoined = self._rejoined(segment, lines)
+            if (rejoined.text, rejoined.ending) == (segment.text, segment.ending):
+                break  # further pages would not change it either
+            segment, lines = rejoined, self._break(rejoined)
         return segment, lines
 
     def _break(self, segment: _Segment) -> list[Break]:
@@ -186,7 +182,7 @@ class CjkLines:
         return lines
 
     def _rejoined(self, segment: _Segment, lines: list[Break]) -> _Segment:
-        """A segment as it is on the next page: without the lines before these, and with what reportlab adds to them."""
+        """The rest of a segment for the next page: the given lines, with the spaces that reportlab adds."""
         texts: list[str] = []
         colors: list[Color | None] = []
         for number, line in enumerate(lines, 1):
@@ -218,7 +214,7 @@ def _single(alone: Part) -> Iterator[_Segment]:
 
 
 def _segments(found: Iterable[Part | None], measure: Widths) -> Iterator[_Segment]:
-    """What stands between the line breaks of a paragraph, without an end that shows nothing."""
+    """The segments of a paragraph, without an empty one at its end."""
     held: _Segment | None = None
     parts: list[Part] = []
     for part in found:

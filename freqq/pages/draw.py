@@ -1,4 +1,4 @@
-"""Text to pixels: columns of glyphs copied from an atlas, thousands at a time."""
+"""Draw text by copying columns of glyphs from an atlas, thousands at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -18,21 +18,21 @@ Blend = Callable[[Pixels, Pixels], Pixels]
 STRIP_BYTES = 1 << 23
 """Runs are drawn in batches of about this many bytes, so that many short ones need little more memory than a page."""
 ROUNDS = 16
-"""Glyphs that still overlap after so many rounds (marks heaped on one letter) are drawn one by one."""
+"""Glyphs that still overlap after this many rounds (combining marks on one letter) are drawn one by one."""
 
 
 def clearness(runs: Sequence[Run], width: int, height: int, font: str, size: float, dpi: float = 72.0) -> Pixels:
-    """How much of the background is left by runs of text as poppler draws those of a PDF by reportlab, before `tint`.
+    """The share of the background that stays visible under runs of text, drawn as poppler draws reportlab's PDFs.
 
     Parameters
     ----------
     runs : sequence of Run
-        In px. Overlapping glyphs darken each other; what lies outside the page is cut off.
+        In px. Overlapping glyphs darken each other; ink outside the page is cut off.
         A character that the font lacks is drawn as the font's "missing" glyph.
     width, height : int
         Page size, px.
     font, size : str, float
-        As for `Atlas`, but the size is in points (1/72 inch) at the resolution `dpi`: at 72 dpi, a point is a px.
+        As for `Atlas`, but the size is in points (1/72 inch) at the resolution `dpi`.
 
     Returns
     -------
@@ -56,11 +56,11 @@ def clearness(runs: Sequence[Run], width: int, height: int, font: str, size: flo
             if run.text:
                 np.add.accumulate(points[start : end - 1], out=at[start + 1 : end])
             start = end
-        # In poppler's order: advances add up in points, then they are scaled, then moved.
-        # A pen that ends on a quarter of a pixel must be rounded to the same side.
+        # In poppler's order: sum advances in points, then scale, then shift. A pen that ends on a quarter of a pixel
+        # must be rounded to the same side.
         at = at * scale + np.repeat([run.x for run in some], [len(run.text) for run in some])
         whole = np.floor(at)
-        # A pen hardly left of a whole pixel is a full pixel from the one before it, in floating point.
+        # Just left of a whole pixel, the difference can be 1.0 in floating point.
         phases = np.minimum((at - whole) * glyphs.phases, glyphs.phases - 1)
         return whole.astype(np.int64), phases.astype(np.int64)
 
@@ -68,10 +68,10 @@ def clearness(runs: Sequence[Run], width: int, height: int, font: str, size: flo
 
 
 def tint(clear: Pixels, ink: Color, background: Color | Pixels) -> Pixels:
-    """Put ink on a background: ``(clear * background + (255 - clear) * ink) // 255``, rounded as Splash does.
+    """Put ink on a background: ``(clear * background + (255 - clear) * ink) // 255``, rounded as in Splash.
 
-    Colours are of 0 to 255; the background may also be an image, uint8, [height, width] or [height, width, 3]. Gray
-    colours give [height, width], others [height, width, 3].
+    Colours are 0 to 255; the background may also be an image, uint8 [height, width] or [height, width, 3]. The result
+    is [height, width] for gray colours, otherwise [height, width, 3].
     """
     if isinstance(background, tuple) and (*ink, *background) == (0, 0, 0, 255, 255, 255):
         return clear
@@ -89,14 +89,14 @@ def tint(clear: Pixels, ink: Color, background: Color | Pixels) -> Pixels:
 
 
 def draw(lines: tuple[Line, ...], style: Style) -> Page:
-    """Draw one page of a px-based style, black on white, with hinted glyphs; each is centred in its line's box."""
+    """Draw one page of a px-based style, black on white, with hinted glyphs centred vertically in their lines."""
     glyphs = atlas(style.font, style.font_size, hinted=True)
 
     def pens(some: Sequence[Run], slots: NDArray[np.int32]) -> tuple[Whole, Whole]:
         ends = np.cumsum([len(run.text) for run in some])
         moves = np.split(glyphs.advances[slots], ends[:-1])
         at = np.concatenate([np.cumsum([run.x, *by])[:-1] for run, by in zip(some, moves, strict=True)])
-        # To whole pixels by way of quarters: so are the pages that the embedded model has learnt to read.
+        # Round to quarters, then to whole pixels, as on the pages that the embedded model was trained on.
         whole = (np.rint(at * 4).astype(np.int64) + 2) // 4
         return whole, np.zeros_like(whole)
 
@@ -106,12 +106,12 @@ def draw(lines: tuple[Line, ...], style: Style) -> Page:
 
 
 def _multiply(a: Pixels, b: Pixels) -> Pixels:
-    """What two layers of ink leave of the background, rounded down as Splash does on a painted page."""
+    """The background that stays visible under two layers of ink, rounded down as in Splash on a painted page."""
     return (np.multiply(a, b, dtype=np.uint16) // 255).astype(np.uint8)
 
 
 def _cover(runs: Sequence[Run], shape: tuple[int, int], glyphs: Atlas, pens: Pens, blend: Blend) -> Pixels:
-    """Draw runs on a blank page of this shape; `pens` says where their glyphs start, in whole px and phases."""
+    """Draw runs on a blank page of this shape; `pens` returns where their glyphs start, in whole px and phases."""
     height, width = shape
     page, painted = np.full(shape, BLANK, np.uint8), 0
     count = max(1, STRIP_BYTES // int(2 * width * (glyphs.size + 1)))
@@ -126,7 +126,7 @@ def _cover(runs: Sequence[Run], shape: tuple[int, int], glyphs: Atlas, pens: Pen
             upper, lower = max(top, 0), min(top + glyphs.columns.shape[1], height)
             if upper < lower:
                 seen, new = strip[upper - top : lower - top], min(max(painted, upper), lower)
-                # Only the rows that an earlier run may have touched need to be blended.
+                # Blend only the rows that earlier runs may have painted.
                 page[upper:new] = blend(page[upper:new], seen[: new - upper])
                 page[new:lower] = seen[new - upper :]
                 painted = max(painted, lower)
@@ -161,19 +161,19 @@ def _strips(
         columns = glyphs.columns.take(np.repeat(starts[some], widths[some]) + within, axis=0)
         if number:
             columns = blend(strips.take(target, axis=0), columns)
-        # A column as one item: NumPy assigns rows of bytes several times slower.
+        # Assign each column as one item: several times faster than rows of bytes in NumPy.
         strips.view(item)[target] = columns.view(item)
     return strips.reshape(lines, width, height).transpose(0, 2, 1)
 
 
 def _rounds(left: Whole, right: Whole) -> Iterator[Whole]:
-    """Indices of glyphs from `left` to before `right`, in groups whose members do not overlap each other."""
+    """Indices of glyphs, in groups whose members' spans (`left` to before `right`) do not overlap."""
     waiting = np.arange(len(left))
     for _ in range(ROUNDS):
         if not len(waiting):
             return
         late = []
-        # Neighbours often share a column, a glyph and the next but one hardly ever do.
+        # Adjacent glyphs often share a column; every second glyph hardly ever does.
         for half in (waiting[0::2], waiting[1::2]):
             reach = np.maximum.accumulate(right[half])
             free = np.append(True, left[half][1:] >= reach[:-1])[: len(half)]

@@ -1,9 +1,9 @@
-"""Font files: TrueType, OpenType with CFF outlines, collections of either, and variable fonts as they are by default.
+"""Font files: TrueType, OpenType with CFF outlines, collections of either, and the default instance of variable fonts.
 
 A collection's fonts are counted from 0: ``fonts.ttc#1`` is its second one, ``fonts.ttc`` its first.
 
-reportlab, and so Glyph's own pipeline, reads TrueType outlines only, and of a collection the first font unless it is
-told: pages in a font with CFF outlines are drawn here by the same rules, but cannot be compared with Glyph's.
+reportlab, and so Glyph's own pipeline, reads TrueType outlines only. Pages in a font with CFF outlines are drawn by the
+same rules, but have no counterpart in Glyph.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from freqq.errors import UserError
 from freqq.pages.style import font_file, font_index
 
 INVISIBLE = "\xad\u200b"
-"""What Glyph removes from a text."""
+"""Characters that Glyph removes from a text."""
 
 
 def open_font(font: str) -> freetype.Face:
-    """A font of its own for who calls this: its size can be set.
+    """Open a font; the face is not shared, so its size can be set.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def open_font(font: str) -> freetype.Face:
 
 
 def font_digest(font: str) -> str:
-    """What distinguishes a font from any other: its file's SHA-256, and its number in a collection unless that is 0."""
+    """A font's identity: the SHA-256 of its file, and its number in a collection unless that is 0."""
     _, index = font_index(font)
     digest = hashlib.sha256(Path(font_file(font)).read_bytes()).hexdigest()
     return f"{digest}#{index}" if index else digest
@@ -55,7 +55,7 @@ def has_cff_outlines(font: str) -> bool:
 
 
 def lacking(font: str, text: str) -> set[str]:
-    """The characters of a text that would be drawn as a box because the font has no glyph for them."""
+    """The visible characters of a text that the font has no glyph for; they would be drawn as a box."""
     face = _shared(font)
     return {char for char in set(text) if not (char.isspace() or char in INVISIBLE or face.get_char_index(ord(char)))}
 
@@ -77,10 +77,10 @@ CACHED_LENGTH = 64
 
 
 class Widths(dict[str, float]):
-    """Widths of words in points, ``widths[word]``, computed when they are first asked for.
+    """Widths of words in points, ``widths[word]``, computed on demand.
 
-    Kept for words of up to `CACHED_LENGTH` characters, at most `CACHED_WORDS` of them. A character that the font
-    lacks is as wide as the box that shows it (glyph 0); a no-break space is as wide as a space.
+    Caches up to `CACHED_WORDS` words of up to `CACHED_LENGTH` characters. A character that the font lacks has the width
+    of glyph 0, a no-break space that of a space.
 
     Raises
     ------
@@ -95,7 +95,7 @@ class Widths(dict[str, float]):
         self.space = self[" "]
 
     def __missing__(self, word: str) -> float:
-        # In this order, as reportlab does: sums that end on the edge of a line must round the same way.
+        # In reportlab's order: sums that end exactly at the edge of a line must round the same way.
         width = self._unit * sum(map(self._chars.__getitem__, word))
         if len(word) <= CACHED_LENGTH:
             if len(self) >= CACHED_WORDS:
@@ -104,7 +104,7 @@ class Widths(dict[str, float]):
         return width
 
     def lacking(self, text: str) -> set[str]:
-        """The characters of a text that the font has no glyph for; all of them must have been measured."""
+        """The characters of a measured text that the font has no glyph for."""
         return self._chars.lacking.intersection(text) if self._chars.lacking else set()
 
 
@@ -135,5 +135,5 @@ def _char_advances(font: str) -> _CharAdvances:
 
 @lru_cache(maxsize=16)
 def widths(font: str, size: float) -> Widths:
-    """The widths of a font at a size, kept for the whole process."""
+    """The widths of a font at a size, cached for the process."""
     return Widths(font, size)

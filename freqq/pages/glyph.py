@@ -1,4 +1,4 @@
-"""Glyph's rendering configuration, read as it is."""
+"""Glyph's rendering configuration."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from freqq.pages.style import MAX_PAGE_SIDE, font_file, font_index
 
 ALIGNMENTS = ("LEFT", "CENTER", "RIGHT", "JUSTIFY")
 FRAME_PADDING = 6.0
-"""What reportlab's frame keeps free inside the margins, on each side (pt)."""
+"""Padding of reportlab's frame inside the margins, on each side (pt)."""
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 MAX_CONFIG_BYTES = 1 << 20
@@ -24,40 +24,40 @@ MAX_CONFIG_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class GlyphConfig:
-    """The keys of Glyph's ``config.json``, underscores for hyphens; lengths in points, colours as RGB of 0 to 255.
+    """The keys of Glyph's ``config.json`` with underscores for hyphens; lengths in points, colours as RGB (0 to 255).
 
-    The defaults are those of Glyph's evaluation: 595 x 842 pt at 72 dpi, margins of 10, 9 pt text on 10 pt lines.
-    Its font is Verdana; the default here is DejaVu Sans, which is free and has Verdana's proportions.
+    The defaults are those of Glyph's evaluation: 595 x 842 pt at 72 dpi, margins of 10 pt, 9 pt text on 10 pt lines.
+    Glyph uses Verdana; the default here is DejaVu Sans, which is free and has similar proportions.
 
     Parameters
     ----------
     page_size : (float, float)
         Width and height.
     dpi : float
-        Pixels an inch; 72 makes a point a pixel.
+        Pixels per inch; at 72, a point is a pixel.
     margin_x, margin_y : float
         Left and right, top and bottom. The text starts `FRAME_PADDING` further in. A cropped page keeps this many
-        *pixels* beside its text, whatever the dpi, as Glyph's do.
+        *pixels* beside its text at any dpi, as in Glyph.
     font_path : str
-        A font file or a name, as `freqq.pages.fonts` has them.
+        A font file or name, see `freqq.pages.fonts`.
     line_height : float or None
-        Distance of two baselines; one point more than `font_size` unless it is given.
+        Distance of two baselines; None: `font_size` plus one point.
     alignment : {"LEFT", "CENTER", "RIGHT", "JUSTIFY"}
     horizontal_scale : float
         Factor of the finished page's width (bicubic).
     border_padding : float
-        How far a paragraph's background and border reach over its text.
+        How far a paragraph's background and border extend beyond its text.
     para_bg_color, para_border_color : RGB or None
-        Nothing is painted for None.
+        None: not painted.
     newline_markup : str
-        What stands for a newline: ``<br/>``, or a visible mark like ``<font color="#FF0000"> \\n </font>``.
+        Markup for a newline: ``<br/>``, or a visible mark like ``<font color="#FF0000"> \\n </font>``.
     auto_crop_width, auto_crop_last_page : bool
-        Cut what is blank right of the text, and below it on the last page.
+        Crop the blank area right of the text, and below it on the last page.
 
     Raises
     ------
     UserError
-        If a page that looks like this cannot be made, or there is no room for text on it.
+        If such a page cannot be made, or has no room for text.
     """
 
     page_size: tuple[float, float] = (595.0, 842.0)
@@ -92,9 +92,9 @@ class GlyphConfig:
         for side in self.page_size:
             _within("page-size", side, 1, 100_000)
         for name in ("margin_x", "margin_y", "space_before", "space_after", "border_width", "border_padding"):
-            _within(_key(name), getattr(self, name), 0, 10_000)
+            _within(json_key(name), getattr(self, name), 0, 10_000)
         for name in ("first_line_indent", "left_indent", "right_indent"):
-            _within(_key(name), getattr(self, name), -10_000, 10_000)
+            _within(json_key(name), getattr(self, name), -10_000, 10_000)
         if self.alignment not in ALIGNMENTS:
             raise UserError(f"alignment {self.alignment!r}: must be one of {', '.join(ALIGNMENTS)}")
         for side in (*self.page_pixels, round(self.page_pixels[0] * self.horizontal_scale)):
@@ -117,28 +117,28 @@ class GlyphConfig:
 
     @property
     def scale(self) -> float:
-        """Pixels a point."""
+        """Pixels per point."""
         return self.dpi / 72
 
     @property
     def page_pixels(self) -> tuple[int, int]:
-        """Width and height of a page in pixels before it is scaled and cropped, rounded up as poppler does."""
+        """Width and height of a page in pixels before scaling and cropping, rounded up as in poppler."""
         width, height = (side * self.scale for side in self.page_size)
         return -int(-width // 1), -int(-height // 1)
 
     @property
     def text_left(self) -> float:
-        """Where a line without indent begins (pt from the page's left edge)."""
+        """Start of a line without indent (pt from the page's left edge)."""
         return self.margin_x + FRAME_PADDING
 
     @property
     def frame_height(self) -> float:
-        """Room for lines on a page (pt)."""
+        """Height available for lines on a page (pt)."""
         return self.page_size[1] - 2 * self.margin_y - 2 * FRAME_PADDING
 
     @property
     def line_widths(self) -> tuple[float, float]:
-        """Room for a paragraph's first line, and for its others (pt)."""
+        """Width available for a paragraph's first line, and for its others (pt)."""
         room = self.page_size[0] - 2 * self.margin_x - 2 * FRAME_PADDING
         return (
             room - (self.left_indent + self.first_line_indent) - self.right_indent,
@@ -147,17 +147,17 @@ class GlyphConfig:
 
     @property
     def newline(self) -> Mapping[str, Tag]:
-        """The tags of the newline markup, by how they are written."""
+        """The tags of the newline markup and their effects."""
         return parse_markup(self.newline_markup)
 
     @classmethod
     def read(cls, path: str | Path, font: str | None = None) -> "GlyphConfig":
-        """Read a ``config.json``; a relative ``font-path`` may start from the working directory or from the file's.
+        """Read a ``config.json``; a relative ``font-path`` may start from the working directory or the file's folder.
 
         Raises
         ------
         UserError
-            If the file cannot be read, is no JSON object, or says something that `from_mapping` refuses.
+            If the file cannot be read, is not a JSON object, or `from_mapping` refuses it.
         """
         path = Path(path)
         try:
@@ -185,23 +185,23 @@ class GlyphConfig:
     def from_mapping(
         cls, values: Mapping[str, Any], font: str | None = None, base: "GlyphConfig | None" = None
     ) -> "GlyphConfig":
-        """Take Glyph's keys, as in its files or as an item of its data carries them.
+        """Convert Glyph's keys, from its files or from an item of its data.
 
         Parameters
         ----------
         values : mapping
             Colours are ``#RRGGBB``, ``page-size`` is ``"595,842"`` or a list.
         font : str, optional
-            Used in place of the mapping's ``font-path``, which then need not exist.
+            Replaces the mapping's ``font-path``, which then need not exist.
         base : GlyphConfig, optional
-            What holds for keys that are not given; the defaults if there is none.
+            Values of missing keys; None: the defaults.
 
         Raises
         ------
         UserError
-            For an unknown key, naming the nearest one; for a value of the wrong kind; for a font that is not there.
+            For an unknown key (naming the nearest one), a value of the wrong type, or a missing font.
         """
-        known = {_key(f.name): f.name for f in fields(cls)}
+        known = {json_key(f.name): f.name for f in fields(cls)}
         read: dict[str, Any] = {}
         for key, value in values.items():
             if key not in known:
@@ -218,7 +218,8 @@ class GlyphConfig:
         return config
 
 
-def _key(name: str) -> str:
+def json_key(name: str) -> str:
+    """A field's key in ``config.json``."""
     return name.replace("_", "-")
 
 
@@ -284,4 +285,4 @@ _READ: dict[str, Callable[[str, object], object]] = {f.name: _number for f in fi
     "auto_crop_width": _switch,
     "auto_crop_last_page": _switch,
 }
-"""What reads a key's value from the JSON; of a value of another kind it says so, by the key."""
+"""Converters of the JSON values; they raise `UserError` with the key for a value of the wrong type."""

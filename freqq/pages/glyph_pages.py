@@ -1,4 +1,4 @@
-"""Chat text to page images that look like Glyph's: typeset as reportlab does, drawn as poppler does."""
+"""Chat text to page images that look like Glyph's: typeset as by reportlab, drawn as by poppler."""
 
 import math
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ INK_TOLERANCE = 5
 
 
 def render_glyph(text: str, config: GlyphConfig | None = None, one_paragraph: bool = False) -> Iterator[Page]:
-    """Render a text as Glyph's pipeline does, a page at a time, so that a long chat needs little memory.
+    """Render a text like Glyph's pipeline, one page at a time, so that a long chat needs little memory.
 
-    All of the text is shown, with two exceptions that Glyph makes too: soft hyphens and zero-width spaces are
-    removed, and white space other than newlines and runs of spaces is shown as one space. What the font has no glyph
-    for is drawn as the font's box for that, and stands as U+FFFD in the page's lines.
+    As in Glyph, soft hyphens and zero-width spaces are removed, and white space other than newlines and runs of spaces
+    is shown as one space. A character without a glyph is drawn as the font's "missing" box and is U+FFFD in the page's
+    lines.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def render_glyph(text: str, config: GlyphConfig | None = None, one_paragraph: bo
         ``\\n`` separates lines.
     config : GlyphConfig, optional
     one_paragraph : bool
-        Make one paragraph of the text, in which a tab is four no-break spaces, as the scripts of Glyph's evaluation do
-        (``word2png_mrcr.py`` and its like). By default as its general function (``word2png_function.py``): a paragraph
-        for every 30 lines, in which a tab is a space.
+        Make one paragraph of the text and a tab four no-break spaces, as in Glyph's evaluation scripts
+        (``word2png_mrcr.py`` etc.). By default as in its general function (``word2png_function.py``): a paragraph for
+        every 30 lines, and a tab is a space.
 
     Yields
     ------
@@ -59,7 +59,7 @@ def render_glyph(text: str, config: GlyphConfig | None = None, one_paragraph: bo
 
 
 def lines_of(blocks: tuple[Block, ...], config: GlyphConfig, measure: Widths) -> tuple[Line, ...]:
-    """What a page shows, in px of the finished page."""
+    """The lines of text of a page, in px of the finished page."""
     lines = []
     for block in blocks:
         for number, line in enumerate(block.lines):
@@ -74,15 +74,15 @@ def lines_of(blocks: tuple[Block, ...], config: GlyphConfig, measure: Widths) ->
 
 
 def paint_blocks(blocks: tuple[Block, ...], config: GlyphConfig) -> Pixels:
-    """Draw a whole page, a paragraph after another: a later background covers what reaches into it."""
+    """Draw a page, paragraph by paragraph: a later paragraph's background covers ink that extends into it."""
     width, height = config.page_pixels
     page = np.full((height, width) if _is_gray(config) else (height, width, 3), 255, np.uint8)
     white = _is_white(config)
     if not white:
         _fill(page, config.page_bg_color, config, 0.0, 0.0, *config.page_size)
-    # Where ink may reach below and above its line: room for any letter and its accents.
+    # How far ink may extend above and below its line: enough for any letter and its accents.
     reach = int(2 * config.font_size * config.scale) + 2
-    inked = 0  # rows above this may have ink
+    inked = 0  # rows before this may have ink
     for block in blocks:
         if not white or inked:
             _paint_box(page, block, config)
@@ -106,7 +106,7 @@ def _on_white(clear: Pixels, color: Color, dimensions: int) -> Pixels:
 
 
 def _baseline(block: Block, number: int, config: GlyphConfig) -> float:
-    """How far under the page's top a line stands (px), with the roundings of a PDF and of what draws it."""
+    """A line's baseline from the page's top (px), with the roundings of a PDF and its renderer."""
     scale, leading = config.scale, config.leading
     foot = config.page_size[1] * scale - pdf_number(block.bottom) * scale
     return foot - (pdf_number(len(block.lines) * leading - config.font_size) - number * leading) * scale
@@ -148,7 +148,7 @@ def _paint_box(page: Pixels, block: Block, config: GlyphConfig) -> None:
 
 
 def _fill(page: Pixels, color: Color, config: GlyphConfig, *edges: float) -> None:
-    """Fill a rectangle (left, top, right, bottom in pt) up to whole pixels, as Splash adjusts it."""
+    """Fill a rectangle (left, top, right, bottom in pt), rounded to whole pixels as in Splash."""
     x0, y0, x1, y1 = (max(0, math.floor(edge * config.scale + 0.5)) for edge in edges)
     page[y0 : max(y1, y0 + 1), x0 : max(x1, x0 + 1)] = color[0] if page.ndim == 2 else color
 
@@ -160,13 +160,13 @@ def _is_gray(config: GlyphConfig) -> bool:
 
 
 def _is_white(config: GlyphConfig) -> bool:
-    """Whether nothing but text stands out from a white page."""
+    """Whether a page is white except for its text."""
     border = config.para_border_color is not None and config.border_width > 0
     return config.page_bg_color == WHITE and config.para_bg_color in (None, WHITE) and not border
 
 
 def _finish(pixels: Pixels, config: GlyphConfig, last: bool) -> Pixels:
-    """Scale a page's width and cut its blank edges, as Glyph does."""
+    """Scale a page's width and crop its blank edges, as in Glyph."""
     height, width = pixels.shape[:2]
     if config.horizontal_scale != 1:
         width = int(width * config.horizontal_scale)

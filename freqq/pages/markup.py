@@ -1,9 +1,9 @@
-"""Chat text to words, as Glyph's pipeline and reportlab's paragraph parser see them.
+"""Split chat text into words, like Glyph's pipeline and reportlab's paragraph parser.
 
-Glyph joins 30 lines at a time to one paragraph of markup. Four of reportlab's habits decide where lines break and are
-kept here: white space of any kind is one space; two or more spaces are as many no-break spaces, which are part of a
-word; a character reference is a fragment of its own (several in a row are one here, which changes nothing); and a
-fragment that begins with a space after a word without one adds an empty word between the two.
+Glyph joins 30 lines at a time to one paragraph of markup. Four properties of reportlab decide where lines break: any
+white space is one space; two or more spaces become as many no-break spaces, which are part of a word; a character
+reference is a separate fragment (several in a row are one here, with the same result); and a fragment that begins with
+a space after a word without one adds an empty word between the two.
 """
 
 import html
@@ -22,11 +22,11 @@ from freqq.errors import UserError
 LINES_PER_PARAGRAPH = 30
 MAX_MARKUP = 1000
 TAB = "&nbsp;" * 4
-"""What Glyph's evaluation makes of a tab."""
+"""A tab in Glyph's evaluation."""
 
 Color = tuple[int, int, int]
 Tag = Color | Literal["break", "close"]
-"""What a tag does: a colour for what follows, a line break, or the end of a colour."""
+"""Effect of a tag: a colour for the following text, a line break, or the end of a colour."""
 
 _SPACE = "\t\n\v\f\r\x1c-\x1f \x85\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _SPACES = re.compile(f"[{_SPACE}]+")
@@ -38,10 +38,10 @@ _SLICE = 1 << 16
 
 
 Part = tuple[Color | None, str]
-"""A text and its colour; None is the configuration's."""
+"""A text and its colour; None: the configuration's."""
 
 Word = tuple[tuple[Part, ...], bool]
-"""What is only broken if it is longer than a line, and whether a space follows it."""
+"""The parts of a word, and whether a space follows it."""
 
 
 @lru_cache(maxsize=64)
@@ -51,7 +51,7 @@ def parse_markup(markup: str) -> Mapping[str, Tag]:
     Raises
     ------
     UserError
-        If there is any other tag than ``<br/>`` and ``<font color=...>``, or one is not closed.
+        If there is a tag other than ``<br/>`` and ``<font color=...>``, or one is not closed.
     """
     if len(markup) > MAX_MARKUP:
         raise UserError(f"newline-markup is longer than {MAX_MARKUP} characters")
@@ -84,15 +84,15 @@ def _named_color(name: str) -> Color:
 
 
 def merged(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """Neighbours of one colour as one text."""
+    """Join adjacent parts of the same colour."""
     return tuple((color, "".join([text for _, text in run])) for color, run in groupby(parts, key=itemgetter(0)))
 
 
 def paragraphs(text: str, newline_markup: str, whole: bool = False) -> Iterator[str]:
-    """Cut a text into paragraphs of `LINES_PER_PARAGRAPH` lines, as clean markup; or make one of the `whole` text.
+    """Split a text into paragraphs of `LINES_PER_PARAGRAPH` lines of markup, or make one paragraph of the `whole` text.
 
-    Soft hyphens and zero-width spaces are removed, as Glyph does; everything else stays, blanks in its own way. A tab
-    is a space, or four no-break spaces in a whole text: so has it Glyph's general function, or its evaluation.
+    As in Glyph, soft hyphens and zero-width spaces are removed and white space is normalized. A tab is a space (Glyph's
+    general function) or, with `whole`, four no-break spaces (its evaluation).
     """
     if whole:
         yield _clean(text, newline_markup, TAB)
@@ -119,7 +119,7 @@ def _clean(lines: str, newline_markup: str, tab: str = "\t") -> str:
 
 
 def lone_fragment(paragraph: str, tags: Mapping[str, Tag]) -> Part | None:
-    """The text of a paragraph of one fragment, which reportlab breaks by a simpler rule; a lone line break is empty."""
+    """The only fragment of a paragraph, else None: reportlab breaks it by a simpler rule. A line break is empty."""
     if "<" not in paragraph and "&" not in paragraph:
         return None, paragraph
     some = list(islice(fragments(paragraph, tags), 2))
@@ -129,7 +129,7 @@ def lone_fragment(paragraph: str, tags: Mapping[str, Tag]) -> Part | None:
 
 
 def plain_words(text: str) -> Iterator[str]:
-    """The words of a text with single spaces; a long one is taken apart slice by slice."""
+    """The words of a text with single spaces, split in slices to bound memory."""
     start = 0
     while (end := text.find(" ", start + _SLICE)) >= 0:
         yield from text[start:end].split(" ")
@@ -138,7 +138,7 @@ def plain_words(text: str) -> Iterator[str]:
 
 
 def fragments(paragraph: str, tags: Mapping[str, Tag]) -> Iterator[Part | None]:
-    """Texts with their colours; None is a line break."""
+    """The coloured texts of a paragraph; None is a line break."""
     colors: list[Color] = []
     start = 0
     for token in _TOKEN.finditer(paragraph):
@@ -160,8 +160,8 @@ def fragments(paragraph: str, tags: Mapping[str, Tag]) -> Iterator[Part | None]:
 
 def words(paragraph: str, tags: Mapping[str, Tag]) -> Iterator[Word | None]:
     """The words of a paragraph of markup; None is a line break."""
-    parts: list[Part] = []  # of a word that may go on in the next fragment
-    after_space = False  # whether the word before this fragment is one that a space follows
+    parts: list[Part] = []  # of a word that may continue in the next fragment
+    after_space = False  # whether the word before this fragment is followed by a space
     strip, nothing = True, True
     for fragment in fragments(paragraph, tags):
         if fragment is None:
@@ -179,7 +179,7 @@ def words(paragraph: str, tags: Mapping[str, Tag]) -> Iterator[Word | None]:
             strip = False
         nothing = False
         begins, ends = text[0] == " ", text[-1] == " "
-        # With a no-break space in it, reportlab splits by a pattern, which leaves empty words at the fragment's ends.
+        # If it contains a no-break space, reportlab splits by a pattern that leaves empty words at the fragment's ends.
         inner = text if "\xa0" in text else text.strip(" ")
         if begins:
             if parts:

@@ -1,4 +1,4 @@
-"""A page: pixels, the text that they show, and its PNG file."""
+"""A page: pixels, their text, and its PNG file."""
 
 import hashlib
 import struct
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of text on a page. ``x`` is where its first glyph starts and ``top`` where the line's box does (px)."""
+    """One line of text on a page: the start of its first glyph and the top of its box, in px."""
 
     x: float
     top: float
@@ -28,10 +28,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Run:
-    """A piece of one line as it is drawn, in px from the page's top left.
+    """A piece of one line to draw, in px from the page's top left.
 
-    ``x`` is where the pen starts, ``baseline`` what the letters stand on, and ``word_space`` is added to the
-    advance of every space (U+0020), as a justified line needs.
+    ``x`` is the pen's start; ``word_space`` is added to the advance of every space (U+0020) in a justified line.
     """
 
     x: float
@@ -42,7 +41,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Page:
-    """A page image with the lines that it shows.
+    """A page image with its lines of text.
 
     Parameters
     ----------
@@ -50,7 +49,7 @@ class Page:
     lines : tuple of Line
         Empty for an image whose text is not known.
     style : GlyphConfig, Style or None
-        What the page was drawn by; None if that is not known.
+        The style it was drawn in; None if unknown.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,18 +58,18 @@ class Page:
 
     @property
     def text(self) -> str:
-        """The visible text, a newline between lines."""
+        """The visible text, with a newline between lines."""
         return "\n".join(line.text for line in self.lines)
 
     @property
     def sha256(self) -> str:
-        """Hex digest over shape and pixels: equal pages, equal digests."""
+        """Hex digest of shape and pixels."""
         shape = repr(self.pixels.shape).encode()
         return hashlib.sha256(shape + np.ascontiguousarray(self.pixels).tobytes()).hexdigest()
 
 
 def hash_of(pages: Sequence[Page]) -> str:
-    """One digest for the pages of a sample."""
+    """Hex digest of all pages of a sample."""
     return hashlib.sha256("".join(page.sha256 for page in pages).encode()).hexdigest()
 
 
@@ -80,27 +79,27 @@ GRAY, RGB = 0, 2
 
 
 def png_bytes(page: Page, level: int = 4) -> bytes:
-    """A page as an 8-bit PNG, gray or RGB as the page is, without any metadata.
+    """A page as an 8-bit PNG, gray or RGB like the page, without metadata.
 
-    Rows are not filtered: deflate finds the repeated glyphs of a text as they are, and a filter would hide them.
-    At level 4, a page of 9 pt text at 72 dpi takes a third of the time of Pillow's default (level 6, filtered) and
-    87 % of its size. The bytes are the same wherever zlib is; the pixels are the same everywhere.
+    Rows are not filtered, because filters would hide repeated glyphs from deflate. At level 4, a page of 9 pt text at
+    72 dpi takes a third of the time of Pillow's default (level 6, filtered) and 87 % of its size. The bytes depend on
+    the version of zlib.
 
     Parameters
     ----------
     page : Page
     level : int
-        Of zlib: 0 (stored) to 9 (smallest).
+        zlib's level, 0 (stored) to 9 (smallest).
 
     Raises
     ------
     UserError
-        If the level is none of these.
+        If the level is out of range.
     """
     if not 0 <= level <= 9:
         raise UserError(f"PNG compression level {level}: must be 0 to 9")
     height, width = page.pixels.shape[:2]
-    # Each row begins with its filter type: 0, none.
+    # Each row begins with its filter type: 0 (none).
     rows = np.zeros((height, 1 + page.pixels[0].size), np.uint8)
     rows[:, 1:] = page.pixels.reshape(height, -1)
     header = struct.pack(">IIBBBBB", width, height, 8, GRAY if page.pixels.ndim == 2 else RGB, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Paragraphs onto pages, as reportlab's ``SimpleDocTemplate`` flows them: where each line's pen starts, in points."""
+"""Place paragraphs on pages like reportlab's ``SimpleDocTemplate``: where each line's pen starts, in points."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ MAX_LINES = 1 << 14
 
 @dataclass(frozen=True)
 class PlacedLine:
-    """A line of a block: how far right of the block's indent its pen starts, and what is added to every space (pt)."""
+    """A line of a block: the pen's start right of the block's indent, and the addition to every space (pt)."""
 
     x: float
     word_space: float
@@ -28,7 +28,7 @@ class PlacedLine:
 
 @dataclass(frozen=True)
 class Block:
-    """What one page shows of a paragraph: lines between `top` and `bottom` (pt over the page's lower edge)."""
+    """The part of a paragraph on one page: lines between `top` and `bottom` (pt above the page's lower edge)."""
 
     top: float
     bottom: float
@@ -36,7 +36,7 @@ class Block:
 
 
 class _Lines:
-    """The lines of a paragraph that were not placed yet, broken only when they are looked at."""
+    """The lines of a paragraph that are not placed yet, broken lazily."""
 
     def __init__(self, paragraph: str, tags: Mapping[str, Tag], room: tuple[float, float], measure: Widths) -> None:
         first, later = room
@@ -51,7 +51,7 @@ class _Lines:
         self._later = later
 
     def peek(self, count: int) -> int:
-        """How many of the next `count` lines there are."""
+        """The number of remaining lines, at most `count`."""
         self._ahead += islice(self._broken, max(0, count - len(self._ahead)))
         return min(count, len(self._ahead))
 
@@ -61,7 +61,7 @@ class _Lines:
         return taken
 
     def part(self, taken: list[SetLine]) -> list[SetLine]:
-        """The lines of a page that ends within the paragraph: a line break at their end is left with the rest."""
+        """The lines of a page that ends within the paragraph; a line break at their end moves to the next page."""
         if not taken[-1].forced:
             return rejoin(taken, self._later)
         self._ahead.insert(0, SetLine(((None, ""),), self._later, 0, True))
@@ -74,7 +74,7 @@ def flow(text: str, config: GlyphConfig, one_paragraph: bool = False) -> Iterato
     Raises
     ------
     UserError
-        If a page has no room for two lines and a paragraph needs them: reportlab leaves no line alone.
+        If a paragraph needs two lines and a page has no room for them: reportlab avoids single lines.
     """
     measure = widths(config.font_path, config.font_size)
     leading = config.leading
@@ -116,7 +116,7 @@ def flow(text: str, config: GlyphConfig, one_paragraph: bool = False) -> Iterato
                 indent = 0.0
                 if more and not lines.peek(1):
                     fresh = False
-                    continue  # what is left has no height, and needs no other page
+                    continue  # the rest has no height and needs no further page
             if more:
                 yield tuple(blocks)
                 blocks = []
@@ -125,19 +125,19 @@ def flow(text: str, config: GlyphConfig, one_paragraph: bool = False) -> Iterato
 
 
 def _place(taken: list[SetLine], indent: float, ends: bool, marked: bool, alignment: str) -> Iterator[PlacedLine]:
-    """Align the lines of a block. `indent` is the first one's; `ends`: the last one is not justified.
+    """Align the lines of a block. `indent` applies to the first; with `ends`, the last is not justified.
 
-    A PDF moves the pen by differences that are rounded to a few decimals. They are added up here as a viewer does it,
-    since a pen that comes to stand on the other side of a quarter of a pixel is drawn differently.
+    A PDF moves the pen by rounded differences. They are summed here as in a viewer, because a pen on the other side of
+    a quarter of a pixel is drawn differently.
     """
-    pen = moved = 0.0  # `moved`: what the last operator moved the pen by, if the next one will be merged with it
+    pen = moved = 0.0  # `moved`: the last operator's move, if the next one will be merged with it
     for number, line in enumerate(taken):
         offset = line.shift(alignment) + (0.0 if number else indent)
         word_space = line.word_space(alignment, ends and number == len(taken) - 1)
         turned = alignment in ("CENTER", "RIGHT") and word_space != 0
         if turned and not marked:
             moved = 0.0
-        # reportlab forgets to move the pen to such a marked line that must shrink, but moves it back.
+        # A bug of reportlab: for a line of markup that must shrink it does not move the pen there, but moves it back.
         if not (turned and marked) and abs(offset) > FUZZ:
             pen -= moved
             pen += pdf_number(offset + moved)

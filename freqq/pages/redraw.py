@@ -1,4 +1,4 @@
-"""A page once more, from its lines and its style."""
+"""Redraw a page from its lines and its style."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from freqq.errors import UserError
 from freqq.pages.atlas import BLANK
 from freqq.pages.draw import draw
 from freqq.pages.fonts import widths
-from freqq.pages.glyph import FRAME_PADDING, GlyphConfig
+from freqq.pages.glyph import FRAME_PADDING, GlyphConfig, json_key
 from freqq.pages.glyph_pages import lines_of, paint_blocks
 from freqq.pages.markup import LINES_PER_PARAGRAPH
 from freqq.pages.page import Line, Page
@@ -24,15 +24,15 @@ from freqq.pages.style import Style
 
 
 def style_json(style: GlyphConfig | Style) -> str:
-    """What differs from the defaults of a style, as JSON: ``{"glyph": {...}}`` with Glyph's keys, or ``{"px": {...}}``.
+    """The non-default values of a style as JSON: ``{"glyph": {...}}`` with Glyph's keys, or ``{"px": {...}}``.
 
-    Empty for Glyph's evaluation.
+    Empty for the style of Glyph's evaluation.
     """
     values = asdict(style)
     given = {f.name: values[f.name] for f in fields(style) if values[f.name] != f.default or f.default is MISSING}
     if isinstance(style, Style):
         return _compact({"px": given})
-    return _compact({"glyph": {_key(n): _glyph_value(n, v) for n, v in given.items()}}) if given else ""
+    return _compact({"glyph": {json_key(n): _glyph_value(n, v) for n, v in given.items()}}) if given else ""
 
 
 def parse_style(text: str) -> GlyphConfig | Style:
@@ -41,7 +41,7 @@ def parse_style(text: str) -> GlyphConfig | Style:
     Raises
     ------
     UserError
-        If it is none, or one that cannot be used.
+        If it is not a style, or cannot be used.
     """
     if not text:
         return GlyphConfig()
@@ -56,18 +56,17 @@ def parse_style(text: str) -> GlyphConfig | Style:
     raise UserError(f"unknown kind of page style {kind!r}")
 
 
-def draw_again(text: str, style: GlyphConfig | Style, starts: Sequence[int] = ()) -> Page:
-    """Draw a page that shows these lines (newlines between) in a style, not cropped.
+def redraw(text: str, style: GlyphConfig | Style, starts: Sequence[int] = ()) -> Page:
+    """Draw a page of these lines (separated by newlines) in a style, not cropped.
 
-    The same pixels as before for all pages of the px-based style, and for Glyph's if paragraphs are neither justified,
-    nor apart, nor indented at their first lines, pages are not scaled, newlines have no visible mark, every character
-    has a glyph, and the text that the page is of has no Chinese. Else the letters are those, but not all at their old
-    places.
+    Reproduces the original pixels for px-based styles. For Glyph's, it does so if paragraphs are not justified, spaced
+    or indented at their first lines, pages are not scaled, newlines have no visible mark, every character has a glyph,
+    and the original text has no Chinese; otherwise some letters are displaced.
 
     Parameters
     ----------
     starts : sequence of int
-        Which lines but the first begin a paragraph, in order (`paragraph_starts`).
+        The lines after the first that begin a paragraph, in order (`paragraph_starts`).
 
     Raises
     ------
@@ -93,19 +92,19 @@ def draw_again(text: str, style: GlyphConfig | Style, starts: Sequence[int] = ()
 
 
 def paragraph_starts(page: Page) -> tuple[int, ...]:
-    """Which lines but the first begin a paragraph, for `draw_again`; none if it cannot be told.
+    """The lines after the first that begin a paragraph, for `redraw`; empty if unknown.
 
-    The pixels tell: where lines stand is not known of a page that was read from a file. On a page of the px-based
-    style, paragraphs stand further from the line above. On one of Glyph's, a paragraph's paper covers what hangs into
-    it from the line above. It has `LINES_PER_PARAGRAPH` lines of the chat, and at least as many on the page: more
-    starts mean that the page differs for another reason.
+    Found from the pixels, because positions of lines are unknown for a page that was read from a file. In a px-based
+    style, there is a gap above a paragraph. In Glyph's, a paragraph's background covers descenders of the line above. A
+    paragraph has `LINES_PER_PARAGRAPH` lines of the chat, and at least as many on the page: if there are more starts
+    than that, the page differs for another reason.
     """
     style = page.style
     if isinstance(style, Style):
         return tuple(_after_gaps(page, style)) if style.paragraph_gap else ()
     if style is None:
         return ()
-    drawn = draw_again(page.text, style).pixels
+    drawn = redraw(page.text, style).pixels
     if drawn.ndim != page.pixels.ndim:
         return ()
     height, width = (min(a, b) for a, b in zip(drawn.shape, page.pixels.shape[:2], strict=False))
@@ -118,10 +117,9 @@ def paragraph_starts(page: Page) -> tuple[int, ...]:
 
 
 def _after_gaps(page: Page, style: Style) -> Iterator[int]:
-    """Which lines a gap is above. Of several lines without ink only the sum of their gaps shows, and only that counts.
+    """The lines below a gap. For several lines without ink, only the sum of their gaps matters.
 
-    Each line with ink is looked for at the places where it can stand; the highest that fits best is its own, for above
-    it there is no ink that is not a line before.
+    Compares each line with ink at all its possible positions and takes the best match, the highest of equal ones.
     """
     seen = page.pixels if page.pixels.ndim == 2 else np.asarray(Image.fromarray(page.pixels).convert("L"))
     blank, top = 0, style.margin_top
@@ -138,16 +136,12 @@ def _after_gaps(page: Page, style: Style) -> Iterator[int]:
 
 
 def _misfit(seen: NDArray[np.uint8], line: Line, style: Style) -> float:
-    """How many pixels of a page differ from a line that is drawn in its place; infinite if no ink of it shows."""
+    """The number of pixels of a page that differ from a line drawn at its position; infinite if the line has no ink."""
     drawn = draw((line,), style).pixels[: seen.shape[0], : seen.shape[1]]
     if drawn.min(initial=BLANK) == BLANK:
         return math.inf
     rows = slice(round(line.top), round(line.top) + style.line_height)
     return int(np.count_nonzero(drawn[rows] != seen[: drawn.shape[0], : drawn.shape[1]][rows]))
-
-
-def _key(name: str) -> str:
-    return name.replace("_", "-")
 
 
 def _glyph_value(name: str, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Chat text to pages of a px-based style: greedy word wrap with exact advances."""
+"""Render messages to pages of a px-based style: greedy word wrap with exact advances."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from freqq.pages.style import Style
 
 
 def wrap(text: str, width: float, glyphs: Atlas) -> list[str]:
-    """Break a text greedily at spaces into lines of at most `width` px; a word that is longer is broken anywhere."""
+    """Break a text greedily at spaces into lines of at most `width` px; a longer word is broken anywhere."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line, used = "", 0.0
@@ -35,7 +35,7 @@ def wrap(text: str, width: float, glyphs: Atlas) -> list[str]:
 
 
 def layout(messages: Iterable[str], style: Style) -> Iterator[tuple[Line, ...]]:
-    """Place wrapped messages on pages, from top to bottom; yields one tuple of lines a page."""
+    """Place wrapped messages on pages, from top to bottom; yields one tuple of lines per page."""
     glyphs = atlas(style.font, style.font_size, hinted=True)
     width = style.width - style.margin_left - style.margin_right
     bottom = style.height - style.margin_bottom
@@ -55,7 +55,7 @@ def layout(messages: Iterable[str], style: Style) -> Iterator[tuple[Line, ...]]:
 
 
 def render(messages: Iterable[str], style: Style) -> Iterator[Page]:
-    """Render messages to pages, one at a time, so that a long chat needs no more memory than a page.
+    """Render messages to pages, one at a time, so that a long chat needs only the memory of one page.
 
     Parameters
     ----------

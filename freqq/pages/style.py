@@ -1,4 +1,4 @@
-"""How text becomes a page: sizes, margins, font. All lengths are in pixels."""
+"""The px-based page style: sizes, margins, font. All lengths are in pixels."""
 
 import re
 from dataclasses import dataclass, fields, replace
@@ -21,20 +21,19 @@ class Style:
     width, height : int
         Page size.
     margin_left, margin_top, margin_right, margin_bottom : int
-        Where text may not go.
     font : str
         A font file, or the name of one of the free fonts that come with matplotlib (``DejaVuSans``,
         ``DejaVuSansMono``). See `freqq.pages.fonts`.
     font_size : float
-        Em size. DejaVu Sans Mono is exactly 7 px a character at ``14336 / 1233`` px.
+        Em size. At ``14336 / 1233`` px, characters of DejaVu Sans Mono are exactly 7 px wide.
     line_height : int
         Distance of two baselines.
     paragraph_gap : int
-        Extra space before each message but a page's first.
+        Extra space before each message except a page's first.
     crop_to : int
-        Cut what is blank below the last page's text, keeping a multiple of this many pixels; 0 keeps the whole page.
+        Crop the last page below its text to a multiple of this many pixels; 0 keeps the whole page.
     user_label, assistant_label : str
-        What stands before a message of either role.
+        Label before a message of the role.
     """
 
     width: int = 595
@@ -62,7 +61,7 @@ class Style:
             raise UserError(f"a page {self.height} px high leaves no room for one line between its margins")
 
     def label(self, role: str, text: str) -> str:
-        """A message as it is rendered: its role's label, then its text. Text without a role gets no label."""
+        """A message with its role's label, as it is rendered. Text without a role gets no label."""
         labels = {"user": self.user_label, "assistant": self.assistant_label, "": ""}
         return labels.get(role, f"{role.capitalize()}: ") + text
 
@@ -78,14 +77,14 @@ class Style:
 
 
 def font_index(font: str) -> tuple[str, int]:
-    """A font's name without the number of the font in its collection (``fonts.ttc#1``), and that number, else 0."""
+    """Split ``fonts.ttc#1`` into the file's name and the number in the collection; the number is 0 by default."""
     numbered = None if isfile(font) else re.fullmatch(r"(.+)#(\d{1,5})", font, re.DOTALL)
     return (numbered[1], int(numbered[2])) if numbered else (font, 0)
 
 
 @lru_cache(maxsize=64)
 def font_file(font: str) -> str:
-    """The path of a font: a file's own path, or one of the fonts that matplotlib ships, by its name."""
+    """The path of a font: a file's own path, or that of a font that matplotlib ships, by its name."""
     name, _ = font_index(font)
     if isfile(name):
         return name

@@ -1,8 +1,8 @@
-"""Lines out of words, broken where reportlab's ``Paragraph`` breaks them, and how a line is aligned.
+"""Break words into lines like reportlab's ``Paragraph``, and align them.
 
 Breaking is greedy. A line may be too long by 5 % of its spaces' widths; it is then drawn with narrower spaces. A word
-longer than a line is cut: as much as fits is added to the line that has begun, and the rest fills the next lines.
-reportlab has two such loops, one for plain text and one for markup, which differ in details; so there are two here.
+longer than a line is cut: as much as fits is added to the current line, and the rest fills the next lines. reportlab
+has two such loops, one for plain text and one for markup, which differ in details; hence there are two here.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ from freqq.pages.markup import Part, Word, merged, plain_words
 
 
 class SetLine(NamedTuple):
-    """A line as it was broken.
+    """A line of text.
 
-    ``parts`` are texts and their colours; ``extra`` is what is left of its width (pt; negative: spaces must shrink);
-    ``words`` counts them for justification; ``forced``: a line break of the markup ended it; ``cut``: how the line is
-    without the first piece of a long word that it ends with; ``within``: it is no more than a middle piece of one.
+    ``parts``: texts and their colours; ``extra``: the rest of its width (pt; negative: spaces must shrink); ``words``:
+    their number, for justification; ``forced``: a line break of the markup ended it; ``cut``: the line without the
+    first piece of a long word that it ends with; ``within``: it is only a middle piece of a long word.
     """
 
     parts: tuple[Part, ...]
@@ -28,7 +28,7 @@ class SetLine(NamedTuple):
     within: bool = False
 
     def word_space(self, alignment: str, last: bool) -> float:
-        """What is added to every space of the line (pt), positive or negative."""
+        """The addition to every space of the line (pt), positive or negative."""
         if alignment == "JUSTIFY":
             kept = self.forced or -1e-8 < self.extra <= 1e-8 or (last and self.extra > -1e-8)
         else:
@@ -39,7 +39,7 @@ class SetLine(NamedTuple):
         return self.extra / gaps if gaps > 0 else 0.0
 
     def shift(self, alignment: str) -> float:
-        """How far right of its indent the line begins (pt)."""
+        """The line's start right of its indent (pt)."""
         gaps = self.words + sum(text.count("\xa0") for _, text in self.parts) - 1
         if self.extra <= -1e-8 and gaps > 0:
             return 0.0
@@ -47,7 +47,7 @@ class SetLine(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The line without the first piece of a long word, that piece, its width, and the line's (pt)."""
+    """A line without the first piece of a long word, that piece, its width, and the width available (pt)."""
 
     before: SetLine
     head: tuple[Part, ...]
@@ -56,13 +56,13 @@ class Cut(NamedTuple):
 
 
 def rejoin(lines: list[SetLine], later: float) -> list[SetLine]:
-    """The lines of a page that ends within a paragraph, `later` wide but for the first.
+    """The lines of a page that ends within a paragraph; all but the first are `later` wide.
 
-    reportlab breaks such lines once more, with what they have of a long word as one word. If only two pieces of it are
-    there, they may be no wider than a line together; the word is then not cut, but stands on the second line alone.
+    reportlab breaks such lines again and treats their pieces of a long word as one word. If there are only two pieces
+    that together fit on a line, the word is not cut but moves to the second line.
     """
     if lines[-1].cut is not None and not lines[-1].cut.width:
-        return [*lines[:-1], lines[-1].cut.before]  # the first piece was empty, and nothing is left of it
+        return [*lines[:-1], lines[-1].cut.before]  # the first piece was empty
     if len(lines) < 2 or lines[-2].cut is None or not lines[-1].within:
         return lines
     *others, first, second = lines
@@ -79,7 +79,7 @@ END: Word = (), False
 
 
 class _Piece(str):
-    """A part of a word that was too long for a line."""
+    """A part of a word that is too long for a line."""
 
 
 def plain_lines(text: Part, first: float, later: float, widths: Widths) -> Iterator[SetLine]:
@@ -101,7 +101,7 @@ def plain_lines(text: Part, first: float, later: float, widths: Widths) -> Itera
         if word is None and (word := next(words, None)) is None:
             break
         if not word:
-            full = True  # nothing of a long word fits on this line
+            full = True  # no part of a long word fits on this line
         width = widths[word]
         needed = used + space + width
         allowed = room + shrink * len(line)
@@ -140,8 +140,8 @@ def marked_lines(words: Iterator[Word | None], first: float, later: float, width
     space = widths.space
     room = first
     parts: list[Part] = []
-    blank = False  # an empty word made the line end with a space already
-    used = pending = 0.0  # the line's width, and that of the space before the next word
+    blank = False  # because of an empty word, the line already ends with a space
+    used = pending = 0.0  # widths of the line and of the space before the next word
     count = spaces = 0
     pieces: Iterator[Word | None] | None = None  # of a long word
     before = SetLine((), room, 0, False)
@@ -199,7 +199,7 @@ def marked_lines(words: Iterator[Word | None], first: float, later: float, width
 
 
 def _cut_marked(word: Word, room: float, later: float, widths: Widths) -> Iterator[Word | None]:
-    """The pieces of a long word; after the first one the line ends."""
+    """The pieces of a long word; the line ends after the first."""
     parts: list[Part] = []
     used = total = 0.0
     head = True

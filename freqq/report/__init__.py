@@ -1,1 +1,1 @@
-"""Evidence from rows: statistics, tables, figures."""
+"""From rows to results: statistics, tables, figures."""

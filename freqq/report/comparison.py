@@ -1,4 +1,4 @@
-"""What is known of one arm, and of what it loses to another: the object that every surface shows."""
+"""Results of one arm and its difference to another: what every table, figure and report shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ RATES = {
     "token_bytes": ("token_bytes", "token_bytes_raw"),
     "tokens": ("vision_tokens", "vision_tokens_full"),
 }
-"""The three rates, each a column over a column. They stay apart."""
+"""The three rates, each a quotient of two columns. They are never combined."""
 
 ERROR_RATES = ("cer", "wer")
-"""Of transcripts."""
+"""Columns of transcripts only."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some of an arm's samples: those of a bin of context length, of a sub-task, or with sparse or dense pages.
+    """A subset of an arm's samples: a bin of context length, a sub-task, or sparse or dense pages.
 
     Parameters
     ----------
-    score, exact : of what was answered
-    difference : of what both answered; None without a reference
+    score, exact : over the answered samples
+    difference : over the samples that both answered; None without a reference
     """
 
     name: str
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error, how many of an arm's samples failed with it, and the first of them."""
+    """An error, the number of an arm's samples that failed with it, and the first of them."""
 
     error: str
     count: int
@@ -45,50 +45,49 @@ class Failure:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm at one needle count (None: all together), and what it loses to the reference on the same samples.
+    """One arm at one needle count (None: all together), and its difference to the reference on the same samples.
 
-    What needs a reference is None without one, and for the reference itself. Scores are fractions of 1.
+    Fields that need a reference are None without one, and for the reference itself. Scores are fractions of 1.
 
     Parameters
     ----------
     run, reference_run : str
-        Labels of the runs that the arm and its reference are of.
+        Labels of the runs of the arm and of its reference.
     reference : str
-        ``baseline``, or the arm that `freqq compare` was given.
+        ``baseline``, or the arm given to `freqq compare`.
     context : int
-        Arms of one context may be compared: the same model, data, rendering and protocol.
+        Arms with equal context may be compared: same model, data, rendering and protocol.
     n, n_failed : int
-        Samples, and those of them that failed.
+        Samples, and failed samples.
     n_shared, n_paired, reference_failed : int
-        Samples that the reference has, too; those that both answered; those that the reference failed on.
+        Samples that the reference has too; those that both answered; those that the reference failed on.
     score, macro, exact, errors : Estimate, Estimate, float, mapping
-        Of what was answered: the mean over samples and that of the means of bins, the fraction of exact answers, and
-        the mean error rates of a transcript.
+        Over the answered samples: the mean, the mean of the bins' means, the fraction of exact answers, and the mean
+        error rates of transcripts.
     suite : Estimate or None
-        The mean of the sub-tasks' means, where a suite has several.
+        The mean of the sub-tasks' means, if a suite has several.
     baseline, baseline_exact : Estimate, float
-        The reference's, over the pairs.
+        The reference's score and exact answers, over the pairs.
     difference, macro_difference, difference_exact, retention
-        The mean difference over the pairs, that of the bins' means, of exact answers, and the ratio of the mean scores.
+        The mean difference over the pairs, of the bins' means, of exact answers, and the ratio of the mean scores.
     as_zero : Estimate or None
-        The difference over all shared samples if failures count as 0; None where nothing failed.
+        The difference over all shared samples if failures count as 0; None if nothing failed.
     p_value, p_holm : float
-        Of the difference, and corrected for all comparisons of the `Evidence`.
+        Of the difference; `p_holm` is corrected for all comparisons of the `Evidence`.
     wins, ties, losses : int
         Pairs with a higher, equal and lower score.
     detectable : float
-        The smallest difference that so many samples would have shown with 80 % power.
+        The smallest difference that this number of samples detects with 80 % power.
     rates : mapping
-        `RATES`: total bytes or tokens over the total of the raw, of the samples where they were measured.
+        `RATES`: total bytes or tokens divided by the total of the uncompressed, over the samples with both.
     costs : mapping
-        Means of `COSTS` and of `KV_PARTS` over what was answered, and the peak of memory.
+        Means of `COSTS` and `KV_PARTS` over the answered samples, and the peak memory.
     outcomes : mapping
-        How responses ended that are no answer, and how many did.
+        Outcomes other than an answer, and their counts.
     failures : tuple of Failure
-        The commonest first.
+        Most frequent first.
     bins, density, subtasks : tuples of Part
-        At a needle count; empty over all of them.
-        ``density`` has the samples with density below the median, ``sparse``, and the others, ``dense``.
+        Empty for all needle counts together. ``density`` has ``sparse`` (density below the median) and ``dense``.
     """
 
     run: str
@@ -142,7 +141,7 @@ class Comparison:
 
     @property
     def stages(self) -> dict[str, float | None]:
-        """`costs`, with the two halves of an image codec, and all tokens of the answer, added up."""
+        """`costs` with ``codec_ms`` (encoding plus decoding) and ``answer_ms`` (all tokens of the answer)."""
         codec = [v for name in ("encode_ms", "decode_ms") if (v := self.costs[name]) is not None]
         each, count = self.costs["decode_ms_per_token"], self.costs["new_tokens"]
         answer = None if each is None or count is None else each * count
@@ -150,7 +149,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str | None:
-        """``worse`` or ``better`` if `p_holm` is below .05, else ``unclear``; None if there was nothing to compare."""
+        """``worse`` or ``better`` if `p_holm` is below .05, else ``unclear``; None without a comparison."""
         if self.difference is None or self.p_holm is None:
             return None
         if self.p_holm >= ERROR:
@@ -159,7 +158,7 @@ class Comparison:
 
     @property
     def all_failed(self) -> str | None:
-        """Which side of the comparison gave no answer, in words; None if both gave some."""
+        """Which side of the comparison has no answers, in words; None if both have some."""
         if self.n and self.n_failed == self.n:
             return f"all {self.n} answers failed"
         if self.n_shared and self.reference_failed == self.n_shared:

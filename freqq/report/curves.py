@@ -14,12 +14,12 @@ from freqq.report.statistics import Estimate
 
 @dataclass(frozen=True)
 class Curve:
-    """A method's levels on one of `RATES`: what each stores or reads, and what of the score it retains.
+    """A method's levels: one of `RATES` and the retention of each.
 
     Parameters
     ----------
     points : tuple of (rate, retention, comparison)
-        By rate. The rate is a fraction of the uncompressed, which can exceed 1.
+        Sorted by rate, a fraction of the uncompressed that can exceed 1.
     """
 
     context: int
@@ -36,7 +36,7 @@ class Area:
     Parameters
     ----------
     difference : float
-        Of the retentions, averaged over the logarithm of the rate.
+        Difference of the retentions, averaged over the logarithm of the rate.
     """
 
     context: int
@@ -50,7 +50,7 @@ class Area:
 
 
 def curves(comparisons: Sequence[Comparison]) -> list[Curve]:
-    """The curves of all methods, on the rates that they change."""
+    """The curves of all methods, for the rates that they change."""
     groups: dict[tuple[int, int | None, str, str], list[tuple[float, Estimate, Comparison]]] = {}
     for c in comparisons:
         for rate in RATES:
@@ -65,7 +65,7 @@ def curves(comparisons: Sequence[Comparison]) -> list[Curve]:
 
 
 def areas(comparisons: Sequence[Comparison]) -> list[Area]:
-    """The area between the curves of each two methods of a context, where they overlap."""
+    """The areas between the curves of all pairs of methods of a context that overlap."""
     found = []
     for a, b in combinations(curves(comparisons), 2):
         if (a.context, a.needles, a.rate) == (b.context, b.needles, b.rate):
@@ -76,11 +76,10 @@ def areas(comparisons: Sequence[Comparison]) -> list[Area]:
 
 
 def area(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:
-    """The mean vertical distance of two curves over the logarithm of the rates that both reach.
+    """The mean vertical distance of two curves over the logarithm of the rate, where both are defined.
 
-    After Bjontegaard (ITU-T VCEG-M33, 2001), who averages the difference of two cubics in log rate; with the monotone
-    piecewise cubics (PCHIP) that took their place, since a polynomial through a few points swings (Herglotz et al.,
-    arXiv:2304.12852, section II).
+    After Bjontegaard (ITU-T VCEG-M33, 2001), who averages the difference of two cubics in log rate; with monotone
+    piecewise cubics (PCHIP) instead, which do not oscillate (Herglotz et al., arXiv:2304.12852, section II).
 
     Parameters
     ----------
@@ -90,9 +89,9 @@ def area(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]]) -> 
     Returns
     -------
     low, high : float
-        The rates that both curves reach.
+        The common range of rates.
     difference : float
-        The mean of a - b there. None altogether where the ranges do not overlap.
+        The mean of a - b in it. Returns None if the ranges do not overlap.
     """
     first, second = _by_rate(a), _by_rate(b)
     if min(len(first), len(second)) < 2:

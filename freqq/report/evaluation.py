@@ -1,4 +1,4 @@
-"""Evaluation from Python: what ``freqq eval``, ``freqq report`` and ``freqq compare`` do, with objects as results."""
+"""Evaluation from Python: ``freqq eval``, ``freqq report`` and ``freqq compare`` as functions."""
 
 import inspect
 import os
@@ -26,12 +26,12 @@ SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".csv": "csv", ".json"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run: what was answered, and what it shows.
+    """A run with its rows, summary and report.
 
     Parameters
     ----------
     directory : str or Path
-        The run directory, of `evaluate` or ``freqq eval``.
+        The run directory of `evaluate` or ``freqq eval``.
     """
 
     directory: Path
@@ -41,7 +41,7 @@ class Evaluation:
 
     @property
     def rows(self) -> "pa.Table":
-        """One row for each sample and arm, as in ``results.parquet``; examples/formats.md explains the columns.
+        """One row per sample and arm, as in ``results.parquet``; examples/formats.md explains the columns.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class Evaluation:
         Raises
         ------
         UserError
-            If pandas, which freqq does not need, is not installed; or as `rows` does.
+            If pandas, which freqq does not require, is not installed; or as for `rows`.
         """
         try:
             import pandas  # noqa: F401 - pyarrow would fail less clearly
@@ -70,23 +70,23 @@ class Evaluation:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the run shows, as ``freqq eval --json`` prints it: a headline, and a group for each method and level."""
+        """The output of ``freqq eval --json``: a headline, and a group for each method and level."""
         from freqq.report.evidence import gather
         from freqq.report.formats import summary
 
         return summary(gather([self.directory]))
 
     def report(self, out: str | Path | None = None, format: str | None = None, columns: Sequence[str] = ()) -> str:
-        """The report of ``freqq report``, as text; also written to a file if `out` is given.
+        """The report of ``freqq report`` as text, also written to a file if `out` is given.
 
         Parameters
         ----------
         out : str or Path, optional
-            The file; its ending tells the format.
+            The file; its suffix determines the format.
         format : str, optional
             html (the default), md, csv, json or latex.
         columns : sequence of str
-            Columns of a table as md or latex.
+            Columns of a table in md or latex.
 
         Raises
         ------
@@ -115,8 +115,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on chats that it reads as page images, with and without compression, on the same samples.
 
-    Does what ``freqq eval`` does, with the same options: ``--max-new-tokens 64`` is ``max_new_tokens=64``. The same
-    call again continues a run that was stopped, and with a larger ``limit`` adds to it.
+    Like ``freqq eval``, with the same options: ``--max-new-tokens 64`` is ``max_new_tokens=64``. Repeating the call
+    resumes a stopped run; a larger ``limit`` extends it.
 
     >>> import freqq
     >>> result = freqq.evaluate(method="token-prune", level=["mild", "extreme"], limit=20)
@@ -127,11 +127,11 @@ def evaluate(
     Parameters
     ----------
     progress : callable
-        Called with the answers that are there and that there will be.
+        ``progress(done, total)``, called with numbers of answers.
     note : callable
-        Told, in a sentence, what a user should know meanwhile; by default the logger ``freqq``.
+        Called with one-sentence messages for the user; by default they go to the logger ``freqq``.
     options
-        Those of ``freqq eval``, whose help explains them; `freqq.runs.options.EvalOptions` has their types.
+        The options of ``freqq eval``, see its help; `freqq.runs.options.EvalOptions` has their types.
 
     Raises
     ------
@@ -140,15 +140,15 @@ def evaluate(
     UserError
         If a value is wrong; before the model is loaded.
     Interrupted
-        If it was stopped. What was answered is stored.
+        If it was stopped. Finished answers are stored.
     FreqqError
         If every answer failed, or the disk is full.
     """
     from freqq.runs.checkup import check_packages
 
     check_packages()
-    asked = EvalOptions(**options)
-    settings, part, machine = asked.settings(), asked.part(), asked.machine()
+    given = EvalOptions(**options)
+    settings, part, machine = given.settings(), given.part(), given.machine()
 
     from freqq.report.evidence import gather
     from freqq.report.formats import write_summary
@@ -156,10 +156,10 @@ def evaluate(
 
     path = run(
         settings,
-        asked.folder(),
+        given.folder(),
         machine=machine,
         shard=part,
-        retry_failed=asked.retry_failed,
+        retry_failed=given.retry_failed,
         progress=progress,
         note=note,
     )
@@ -169,7 +169,7 @@ def evaluate(
 
 
 def _signature() -> inspect.Signature:
-    """The options by name, for help() and completion."""
+    """The signature with all options, for help() and completion."""
     own = [p for p in inspect.signature(evaluate).parameters.values() if p.kind is p.KEYWORD_ONLY]
     options = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=f.type)
@@ -182,17 +182,17 @@ evaluate.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def compare(*runs: Evaluation | str | Path, reference: str | None = None) -> "Evidence":
-    """Compare the arms of several runs on the samples that they share, as ``freqq compare`` does.
+    """Compare the arms of several runs on the samples that they share, like ``freqq compare``.
 
     >>> freqq.compare("runs/plain", "runs/tokens", reference="token/mild").headline
 
     Parameters
     ----------
     runs : Evaluation, str or Path
-        What `evaluate` returned, or run directories.
+        Results of `evaluate`, or run directories.
     reference : str, optional
-        What the others are compared with: ``METHOD/LEVEL`` or ``baseline`` of the first run, ``RUN:METHOD/LEVEL``, or
-        ``RUN`` for its baseline; by default the first baseline.
+        The arm to compare with: ``METHOD/LEVEL`` or ``baseline`` of the first run, ``RUN:METHOD/LEVEL``, or ``RUN`` for
+        its baseline; by default the first baseline.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def compare(*runs: Evaluation | str | Path, reference: str | None = None) -> "Ev
 
 
 def format_of(format: str | None, out: Path | None, columns: Sequence[str] = ()) -> str:
-    """The format that is asked for, or that a file's name tells; html if neither does.
+    """The given format, or that of a file's suffix; html by default.
 
     Raises
     ------
@@ -227,32 +227,32 @@ def format_of(format: str | None, out: Path | None, columns: Sequence[str] = ())
 
 
 def document(
-    runs: Sequence[Path], format: str, columns: Sequence[str] = (), helped: bool = False
+    runs: Sequence[Path], format: str, columns: Sequence[str] = (), spawn: bool = False
 ) -> tuple[str, tuple[str, ...]]:
     """The report of some runs, and notes on what was left out.
 
     Parameters
     ----------
-    helped : bool
-        Whether another process makes the examples meanwhile. That runs the main program's file again, as those of
-        multiprocessing do, so it is for programs that are known to allow it.
+    spawn : bool
+        Whether a second process makes the examples in parallel. Like any spawned process of multiprocessing it imports
+        the main program's file again, so only use it for programs that allow that.
     """
     if format != "html":
-        from freqq.report.evidence import read_runs, weigh
-        from freqq.report.formats import write as written
+        from freqq.report.evidence import compare_results, read_runs
+        from freqq.report.formats import write
 
         results, notes = read_runs(runs)
-        return written(weigh(results, notes), format, columns), tuple(notes)
+        return write(compare_results(results, notes), format, columns), tuple(notes)
 
-    # Read when numpy is loaded. A second thread gains nothing in products as small as these, and would wait in the core
-    # on which the examples are made.
+    # Read when numpy is loaded. A second thread gains nothing in products this small, and would compete with the
+    # process that makes the examples.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from freqq.report.html.examples import ExampleProcess
 
-    with ExampleProcess(helped) as process:
-        from freqq.report.evidence import pairs, read_runs, weigh
+    with ExampleProcess(spawn) as process:
+        from freqq.report.evidence import compare_results, pairs, read_runs
         from freqq.report.html.page import html
 
         results, notes = read_runs(runs)
-        process.ask(pairs(results))
-        return html(weigh(results, notes), process.examples), tuple(notes)
+        process.start(pairs(results))
+        return html(compare_results(results, notes), process.examples), tuple(notes)

@@ -1,4 +1,4 @@
-"""What runs show and what they do not: their arms beside a baseline, or beside any arm, with the uncertainty."""
+"""Compare the arms of runs with a baseline, or with any arm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class Evidence:
     Parameters
     ----------
     warnings : tuple of str
-        What was left out or not merged, and why.
+        Runs that were left out or kept apart, and why.
     headline : str
         The main finding, in one sentence.
     pairs : tuple of (path, path)
-        Each run's directory with that of the run whose baseline it is paired with, if there is one.
+        Each run's directory, and that of the run whose baseline it is compared with, if there is one.
     """
 
     runs: tuple[RunFacts, ...]
@@ -37,12 +37,12 @@ class Evidence:
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[list[Results], list[str]]:
-    """The results of some run directories; what is no finished run is left out, which the notes say.
+    """The results of some run directories, and notes on those left out because they are not finished runs.
 
     Raises
     ------
     UserError
-        If a path is not there or given twice, or if there is no finished run among them.
+        If a path does not exist or is given twice, or none is a finished run.
     FreqqError
         If results are damaged.
     """
@@ -76,52 +76,52 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Results], list[str]]:
 def gather(paths: Sequence[Path]) -> Evidence:
     """Compare every arm of some runs with the baseline on the same samples.
 
-    The baseline is the run's own, or that of the first other run that differs in nothing but its arms and samples.
+    The baseline is the run's own, or that of the first other run that only differs in its arms and samples.
 
     Raises
     ------
     UserError, FreqqError
         As `read_runs`.
     """
-    return weigh(*read_runs(paths))
+    return compare_results(*read_runs(paths))
 
 
-def weigh(results: Sequence[Results], notes: Sequence[str] = ()) -> Evidence:
-    """`gather` for results that are read already."""
+def compare_results(results: Sequence[Results], notes: Sequence[str] = ()) -> Evidence:
+    """`gather` for results that were read before."""
     names = labels([r.path for r in results])
     contexts, apart = find_contexts(results, names)
     warnings = [*notes, *apart]
     comparisons: list[Comparison] = []
-    lenders = _lenders(results, contexts)
-    for i, (run, lender) in enumerate(zip(results, lenders, strict=True)):
+    owners = _baseline_owners(results, contexts)
+    for i, (run, owner) in enumerate(zip(results, owners, strict=True)):
         own = arms(run, names[i], contexts[i])
-        theirs = own if lender in (i, None) else arms(results[lender], names[lender], contexts[i])
+        theirs = own if owner in (i, None) else arms(results[owner], names[owner], contexts[i])
         baseline = {arm.needles: arm for arm in theirs if arm.results.is_baseline}
         found = compare_all([(arm, None if arm.results.is_baseline else baseline.get(arm.needles)) for arm in own])
-        if lender is None:
+        if owner is None:
             warnings.append(f"{names[i]} has no baseline, nor has another run with its settings: nothing is paired")
-        elif lender != i:
+        elif owner != i:
             shared = f"{max(c.n_shared for c in found)} of its {max(c.n for c in found)} samples"
-            warnings.append(f"{names[i]} has no baseline: it is paired with that of {names[lender]}, on {shared}")
+            warnings.append(f"{names[i]} has no baseline: it is paired with that of {names[owner]}, on {shared}")
         comparisons += found
     corrected = tuple(with_holm(comparisons))
     runs = tuple(facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
-    return Evidence(runs, corrected, tuple(warnings), headline(corrected), _pairs(results, lenders))
+    return Evidence(runs, corrected, tuple(warnings), headline(corrected), _pairs(results, owners))
 
 
 def pairs(results: Sequence[Results]) -> tuple[tuple[Path, Path], ...]:
-    """`Evidence.pairs`, before there is an `Evidence`."""
+    """`Evidence.pairs` of results."""
     contexts, _ = find_contexts(results, labels([r.path for r in results]))
-    return _pairs(results, _lenders(results, contexts))
+    return _pairs(results, _baseline_owners(results, contexts))
 
 
-def _pairs(results: Sequence[Results], lenders: Sequence[int | None]) -> tuple[tuple[Path, Path], ...]:
-    found = zip(results, lenders, strict=True)
-    return tuple((run.path, results[lender].path) for run, lender in found if lender is not None)
+def _pairs(results: Sequence[Results], owners: Sequence[int | None]) -> tuple[tuple[Path, Path], ...]:
+    found = zip(results, owners, strict=True)
+    return tuple((run.path, results[owner].path) for run, owner in found if owner is not None)
 
 
-def _lenders(results: Sequence[Results], contexts: Sequence[int]) -> list[int | None]:
-    """The place of the run whose baseline each run is paired with: its own, or else the first in its context."""
+def _baseline_owners(results: Sequence[Results], contexts: Sequence[int]) -> list[int | None]:
+    """The index of the run whose baseline each run is compared with: its own, or the first in its context."""
     firsts = {c: i for i, c in reversed([*enumerate(contexts)]) if results[i].baseline is not None}
     return [
         firsts.get(c) if run.baseline is None else i for i, (run, c) in enumerate(zip(results, contexts, strict=True))
@@ -131,9 +131,9 @@ def _lenders(results: Sequence[Results], contexts: Sequence[int]) -> list[int | 
 def join(paths: Sequence[Path], reference: str | None = None) -> Evidence:
     """Compare the arms of some runs with one reference, on the samples that they share.
 
-    Runs of another context (another model, data revision, rendering or protocol) are never paired with it: they are
-    compared among themselves, with their own arm of the reference's method, level and parameters if they have it.
-    An arm that two runs have is also compared between them.
+    Runs of another context (another model, data revision, rendering or protocol) are not compared with it but among
+    themselves, with their own arm of the reference's method, level and parameters, if there is one. An arm that occurs
+    in two runs is also compared between them.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def _alike(arm: Arm, other: Arm) -> bool:
 
 
 def _repeated(inside: Sequence[Arm], base: Arm | None) -> list[Comparison]:
-    """Arms against the same arm of an earlier run; for the reference that is done already."""
+    """Arms compared with the same arm of an earlier run, except for the reference."""
     firsts: dict[tuple[str, int | None], Arm] = {}
     found: list[tuple[Arm, Arm | None]] = []
     for arm in inside:
@@ -203,7 +203,7 @@ def _repeated(inside: Sequence[Arm], base: Arm | None) -> list[Comparison]:
 
 
 def _unshared(found: Sequence[Comparison], base: Arm | None) -> list[str]:
-    """Which runs share no or not all samples with the reference."""
+    """Notes on runs that do not share all samples with the reference."""
     if base is None:
         return []
     notes = []

@@ -1,6 +1,6 @@
-"""Figures of what an image codec does to a page, and of how long chats are.
+"""Figures of the effect of an image codec on a page, and of the lengths of chats.
 
-Drawn without a display, as PNG, PDF or SVG; equal inputs give equal files.
+Drawn without a display, as PNG, PDF or SVG; deterministic.
 """
 
 import io
@@ -26,7 +26,7 @@ from freqq.transforms.blocks import block_dct
 
 DPI = 150
 SEQUENTIAL, DIVERGING = "cividis", "RdBu_r"
-"""Colour maps that people who confuse red and green can read, and that stay in order when printed in gray."""
+"""Colour maps that are safe for colour blindness and monotonic in gray."""
 
 MARK, BAR = "#d55e00", "#0072b2"
 BINS = 30
@@ -36,22 +36,22 @@ FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"metadata": {"Creator": None, "Producer": None, "CreationDate": None}},
     "svg": {"metadata": {"Creator": None, "Date": None}},
 }
-"""What figures can be written as, and what leaves dates and versions of programs out of each."""
+"""File formats of figures, and the metadata that keep dates and program versions out of each."""
 
 TALLEST, NARROWEST = 14.0, 2.4
-"""Inches: very long pages would make a figure that no viewer opens; less than that has no room for a title."""
+"""Limits in inches: viewers fail on very tall figures, and narrower columns have no room for a title."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A page for `compare`, with what stands above it."""
+    """A page for `compare` with its title."""
 
     title: str
     page: Page
 
     @classmethod
     def of(cls, page: Page, name: str = "baseline", codec: ImageCodec | None = None) -> "Panel":
-        """A page as a codec leaves it, under its stream's size and its PSNR; without a codec, under its size as PNG."""
+        """A page after a codec, titled with stream size and PSNR; without a codec, with its size as PNG."""
         if codec is None:
             return cls(f"{name}\n{size(len(png(page)))} as PNG", page)
         stream = codec.encode(page)
@@ -66,14 +66,14 @@ def gray(page: Page) -> NDArray[np.float64]:
 
 
 def log_spectrum(page: Page, block: int) -> NDArray[np.float64]:
-    """Average over a page's blocks of log10(1 + magnitude) of their DCT: [block, block]. A blank block counts as 0."""
+    """Average over a page's blocks of log10(1 + magnitude) of their DCT: [block, block]."""
     return np.log10(1 + np.abs(block_dct(gray(page), block))).mean(axis=(0, 1))
 
 
 def spectrum(before: Page, after: Page, block: int, title: str) -> Figure:
     """The average block spectrum of a page before and after, and their difference."""
     first, second = log_spectrum(before, block), log_spectrum(after, block)
-    # The DC of white paper is far above all else: the colours are for the rest.
+    # Scale the colours without the DC, which is far above the rest on white pages.
     others = np.concatenate([first.ravel()[1:], second.ravel()[1:]])
     reach = max(float(np.abs(second - first).max()), 0.01)
     figure = Figure(figsize=(13, 4.1), layout="compressed")
@@ -89,7 +89,7 @@ def spectrum(before: Page, after: Page, block: int, title: str) -> Figure:
 
 
 def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> Figure:
-    """A page, what became of it, and the difference enlarged (white is none), above a part of each."""
+    """A page before and after, and the amplified difference (white: none), above an enlarged part of each."""
     difference = gain * (gray(after) - gray(before))
     figure, axes, part = _with_a_part(before, 3)
     for row, window in enumerate((np.s_[:, :], part)):
@@ -105,7 +105,7 @@ def residual(before: Page, after: Page, title: str, gain: float = 5.0) -> Figure
 
 
 def compare(panels: Sequence[Panel], title: str) -> Figure:
-    """A page at several levels side by side, above an enlarged part of each."""
+    """A page at several levels, above an enlarged part of each."""
     figure, axes, part = _with_a_part(panels[0].page, len(panels))
     for column, panel in enumerate(panels):
         _image(axes[0, column], panel.page, panel.title)
@@ -114,7 +114,7 @@ def compare(panels: Sequence[Panel], title: str) -> Figure:
 
 
 def _with_a_part(page: Page, columns: int) -> tuple[Figure, Any, tuple[slice, slice]]:
-    """A figure of pages like this one above an enlarged part of each, its axes [2, columns], framed, and the part."""
+    """A figure for pages like this one above an enlarged part of each, its axes [2, columns], and the part's slices."""
     top, left, height, width = busiest(page)
     figure = _page_figure(page, columns, extra=2.4 * height / width + 0.3)
     ratios = [page.pixels.shape[0] / page.pixels.shape[1], height / width]
@@ -126,7 +126,7 @@ def _with_a_part(page: Page, columns: int) -> tuple[Figure, Any, tuple[slice, sl
 
 
 def busiest(page: Page, fraction: float = 0.25) -> tuple[int, int, int, int]:
-    """Top, left, height and width of the part of a page with the strongest contrast, of a fraction of its width."""
+    """Top, left, height and width of the part of a page with the most contrast, for a fraction of its width."""
     plane = gray(page)
     side_h = max(1, min(plane.shape[0], round(plane.shape[1] * fraction * 0.6)))
     side_w = max(1, round(plane.shape[1] * fraction))
@@ -141,7 +141,7 @@ def _page_figure(page: Page, columns: int, extra: float = 0.0) -> Figure:
     height, width = page.pixels.shape[:2]
     column = min(4.0, 16 / columns)
     tall = min(column * height / width, TALLEST)
-    # Pages that are drawn narrow keep their columns apart, so that titles do not overlap.
+    # Narrow pages keep their columns apart, so that titles do not overlap.
     layout: Literal["compressed", "constrained"] = (
         "compressed" if tall * width / height >= min(NARROWEST, column) else "constrained"
     )
@@ -169,17 +169,17 @@ def _bare(axes: Axes, title: str) -> None:
 
 
 def edges(values: Sequence[int]) -> tuple[NDArray[np.float64], bool]:
-    """Edges of a histogram's bins, and whether they are spaced by ratio: so if lengths differ a hundredfold."""
+    """Edges of a histogram's bins, and whether they are logarithmic, as for lengths that differ by a factor of 100."""
     low, high = max(1, min(values)), max(values)
     if high >= 100 * low:
         return np.geomspace(low, high * 1.001, BINS + 1), True
-    # Whole numbers in bins of equal whole width: no bin is fuller only because one more number falls into it.
+    # Bins of equal integer width, so that each covers the same number of integers.
     width = max(1, -(-(high + 1 - low) // BINS))
     return np.arange(low, high + width + 1, width, dtype=np.float64), False
 
 
 def lengths(chats: Sequence[int], messages: Sequence[int], title: str) -> Figure:
-    """Histograms of the characters of each chat and of each message, with the median. Neither may be empty."""
+    """Histograms of the characters per chat and per message, with medians. Neither may be empty."""
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     _histogram(left, chats, f"{len(chats):,} chats", "characters in a chat")
@@ -197,19 +197,19 @@ def _histogram(axes: Axes, values: Sequence[int], title: str, label: str) -> Non
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(label)
     axes.set_ylabel("number")
-    # Beside the title, where no bar is.
+    # Beside the title, clear of the bars.
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
 
 
 def titled(figure: Figure, title: str) -> Figure:
-    """The figure under a title, broken into as many lines as it takes; it stands above all that is laid out."""
+    """Add a wrapped title above everything else in the figure."""
     text = fill(title, max(16, int(9 * figure.get_figwidth())), break_on_hyphens=False)
     figure.suptitle(text, y=1.01, va="bottom")
     return figure
 
 
 def rendered(figure: Figure, format: str = "png") -> bytes:
-    """A figure as a file of one of `FORMATS`, whose bytes depend on the picture alone."""
+    """A figure as a file of one of `FORMATS`; deterministic."""
     file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "freqq", "pdf.fonttype": 42}):
         figure.savefig(file, format=format, dpi=DPI, bbox_inches="tight", **FORMATS[format])

@@ -1,4 +1,4 @@
-"""Comparisons as files: ``summary.json``, and tables as Markdown, CSV, JSON and LaTeX, the same numbers in each."""
+"""Comparisons as files: ``summary.json``, and tables in Markdown, CSV, JSON and LaTeX."""
 
 import csv
 import io
@@ -11,12 +11,12 @@ from typing import Any
 
 from freqq.names import unknown
 from freqq.report import wording
-from freqq.report.columns import COLUMNS
 from freqq.report.comparison import RATES, Comparison, Part
 from freqq.report.curves import areas
 from freqq.report.evidence import Evidence
 from freqq.report.run_facts import RunFacts
 from freqq.report.statistics import Estimate
+from freqq.report.wording import COLUMNS
 from freqq.runs.directory import SUMMARY, write_json
 
 Value = str | int | float | bool | None
@@ -34,14 +34,14 @@ BACKSLASHED = str.maketrans({
 
 
 def number(value: Any) -> Any:
-    """A value that JSON can hold: None for nan."""
+    """A JSON value: None for nan."""
     return None if isinstance(value, float) and isnan(value) else value
 
 
 def records(comparisons: Sequence[Comparison]) -> list[dict[str, Value]]:
-    """A flat record of numbers and text for each comparison; None where there is nothing.
+    """A flat record of numbers and text for each comparison; None for missing values.
 
-    An estimate is three of them, such as ``score``, ``score_low`` and ``score_high``.
+    An estimate is three fields, such as ``score``, ``score_low`` and ``score_high``.
     """
     return [_record(c) for c in comparisons]
 
@@ -57,12 +57,12 @@ def _record(c: Comparison) -> dict[str, Value]:
 
 
 def summary(evidence: Evidence) -> dict[str, Any]:
-    """What ``freqq eval`` tells of a run: under ``groups`` one for each needle count, method and level.
+    """The summary of ``freqq eval``: a headline, and ``groups`` with one for each needle count, method and level.
 
-    A group has ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference`` and all that it
-    says, means of costs, and of a transcript's error rates; under ``sparse`` and ``dense`` the same for the samples
-    with density below the needle count's median and for the others, under ``bins`` for each length of context, and
-    under ``subtasks`` for the parts of a suite, whose mean is ``suite_score``.
+    A group has ``n``, ``n_failed``, ``score`` (a mean and its 95 % interval), ``exact``, ``difference`` and its
+    statistics, means of costs and of a transcript's error rates; ``sparse`` and ``dense`` for the samples with density
+    below the needle count's median and for the others, ``bins`` for each context length, and ``subtasks`` for the parts
+    of a suite, whose mean is ``suite_score``.
     """
     return {"headline": evidence.headline, "groups": [_group(c) for c in evidence.comparisons if c.needles is not None]}
 
@@ -99,7 +99,7 @@ def _part(part: Part) -> dict[str, Any]:
 
 
 def as_json(evidence: Evidence) -> str:
-    """Everything: headline, warnings, a record with its parts for each comparison, areas between curves, and runs."""
+    """Headline, warnings, a record with its parts for each comparison, areas between curves, and runs."""
     value = {
         "headline": evidence.headline,
         "warnings": list(evidence.warnings),
@@ -118,7 +118,7 @@ def _run(run: RunFacts) -> dict[str, Any]:
 
 
 def as_csv(evidence: Evidence) -> str:
-    """A line for each comparison, with every digit; empty where there is nothing."""
+    """A line for each comparison, with all digits; missing values are empty."""
     lines = io.StringIO()
     found = records(evidence.comparisons)
     writer = csv.DictWriter(lines, list(found[0]) if found else [], lineterminator="\n")
@@ -127,15 +127,15 @@ def as_csv(evidence: Evidence) -> str:
     return lines.getvalue()
 
 
-SELDOM = ("if failed = 0", "outcomes")
-"""Columns that only stand in a table if they say something there."""
+OPTIONAL = ("if failed = 0", "outcomes")
+"""Columns that are omitted if they are empty."""
 
-PAPER = ("method", "level", "mean", "difference", "tokens")
-"""The columns of a LaTeX table, unless others are asked for: as many as fit into a column of two, 3.25 inches wide."""
+LATEX_COLUMNS = ("method", "level", "mean", "difference", "tokens")
+"""Default columns of a LaTeX table: they fit a column of a two-column paper, 3.25 inches wide."""
 
 
 def columns(evidence: Evidence, chosen: Sequence[str] | None, usual: Sequence[str]) -> list[str]:
-    """The names of a table's columns, those chosen or the usual ones that say something.
+    """The names of a table's columns: those chosen, or the usual ones that are not empty.
 
     Raises
     ------
@@ -147,8 +147,8 @@ def columns(evidence: Evidence, chosen: Sequence[str] | None, usual: Sequence[st
             raise unknown("column", name, COLUMNS)
     if chosen:
         return list(chosen)
-    silent = {n for n in SELDOM if all(COLUMNS[n](c) == wording.NOTHING for c in evidence.comparisons)}
-    return [name for name in usual if name not in silent]
+    empty = {n for n in OPTIONAL if all(COLUMNS[n](c) == wording.NOTHING for c in evidence.comparisons)}
+    return [name for name in usual if name not in empty]
 
 
 def as_markdown(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
@@ -170,8 +170,8 @@ NOTE = (
 
 
 def as_latex(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
-    """A table for the package booktabs; with several runs or needle counts their columns come first."""
-    usual = list(PAPER)
+    """A table for the package booktabs; several runs or needle counts get columns at the beginning."""
+    usual = list(LATEX_COLUMNS)
     if len({c.needles for c in evidence.comparisons}) > 1:
         usual.insert(0, "needles")
     if len({c.run for c in evidence.comparisons}) > 1:
@@ -187,9 +187,9 @@ def as_latex(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
 
 
 def latex(text: str) -> str:
-    """Text that LaTeX sets as it is."""
+    """Escape text for LaTeX."""
     escaped = _line(text).translate(BACKSLASHED)
-    # A line of a table that begins with a bracket would be read as an argument of the line break before it.
+    # A bracket at the beginning of a row would be read as an argument of the line break before it.
     return "{[}" + escaped[1:] if escaped.startswith("[") else escaped
 
 
@@ -197,12 +197,12 @@ FORMATS = ("md", "csv", "json", "latex")
 
 
 def write(evidence: Evidence, format: str, chosen: Sequence[str] | None = None) -> str:
-    """Comparisons in one of `FORMATS`; the columns of the two that people read can be chosen."""
+    """Comparisons in one of `FORMATS`; `chosen` selects columns for md and latex."""
     if format in ("md", "latex"):
         return (as_markdown if format == "md" else as_latex)(evidence, chosen)
     return as_csv(evidence) if format == "csv" else as_json(evidence)
 
 
 def _line(text: str) -> str:
-    """On one line: names of runs come from a file system that allows anything."""
+    """Text on one line: names of runs may contain line breaks."""
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Arms of many runs in order: one board for each context, needle count and number of samples."""
+"""Rank the arms of many runs: one board for each context, needle count and number of samples."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from freqq.report.wording import counted, needles
 from freqq.runs.directory import RUN
 
 LEAST = 10
-"""Samples below which nothing is ranked, unless that is asked for."""
+"""Default of the fewest samples to rank."""
 
 ESTIMATED: dict[str, Callable[[Comparison], Estimate | None]] = {
     "score": lambda c: c.score,
@@ -28,10 +28,10 @@ ESTIMATED: dict[str, Callable[[Comparison], Estimate | None]] = {
     "retention": lambda c: Estimate(1.0, 1.0, 1.0, c.n) if c.is_baseline else c.retention,
     "difference": lambda c: Estimate(0.0, 0.0, 0.0, c.n) if c.is_baseline else c.difference,
 }
-"""What arms can be ranked by, highest first. The baseline keeps all of its own score."""
+"""Estimates to rank by, highest first. The baseline's retention is 1."""
 
 RATED = {"tokens": "tokens", "token-bytes": "token_bytes", "image-bytes": "image_bytes"}
-"""And by a rate, lowest first."""
+"""Rates to rank by, lowest first."""
 
 SORTS = (*ESTIMATED, *RATED, "exact")
 
@@ -43,11 +43,11 @@ class Place:
     Parameters
     ----------
     rank : int
-        Its place. Arms that share one are tied with the first of them: its interval holds them, or theirs holds it.
+        Arms that share a rank are tied with the first of them: one's interval contains the other's estimate.
     tied : bool
         Whether it shares its rank.
     runs : tuple of str
-        Where it was found; its numbers are those of the first, on which the fewest answers failed.
+        The runs that contain it; its numbers are those of the first, in which the fewest answers failed.
     """
 
     rank: int
@@ -58,7 +58,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Board:
-    """The arms of runs of one context and size at a needle count, best first, on the `n` samples that they share."""
+    """The arms of runs of one context and size at a needle count, best first, on the `n` samples they share."""
 
     run: RunFacts
     needles: int
@@ -67,19 +67,19 @@ class Board:
 
     @property
     def title(self) -> str:
-        """What it holds."""
+        """Task, data, needles, samples and model."""
         run = self.run
         data = f"{Path(run.data).name} ({run.data_revision})"
         return f"{run.task} on {data}, {needles(self.needles)}, {counted(self.n, 'sample')}: {Path(run.model).name}"
 
 
 def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[Board], list[str]]:
-    """Rank all arms of the runs in a folder, at any depth; and say what was left out.
+    """Rank all arms of the runs in a folder, at any depth; also returns notes on what was left out.
 
     Parameters
     ----------
     least : int
-        Samples that runs must share.
+        Fewest samples that runs must share.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[
 
 
 def _compared(inside: Sequence[Arm], shared: set[str]) -> list[Comparison]:
-    """The arms on some samples, each beside its own run's baseline, or else the first."""
+    """The arms on some samples, each compared with its own run's baseline, or else the first."""
     taken = [
         replace(arm, samples=arm.samples.take(np.flatnonzero([i in shared for i in arm.samples.ids]))) for arm in inside
     ]
@@ -132,7 +132,7 @@ def _compared(inside: Sequence[Arm], shared: set[str]) -> list[Comparison]:
 
 
 def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:
-    """Put comparisons in order, one for each arm. What cannot be ranked (nothing to compare it with) comes last."""
+    """Sort comparisons, one for each arm. Arms without a value (nothing to compare with) come last."""
     same: dict[str, list[Comparison]] = {}
     for c in comparisons:
         same.setdefault(c.config_hash, []).append(c)
@@ -149,7 +149,7 @@ def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:
 
 
 def _tied(leader: Comparison, other: Comparison, sort: str) -> bool:
-    """Whether the interval of one of them holds the other; without intervals, whether both are equal."""
+    """Whether one's interval contains the other's estimate; without intervals, whether both are equal."""
     first, second = (ESTIMATED[sort](c) if sort in ESTIMATED else None for c in (leader, other))
     if first is None or second is None:
         return first is second and _key(leader, sort) == _key(other, sort)

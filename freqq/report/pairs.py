@@ -1,7 +1,7 @@
-"""Paired comparisons: one arm beside a reference on the samples that both answered. Every surface shows these.
+"""Paired comparisons of an arm with a reference, on the samples that both answered.
 
-Samples are paired by id, between an arm and the baseline as between runs. What failed is no answer of the score 0: it
-is counted, and left out of the pairs; `Comparison.as_zero` says next to it what the difference is if it counts as 0.
+Samples are paired by id, within a run and between runs. Failed samples are counted and left out of the pairs;
+`Comparison.as_zero` is the difference if they count as 0.
 """
 
 from collections import Counter
@@ -15,12 +15,12 @@ import numpy as np
 from freqq.data.responses import ANSWERED
 from freqq.report.comparison import ERROR_RATES, RATES, Comparison, Failure, Part, arm_name
 from freqq.report.results import COSTS, KV_PARTS, ArmResults, Results, Samples, Texts, bin_order
-from freqq.report.statistics import Drawn, Floats, detectable, differences, holm, means, ratio, stratified  # fmt: skip
+from freqq.report.statistics import Distribution, Floats, detectable, differences, holm, means, ratio, stratified
 
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm's samples at one needle count (None: all), and where they come from."""
+    """An arm's samples at one needle count (None: all), with their origin."""
 
     run: str
     context: int
@@ -37,33 +37,35 @@ class Arm:
 
 
 def arms(run: Results, name: str, context: int) -> list[Arm]:
-    """A run's arms at each of its needle counts, then over all of them if there are several (None)."""
+    """A run's arms at each of its needle counts and, if there are several, over all of them (None)."""
     counts = [*run.needles, None] if len(run.needles) > 1 else [*run.needles]
     model = str(run.description.get("settings", {}).get("model"))
-    found = (Arm(name, context, model, run.task, n, arm, arm.samples.of(n)) for n in counts for arm in run.arms)
+    found = (
+        Arm(name, context, model, run.task, n, arm, arm.samples.with_needles(n)) for n in counts for arm in run.arms
+    )
     return [arm for arm in found if len(arm.samples)]
 
 
 class _Batch:
-    """Samples whose means are estimated together, each once: products of large matrices are the most of the work."""
+    """Samples whose means are estimated together, each once: most of the time goes into large matrix products."""
 
-    def __init__(self, of: Callable[[Sequence[Floats]], list[Drawn]]) -> None:
-        self._of = of
-        self._known: dict[bytes, Floats] = {}
-        self._found: dict[bytes, Drawn] = {}
+    def __init__(self, estimate: Callable[[Sequence[Floats]], list[Distribution]]) -> None:
+        self._estimate = estimate
+        self._samples: dict[bytes, Floats] = {}
+        self._results: dict[bytes, Distribution] = {}
 
-    def ask(self, values: Floats) -> Callable[[], Drawn]:
-        """The mean, known after `run`."""
+    def add(self, values: Floats) -> Callable[[], Distribution]:
+        """A function that returns the result after `run`."""
         key = values.tobytes()
-        self._known[key] = values
-        return lambda: self._found[key]
+        self._samples[key] = values
+        return lambda: self._results[key]
 
     def run(self) -> None:
-        self._found = dict(zip(self._known, self._of(list(self._known.values())), strict=True))
+        self._results = dict(zip(self._samples, self._estimate(list(self._samples.values())), strict=True))
 
 
 def compare_all(pairs: Sequence[tuple[Arm, Arm | None]]) -> list[Comparison]:
-    """Arms beside their references; alone without one, or where they are the reference themselves."""
+    """Compare arms with their references; None, or the arm itself, gives a comparison without a difference."""
     scores, changes = _Batch(means), _Batch(differences)
     started = [_start(arm, reference, scores, changes) for arm, reference in pairs]
     scores.run()
@@ -72,17 +74,17 @@ def compare_all(pairs: Sequence[tuple[Arm, Arm | None]]) -> list[Comparison]:
 
 
 def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with p-values that are corrected for there being so many."""
+    """The comparisons with p-values corrected for multiple testing."""
     corrected = iter(holm([c.p_value for c in comparisons if c.p_value is not None]))
     return [c if c.p_value is None else replace(c, p_holm=next(corrected)) for c in comparisons]
 
 
 def _start(arm: Arm, reference: Arm | None, scores: _Batch, changes: _Batch) -> Callable[[], Comparison]:
-    """Ask for all that a comparison needs; the function that is returned puts it together."""
+    """Add all samples of a comparison to the batches; returns a function that builds the comparison after they ran."""
     samples = arm.samples
     shared = None if reference is None or reference.results is arm.results else _pair(samples, reference.samples)
     good = samples.take(np.flatnonzero(~samples.failed))
-    score, macro = scores.ask(good.score), scores.ask(_macro(good.score, good.bins))
+    score, macro = scores.add(good.score), scores.add(_macro(good.score, good.bins))
     median = _median(samples.values["density"])
     dense = np.where(samples.values["density"] >= median, "dense", "sparse").astype(object)
     dense[np.isnan(samples.values["density"])] = None
@@ -95,7 +97,7 @@ def _start(arm: Arm, reference: Arm | None, scores: _Batch, changes: _Batch) -> 
         )
     ]
     subtasks = good.labels["subtask"]
-    suite = scores.ask(_macro(good.score, subtasks)) if len(set(subtasks) - {None}) > 1 else None
+    suite = scores.add(_macro(good.score, subtasks)) if len(set(subtasks) - {None}) > 1 else None
     add = _start_reference(shared, scores, changes) if shared is not None and len(shared[0]) else None
 
     def finish() -> Comparison:
@@ -126,9 +128,9 @@ def _start_reference(shared: tuple[Samples, Samples], scores: _Batch, changes: _
     own, before = mine.take(both), other.take(both)
     change = own.score - before.score
     zeros = np.where(mine.failed, 0.0, mine.score) - np.where(other.failed, 0.0, other.score)
-    as_zero = changes.ask(zeros) if failed.any() and len(both) else None
-    difference, macro = changes.ask(change), changes.ask(_macro(change, own.bins))
-    baseline = scores.ask(before.score)
+    as_zero = changes.add(zeros) if failed.any() and len(both) else None
+    difference, macro = changes.add(change), changes.add(_macro(change, own.bins))
+    baseline = scores.add(before.score)
     exact, exact_before = _mean(own.values["exact"]), _mean(before.values["exact"])
     wins, losses = int((change > 0).sum()), int((change < 0).sum())
 
@@ -155,7 +157,7 @@ def _start_reference(shared: tuple[Samples, Samples], scores: _Batch, changes: _
 
 
 def _pair(own: Samples, theirs: Samples) -> tuple[Samples, Samples]:
-    """The samples that both have, in the same order; bins and labels are those of the first."""
+    """The samples that both have, in the same order, with the first one's bins and labels."""
     if np.array_equal(own.ids, theirs.ids):
         return own, theirs.like(own)
     places = {id: i for i, id in enumerate(theirs.ids)}
@@ -169,17 +171,17 @@ def _parts(
     scores: _Batch, changes: _Batch,
 ) -> list[Callable[[], Part]]:  # fmt: skip
     by_id = dict(zip(samples.ids, labels, strict=True)) if shared is not None else {}
-    there = np.array([by_id[id] for id in shared[0].ids], object) if shared is not None else None
+    shared_labels = np.array([by_id[id] for id in shared[0].ids], object) if shared is not None else None
 
     def one(name: str) -> Callable[[], Part]:
         inside = labels == name
         good = inside & ~samples.failed
-        score, exact = scores.ask(samples.score[good]), _mean(samples.values["exact"][good])
+        score, exact = scores.add(samples.score[good]), _mean(samples.values["exact"][good])
         change = None
-        if shared is not None and there is not None:
+        if shared is not None and shared_labels is not None:
             mine, other = shared
-            pairs = (there == name) & ~mine.failed & ~other.failed
-            change = changes.ask(mine.score[pairs] - other.score[pairs])
+            pairs = (shared_labels == name) & ~mine.failed & ~other.failed
+            change = changes.add(mine.score[pairs] - other.score[pairs])
         n, failed = int(inside.sum()), int((inside & samples.failed).sum())
         return lambda: Part(name, n, failed, score().estimate, exact, None if change is None else change().estimate)
 

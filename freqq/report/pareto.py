@@ -1,4 +1,4 @@
-"""What a page's bytes buy: legibility and score of codecs and levels."""
+"""Figure of legibility and score against bytes per page, for codecs and levels."""
 
 import math
 from collections import defaultdict
@@ -19,20 +19,20 @@ COLOURS = (
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6bb1", "#8c510a", "#b3de69",
     "#7f7f7f", "#003c30", "#ffd92f",
 )  # fmt: skip
-"""Okabe and Ito's, then others that are told apart from these: one a codec."""
+"""Okabe and Ito's colours, then others that differ from these; one per codec."""
 
 MARKERS = "osD^vPX*<>hp"
 FLOOR = "text"
 LEAST_CER = 1e-4
-"""A logarithmic axis has no 0: less than one error in 10,000 characters is drawn as one, and the axis says so."""
+"""A logarithmic axis has no 0: lower error rates are drawn at this one, and the axis is labelled accordingly."""
 
 MARGIN = 10**0.15
-"""How far the axis of error rates goes on beyond its last decades, so that no marker is cut."""
+"""Margin of the axis of error rates beyond its last decades, so that no marker is cut."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A codec at a level: mean bytes of a page's stream, and mean character error rate or score."""
+    """A codec at a level: mean bytes per page, and mean character error rate or score."""
 
     codec: str
     level: str
@@ -46,7 +46,7 @@ def legibility_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
 
 
 def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """Mean scores from the rows of a run that were answered, of its image methods and of the baseline's pages (PNG)."""
+    """Mean scores from the answered rows of a run's image methods and baseline (whose pages are PNG)."""
     own = [
         r
         for r in rows
@@ -59,9 +59,9 @@ def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
 
 
 def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> Figure:
-    """Bytes against character error and against score, as many of the two as have points.
+    """Character error rate and score against bytes; a panel for each that has points.
 
-    The broad gray line joins what no other point beats in both. The codec `text` stands outside it: it is the floor.
+    The broad gray line is the Pareto front, without the codec `text`, which is a lower bound.
     """
     panels = [p for p in ((legibility, "character error rate", True), (scores, "score", False)) if p[0]]
     figure = Figure(figsize=(7.6 * len(panels) + 1.6, 5.4), layout="constrained")
@@ -75,7 +75,7 @@ def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> 
 
 
 def front(points: Sequence[Point], less: bool) -> list[Point]:
-    """The points that no other beats in size and value, by size."""
+    """The Pareto front of size and value, by size."""
     sign = 1 if less else -1
     best: list[Point] = []
     for point in sorted(points, key=lambda p: (p.size, sign * p.value)):
@@ -90,7 +90,7 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
 
     best = front([point for point in points if point.codec != FLOOR], less)
     if len(best) > 1:
-        # Broad, since it may run along under the line of one codec.
+        # Broad, to be visible below the line of a codec.
         axes.plot([p.size for p in best], [height(p) for p in best], color="#cccccc", linewidth=7, zorder=1,
                   solid_capstyle="round", label="best for its bytes")  # fmt: skip
     for number, codec in enumerate(codecs):
@@ -115,7 +115,7 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
         axes.yaxis.set_minor_formatter(NullFormatter())
         least = any(point.value < LEAST_CER for point in points)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, at: _rate(value, least)))
-        # Whole decades, since only their ends are labelled.
+        # Whole decades, because only their ends are labelled.
         heights = [math.log10(height(p)) for p in points]
         lowest = math.floor(min(heights, default=-3))
         highest = max(math.ceil(max(heights, default=0)), lowest + 1)
@@ -126,7 +126,7 @@ def _panel(axes: Axes, points: Sequence[Point], codecs: Sequence[str], what: str
 
 
 def _rate(value: float, least: bool) -> str:
-    """An error rate at the axis; `least`: whether less is drawn at `LEAST_CER`."""
+    """Label of an error rate; `least`: whether lower ones are drawn at `LEAST_CER`."""
     return f"≤ {value:g}" if least and math.isclose(value, LEAST_CER) else f"{value:g}"
 
 

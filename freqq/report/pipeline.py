@@ -1,4 +1,4 @@
-"""A drawing of the data flow: what goes where, where each method acts, and which rate is counted there."""
+"""Diagram of the data flow: where each method acts, and which rate is measured there."""
 
 from collections.abc import Sequence
 from textwrap import fill
@@ -19,12 +19,12 @@ STEPS = (
     ("language model", "GLM-4V,\nweights unchanged"),
     ("score", "SequenceMatcher,\nexact match"),
 )
-"""What data are or go through, from left to right, and a word on each."""
+"""The stages of the data from left to right, and a description of each."""
 
 METHOD_1, METHOD_2 = "#0072b2", MARK
 PAPER, INK, DIM = "#f2f2f2", "#222222", "#5a5a5a"
 WIDTH, HEIGHT, GAP = 2.0, 1.05, 0.72
-"""Of a box and between two."""
+"""Size of a box, and the distance of two."""
 
 
 def pipeline() -> Figure:
@@ -32,8 +32,8 @@ def pipeline() -> Figure:
     figure = Figure(figsize=(13.2, 5.4), layout="constrained")
     axes = figure.subplots()
     middles = [i * (WIDTH + GAP) for i in range(len(STEPS))]
-    for x, (name, said) in zip(middles, STEPS, strict=True):
-        _box(axes, x, 0.0, name, said, PAPER, INK)
+    for x, (name, description) in zip(middles, STEPS, strict=True):
+        _box(axes, x, 0.0, name, description, PAPER, INK)
     for x in middles[:-1]:
         _arrow(axes, (x + WIDTH / 2, 0.0), (x + WIDTH / 2 + GAP, 0.0), INK)
     first, second = (middles[1] + middles[2]) / 2, (middles[2] + middles[3]) / 2
@@ -64,13 +64,13 @@ def pipeline() -> Figure:
 
 
 def _names(kind: str) -> Sequence[str]:
-    """The methods of a kind, without the word that all of them begin with; the study's own by its second name."""
+    """The methods of a kind without their common prefix; one with an alias is called by that."""
     second = {first: name for name, first in {**CODEC_ALIASES, **ALIASES}.items()}
     found = [name for name in METHODS if name.split("-")[0] == kind and canonical(name) == name]
     return [second.get(name, name).removeprefix(f"{kind}-") for name in found]
 
 
-def _box(axes: Axes, x: float, y: float, name: str, said: str, face: str, edge: str) -> None:
+def _box(axes: Axes, x: float, y: float, name: str, description: str, face: str, edge: str) -> None:
     corner = (x - WIDTH / 2, y - HEIGHT / 2)
     axes.add_patch(
         FancyBboxPatch(
@@ -84,11 +84,11 @@ def _box(axes: Axes, x: float, y: float, name: str, said: str, face: str, edge: 
         )
     )
     axes.text(x, y + 0.2, name, ha="center", va="center", fontsize=12, fontweight="bold", color=INK)
-    axes.text(x, y - 0.2, said, ha="center", va="center", fontsize=9, color=DIM, linespacing=1.2)
+    axes.text(x, y - 0.2, description, ha="center", va="center", fontsize=9, color=DIM, linespacing=1.2)
 
 
-def _method(axes: Axes, x: float, name: str, methods: Sequence[str], said: str, colour: str) -> None:
-    """A box above the gap at `x`, through which the data make a detour."""
+def _method(axes: Axes, x: float, name: str, methods: Sequence[str], description: str, colour: str) -> None:
+    """A box above the gap at `x`, with arrows to and from it."""
     width, height, y = WIDTH + GAP - 0.18, 1.3, 1.55
     axes.add_patch(
         FancyBboxPatch(
@@ -97,7 +97,7 @@ def _method(axes: Axes, x: float, name: str, methods: Sequence[str], said: str, 
         )
     )  # fmt: skip
     axes.text(x, y + 0.45, name, ha="center", va="center", fontsize=10.5, fontweight="bold", color=colour)
-    axes.text(x, y + 0.2, said, ha="center", va="center", fontsize=8.5, color=DIM)
+    axes.text(x, y + 0.2, description, ha="center", va="center", fontsize=8.5, color=DIM)
     axes.text(
         x, y - 0.24, fill(", ".join(methods), 38), ha="center", va="center", fontsize=8.5, color=INK, linespacing=1.2
     )

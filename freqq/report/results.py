@@ -1,4 +1,4 @@
-"""A run's results as columns of numbers, one group of samples for each arm and needle count."""
+"""A run's results as columns of numbers, grouped by arm."""
 
 import json
 import re
@@ -23,18 +23,18 @@ COSTS = (
     "vision_tokens_full vision_tokens token_bytes_raw token_bytes image_bytes_raw image_bytes prompt_tokens kv_bytes "
     "render_ms encode_ms decode_ms vision_ms compress_ms prefill_ms decode_ms_per_token new_tokens"
 ).split()
-"""Columns that are averaged over the samples that did not fail."""
+"""Columns averaged over the samples that did not fail."""
 
 LABELS = ("subtask", "outcome")
-"""Columns of text that tell samples of one arm apart, where a run has them."""
+"""Optional text columns that divide the samples of an arm."""
 
 CUT = "cut while thinking"
-"""The outcome of a response that older versions only mark as ``truncated``."""
+"""The outcome of responses that older versions only mark as ``truncated``."""
 
 TEXT = ("sample_id", "task", "bin", "method", "level", "params", "config_hash", "error", "page_hash", *LABELS)
 NUMBERS = ("needles", "score", "exact", "cer", "wer", "density", "truncated", "peak_memory_bytes", *COSTS)
 COLUMNS = (*TEXT, *NUMBERS, "started_at")
-"""What statistics need of the results; texts of answers, which are most of a file, are not read."""
+"""Columns that statistics need; the texts of answers, most of a file, are not read."""
 
 KV_PARTS = ("kv_prompt_bytes", "kv_answer_bytes")
 
@@ -44,13 +44,13 @@ Texts = NDArray[np.object_]
 
 @dataclass(frozen=True)
 class Samples:
-    """One arm's answers to the samples of some needle counts, in the natural order of their ids.
+    """One arm's samples, in the natural order of their ids.
 
     Parameters
     ----------
     ids, bins, errors, page_hashes : object [n], text; errors and hashes may be None
     labels : mapping of `LABELS` to object [n], text or None
-    values : mapping of a column's name to float64 [n], nan where it was not measured
+    values : mapping of a column's name to float64 [n], nan if not measured
     """
 
     ids: Texts
@@ -66,16 +66,16 @@ class Samples:
 
     @property
     def score(self) -> Floats:
-        """Scores; 0 where the sample failed."""
+        """Scores; 0 for failed samples."""
         return self.values["score"]
 
     @cached_property
     def failed(self) -> NDArray[np.bool_]:
-        """Which have an error."""
+        """Mask of the samples with an error."""
         return np.array([error is not None for error in self.errors], bool)
 
     def take(self, at: NDArray[np.int64]) -> "Samples":
-        """Some of the samples, by place."""
+        """Some of the samples, by index."""
         return Samples(
             self.ids[at],
             self.needles[at],
@@ -87,17 +87,17 @@ class Samples:
         )
 
     def like(self, other: "Samples") -> "Samples":
-        """The same, in the bins and under the labels that another arm's same samples have."""
+        """The same samples with another arm's bins and labels."""
         return replace(self, bins=other.bins, labels=other.labels)
 
-    def of(self, needles: int | None) -> "Samples":
-        """Those of a needle count; None: all."""
+    def with_needles(self, needles: int | None) -> "Samples":
+        """The samples of a needle count; None: all."""
         return self if needles is None else self.take(np.flatnonzero(self.needles == needles))
 
 
 @dataclass(frozen=True)
 class ArmResults:
-    """A method at a level, with its parameters as JSON, and what it answered."""
+    """A method at a level, with its parameters as JSON, and its samples."""
 
     method: str
     level: str
@@ -113,14 +113,14 @@ class ArmResults:
 
 @dataclass(frozen=True)
 class Results:
-    """What a run directory holds, arms in the order of its plan.
+    """The results of a run directory, arms in the order of its plan.
 
     Parameters
     ----------
     description : mapping
         ``run.json``.
     versions, hardware : tuples
-        All that its rows were made with.
+        All that produced its rows.
     """
 
     path: Path
@@ -134,12 +134,12 @@ class Results:
 
     @property
     def needles(self) -> tuple[int, ...]:
-        """The needle counts that it has, in order."""
+        """The needle counts, ascending."""
         return tuple(sorted({int(n) for arm in self.arms for n in np.unique(arm.samples.needles)}))
 
     @property
     def baseline(self) -> ArmResults | None:
-        """The arm in which nothing was compressed, if there is one."""
+        """The arm without compression, if there is one."""
         return next((arm for arm in self.arms if arm.is_baseline), None)
 
 
@@ -149,7 +149,7 @@ def read_results(path: Path) -> Results:
     Raises
     ------
     UserError
-        If it is no run directory, or not finished.
+        If it is not a run directory, or not finished.
     FreqqError
         If its results are damaged or lack columns.
     """
@@ -185,13 +185,7 @@ def read_results(path: Path) -> Results:
 
 
 def _check(plan: Mapping[str, Any], metadata: object, table: pa.Table, columns: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse what no run of ours leaves, and what statistics would take for numbers.
-
-    Raises
-    ------
-    ValueError
-        With what is wrong.
-    """
+    """Raise a `ValueError` for results that no run writes and that would falsify statistics."""
     if not (isinstance(metadata, dict) and isinstance(plan.get("settings", {}), dict)):
         raise ValueError("it does not say how it was made")
     if not all(isinstance(arm, dict) and isinstance(arm.get("config_hash"), str) for arm in plan["arms"]):
@@ -223,14 +217,14 @@ def _columns(table: pa.Table) -> dict[str, NDArray[Any]]:
 
 
 def _texts(column: pa.ChunkedArray) -> Texts:
-    """A column of text, in which every distinct text is made only once."""
+    """A column of text in which equal values share one object."""
     coded = column.combine_chunks().dictionary_encode()
     known = np.array([*coded.dictionary.to_pylist(), None], object)
     return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
 
 
 def natural_order(names: Iterable[str]) -> list[str]:
-    """Names as people sort them: ``s-2`` before ``s-10``."""
+    """Names in natural order: ``s-2`` before ``s-10``."""
     return sorted(names, key=lambda name: (_natural(name), name))
 
 
@@ -241,32 +235,32 @@ def _natural(name: str) -> tuple[tuple[int, str], ...]:
 
 
 def bin_order(bins: Iterable[str]) -> list[str]:
-    """The bins that occur, by length of context."""
+    """The distinct bins, by context length."""
     return sorted(natural_order(set(bins)), key=lambda b: BINS.index(b) if b in BINS else len(BINS))
 
 
 def _natural_order(ids: Texts) -> NDArray[np.int64]:
-    """Places in the natural order of ids. Random weights go by place, so rows must always stand in the same."""
+    """The permutation to the natural order of ids. Random weights depend on it, so it must be deterministic."""
     ranks = {id: rank for rank, id in enumerate(natural_order(set(ids)))}
     return np.argsort([ranks[id] for id in ids], kind="stable")
 
 
 def _kv_parts(values: Mapping[str, Floats]) -> dict[str, Floats]:
-    """The KV cache of the prompt, and that of the answer: the last new token is never read, so it has none."""
+    """The KV cache of the prompt and of the answer; the last new token is never read, so it has none."""
     prompt, new = values["prompt_tokens"], np.fmax(values["new_tokens"], 1)
     own = np.where(np.isfinite(prompt), prompt / (prompt + np.nan_to_num(new, nan=1.0) - 1), 1.0)
     return dict(zip(KV_PARTS, (values["kv_bytes"] * own, values["kv_bytes"] * (1 - own)), strict=True))
 
 
 def _outcomes(columns: Mapping[str, NDArray[Any]]) -> Texts:
-    """How responses ended; older versions only say which were cut in the model's thoughts."""
+    """The outcomes of responses; older versions only mark those cut while thinking."""
     found = columns["outcome"].copy()
     found[[o is None and t == 1 for o, t in zip(found, columns["truncated"], strict=True)]] = CUT
     return found
 
 
 def _arms(plan: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> list[ArmResults]:
-    """Arms in the plan's order, then any that it does not name."""
+    """Arms in the plan's order, then any others."""
     hashes = columns["config_hash"]
     labels = {"subtask": columns["subtask"], "outcome": _outcomes(columns)}
     numbers = {name: columns[name] for name in NUMBERS if name != "needles"}

@@ -1,4 +1,4 @@
-"""What makes two runs comparable, and what it takes to reproduce a run."""
+"""Whether runs are comparable, and facts to reproduce a run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,18 @@ from freqq.runs.settings import Settings, renamed
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What it takes to reproduce a run.
+    """Facts to reproduce a run.
 
     Parameters
     ----------
     label : str
-        Its directory's name, with as much of the path as tells it from the other runs.
+        Its directory's name, with as much of the path as distinguishes it from the other runs.
     command : str
         The command that repeats it.
     arms : tuple of mappings
         ``method level params config_hash`` of each.
     hardware, versions : tuples
-        All that its rows were made with.
+        All that produced its rows.
     """
 
     label: str
@@ -51,12 +51,12 @@ class RunFacts:
 
 DESCRIBED = ("model_revision", "dtype", "attention", "served", "data_revision", "regraded")
 SET = ("protocol", "max_new_tokens", "config", "font", "dpi", "line_breaks", "tokens_from", "backend", "quantization")
-"""Facts of ``run.json``, and of its settings, in which runs must agree to be paired. Names and paths of the same
-content may differ; samples, arms and the machine may, too."""
+"""Facts of ``run.json`` and of its settings that must be equal for runs to be paired. Names and paths of the same
+content, samples, arms and the machine may differ."""
 
 
 def differing(a: Results, b: Results) -> list[str]:
-    """What keeps two runs from being paired, such as ``data_revision is mini-2, not mini-1``. Empty: nothing does."""
+    """Why two runs cannot be paired, such as ``data_revision is mini-2, not mini-1``; empty if they can."""
     found = [(name, a.description.get(name), b.description.get(name)) for name in DESCRIBED]
     found.append(("task", a.task, b.task))
     usual = Settings().as_json()
@@ -69,7 +69,7 @@ def differing(a: Results, b: Results) -> list[str]:
 
 
 def _pages_differ(a: Results, b: Results) -> int:
-    """How many samples have other pages in the two runs: a rendering's files can change under the same name."""
+    """The number of samples with different pages in the two runs: rendered files can change under the same name."""
     known, other = (
         {id: page for arm in r.arms for id, page in zip(arm.samples.ids, arm.samples.page_hashes, strict=True) if page}
         for r in (a, b)
@@ -78,7 +78,7 @@ def _pages_differ(a: Results, b: Results) -> int:
 
 
 def find_contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[list[int], list[str]]:
-    """The number of each run's context, in which runs may be paired, and in words what keeps runs apart."""
+    """The context of each run (runs of one context may be paired), and why runs are in different ones, in words."""
     firsts: list[int] = []
     contexts, warnings = [], []
     for i, run in enumerate(results):
@@ -94,7 +94,7 @@ def find_contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[lis
 
 
 def facts(run: Results, label: str, context: int) -> RunFacts:
-    """What to say of a run."""
+    """The facts of a run."""
     description, settings = run.description, renamed(run.description.get("settings", {}))
     return RunFacts(
         label=label,

@@ -1,4 +1,4 @@
-"""Directories of runs: how each is named, and what is no finished run."""
+"""Run directories: their labels, and errors for directories without a finished run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from freqq.runs.status import status
 
 
 def labels(paths: Sequence[Path]) -> list[str]:
-    """Short names of run directories: the last parts of each path, as many as tell them all apart."""
+    """Short names of run directories: as many last parts of each path as make them unique."""
     parts = [p.resolve().parts for p in paths]
     for count in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(p[-count:]) for p in parts]
@@ -20,7 +20,7 @@ def labels(paths: Sequence[Path]) -> list[str]:
 
 
 def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
-    """What keeps a run from having results, and the command that goes on with it."""
+    """Why a run has no results yet, and the command that continues it."""
     found = status(path)
     if found.at_work:
         return f"{path} is not finished: {', '.join(found.at_work)} still running"
@@ -31,13 +31,7 @@ def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
 
 
 def check_folder(path: Path) -> None:
-    """Refuse what is no run directory; say what to give instead.
-
-    Raises
-    ------
-    UserError
-        In one line.
-    """
+    """Raise a `UserError` for a path that is not a run directory, with what to give instead."""
     if path.is_dir():
         if not (path / RUN).exists() and any(path.glob(f"*/{RUN}")):
             raise UserError(f"{path} is not a run directory, but a folder of them: give the runs in it, as {path}/*")

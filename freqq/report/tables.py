@@ -1,4 +1,4 @@
-"""Comparisons as tables for a terminal of any width from 80 columns on: names are folded, numbers never cut."""
+"""Comparisons as tables for terminals of 80 columns or more: names are folded, numbers are never cut."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from rich.table import Table
 
 from freqq.data.tasks import TASKS
 from freqq.report import wording
-from freqq.report.columns import COLUMNS
 from freqq.report.comparison import Comparison
 from freqq.report.curves import Area, areas
 from freqq.report.evidence import Evidence
 from freqq.report.leaderboard import Board, Place
+from freqq.report.wording import COLUMNS
 
 Column = tuple[str, Callable[[Comparison], str]]
 
 LONGEST_RUN = 18
-"""Characters of a run's name in a column of a table of several; runs with longer names get numbers."""
+"""Longest run name, in characters, in a table of several runs; runs with longer names are numbered."""
 
 UNBOUNDED = 10_000
 
 
 @dataclass(frozen=True)
 class Heads:
-    """The first columns of a table: their names, and what stands in them."""
+    """The first columns of a table: their names and cells."""
 
     names: tuple[str, ...]
-    of: Callable[[Comparison], list[str]]
+    cells: Callable[[Comparison], list[str]]
 
 
 WIDE = Heads(("needles", "method", "level"), lambda c: [COLUMNS["needles"](c), escape(c.method), c.level])
@@ -39,11 +39,11 @@ NARROW = Heads(
     ("needles", "arm"), lambda c: [COLUMNS["needles"](c), escape("\n".join(dict.fromkeys((c.method, c.level))))]
 )
 FULL_WIDTH = 100
-"""Columns from which on a line has room for all; with fewer, names are folded and scores go without intervals."""
+"""Width of a terminal for complete tables; below, names are folded and scores have no intervals."""
 
 
 def result_tables(evidence: Evidence, width: int) -> list[RenderableType]:
-    """What ``freqq eval`` prints: scores, what their differences say, sizes and times, a line a group each."""
+    """The tables of ``freqq eval``: scores, verdicts, sizes and times, with one line per group."""
     groups = [c for c in evidence.comparisons if c.needles is not None]
     heads = WIDE if width >= FULL_WIDTH else NARROW
     found: list[RenderableType] = [_score_table(groups, heads)]
@@ -58,17 +58,17 @@ def result_tables(evidence: Evidence, width: int) -> list[RenderableType]:
 
 
 def notes(comparisons: Sequence[Comparison]) -> list[str]:
-    """What failed, and how responses ended that are no answer, a line for each arm that it is true of."""
+    """Failures and outcomes other than answers, one line per arm that has any."""
     found = []
     for c in comparisons:
-        ended = wording.outcomes(c.outcomes, c.n)
-        if told := "; ".join(text for text in (wording.failures(c), ended) if text):
-            found.append(escape(f"{wording.needles(c.needles)}, {c.arm}: {told}"))
+        texts = (wording.failures(c), wording.outcomes(c.outcomes, c.n))
+        if note := "; ".join(text for text in texts if text):
+            found.append(escape(f"{wording.needles(c.needles)}, {c.arm}: {note}"))
     return found
 
 
 def comparison_tables(evidence: Evidence, width: int) -> list[RenderableType]:
-    """What ``freqq compare`` prints: for each reference what differs on the same samples, and what that says."""
+    """The tables of ``freqq compare``: differences and verdicts for each reference."""
     names = _run_names([c.run for c in evidence.comparisons], LONGEST_RUN - max(0, FULL_WIDTH - width))
     heads = Heads(("run", "needles", "arm"), lambda c: [escape(names[c.run]), COLUMNS["needles"](c), escape(c.arm)])
     found: list[RenderableType] = []
@@ -86,11 +86,10 @@ def comparison_tables(evidence: Evidence, width: int) -> list[RenderableType]:
 
 
 def show_board(board: Board, console: Console) -> None:
-    """Print a board of ``freqq leaderboard``. No name and no number is ever cut.
+    """Print a board of ``freqq leaderboard`` without cutting names or numbers.
 
-    Runs are named in their column if there is room; else that holds numbers, and the names follow the table, each on a
-    line of its own. Arms take two lines, and then columns are left out, where even that is too wide: they stand in the
-    report, or follow from the rest.
+    If run names do not fit, they are replaced by numbers and listed below the table. If that is still too wide, arms
+    take two lines, and then columns are dropped, which are in the report or follow from the rest.
     """
     full = {
         place.runs: f"{place.runs[0]}{f' (+{len(place.runs) - 1})' if place.runs[1:] else ''}" for place in board.places
@@ -171,10 +170,10 @@ def _subtask_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     for c in groups:
         for part in c.subtasks:
             ends = wording.estimate(part.score), wording.estimate(part.difference, signed=True)
-            table.add_row(*heads.of(c), escape(part.name), str(part.n), str(part.n_failed), *map(escape, ends))
+            table.add_row(*heads.cells(c), escape(part.name), str(part.n), str(part.n_failed), *map(escape, ends))
         if c.suite is not None:
             table.add_row(
-                *heads.of(c), "mean", str(c.n), str(c.n_failed), escape(wording.estimate(c.suite)), wording.NOTHING
+                *heads.cells(c), "mean", str(c.n), str(c.n_failed), escape(wording.estimate(c.suite)), wording.NOTHING
             )
     return table
 
@@ -195,7 +194,7 @@ def _verdict_table(groups: Sequence[Comparison], heads: Heads) -> Table:
 
 
 def _size_table(groups: Sequence[Comparison], heads: Heads) -> Table:
-    """The rates, which stay apart: tokens in the sequence (and so the KV cache), stored tokens, images."""
+    """Sizes behind the three rates: tokens in the sequence (and so the KV cache), stored tokens, images."""
 
     def costs(name: str, raw: str, shown: Callable[[float | None], str]) -> Callable[[Comparison], str]:
         return lambda c: _arrow(shown(c.costs[raw]), shown(c.costs[name]))
@@ -238,7 +237,7 @@ def _area_table(between: Sequence[Area]) -> Table:
 
 
 def _columns(*names: str | tuple[str, str]) -> list[Column]:
-    """Columns of `COLUMNS` by their names, or by a heading and a name."""
+    """Columns of `COLUMNS`, by name or by (heading, name)."""
     pairs = [(name, name) if isinstance(name, str) else name for name in names]
     return [(heading, COLUMNS[name]) for heading, name in pairs]
 
@@ -253,7 +252,9 @@ def _rows(
         else:
             table.add_column(name, justify="right", no_wrap=heads is not NARROW if no_wrap is None else no_wrap)
     for c in groups:
-        table.add_row(*heads.of(c), *(_red(cell(c)) if name == "failed" else escape(cell(c)) for name, cell in columns))
+        table.add_row(
+            *heads.cells(c), *(_red(cell(c)) if name == "failed" else escape(cell(c)) for name, cell in columns)
+        )
     return table
 
 
@@ -274,7 +275,7 @@ def _paired(c: Comparison) -> str:
 
 
 def _run_names(runs: Sequence[str], longest: int) -> dict[str, str]:
-    """How tables call each run: by its name, or all by numbers if one of them is too long for a column."""
+    """Names of runs in tables; numbers for all if one name is too long."""
     known = list(dict.fromkeys(runs))
     fits = all(len(run) <= longest for run in known)
     return {run: run if fits else str(i + 1) for i, run in enumerate(known)}
@@ -289,7 +290,7 @@ def _arrow(before: str, after: str) -> str:
 
 
 def _joined(first: str, sign: str, second: str) -> str:
-    """``76.8 -> 46.1 KB``: a unit that both have stands once."""
+    """``76.8 -> 46.1 KB``: a common unit is written once."""
     number, _, unit = first.partition(" ")
     return f"{number if unit and second.endswith(f' {unit}') else first} {sign} {second}"
 

@@ -1,7 +1,7 @@
-"""Pictures in a terminal, by the escape sequences of kitty, of iTerm2, or by sixels.
+"""Show images in a terminal, by the protocols of kitty or iTerm2, or by sixels.
 
-Which of them a terminal understands is told by the environment variables that it sets; it is not asked, since an answer
-may never come. Within tmux and screen the variables are those of the outer terminal, and pictures do not get there.
+The protocol is chosen by environment variables; the terminal is not queried, because it may never answer. In tmux and
+screen, which do not pass images on, the variables are those of the outer terminal.
 """
 
 import base64
@@ -20,17 +20,17 @@ from freqq.errors import UserError
 KITTY, ITERM2, SIXEL = "kitty", "iTerm2", "sixel"
 
 CHUNK = 4096
-"""Most characters of a piece of kitty's: its protocol allows no more."""
+"""Most characters per escape sequence in kitty's protocol."""
 
 COLUMN_PX, COLUMNS = 8, 80
-"""Of a terminal that does not say how large it is."""
+"""Assumed size of a terminal that does not report its own."""
 
 COLOURS = 256
 SIXEL_ROWS = 6
 
 
 def protocol(environment: Mapping[str, str]) -> str | None:
-    """How a terminal with these environment variables shows pictures; None if it does not, as far as is known."""
+    """The protocol of a terminal with these environment variables; None if no protocol is known."""
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     if "TMUX" in environment or term.startswith(("tmux", "screen")) or term in ("", "dumb", "linux"):
         return None
@@ -44,7 +44,7 @@ def protocol(environment: Mapping[str, str]) -> str | None:
 
 
 def check_protocol(environment: Mapping[str, str]) -> str:
-    """As `protocol`; a terminal that shows none is a `UserError` that says so."""
+    """Like `protocol`, but raises a `UserError` instead of returning None."""
     found = protocol(environment)
     if found is None:
         term = "tmux" if "TMUX" in environment else environment.get("TERM") or "unknown"
@@ -56,7 +56,7 @@ def check_protocol(environment: Mapping[str, str]) -> str:
 
 
 def escapes(png: bytes, protocol: str, width: int) -> bytes:
-    """What makes a terminal show a PNG file, scaled down if it has more than `width` pixels across, and a newline."""
+    """Escape sequences that show a PNG file, scaled down to `width` pixels if it is wider, and a newline."""
     png = _fitted(png, width)
     if protocol == KITTY:
         shown = b"".join(_kitty(base64.standard_b64encode(png)))
@@ -70,7 +70,7 @@ def escapes(png: bytes, protocol: str, width: int) -> bytes:
 
 
 def width_px(descriptor: int) -> int:
-    """How many pixels a terminal has across, or is likely to have."""
+    """A terminal's width in pixels, estimated if it does not report it."""
     try:
         _, columns, across, _ = struct.unpack("HHHH", fcntl.ioctl(descriptor, termios.TIOCGWINSZ, bytes(8)))
     except OSError:
@@ -79,7 +79,7 @@ def width_px(descriptor: int) -> int:
 
 
 def sixels(pixels: NDArray[np.uint8]) -> bytes:
-    """An image [H, W, 3] as DEC's sixels: six rows at a time, one colour after another, run-length coded."""
+    """An image [H, W, 3] as DEC sixels: bands of six rows, colour by colour, run-length coded."""
     image = Image.fromarray(pixels).quantize(COLOURS, dither=Image.Dither.NONE)
     palette = np.array(image.getpalette(), np.int64).reshape(-1, 3)
     indices = np.asarray(image)
@@ -108,7 +108,7 @@ def _run(sixel: str, length: int) -> str:
 def _kitty(content: bytes) -> Iterator[bytes]:
     pieces = [content[i : i + CHUNK] for i in range(0, len(content), CHUNK)]
     for i, piece in enumerate(pieces):
-        # a=T: take it and show it; f=100: PNG; q=2: answer nothing; m: whether more follows
+        # a=T: transmit and display; f=100: PNG; q=2: no response; m: whether more follows
         first, more = b"a=T,f=100,q=2," if i == 0 else b"", i + 1 < len(pieces)
         yield b"\x1b_G%bm=%d;%b\x1b\\" % (first, more, piece)
 

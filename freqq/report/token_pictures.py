@@ -1,4 +1,4 @@
-"""Pictures of one page's vision tokens, and of what a compressor leaves of them: a figure, and the page with marks."""
+"""Figures of one page's vision tokens before and after a compressor, and the page with marks on the tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,15 +24,15 @@ BEFORE, AFTER = "#1b4f72", MARK
 
 
 def radial_energy(grid: Tensor, reference: Tensor, bins: int = BINS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean energy of a grid's DCT in rings of equal width of radial frequency, the DC left out, channels equal.
+    """Mean energy of a grid's DCT in rings of radial frequency of equal width, without the DC.
 
-    Each channel is divided by its variance in the grid `reference`: otherwise a few outlier channels would be the whole
-    curve. So the curves of a grid and of what became of it can be compared.
+    Each channel is divided by its variance in the grid `reference`; otherwise a few outlier channels would dominate.
+    Curves of a grid before and after compression use the same reference.
 
     Returns
     -------
-    centres : float64 [n], fractions of the highest frequency; n is at most `bins`: empty rings are left out
-    energy : float64 [n], 1 everywhere for white noise that is its own reference
+    centres : float64 [n], fractions of the highest frequency; n is at most `bins`, without empty rings
+    energy : float64 [n], 1 everywhere for white noise with itself as the reference
     """
     values, before = (g.detach().cpu().double() for g in (grid, reference))
     h, w, _ = values.shape
@@ -41,7 +41,7 @@ def radial_energy(grid: Tensor, reference: Tensor, bins: int = BINS) -> tuple[ND
     if h * w == 1 or not bool(varies.any()):
         return np.zeros(0), np.zeros(0)
     energy = (dct2(values).square()[..., varies] / variance[varies]).mean(-1).numpy().ravel()[1:]
-    # Per coefficient, of which all but the DC share the variance of h·w cells.
+    # Per coefficient: all but the DC share the variance of h·w cells.
     energy *= (h * w - 1) / (h * w)
     ring = np.minimum((radial_frequency(h, w).ravel()[1:] * bins).astype(int), bins - 1)
     counts = np.bincount(ring, minlength=bins)
@@ -51,7 +51,7 @@ def radial_energy(grid: Tensor, reference: Tensor, bins: int = BINS) -> tuple[ND
 
 
 def channel_peaks(grid: Tensor) -> NDArray[np.float64]:
-    """The largest magnitude of each channel, in descending order, over the median of them."""
+    """The largest magnitude of each channel, in descending order, divided by their median."""
     peaks = grid.detach().cpu().double().abs().amax((0, 1)).sort(descending=True).values
     return (peaks / peaks.median().clamp(min=1e-30)).numpy()
 
@@ -67,13 +67,13 @@ def whitened_errors(grid: Tensor, restored: Tensor) -> NDArray[np.float64]:
 
 
 def tokens(page: Page, grid: Tensor, compressed: CompressedGrid, title: str) -> Figure:
-    """Energy by radial frequency, channel outliers, the cells that are kept, and the error on the grid.
+    """A figure of energy by radial frequency, channel outliers, the kept cells, and the error on the grid.
 
     Parameters
     ----------
     page : the page
     grid : [h, w, C], its tokens
-    compressed : what a compressor left of them
+    compressed : its compressed tokens
     """
     h, w, _ = grid.shape
     restored = spread(compressed, (h, w))
@@ -92,7 +92,7 @@ def tokens(page: Page, grid: Tensor, compressed: CompressedGrid, title: str) -> 
 def _spectrum(axes: Axes, grid: Tensor, restored: Tensor) -> None:
     for values, colour, style, label in ((grid, BEFORE, "-", "before"), (restored, AFTER, "--", "what is left")):
         centres, energy = radial_energy(values, grid)
-        # A logarithm has no place for what was removed altogether.
+        # Leave out removed frequencies, which a logarithmic axis cannot show.
         axes.plot(centres, np.where(energy > 1e-6, energy, np.nan), style, color=colour, marker="o", ms=3, label=label)
     axes.set_yscale("log")
     axes.set_xlim(0, 1)
@@ -114,7 +114,7 @@ def _outliers(axes: Axes, grid: Tensor) -> None:
 
 
 def _kept(axes: Axes, page: Page, compressed: CompressedGrid, shape: tuple[int, int]) -> None:
-    """The page, dimmed where its cells were dropped; a smaller grid is drawn as the areas of its tokens."""
+    """The page with dropped cells dimmed, or with the outlines of the tokens of a smaller grid."""
     h, w = shape
     axes.imshow(page.pixels, cmap="gray", vmin=0, vmax=255, extent=(-0.5, w - 0.5, h - 0.5, -0.5), aspect="equal")
     count = len(compressed.features)
@@ -150,28 +150,28 @@ def _grid_axes(axes: Axes, title: str) -> None:
 Pixels = NDArray[np.uint8]
 
 LEAST_SIDE = 500
-"""Pixels: smaller pages are enlarged by a whole number before marks are drawn, which would cover their letters."""
+"""Smaller pages, in pixels, are enlarged by an integer so that marks do not cover their letters."""
 
 PAPER, INK = 226, 150
-"""Of dropped cells: gray values that their white and their black become, before stripes are drawn over them."""
+"""Gray values that white and black become in dropped cells, below the stripes."""
 
 VERMILION = np.array([213, 94, 0])
 """`MARK` as RGB."""
 
 DARKEST = 0.65
-"""How much of the mark covers the cell with the largest error."""
+"""Opacity of the mark on the cell with the largest error."""
 
 
 def token_pixels(page: Page, grid: Tensor, compressed: CompressedGrid) -> tuple[Pixels, str]:
-    """A page as a token compressor leaves it, RGB, and that in words.
+    """An RGB image of a page with marks for the effect of a token compressor, and a caption.
 
-    Dropped cells are pale and striped; a smaller grid is drawn as the outlines of its tokens; where every token is
-    kept, each is the more orange the more it changed.
+    Dropped cells are pale and striped; a smaller grid is drawn as the outlines of its tokens; if all tokens are kept,
+    changed ones are orange, the stronger the more they changed.
 
     Parameters
     ----------
     grid : [h, w, C], the page's tokens
-    compressed : what is left of them
+    compressed : its compressed tokens
     """
     h, w, _ = grid.shape
     rgb = _enlarged(page)
@@ -202,7 +202,7 @@ def _enlarged(page: Page) -> Pixels:
 
 
 def _over(cells: NDArray[Any], rgb: Pixels) -> NDArray[Any]:
-    """Values [h, w] of cells for each pixel: the grid covers the page evenly, as the model's own resizing has it."""
+    """Values [h, w] of cells for each pixel; the grid covers the page evenly, as in the model's resizing."""
     rows, columns = (
         np.minimum(np.arange(size) * n // size, n - 1) for size, n in zip(rgb.shape[:2], cells.shape, strict=True)
     )

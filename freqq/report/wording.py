@@ -1,6 +1,6 @@
-"""How numbers are written, and what comparisons say in words: the one place for both."""
+"""Numbers and verdicts as text, and the columns of tables of comparisons."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
@@ -10,11 +10,10 @@ from freqq.runs.settings import ALL, NONE, SAMPLE, SAMPLED
 
 NOTHING = "-"
 MARGIN = 0.05
-"""The largest loss, as a fraction of 1, that may be left open where a size is said to be without one.
+"""The largest loss, as a fraction of 1, that may remain possible for an arm to count as "without a loss".
 
-That no loss shows says nothing by itself: it is the easier to say the fewer samples there are. So it is only said
-together with a loss that is excluded. How much may be left open is a choice: five points are small enough to matter
-little, and large enough for some hundred samples to exclude them.
+That no loss is seen means little by itself, least with few samples, so a larger loss must also be excluded. Five points
+are a choice: small enough to matter little, large enough for a few hundred samples to exclude.
 """
 
 RATES_IN_WORDS = {
@@ -28,7 +27,7 @@ SMALLER = 0.995
 
 
 def fraction(value: float | None, signed: bool = False) -> str:
-    """Three decimals without the leading zero, as tables of scores are set: ``.936``, ``+.012``, ``1.000``."""
+    """Three decimals without the leading zero: ``.936``, ``+.012``, ``1.000``."""
     if value is None or isnan(value):
         return NOTHING
     text = f"{value:+.3f}" if signed else f"{value:.3f}"
@@ -110,12 +109,12 @@ def needles(number: int | None) -> str:
 
 
 def win_tie_loss(c: Comparison) -> str:
-    """``3/90/7``: samples with a higher, an equal and a lower score."""
+    """``3/90/7``: samples with higher, equal and lower scores."""
     return NOTHING if c.wins is None else f"{c.wins}/{c.ties}/{c.losses}"
 
 
 def verdict(c: Comparison) -> str:
-    """What a comparison says, understood at first reading; differences are in points of 100."""
+    """The result of a comparison in words; differences are in points of 100."""
     if c.difference is None:
         if c.all_failed is not None and c.n_shared:
             return f"not compared: {c.all_failed}"
@@ -141,26 +140,26 @@ def verdict(c: Comparison) -> str:
 
 
 def failures(c: Comparison) -> str:
-    """What failed and what follows from it, in a line; empty if nothing did."""
-    told = [f"{c.n_failed} of {c.n} answers failed"] if c.n_failed else []
+    """Failures and their effect on the comparison, in a line; empty without failures."""
+    parts = [f"{c.n_failed} of {c.n} answers failed"] if c.n_failed else []
     if c.reference_failed:
-        told.append(f"{c.reference_failed} of {c.n_shared} answers of {c.reference} failed")
-    if told and c.n_paired:
-        told.append(f"the comparison covers the {c.n_paired} samples that both answered")
+        parts.append(f"{c.reference_failed} of {c.n_shared} answers of {c.reference} failed")
+    if parts and c.n_paired:
+        parts.append(f"the comparison covers the {c.n_paired} samples that both answered")
     if c.as_zero is not None:
         z = c.as_zero
         ends = "" if isnan(z.low) else f" (between {points(z.low, True)} and {points(z.high, True)})"
-        told.append(f"if failed answers count as 0, the difference is {points(z.mean, True)} points{ends}")
-    return "; ".join(told)
+        parts.append(f"if failed answers count as 0, the difference is {points(z.mean, True)} points{ends}")
+    return "; ".join(parts)
 
 
 def outcomes(counts: Mapping[str, int], n: int) -> str:
-    """How responses ended that are no answer, as ``cut while thinking: 12 of 100``; empty for none."""
+    """Outcomes other than answers, such as ``cut while thinking: 12 of 100``; empty without any."""
     return ", ".join(f"{name}: {number} of {n}" for name, number in counts.items())
 
 
 def power(c: Comparison) -> str:
-    """What so many samples are likely to detect."""
+    """The effect that this number of samples is likely to detect."""
     if c.detectable is None:
         return ""
     shown = f"only effects of {100 * c.detectable:.0f} points or more are likely to be detected (80 % power)"
@@ -168,11 +167,11 @@ def power(c: Comparison) -> str:
 
 
 def headline(comparisons: Sequence[Comparison]) -> str:
-    """The most that the comparisons say, in one or two sentences.
+    """The main result in one or two sentences.
 
-    How far each rate goes down without a loss, over all needle counts of a run, and how many comparisons show one. An
-    arm is without a loss if none shows and one of `MARGIN` is excluded. If none is, but some show no loss either, the
-    samples are too few to say, and that is said. The rates stay apart.
+    How low each rate gets without a loss, over all needle counts of a run, and how many comparisons show a loss. An arm
+    is without a loss if none is seen and one of `MARGIN` is excluded. If there is no such arm, but some show no loss,
+    the samples are too few to tell.
     """
     compared = [c for c in comparisons if c.reference is not None]
     if not compared:
@@ -189,7 +188,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
 
 
 def headline_against(compared: Sequence[Comparison], reference: str, run: str) -> str:
-    """How many comparisons with a reference show a difference."""
+    """The number of comparisons with a reference that show a difference, in a sentence."""
     found = [c for c in compared if c.difference is not None]
     worse, better = (sum(c.verdict == verdict for c in found) for verdict in ("worse", "better"))
     unclear = len(found) - worse - better
@@ -198,7 +197,7 @@ def headline_against(compared: Sequence[Comparison], reference: str, run: str) -
 
 
 def _lost(compared: Sequence[Comparison]) -> str:
-    """What to add for comparisons without a pair, as failures left none; empty if there are none."""
+    """A clause about comparisons without pairs because of failures; empty if there are none."""
     number = sum(c.difference is None for c in compared)
     return f"; {number} more {'is' if number == 1 else 'are'} not counted, as all answers failed" if number else ""
 
@@ -218,7 +217,7 @@ def _first(smaller: Sequence[Comparison]) -> str:
 
 
 def _excluded(c: Comparison) -> bool:
-    """Whether a loss of more than `MARGIN` is excluded, and a smaller one does not show."""
+    """Whether a loss of more than `MARGIN` is excluded, and no smaller loss is seen."""
     return c.difference is not None and c.difference.low >= -MARGIN and c.difference.high >= 0
 
 
@@ -228,7 +227,7 @@ def _smaller(c: Comparison, rate: str) -> bool:
 
 
 def _furthest(kept: Sequence[Comparison]) -> list[str]:
-    """The lowest of each rate, with the arm; rates of which the same arm is the lowest stand together."""
+    """The lowest value of each rate with its arm; rates with the same arm are joined."""
     shown: list[tuple[Comparison, list[str]]] = []
     for rate, what in RATES_IN_WORDS.items():
         own = [(value, c) for c in kept if (value := c.rates[rate]) is not None and value < SMALLER]
@@ -245,3 +244,31 @@ def _furthest(kept: Sequence[Comparison]) -> list[str]:
 
 def _named(c: Comparison) -> str:
     return c.arm if c.wins or c.losses else f"{c.arm}, no answer of {c.n_paired} changed"
+
+
+COLUMNS: dict[str, Callable[[Comparison], str]] = {
+    "run": lambda c: c.run,
+    "needles": lambda c: "all" if c.needles is None else str(c.needles),
+    "method": lambda c: c.method,
+    "level": lambda c: c.level,
+    "n": lambda c: str(c.n),
+    "failed": lambda c: str(c.n_failed),
+    "score": lambda c: estimate(c.score),
+    "mean": lambda c: fraction(c.score.mean),
+    "macro": lambda c: estimate(c.macro),
+    "exact": lambda c: fraction(c.exact),
+    "difference": lambda c: estimate(c.difference, signed=True),
+    "if failed = 0": lambda c: estimate(c.as_zero, signed=True),
+    "win/tie/loss": win_tie_loss,
+    "p": lambda c: p_value(c.p_value),
+    "p (Holm)": lambda c: p_value(c.p_holm),
+    "detectable": lambda c: fraction(c.detectable),
+    "retention": lambda c: estimate(c.retention),
+    "image bytes": lambda c: percent(c.rates["image_bytes"]),
+    "token bytes": lambda c: percent(c.rates["token_bytes"]),
+    "tokens": lambda c: percent(c.rates["tokens"]),
+    "KV cache": lambda c: size(c.costs.get("kv_prompt_bytes")),
+    "outcomes": lambda c: outcomes(c.outcomes, c.n) or NOTHING,
+    "in words": verdict,
+}
+"""Columns of tables, by their names in Markdown and LaTeX; terminal tables may use other headings."""

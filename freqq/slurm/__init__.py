@@ -1,1 +1,1 @@
-"""A sharded evaluation on a Slurm cluster."""
+"""Sharded evaluation on a Slurm cluster."""

@@ -1,4 +1,4 @@
-"""Checks before a submission: whether Slurm would accept it, and whether its processes will find what they need."""
+"""Checks before a submission: whether Slurm accepts it, and whether its processes find what they need."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from freqq.slurm.submit import need, sbatch
 
 
 def check_setup(lines: Sequence[str]) -> None:
-    """Refuse a setup line that is no whole command: an open quote would swallow the rest of the script.
+    """Refuse a setup line that is not a complete command: an open quote would swallow the rest of the script.
 
     Raises
     ------
@@ -18,7 +18,7 @@ def check_setup(lines: Sequence[str]) -> None:
         With bash's own message.
     """
     for line in lines:
-        # It does not run anything with -n. A here-document without an end is but a warning to it.
+        # -n only parses. An unterminated here-document is only a warning.
         done = subprocess.run(["bash", "-n"], input=line + "\n", capture_output=True, text=True, check=False)
         if done.returncode != 0 or done.stderr:
             reason = done.stderr.strip().splitlines()[0].removeprefix("bash: ")
@@ -26,13 +26,7 @@ def check_setup(lines: Sequence[str]) -> None:
 
 
 def check_nodes(nodes: int, backend: str, tensor_parallel: int, data_parallel: int) -> None:
-    """Refuse engines that cannot span so many nodes.
-
-    Raises
-    ------
-    UserError
-        The message says what to give instead.
-    """
+    """Raise a `UserError` for engines that cannot span this number of nodes."""
     given = f"--nodes-per-engine {nodes}"
     if backend != "vllm":
         raise UserError(f"{given} is for engines: give --backend vllm after --")
@@ -48,20 +42,19 @@ def check_nodes(nodes: int, backend: str, tensor_parallel: int, data_parallel: i
 
 
 def check_submission(scripts: Mapping[str, str], run: Path, model: str, revision: str | None) -> list[tuple[str, str]]:
-    """What was checked, and what was found: one pair a check.
+    """Check a submission; returns pairs of what was checked and what was found.
 
-    Looks from this machine, not from a node: that the interpreter and the run directory are on a file system that the
-    nodes see is for its user to know.
+    Runs on this machine and so cannot check that the nodes see the interpreter and the run directory.
 
     Parameters
     ----------
     scripts : mapping of str to str
-        What sbatch is asked about, by name.
+        The scripts for sbatch, by name.
 
     Raises
     ------
     UserError, FreqqError
-        For the first thing that is not as it has to be.
+        For the first problem.
     """
     need("sbatch")
     found = [
@@ -71,20 +64,20 @@ def check_submission(scripts: Mapping[str, str], run: Path, model: str, revision
     found.append(("model", find_model(model, revision)))
     for name, script in scripts.items():
         try:
-            said = sbatch(script, "--test-only")
+            answer = sbatch(script, "--test-only")
         except FreqqError as error:
             raise FreqqError(f"the {name}: {error}") from error
-        found.append((name, said.removeprefix("sbatch: ")))
+        found.append((name, answer.removeprefix("sbatch: ")))
     return found
 
 
 def find_model(name: str, revision: str | None) -> str:
-    """Where a model is, without loading it.
+    """Locate a model without loading it.
 
     Raises
     ------
     UserError
-        If it is no complete folder, or a hub model that is not in the local cache: many nodes have no network.
+        If it is neither a complete folder nor a hub model in the local cache: many nodes have no network.
     """
     import huggingface_hub
 

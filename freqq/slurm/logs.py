@@ -1,4 +1,4 @@
-"""What a job's log shows: whether and how it ended, and its last error."""
+"""A job's state and last error, from its log."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ from freqq.slurm.queue import State
 from freqq.slurm.script import BEGINS, ENDED
 
 TAIL = 64 * 1024
-"""Bytes that are read of a log: a library may have filled it with warnings."""
+"""Bytes read from the end of a log, which may be full of warnings."""
 
 LONGEST_LINE = 300
 
 ERROR = re.compile(r"error|exception|not found|no such|cannot|denied|fatal|killed|cancelled", re.IGNORECASE)
 ECHO = re.compile(r"srun: |slurmstepd[^:]*: error: \*\*\* .* DUE TO (JOB REQUEUE|PREEMPTION)")
-"""Slurm's own lines on how a process ended or was requeued: not errors of a run."""
+"""Slurm's lines about how a process ended or was requeued, which are not errors of a run."""
 
 
 def read(path: Path) -> str:
@@ -27,20 +27,20 @@ def read(path: Path) -> str:
 
 
 def attempt(text: str) -> list[str]:
-    """The lines of the last attempt, the mark that it begins with among them."""
+    """The lines of the last attempt, including the mark at its beginning."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     begins = [i for i, line in enumerate(lines) if line.startswith(BEGINS)]
     return lines[begins[-1] :] if begins else lines
 
 
 def restarts(text: str) -> int:
-    """How often the job was queued again before its last attempt."""
+    """How often the job was requeued before its last attempt."""
     found = re.search(rf"^{BEGINS}.*restart (\d{{1,9}})$", "\n".join(attempt(text)), re.MULTILINE)
     return int(found[1]) if found else 0
 
 
 def state(text: str) -> State:
-    """The state, by its log, of a job that Slurm no longer knows."""
+    """The state of a job that Slurm no longer knows, from its log."""
     lines = attempt(text)
     ended = [line.removeprefix(ENDED).strip() for line in lines if line.startswith(ENDED)]
     if not ended:
@@ -57,7 +57,7 @@ def last_error(text: str) -> str | None:
 
 
 def last_words(text: str) -> str | None:
-    """The last error, or else the last line of all, or else the exit code."""
+    """The last error, or else the last line, or else the exit code."""
     lines = [line for line in attempt(text) if not line.startswith((BEGINS, ENDED))]
     return last_error(text) or (_short(lines[-1]) if lines else state(text).reason or None)
 

@@ -1,27 +1,24 @@
-"""States of jobs: of recent ones from squeue, of older ones from sacct where a cluster has accounting."""
+"""States of jobs: from squeue, and for older jobs from sacct if the cluster has accounting."""
 
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 COLUMNS = {"JobArrayID": 40, "State": 24, "RestartCnt": 12, "NodeList": 60, "Reason": 80}
-"""Columns of squeue and their widths; none of them is text that a user chose, which could look like another column."""
+"""Columns of squeue and their widths; none of them holds user-defined text."""
 
 ENDED = frozenset(
     "COMPLETED CANCELLED FAILED TIMEOUT NODE_FAIL PREEMPTED BOOT_FAIL DEADLINE OUT_OF_MEMORY REVOKED".split()
 )
-"""States in which a job stays."""
+"""Final states."""
 
 TIMEOUT_S = 60
-"""Timeout of Slurm's programs, which themselves try for so long to reach a controller."""
+"""Timeout of Slurm's programs; they try this long themselves to reach a controller."""
 
 
 @dataclass(frozen=True)
 class State:
-    """A job's state, in Slurm's own words (``RUNNING``); `reason` says why it waits or why it ended.
-
-    `source` is the program that said it.
-    """
+    """A job's state in Slurm's terms (``RUNNING``), why it waits or ended, and the program that reported it."""
 
     name: str
     reason: str = ""
@@ -41,16 +38,16 @@ def element(job: str, index: int) -> str:
 
 
 def states(ids: Sequence[str]) -> tuple[dict[str, State], str]:
-    """The states of jobs and of arrays' tasks, by id; and why Slurm could not be asked, if it could not.
+    """The states of jobs and array tasks by id, and why Slurm could not be queried (empty if it could).
 
-    Missing are those that Slurm has forgotten, and tasks that were cancelled before they ever started.
+    Jobs that Slurm has forgotten, and tasks cancelled before they started, are missing.
     """
     columns = ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
     arguments = ["--array", "--states=all", "--noheader", f"--jobs={_jobs(ids)}", f"--Format={columns}"]
     text, problem = _ask("squeue", *arguments)
     found = parse_squeue(text)
     if "Invalid job id" in problem:
-        problem = ""  # It answers so if it has forgotten every one of them.
+        problem = ""  # the answer if it has forgotten all of them
     if missing := [i for i in ids if i not in found]:
         arguments = ["--allocations", "--noheader", "--parsable2", f"--jobs={_jobs(missing)}"]
         text, _ = _ask("sacct", *arguments, "--format=JobID,State,NodeList")
@@ -63,7 +60,7 @@ def _jobs(ids: Sequence[str]) -> str:
 
 
 def parse_squeue(text: str) -> dict[str, State]:
-    """States from squeue's columns, as `COLUMNS` orders them."""
+    """States from squeue's output with the columns `COLUMNS`."""
     found = {}
     for line in text.splitlines():
         values, start = [], 0
@@ -78,7 +75,7 @@ def parse_squeue(text: str) -> dict[str, State]:
 
 
 def parse_sacct(text: str) -> dict[str, State]:
-    """States from sacct's ``JobID|State|NodeList``, in which a state may be followed by who did it."""
+    """States from sacct's ``JobID|State|NodeList``; a state may be followed by who caused it."""
     found = {}
     for line in text.splitlines():
         job, name, node, *_ = [*line.split("|"), "", ""]
@@ -89,7 +86,7 @@ def parse_sacct(text: str) -> dict[str, State]:
 
 
 def _ask(*command: str) -> tuple[str, str]:
-    """What a program prints, and why it failed if it did."""
+    """A program's output, and why it failed (empty if it did not)."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The sbatch texts of a sharded evaluation, as pure functions."""
+"""The sbatch scripts of a sharded evaluation, as pure functions."""
 
 import re
 import shlex
@@ -13,65 +13,65 @@ from freqq.runs.directory import SCRIPTS
 LAYOUTS = ("array", "node")
 
 MAX_RESTARTS = 50
-"""Requeues of one job before it counts as failed: a run that never gets anywhere must end."""
+"""Requeues of one job before it counts as failed, so that a run without progress ends."""
 
 GRACE_SECONDS = 120
-"""How long before its time limit a process gets a signal. It stops between two tokens, or in the midst of a long prompt
-(`freqq.runs.stop`), stores its rows and exits: what takes longest is the end of an engine of its own."""
+"""How long before its time limit a process gets a signal. It stops between two tokens, or within a long prompt
+(`freqq.runs.stop`), stores its rows and exits; stopping its own engine takes longest."""
 
 STOPPED, KILLED_BY_USR1, BROKEN_DEVICE = Interrupted.exit_code, 128 + 10, BrokenDevice.exit_code
-"""Exit codes after which a shard is queued again: stopped by a signal; ended by it while Python was still starting, as
-bash puts it; and an accelerator failed, which another one, or the same after a reset, may not."""
+"""Exit codes after which a shard is requeued: stopped by a signal; killed by it while Python was starting (bash's
+code); and a failed accelerator, since another one, or the same one after a reset, may work."""
 
 REQUEUED = (STOPPED, KILLED_BY_USR1, BROKEN_DEVICE)
 
 BEGINS, ENDED = "freqq: begins", "freqq: ended with"
-"""Lines in a log by which `freqq slurm-status` recognizes attempts and how they ended."""
+"""Lines in a log by which `freqq slurm-status` recognizes attempts and their exit codes."""
 
 OWN_ID_OF_ARRAY = '"${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"'
-"""A task's id: that of the array alone would stop and queue again every one of its tasks."""
+"""A task's id. The array's id would requeue all of its tasks."""
 
 OURS = r"--(array|ntasks|output|error|chdir|no-requeue|wrap)(=|$)|-[anoeD]"
 """Arguments of sbatch that the scripts depend on."""
 
 OURS_OF_NODES = r"--(nodes|ntasks-per-node|gres)(=|$)|-N"
-"""Those that an engine on several nodes depends on, too."""
+"""Further arguments that an engine on several nodes depends on."""
 
 PORTS = 10_000
-"""From here an engine has a port by its job's id, for others may be on its node; vLLM's own is as much higher."""
+"""Base of an engine's port; its job's id is added because nodes may be shared. vLLM's own port is higher by this."""
 
 HEALTH = "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)"
-"""Python that fails while no server answers with 200: nodes may have no curl."""
+"""Python code that fails until the server answers with 200; nodes may have no curl."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a cluster is asked for. Names without a value are left to the cluster.
+    """The resources of a job. Fields that are None are left to the cluster.
 
     Parameters
     ----------
     gpus : int
         Processes, each with one shard of the samples.
     layout : str
-        ``array``: each process is a task of an array, which starts, stops and is queued again by itself.
+        ``array``: each process is a task of an array, started, stopped and requeued separately.
         ``node``: all are one job on one node.
     mem : str
-        Memory as sbatch writes it: of a process in an array, for each GPU on a node.
+        Memory in sbatch's notation: per process in an array, per GPU on a node.
     cpus_per_gpu : int
-        Processor cores for each GPU of a process.
+        Processor cores per GPU of a process.
     setup : sequence of str
         Shell lines that run first, such as ``module load cuda``.
     sbatch_args : sequence of str
-        Further arguments for sbatch, such as ``--nodelist=a1``. They win over what the scripts say.
+        Further arguments for sbatch, such as ``--nodelist=a1``. They override those of the scripts.
     gpus_each : int
-        GPUs of a process, on each of its nodes: more than one for an engine whose model does not fit on one.
+        GPUs of a process per node: more than one for an engine whose model does not fit on one.
     nodes : int
-        Nodes of a process: more than one for an engine whose model does not fit on one. ``mem`` is of each.
+        Nodes of a process: more than one for an engine whose model does not fit on one. ``mem`` is per node.
 
     Raises
     ------
     UserError
-        If a value could not stand on one line of a script, or a number is out of range.
+        If a value does not fit on one line of a script, or a number is out of range.
     """
 
     gpus: int
@@ -106,7 +106,7 @@ class Job:
         named = ("name", "partition", "account", "qos", "time", "mem", "constraint")
         listed = [("sbatch-arg", a) for a in self.sbatch_args] + [("setup", line) for line in self.setup]
         for what, value in [*((n, getattr(self, n)) for n in named), *listed]:
-            # A line break would end the directive and let the rest run as a directive or a command of its own.
+            # A line break would end the directive, and the rest would be another directive or command.
             if value is not None and (not value or not value.isprintable()):
                 raise UserError(
                     f"--{what.replace('name', 'job-name')} {value!r}: it has to be one line of printable text"
@@ -122,16 +122,16 @@ class Job:
 
 
 def shards_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
-    """The job that evaluates the shards, one process each; a shard that is stopped is queued again.
+    """The job that evaluates the shards, one process each; a stopped shard is requeued.
 
     Parameters
     ----------
     command : sequence of str
-        The evaluation without its shard, interpreter first, absolute.
+        The evaluation without its shard; begins with the interpreter's absolute path.
     run : Path
         The run directory, absolute; logs go to its folder for scripts.
     folder : Path
-        Where the evaluation runs, so that relative paths mean what they did.
+        The working directory, to which relative paths refer.
     """
     return _array(job, command, run, folder) if job.layout == "array" else _node(job, command, run, folder)
 
@@ -159,7 +159,7 @@ def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
     # Shards take different times, and one that fails must not stop the others.
     alone = "--wait=0 --kill-on-bad-exit=0"
     log = f"--open-mode=append --output={shlex.quote(_log(run, '%j_%t.log'))}"
-    # Only within its task does a process know its number; after "exec" signals reach Python itself.
+    # A process knows its number only within its task; "exec" lets signals reach Python itself.
     shard = f'echo "{BEGINS}, restart ${{SLURM_RESTART_COUNT:-0}}"; exec "$@" --shard "${{SLURM_PROCID}}/{job.gpus}"'
     srun = (
         f"srun --ntasks={job.gpus} --gpus-per-task={job.gpus_each} {_srun(job)} {alone} {log} "
@@ -169,14 +169,14 @@ def _node(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
 
 
 def engine_script(job: Job, engine: Sequence[str], command: Sequence[str], run: Path, folder: Path) -> str:
-    """As `shards_script`, for engines that span nodes: each task of the array starts one, and asks it from its first.
+    """Like `shards_script`, for engines that span nodes: each task of the array starts one and uses it from node 0.
 
-    That node serves requests, to itself alone; the others run with ``--headless`` (vllm/entrypoints/cli/serve.py).
+    Node 0 serves requests on its loopback address; the others run with ``--headless`` (vllm/entrypoints/cli/serve.py).
 
     Parameters
     ----------
     engine : sequence of str
-        What starts a server of vLLM on this machine, interpreter first, without its port and what tells its nodes.
+        The command of a vLLM server, beginning with the interpreter, without its port and node arguments.
     command : sequence of str
         The evaluation by a server, without its address and shard.
     """
@@ -188,11 +188,11 @@ def engine_script(job: Job, engine: Sequence[str], command: Sequence[str], run: 
         *_given("mem", job.mem),
         _directive("output", _log(run, "%A_%a.log")),
     ]
-    # Slurm's signals reach this step, too; the engine must live until the evaluation has stored what was answered.
+    # Slurm signals this step too, but the engine must live until the evaluation has stored its answers.
     start = 'trap "" USR1; ((SLURM_PROCID == 0)) || set -- "$@" --headless; exec "$@" --node-rank "$SLURM_PROCID"'
     log = f"--open-mode=append --output={shlex.quote(_log(run, '%A_%a_vllm.log'))}"
     nodes = f'--nnodes {job.nodes} --master-addr "$SLURMD_NODENAME" --master-port "$((port + {PORTS}))"'
-    # A signal that comes while the engine loads ends this as one that comes while Python does.
+    # A signal while the engine loads has the same effect as one while Python starts.
     ask = (
         f'until "$1" -c {shlex.quote(HEALTH)} "http://127.0.0.1:$port/health" 2>/dev/null; do\n'
         '    kill -0 "$engine" 2>/dev/null || { echo "error: vLLM ended before it answered, see its log"; exit 1; }\n'
@@ -212,12 +212,12 @@ def engine_script(job: Job, engine: Sequence[str], command: Sequence[str], run: 
 
 
 def _srun(job: Job) -> str:
-    """Srun does not take the cores over from sbatch, and not the environment where that was sent off without one."""
+    """Common arguments: srun does not inherit the cores from sbatch, nor the environment if sbatch was told not to."""
     return f"--cpus-per-task={job.cpus} --export=ALL"
 
 
 def _shards(job: Job, folder: Path, header: Sequence[str], steps: Sequence[str], own_id: str) -> str:
-    """`steps` leave in ``status`` how the evaluation ended."""
+    """`steps` store the evaluation's exit code in ``status``."""
     common = [
         *_common(job, job.name, folder),
         *header,
@@ -226,7 +226,7 @@ def _shards(job: Job, folder: Path, header: Sequence[str], steps: Sequence[str],
         *_given("constraint", job.constraint),
         "#SBATCH --requeue",
         "#SBATCH --open-mode=append",
-        # Without "B:" the signal goes to the step that srun starts, hence to Python itself.
+        # Without "B:", the signal goes to srun's step, and so to Python itself.
         _directive("signal", f"USR1@{GRACE_SECONDS}"),
         *(f"#SBATCH {quote(a)}" for a in job.sbatch_args),
     ]
@@ -246,7 +246,7 @@ def _shards(job: Job, folder: Path, header: Sequence[str], steps: Sequence[str],
 
 
 def merge_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> str:
-    """The job that puts the shards together; sbatch is given its dependency when it is submitted."""
+    """The job that merges the shards; its dependency is given to sbatch at submission."""
     header = [
         *_common(job, f"{job.name}-merge", folder),
         _directive("ntasks", "1"),
@@ -258,7 +258,7 @@ def merge_script(job: Job, command: Sequence[str], run: Path, folder: Path) -> s
 
 
 def quote(value: str) -> str:
-    """A value as sbatch reads it from a script: unlike a shell, it takes a backslash for an escape in any quotes."""
+    """Quote a value for an sbatch directive: unlike in a shell, a backslash is an escape in any quotes."""
     if re.fullmatch(r"[\w@%+=:,./-]+", value, re.ASCII):
         return value
     return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
@@ -285,7 +285,7 @@ def _directive(name: str, value: str) -> str:
 
 
 def _log(run: Path, name: str) -> str:
-    """A log's path. Sbatch expands percent signs, so the folder's own are doubled; a backslash turns that off."""
+    """A log's path. Sbatch expands percent signs, so the folder's are doubled; a backslash would disable that."""
     folder = str(run / SCRIPTS)
     if "\\" in folder:
         raise UserError(f"{run}: Slurm cannot write a log into a folder with a backslash; choose another --out")

@@ -18,19 +18,19 @@ from freqq.slurm.submit import SUBMISSION, Submission
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows, one a key, and how many of them are of samples that failed; `error` is one of theirs."""
+    """Number of rows (one per key), number of failed ones, and one of their errors."""
 
-    there: int = 0
+    stored: int = 0
     failed: int = 0
     error: str | None = None
 
     def __add__(self, other: "Rows") -> "Rows":
-        return Rows(self.there + other.there, self.failed + other.failed, other.error or self.error)
+        return Rows(self.stored + other.stored, self.failed + other.failed, other.error or self.error)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A shard or the merge as a job: Slurm's id, its state, and the last error if it has not ended well."""
+    """A shard or the merge as a job: Slurm's id, its state, and the last error if it failed."""
 
     job: str
     state: State
@@ -42,9 +42,9 @@ class Task:
         return not self.state.live and self.state.name not in ("COMPLETED", "UNKNOWN")
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, without a level of its own for the state."""
-        shown = asdict(self.state)
-        return {"job": self.job, "state": shown.pop("name"), **shown, "error": self.error}
+        """All fields, flattened."""
+        state = asdict(self.state)
+        return {"job": self.job, "state": state.pop("name"), **state, "error": self.error}
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,15 @@ class Status:
     shards, merge : Task
         The jobs.
     rows : list of Rows
-        What each shard has written, in this or an earlier submission with as many shards.
+        Rows of each shard, from this and earlier submissions with the same number of shards.
     planned : list of int or None
-        Rows that each shard will have; None before the first has begun.
+        Planned rows of each shard; None before the first has begun.
     total : Rows
-        Rows of any shard.
+        Rows of all shards.
     merged : bool
-        Whether ``results.parquet`` is there, with all that is planned.
+        Whether ``results.parquet`` exists with all planned rows.
     problem : str
-        Why Slurm could not be asked; empty if it could.
+        Why Slurm could not be queried; empty if it could.
     """
 
     run: Path
@@ -79,15 +79,15 @@ class Status:
 
     @property
     def stuck(self) -> bool:
-        """Whether it has to be submitted again to be finished."""
+        """Whether it must be submitted again."""
         return self.merge.failed or any(shard.failed for shard in self.shards)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it."""
+        """All fields, for JSON."""
         planned: Sequence[int | None] = self.planned or [None] * len(self.shards)
         shards = [
             {
-                "shard": f"{i}/{len(self.shards)}", **task.as_json(), "rows": rows.there, "rows_planned": of,
+                "shard": f"{i}/{len(self.shards)}", **task.as_json(), "rows": rows.stored, "rows_planned": of,
                 "rows_failed": rows.failed, "row_error": rows.error,
             }
             for i, (task, rows, of) in enumerate(zip(self.shards, self.rows, planned, strict=True))
@@ -97,7 +97,7 @@ class Status:
             **asdict(self.submission),
             "shards": shards,
             "merge": {**self.merge.as_json(), "merged": self.merged},
-            "rows": self.total.there,
+            "rows": self.total.stored,
             "rows_planned": None if self.planned is None else sum(self.planned),
             "rows_failed": self.total.failed,
             "stuck": self.stuck,
@@ -106,7 +106,7 @@ class Status:
 
 
 def status(run: Path) -> Status:
-    """Ask Slurm, and read the run directory; neither the model nor the data are needed.
+    """Query Slurm and read the run directory; needs neither the model nor the data.
 
     Raises
     ------
@@ -136,21 +136,21 @@ def status(run: Path) -> Status:
     )
 
 
-def _shards(folder: Path, submission: Submission, found: dict[str, State], blind: bool) -> list[Task]:
-    """The shards' tasks. On a node they are one job, and which of them it failed for only their own logs tell."""
+def _shards(folder: Path, submission: Submission, found: dict[str, State], unknown: bool) -> list[Task]:
+    """The shards' tasks. On a node they are one job, and only their own logs show which one failed."""
     jobs = submission.elements()
     texts = [logs.read(folder / f"{job}.log") for job in (jobs if submission.layout == "array" else jobs[:1])]
     if submission.layout == "array":
-        return [_task(job, found, blind, text, logs.last_words(text)) for job, text in zip(jobs, texts, strict=True)]
+        return [_task(job, found, unknown, text, logs.last_words(text)) for job, text in zip(jobs, texts, strict=True)]
     own = [logs.last_error(logs.read(folder / f"{job}_{i}.log")) for i, job in enumerate(jobs)]
     errors = own if any(own) else [logs.last_words(texts[0])] * len(jobs)
-    return [_task(job, found, blind, texts[0], error) for job, error in zip(jobs, errors, strict=True)]
+    return [_task(job, found, unknown, texts[0], error) for job, error in zip(jobs, errors, strict=True)]
 
 
-def _task(job: str, found: dict[str, State], blind: bool, log: str, error: str | None) -> Task:
-    """A job as Slurm knows it, or else as its log tells; `blind`: Slurm could not be asked, so that it may be alive."""
+def _task(job: str, found: dict[str, State], unknown: bool, log: str, error: str | None) -> Task:
+    """A job's state from Slurm or else its log; `unknown`: Slurm could not be queried, so the job may be running."""
     state = found.get(job) or logs.state(log)
-    if blind and state.source == "log" and state.name in ("STOPPED", "NEVER RAN"):
+    if unknown and state.source == "log" and state.name in ("STOPPED", "NEVER RAN"):
         state = replace(state, name="UNKNOWN")
     state = replace(state, restarts=max(state.restarts, logs.restarts(log)))
     task = Task(job, state, error)
@@ -165,7 +165,7 @@ def _planned(run: Path, shards: int) -> list[int] | None:
 
 
 def _rows(run: Path) -> dict[str, Rows]:
-    """Rows by the shard that wrote them. Of a key's rows the answer counts, or else one of its failures."""
+    """Rows by shard. Of several rows with one key, an answer counts before a failure."""
     by_key: dict[tuple[str, str], tuple[str, str | None]] = {}
     for part in sorted(run.glob("parts/*.parquet")):
         try:

@@ -18,27 +18,27 @@ from freqq.slurm.script import LAYOUTS
 
 SHARDS, MERGE, SUBMISSION = "shards.sbatch", "merge.sbatch", "submission.json"
 AFTER = ("--kill-on-invalid-dep=yes", "--dependency=afterok:{job}")
-"""The merge job starts when every process has ended well, and is dropped if one has not."""
+"""The merge job starts after every process has succeeded, and is dropped if one has failed."""
 
 VARIABLES = {"timelimit": "time", "array-inx": "array", "no-requeue": "requeue", "mem-per-node": "mem"}
-"""Options that sbatch's environment variables call otherwise than its command line."""
+"""Options with other names in sbatch's environment variables than on its command line."""
 
 MOST_SHARDS = 100_000
-"""A larger number in a file means that it is damaged: Slurm's own limit is lower."""
+"""A larger number means that a file is damaged: Slurm's limit is lower."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What was last submitted for a run.
+    """The last submission of a run.
 
     Parameters
     ----------
     job, merge : str
         Slurm's ids.
     command : str
-        The command that submitted it, as a shell reads it, with the interpreter's absolute path.
+        The shell command that submitted it, with the interpreter's absolute path.
     folder : str
-        Where it was given.
+        Its working directory.
     """
 
     layout: str
@@ -49,11 +49,11 @@ class Submission:
     folder: str
 
     def elements(self) -> list[str]:
-        """The ids that Slurm gives to the shards: one each in an array, all the same on a node."""
+        """Slurm's ids of the shards: one each in an array, all equal on a node."""
         return [element(self.job, i) if self.layout == "array" else self.job for i in range(self.shards)]
 
     def write(self, run: Path) -> None:
-        """Write it beside the scripts."""
+        """Write ``submission.json`` to the folder of the scripts."""
         text = json.dumps(asdict(self), indent=2) + "\n"
         write_whole(run / SCRIPTS / SUBMISSION, lambda p: p.write_text(text))
 
@@ -82,13 +82,13 @@ class Submission:
 
 
 def need(program: str) -> None:
-    """Refuse to go on without a program of Slurm."""
+    """Raise a `UserError` if a program of Slurm is missing."""
     if shutil.which(program) is None:
         raise UserError(f"there is no {program} here: run this on a Slurm login node")
 
 
 def check_idle(run: Path) -> None:
-    """Refuse to submit a run whose last submission is still in the queue: two would work on the same shards."""
+    """Refuse a run whose last submission is still in the queue: both would work on the same shards."""
     last = Submission.read(run)
     if last is None:
         return
@@ -101,7 +101,7 @@ def check_idle(run: Path) -> None:
 
 
 def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, command: str, folder: Path) -> Submission:
-    """Submit both scripts, write them to ``<run>/slurm``, and note what was submitted.
+    """Submit both scripts, and write them and the `Submission` to ``<run>/slurm``.
 
     Parameters
     ----------
@@ -113,22 +113,22 @@ def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, comma
     Raises
     ------
     UserError
-        If there is no sbatch here, or the run is in the queue already, before anything is written.
+        If there is no sbatch, or the run is already in the queue; nothing is written.
     FreqqError
-        If sbatch refuses. Then nothing stays in the queue, nor in the run directory.
+        If sbatch refuses. Nothing is left in the queue or the run directory.
     """
     need("sbatch")
     check_idle(run)
     scripts = run / SCRIPTS
-    made = [folder for folder in (scripts, *scripts.parents) if not folder.exists()]
+    created = [folder for folder in (scripts, *scripts.parents) if not folder.exists()]
     try:
         try:
-            scripts.mkdir(parents=True, exist_ok=True)  # a job that starts at once writes its log there
+            scripts.mkdir(parents=True, exist_ok=True)  # a job that starts immediately writes its log there
         except OSError as error:
             raise UserError(f"cannot write to {scripts} ({error.strerror}): choose another --out") from error
         job = _id(sbatch(shards, "--parsable"))
     except FreqqError:
-        _remove(made)
+        _remove(created)
         raise
     try:
         after = [a.format(job=job) for a in AFTER]
@@ -139,20 +139,20 @@ def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, comma
         submission.write(run)
     except (FreqqError, OSError):
         subprocess.run(["scancel", job], capture_output=True, check=False)
-        _remove(made)
+        _remove(created)
         raise
     return submission
 
 
 def _remove(folders: Sequence[Path]) -> None:
-    """Remove folders that hold nothing: a refused submission leaves no trace, unless its job has begun a log."""
+    """Remove empty folders of a refused submission; one in which a job has begun a log stays."""
     with suppress(OSError):
         for folder in folders:
             folder.rmdir()
 
 
 def sbatch(script: str, *arguments: str) -> str:
-    """What sbatch says, on either stream, of a script that it is given.
+    """Run sbatch with a script; returns its output from either stream.
 
     Raises
     ------
@@ -173,10 +173,10 @@ def sbatch(script: str, *arguments: str) -> str:
 
 
 def environment(script: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables without those that would win over a line of the script.
+    """Remove environment variables that would override a directive of the script.
 
-    Many set SBATCH_PARTITION for their work by hand, and SBATCH_NO_REQUEUE would undo what the script is for. Those
-    that the script says nothing of stay, as an account's would.
+    Many users set SBATCH_PARTITION for interactive work, and SBATCH_NO_REQUEUE would defeat the script. Variables
+    without a directive, such as an account, stay.
     """
     stated = set(re.findall(r'^#SBATCH "?--([a-z-]+)', script, re.MULTILINE))
 

@@ -1,4 +1,4 @@
-"""Blocked two-dimensional DCT of an image plane, for any block and any size of plane. Without torch."""
+"""Blocked two-dimensional DCT of an image plane, for any block size and plane size. Does not import torch."""
 
 from functools import lru_cache
 
@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 INTEGER_BITS = 13
-"""`restored` multiplies with the basis in units of 2^-13: its products and sums are then whole numbers under 2^53."""
+"""`restore_pixels` uses the basis in units of 2^-13, so that products and sums are integers below 2^53."""
 
 LARGEST_COEFFICIENT = 1 << 15
-"""The DC of a white block of 128 x 128, nearly; no block of pixels has a larger coefficient."""
+"""No block of up to 128 x 128 pixels has a larger coefficient; the DC of a white one comes close."""
 
 STRIP = 1 << 15
-"""Pixels that are restored at a time: they fit a core's cache, and large pages need little memory besides their own."""
+"""Pixels restored at a time: they fit a core's cache and bound the memory for large pages."""
 
 
 @lru_cache(maxsize=64)
@@ -26,7 +26,7 @@ def basis(n: int) -> NDArray[np.float64]:
 
 
 def whole_blocks(length: int, block: int) -> int:
-    """How many blocks cover a length."""
+    """The number of blocks that cover a length."""
     return -(-length // block)
 
 
@@ -36,16 +36,15 @@ def block_dct(plane: NDArray[np.generic], block: int) -> NDArray[np.floating]:
     Parameters
     ----------
     plane : real [H, W]
-        Padded at the bottom and right to whole blocks by repeating its edge: resizing would blur what is to be
-        measured, and a constant would draw an edge of its own. 8-bit pixels are transformed in float32, whose error is
-        under a thousandth of a gray level, all else in float64.
+        Padded to whole blocks at the bottom and right by repeating its edge; a constant would add an edge. 8-bit pixels
+        are transformed in float32 (error below 0.001 gray levels), everything else in float64.
     block : int
         Side of a block in pixels.
 
     Returns
     -------
     coefficients : float32 or float64 [rows, columns, block, block]
-        Rows and columns of blocks, then vertical and horizontal frequency. In memory they lie as [rows, vertical,
+        Rows and columns of blocks, then vertical and horizontal frequency. The memory layout is [rows, vertical,
         columns, horizontal].
     """
     height, width = plane.shape
@@ -65,20 +64,20 @@ def _integer_basis(n: int) -> NDArray[np.float64]:
     return np.rint(basis(n) * (1 << INTEGER_BITS))
 
 
-def restored(
+def restore_pixels(
     symbols: NDArray[np.int16], steps: NDArray[np.int64], fraction_bits: int, height: int, width: int
 ) -> NDArray[np.uint8]:
-    """The pixels of quantized coefficients, the same on every machine.
+    """The pixels of quantized coefficients, identical on every machine.
 
-    Floating-point matrix products differ by machine, because each adds in an order of its own. Here all of their terms
-    and sums are whole numbers that float64 holds exactly, so the order does not matter.
+    Floating-point matrix products depend on the machine's order of summation. Here all terms and sums are integers that
+    float64 represents exactly, so the order does not matter.
 
     Parameters
     ----------
     symbols : int16 [block, block, rows, columns]
         Vertical and horizontal frequency, then rows and columns of blocks.
     steps : int64 [block, block]
-        What a symbol of 1 stands for, in units of 2^-`fraction_bits` gray levels.
+        The value of a symbol of 1, in units of 2^-`fraction_bits` gray levels.
     fraction_bits : int, at most 3
     height, width : int
         The size without padding.

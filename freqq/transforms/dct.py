@@ -1,7 +1,7 @@
-"""Orthonormal DCT-II and its inverse, the DCT-III, of a token grid, as two matrix products.
+"""Orthonormal DCT-II of a token grid and its inverse, the DCT-III, as two matrix products.
 
-On grids of some tens of cells a side a product with the n x n basis beats a fast transform: it reads the channels,
-which lie together in memory, in order, and every library and accelerator does it at full speed.
+For grids of up to a few dozen cells per side, a product with the n x n basis is faster than a fast transform: it reads
+the contiguous channels in order and runs at full speed on every device.
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ def at_once(grid: Tensor) -> int:
 
 @lru_cache(maxsize=64)
 def dct_matrix(n: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Tensor:
-    """The orthonormal DCT-II basis [n, n], one frequency a row. Cached: do not write to it."""
+    """The orthonormal DCT-II basis [n, n], one frequency per row. Cached: do not write to it."""
     return torch.tensor(basis(n), dtype=dtype, device=device)
 
 

@@ -1,9 +1,9 @@
-"""Symmetric uniform quantization of a token grid, of its DCT by band and channel or of its values by channel.
+"""Symmetric uniform quantization of a token grid: of its DCT by band and channel, or of its values by channel.
 
 Vision tokens have a few channels that are a hundred times larger than the others, so a scale shared by channels would
-silence most of them; and a channel's mean is often larger than all its variation, so the DC is kept apart, exactly.
-Scales are eighths of an octave apart, so that each is a small whole number: a step that is 9 % too large at most costs
-a twentieth of a bit on average, and a number of 8 bits or less takes the place of one of 16 or 32.
+silence most of them; and a channel's mean is often larger than all its variation, so the DC is stored separately and
+exactly. Scales are powers of 2^(1/8), stored as small integers of up to 8 bits instead of 16 or 32: steps are at most
+9 % too large, which costs 0.05 bits on average.
 """
 
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ from freqq.transforms.dct import at_once, dct2, idct2
 
 MAX_BITS = 16
 NOISE = 2.0**-21
-"""A band under this fraction of its channel's DC is rounding noise of the transform, and is coded as zeros."""
+"""A band below this fraction of its channel's DC is rounding noise of the transform and is coded as zeros."""
 
 TINIEST, LARGEST = 1e-30, 3e38
-"""Scales outside this range are zero or would overflow."""
+"""Scales outside this range count as zero, or would overflow."""
 
 
 @dataclass(frozen=True)
 class QuantizedGrid:
-    """A grid as integers.
+    """The DCT of a grid as integers.
 
     Parameters
     ----------
     shape : (h, w)
     edges : (low, mid), fractions of the grid's highest radial frequency, see `freqq.transforms.bands`
-    bits : of the low, middle and high band, each 0 or 2 to 16; 0 drops the band
+    bits : for the low, middle and high band, each 0 or 2 to 16; 0 drops the band
     dc : float32 [C], the DC coefficients
     scales : float32 [3, C], the largest magnitude of each band, rounded up to an eighth of an octave (see
         `freqq.transforms.quantize`); 0 where it is silent or dropped
@@ -50,7 +50,7 @@ class QuantizedGrid:
 
 
 def highest_symbol(bits: int) -> int:
-    """The largest magnitude of a symbol; 0 where nothing is coded."""
+    """The largest magnitude of a symbol; 0 if nothing is coded."""
     return 2 ** (bits - 1) - 1 if bits else 0
 
 
@@ -60,9 +60,9 @@ def symbol_dtype(bits: int) -> torch.dtype:
 
 
 def check_bits(bits: tuple[int, ...]) -> None:
-    """Refuse bit counts that are not three of 0 or 2 to 16.
+    """Refuse anything but three bit counts of 0 or 2 to 16.
 
-    A symmetric quantizer has a zero and as many levels below as above, so one bit is not possible.
+    A symmetric quantizer has zero and as many levels below as above, so one bit is not possible.
     """
     if len(bits) != len(BANDS):
         raise UserError(
@@ -116,7 +116,7 @@ def quantize_grid(grid: Tensor, low: float, mid: float, bits: tuple[int, int, in
 
 
 def restore_grid(coded: QuantizedGrid) -> Tensor:
-    """The grid float32 [h, w, C] that the integers stand for. The same on the same machine, bit for bit."""
+    """Dequantize to a grid float32 [h, w, C]. Deterministic on the same machine."""
     h, w = coded.shape
     order, counts = band_order(h, w, *coded.edges)
     channels = len(coded.dc)
@@ -141,12 +141,12 @@ def _chunks(channels: int, size: int) -> Iterator[slice]:
 
 
 def _scales(peaks: Tensor, dc: Tensor) -> Tensor:
-    """Scales of peaks [3, C]; noise becomes 0."""
-    return torch.where(silent(peaks, dc), 0, rounded_up(peaks))
+    """Scales for peaks [3, C]; 0 for noise."""
+    return torch.where(silent(peaks, dc), 0, round_up(peaks))
 
 
 def silent(peaks: Tensor, dc: Tensor) -> Tensor:
-    """Which peaks are no more than the rounding noise beside a channel's mean."""
+    """Mask of the peaks that are no more than rounding noise relative to the channel's mean."""
     return peaks <= torch.clamp(dc.abs() * NOISE, min=TINIEST)
 
 
@@ -154,36 +154,36 @@ EIGHTHS = (
     0.5, 0.545253866332629, 0.5946035575013605, 0.6484197773255048, 0.7071067811865476, 0.7711054127039704,
     0.8408964152537145, 0.9170040432046712, 1.0,
 )  # fmt: skip
-"""2^(k / 8 - 1), written out: a power function may round in another way on another machine."""
+"""2^(k / 8 - 1) as literals, because power functions may round differently on other machines."""
 
 ZERO = -(1 << 15)
-"""Stands for a scale of 0."""
+"""The number of a scale of 0."""
 
 LOWEST, HIGHEST = -8 * 100, 8 * 129
-"""Numbers of scales are from the one on and under the other: 2^-101 to the largest that float32 holds."""
+"""Range of the numbers of scales, the upper end exclusive: from 2^-101 to the largest in float32."""
 
 
-def rounded_up(peaks: Tensor) -> Tensor:
-    """The next scales from peaks on, which are 0 or positive float32 numbers from 2^-100 on."""
+def round_up(peaks: Tensor) -> Tensor:
+    """The next larger scales of peaks, which are 0 or float32 of at least 2^-100."""
     eighths = torch.tensor(EIGHTHS, device=peaks.device)
     mantissa, exponent = torch.frexp(peaks)
     return torch.ldexp(eighths[torch.searchsorted(eighths, mantissa).clamp(max=8)], exponent) * (peaks > 0)
 
 
 def to_numbers(scales: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Scales as eighths of octaves over 1/2, `ZERO` for 0."""
+    """Scales as numbers: eighths of octaves above 1/2, `ZERO` for 0."""
     mantissa, exponent = np.frexp(scales)
     number = 8 * exponent.astype(np.int64) + np.searchsorted(np.array(EIGHTHS, np.float32), mantissa)
     return np.where(scales > 0, number, ZERO).astype(np.int16)
 
 
 def from_numbers(numbers: NDArray[np.int16]) -> NDArray[np.float32]:
-    """The scales of numbers.
+    """The inverse of `to_numbers`.
 
     Raises
     ------
     ValueError
-        If float32 has no such scale.
+        If a number is out of range.
     """
     silent = numbers == ZERO
     wide = np.where(silent, 0, numbers).astype(np.int64)
@@ -195,7 +195,7 @@ def from_numbers(numbers: NDArray[np.int16]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class IntegerGrid:
-    """A grid as integers.
+    """The values of a grid as integers.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ class IntegerGrid:
 
 
 def quantize_integers(grid: Tensor, bits: int) -> IntegerGrid:
-    """A grid [h, w, C] as integers.
+    """Quantize the values of a grid [h, w, C] by channel.
 
     Raises
     ------
@@ -227,7 +227,7 @@ def quantize_integers(grid: Tensor, bits: int) -> IntegerGrid:
     means = values.mean(0)
     centred = values - means
     peaks = centred.abs().amax(0)
-    scales = torch.where(silent(peaks, means), 0, rounded_up(peaks))
+    scales = _scales(peaks, means)
     if not bool((means.isfinite() & (scales < LARGEST)).all()):
         raise UserError("the token grid holds NaN, infinity or values too large for float32: nothing was coded")
     per_unit = torch.where(scales > 0, highest_symbol(bits) / scales, 0)
@@ -235,6 +235,6 @@ def quantize_integers(grid: Tensor, bits: int) -> IntegerGrid:
 
 
 def restore_integers(coded: IntegerGrid) -> Tensor:
-    """The grid float32 [h, w, C] that the integers stand for."""
+    """Dequantize to a grid float32 [h, w, C]."""
     values = coded.symbols.float().mul_(coded.scales / highest_symbol(coded.bits)).add_(coded.means)
     return values.view(*coded.shape, -1)

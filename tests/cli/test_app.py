@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 import freqq as package
 from freqq import __version__
 from freqq.cli.app import app
-from freqq.cli.errors import Guarded
+from freqq.cli.command import Guarded
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.names import unknown
 

@@ -12,9 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from freqq.cli.app import app
-from freqq.cli.files_table import mean
 from freqq.cli.options import codec_names
 from freqq.cli.outputs import OutputFolder
+from freqq.cli.printing import mean
 from freqq.glm.load import load_reader
 from freqq.image import CODECS as CLASSES
 from freqq.image.dct import BlockDct

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from freqq.cli.app import COMMANDS as LISTED
 from freqq.cli.app import app, built
-from freqq.cli.json_output import print_json
+from freqq.cli.printing import print_json
 from tests.command_lines import commands, lines, parse
 from tests.terminal import Terminal, plain_environment
 
 COMMANDS = dict(commands())
-PRINTERS = ("freqq.cli.files_table", "rich.table", "freqq.report.tables")
+PRINTERS = ("freqq.cli.printing", "rich.table", "freqq.report.tables")
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|9[0-7]|38|48)(?:;\d+)*m")
 
 

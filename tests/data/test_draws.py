@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from freqq.data import bins
 from freqq.data.bins import BINS
 from freqq.data.dataset import DataSet
-from freqq.data.draws import Stratum, apportioned, chosen
+from freqq.data.draws import Stratum, apportion, choose
 from freqq.data.load import load
 from freqq.data.mini import mini
 from freqq.data.sample import Sample, Turn
@@ -25,7 +25,7 @@ STRATA = st.dictionaries(st.text(max_size=4), st.sampled_from(BINS), min_size=1,
 def test_every_share_is_exact_but_for_rounding_and_none_ever_shrinks(sizes):
     total, before = sum(sizes), [0] * len(sizes)
     for limit in range(total + 3):
-        counts = apportioned(sizes, limit)
+        counts = apportion(sizes, limit)
         assert sum(counts) == min(limit, total)
         for size, count in zip(sizes, counts, strict=True):
             exact = Fraction(size * min(limit, total), total)
@@ -40,32 +40,32 @@ def test_a_larger_draw_has_all_of_a_smaller_one_in_whatever_order_they_come(stra
     shuffled = dict(data.draw(st.permutations(list(strata.items()))))
     before: set[str] = set()
     for limit in range(len(strata) + 1):
-        found = chosen(strata, limit, seed)
+        found = choose(strata, limit, seed)
         assert len(found) == limit
         assert before <= found <= set(strata)
-        assert chosen(shuffled, limit, seed) == found
+        assert choose(shuffled, limit, seed) == found
         before = found
 
 
 def test_a_seed_means_the_same_on_every_machine():
     """Written down: another library, hash seed or Python must not draw others."""
     strata = {f"2needle-{i}": BINS[i % 3] for i in range(30)}
-    assert sorted(chosen(strata, 5, 0)) == ["2needle-0", "2needle-10", "2needle-12", "2needle-13", "2needle-29"]
-    assert sorted(chosen(strata, 5, 1)) == ["2needle-14", "2needle-15", "2needle-27", "2needle-7", "2needle-8"]
+    assert sorted(choose(strata, 5, 0)) == ["2needle-0", "2needle-10", "2needle-12", "2needle-13", "2needle-29"]
+    assert sorted(choose(strata, 5, 1)) == ["2needle-14", "2needle-15", "2needle-27", "2needle-7", "2needle-8"]
 
 
 def test_seeds_draw_others_and_each_sample_as_often():
     strata = {str(i): BINS[i % 4] for i in range(40)}
-    counts = Counter(id for seed in range(400) for id in chosen(strata, 10, seed))
+    counts = Counter(id for seed in range(400) for id in choose(strata, 10, seed))
     assert set(counts) == set(strata)
     assert 60 <= min(counts.values()) <= max(counts.values()) <= 150  # 100 each, but for chance (sigma is 8.7)
 
 
 def test_a_limit_below_the_number_of_strata_takes_the_largest_and_else_those_that_the_seed_says():
     strata = {**{f"a{i}": "0k_8k" for i in range(50)}, "b": "8k_16k", "c": "16k_32k", "d": "32k_64k"}
-    assert {strata[id] for seed in range(20) for id in chosen(strata, 1, seed)} == {"0k_8k"}
+    assert {strata[id] for seed in range(20) for id in choose(strata, 1, seed)} == {"0k_8k"}
     even = {f"{name}{i}": name for name in BINS[:4] for i in range(5)}
-    drawn = [{even[id] for id in chosen(even, 2, seed)} for seed in range(40)]
+    drawn = [{even[id] for id in choose(even, 2, seed)} for seed in range(40)]
     assert all(len(bins) == 2 for bins in drawn)
     assert set().union(*drawn) == set(BINS[:4])
 

@@ -14,7 +14,7 @@ import pytest
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.image import codebooks
-from freqq.image.codebooks import FOLDER, cache_folder, find_by_look, learned, look_of
+from freqq.image.codebooks import FOLDER, cache_folder, find_by_look, learn_codebook, look_of
 from freqq.image.standard import Webp
 from freqq.image.streams import decode, describe
 from freqq.image.vq import VectorQuantization
@@ -83,16 +83,16 @@ def test_learning_is_shown(cache):
     def watch() -> Iterator[object]:
         yield lambda pages: (seen.append(page) or page for page in pages)
 
-    learned(look_of(SERIF), watch)  # type: ignore[arg-type]
+    learn_codebook(look_of(SERIF), watch)  # type: ignore[arg-type]
     assert len(seen) > 3
 
 
 def test_a_damaged_file_is_learned_anew(cache):
-    book = learned(look_of(SERIF))
+    book = learn_codebook(look_of(SERIF))
     (name,) = files(cache)
     (cache / name).write_bytes(b"no codebook")
     assert find_by_look(SERIF) is None
-    assert learned(look_of(SERIF)).id == book.id
+    assert learn_codebook(look_of(SERIF)).id == book.id
     assert files(cache) == [name]
     assert find_by_look(SERIF) is not None
 
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_learned_anew(cache):
 def test_a_folder_that_cannot_be_written_is_one_clear_line(cache, monkeypatch):
     cache.write_bytes(b"a file")
     with pytest.raises(UserError, match=f"set {FOLDER} to another folder"):
-        learned(look_of(SERIF))
+        learn_codebook(look_of(SERIF))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_of_several_processes_one_learns_and_the_others_wait(cache):
         "from freqq.data.pythontext import reference\n"
         "def texts():\n    print('learns', flush=True); yield ' '.join(reference().split())[:60000]\n"
         "c.training_texts = texts\n"
-        "print(c.learned(c.look_of(GlyphConfig(font_path='DejaVuSerif'))).id.hex())"
+        "print(c.learn_codebook(c.look_of(GlyphConfig(font_path='DejaVuSerif'))).id.hex())"
     )
     start = partial(subprocess.Popen, [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     outputs = [process.communicate()[0].split() for process in (start(), start(), start())]

@@ -11,7 +11,7 @@ from freqq.coding.stream import CorruptStream
 from freqq.data.mini import mini
 from freqq.errors import UserError
 from freqq.image import text as text_codec
-from freqq.image.batch import Shown, Source
+from freqq.image.batch import Content, Source
 from freqq.image.streams import decode, describe
 from freqq.image.text import MAX_BYTES, Text
 from freqq.pages.glyph import GlyphConfig
@@ -63,7 +63,7 @@ def as_read_from(folder, page):
     """A page as a command reads it: its pixels from a file, its text and style from the table beside it."""
     path = folder / "page.png"
     path.write_bytes(png_bytes(page))
-    return Source(path, "page", Shown(page.text, style_json(page.style))).page()
+    return Source(path, "page", Content(page.text, style_json(page.style))).page()
 
 
 def test_pages_of_the_built_in_data_that_are_read_from_files_come_back_to_the_last_bit(tmp_path):
@@ -173,8 +173,8 @@ def test_what_could_not_be_decoded_safely_is_not_encoded(text, style, message):
 def test_another_font_is_noticed(monkeypatch):
     page = next(render_glyph("some words"))
     stream = Text().encode(page)
-    mono = text_codec.draw_again
-    monkeypatch.setattr(text_codec, "draw_again", lambda t, s, n: mono(t, replace(s, font_path="DejaVuSansMono"), n))
+    mono = text_codec.redraw
+    monkeypatch.setattr(text_codec, "redraw", lambda t, s, n: mono(t, replace(s, font_path="DejaVuSansMono"), n))
     with pytest.raises(CorruptStream, match="differs from the stored one"):
         decode(stream)
 

@@ -13,7 +13,7 @@ import pytest
 
 from freqq.cli.slurm_submit import parse_eval
 from freqq.errors import FreqqError, UserError
-from freqq.report.evidence import gather, join, pairs, weigh
+from freqq.report.evidence import compare_results, gather, join, pairs
 from freqq.report.formats import summary
 from freqq.report.results import read_results
 from freqq.report.wording import MARGIN
@@ -91,7 +91,7 @@ def test_runs_are_paired_with_their_own_baseline_or_with_the_first_that_has_one(
     kinds = (("a", ["token"]), ("b", ["baseline", "token", "image"]), ("c", ["baseline"]))
     a, b, c = (write_run(tmp_path / n, those(methods, rows)) for n, methods in kinds)
     results = [read_results(path) for path in (a, b, c)]
-    assert pairs(results) == weigh(results).pairs == ((a, b), (b, b), (c, c))
+    assert pairs(results) == compare_results(results).pairs == ((a, b), (b, b), (c, c))
     assert pairs(results[:1]) == ()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from freqq.errors import FreqqError
-from freqq.report.evidence import pairs, weigh
+from freqq.report.evidence import compare_results, pairs
 from freqq.report.html.examples import ExampleProcess
 from freqq.report.html.page import html
 from freqq.report.results import read_results
@@ -40,13 +40,13 @@ def test_with_torch_loaded_there_is_no_other_process(small_run, small_page, monk
     monkeypatch.setattr("freqq.report.html.examples.get_context", None)
     results = [read_results(small_run)]
     with ExampleProcess() as other:
-        other.ask(pairs(results))
-        assert html(weigh(results), other.examples) == small_page
+        other.start(pairs(results))
+        assert html(compare_results(results), other.examples) == small_page
 
 
 def test_a_process_that_fails_is_told_in_one_line(tmp_path, without_torch):
     with ExampleProcess() as other:
-        other.ask([(tmp_path / "none", tmp_path / "none")])
+        other.start([(tmp_path / "none", tmp_path / "none")])
         with pytest.raises(FreqqError, match=r"the examples could not be made: .*none"):
             other.examples()
 
@@ -55,7 +55,7 @@ def test_so_is_one_that_failed_before_it_was_asked(small_run, without_torch):
     with ExampleProcess() as other:
         other._child.kill()
         other._child.join()
-        other.ask([(small_run, small_run)] * 2000)
+        other.start([(small_run, small_run)] * 2000)
         with pytest.raises(FreqqError, match="the examples could not be made: exit status -9"):
             other.examples()
 

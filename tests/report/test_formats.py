@@ -13,7 +13,7 @@ from PIL import ImageFont
 
 from freqq.errors import UserError
 from freqq.report.evidence import Evidence, gather
-from freqq.report.formats import COLUMNS, FORMATS, PAPER, SELDOM, latex, records, write
+from freqq.report.formats import COLUMNS, FORMATS, LATEX_COLUMNS, OPTIONAL, latex, records, write
 from freqq.report.statistics import Estimate
 from freqq.report.wording import estimate, p_value, percent
 from tests.report.made_runs import made_rows, write_run
@@ -126,9 +126,9 @@ def test_a_latex_table_fits_a_papers_column_unless_more_is_asked_for(evidence, t
     text = write(gather([write_run(tmp_path / "run", rows)]), "latex")
     assert text.splitlines()[1] == r"\begingroup\footnotesize\setlength{\tabcolsep}{3pt}"
     font = ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / "cmr10.ttf"), 800)
-    table = [PAPER, *([cell.replace("\\", "") for cell in line] for line in parsed_latex(text))]
+    table = [LATEX_COLUMNS, *([cell.replace("\\", "") for cell in line] for line in parsed_latex(text))]
     points = [max(font.getlength(cell) / 100 for cell in column) for column in zip(*table, strict=True)]
-    assert sum(points) + 2 * 3 * (len(PAPER) - 1) < 3.25 * 72.27
+    assert sum(points) + 2 * 3 * (len(LATEX_COLUMNS) - 1) < 3.25 * 72.27
     chosen = write(evidence, "latex", ["level", "retention"])
     assert r"level & retention \\" in chosen
     assert parsed_markdown(write(evidence, "md", ["method", "p"]))[0] == ["method", "p"]
@@ -138,5 +138,5 @@ def test_a_latex_table_fits_a_papers_column_unless_more_is_asked_for(evidence, t
 
 def test_columns_that_say_nothing_are_left_out(evidence, tmp_path):
     header, _ = parsed_markdown(write(gather([write_run(tmp_path / "run", made_rows(10, (2,)))]), "md"))
-    assert not set(SELDOM) & set(header)
+    assert not set(OPTIONAL) & set(header)
     assert "if failed = 0" in parsed_markdown(write(evidence, "md"))[0]

@@ -12,7 +12,7 @@ from freqq.report.statistics import (
     DRAWS,
     ERROR,
     TAIL,
-    Drawn,
+    Distribution,
     _tail,
     detectable,
     differences,
@@ -30,7 +30,7 @@ CHANGES = st.lists(st.sampled_from([-1, -0.6, -0.25, 0, 0, 0, 0.1, 0.4]), min_si
 P_VALUES = st.lists(st.floats(0, 1), max_size=30)
 
 
-def difference(values) -> Drawn:
+def difference(values) -> Distribution:
     return differences([np.array(values, float)])[0]
 
 
@@ -45,7 +45,7 @@ def test_the_interval_excludes_0_exactly_where_p_is_below_5_percent(values):
 @pytest.mark.parametrize("beyond", range(TAIL - 4, TAIL + 5))
 def test_so_it_is_to_the_very_draw(beyond):
     draws = np.concatenate([np.linspace(-2, -1, beyond), np.linspace(1, 9, DRAWS - beyond)])
-    found = Drawn(5.0, np.random.default_rng(0).permutation(draws), 20, (-9.0, 9.0))
+    found = Distribution(5.0, np.random.default_rng(0).permutation(draws), 20, (-9.0, 9.0))
     assert (found.estimate.low > 0) == (found.p_value < ERROR) == (beyond < TAIL)
 
 

@@ -19,7 +19,7 @@ from freqq.data.mini import HELD_OUT_PAIRS, is_held_out, mini
 from freqq.errors import UserError
 from freqq.glm.load import load_reader
 from freqq.glm.train.architecture import build_config, build_model
-from freqq.glm.train.pages import training_pages, training_sheets
+from freqq.glm.train.corpus import training_pages, training_sheets
 from freqq.levels import LEVELS
 from freqq.runs.rendering import Rendering
 from freqq.tokens import codebooks, container

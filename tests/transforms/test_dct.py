@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 
-from freqq.transforms.blocks import basis, block_dct, restored
+from freqq.transforms.blocks import basis, block_dct, restore_pixels
 from freqq.transforms.dct import dct2, dct_matrix, idct2
 
 sides = st.integers(1, 40)
@@ -83,14 +83,14 @@ def test_blocks_invert_to_the_size_of_the_plane(height, width, block, seed):
 @given(
     st.integers(1, 50), st.integers(1, 50), st.sampled_from([2, 3, 8, 14, 40]), st.sampled_from([8, 100, 700]), seeds
 )
-def test_restored_pixels_are_those_of_the_inverse_and_do_not_depend_on_the_order_of_sums(
+def test_restore_pixels_pixels_are_those_of_the_inverse_and_do_not_depend_on_the_order_of_sums(
     height, width, block, step, seed
 ):
     rng = np.random.default_rng(seed)
     coefficients = block_dct(rng.integers(0, 256, (height, width)).astype(float), block)
     steps = rng.integers(step, 2 * step, (block, block))
     symbols = np.rint(8 * coefficients / steps).astype(np.int16).transpose(2, 3, 0, 1)
-    pixels = restored(symbols, steps, 3, height, width)
+    pixels = restore_pixels(symbols, steps, 3, height, width)
     wanted = block_idct(symbols.transpose(2, 3, 0, 1) * (steps / 8), height, width).clip(0, 255)
     assert np.abs(pixels - wanted).max() <= 0.5 + 0.15  # the basis has 13 bits
     # The same sums by Python's whole numbers, which are exact in any order.
@@ -106,9 +106,9 @@ def test_restored_pixels_are_those_of_the_inverse_and_do_not_depend_on_the_order
 
 def test_symbols_beyond_those_of_any_page_are_clipped():
     symbols = np.full((128, 128, 1, 1), -32767, np.int16)
-    pixels = restored(symbols, np.full((128, 128), 2**20), 3, 128, 128)
+    pixels = restore_pixels(symbols, np.full((128, 128), 2**20), 3, 128, 128)
     # -16,384 steps of 2 gray levels are the most that is let through.
-    np.testing.assert_array_equal(pixels, restored(symbols // 2, np.full((128, 128), 16), 3, 128, 128))
+    np.testing.assert_array_equal(pixels, restore_pixels(symbols // 2, np.full((128, 128), 16), 3, 128, 128))
 
 
 @pytest.mark.parametrize("block", [8, 14, 16])

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freqq.transforms.quantize import EIGHTHS, HIGHEST, LOWEST, ZERO, from_numbers, rounded_up, to_numbers
+from freqq.transforms.quantize import EIGHTHS, HIGHEST, LOWEST, ZERO, from_numbers, round_up, to_numbers
 
 peaks = st.lists(st.floats(2.0**-99, 2.0**127, width=32) | st.just(0.0), min_size=1, max_size=20)
 
@@ -16,15 +16,15 @@ def test_eighths_are_eighths_of_an_octave():
 @given(peaks)
 def test_a_scale_is_the_next_from_a_peak_on(values):
     given_peaks = torch.tensor(values)
-    scales = rounded_up(given_peaks)
+    scales = round_up(given_peaks)
     assert (scales >= given_peaks).all()
     assert (scales <= given_peaks * 2 ** (1 / 8) * (1 + 1e-6)).all()
-    assert torch.equal(rounded_up(scales), scales)
+    assert torch.equal(round_up(scales), scales)
 
 
 @given(peaks)
 def test_scales_come_back_from_their_numbers(values):
-    scales = rounded_up(torch.tensor(values)).numpy()
+    scales = round_up(torch.tensor(values)).numpy()
     np.testing.assert_array_equal(from_numbers(to_numbers(scales)), scales)
 
 

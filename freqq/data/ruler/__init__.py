@@ -1,3 +1,3 @@
-"""RULER: made here (offline, seeded, at any length), and read from its files."""
+"""RULER's samples, generated: offline, seeded, at any length."""
 
 from freqq.data.ruler.generate import MAKERS as MAKERS

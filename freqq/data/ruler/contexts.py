@@ -1,4 +1,4 @@
-"""RULER's contexts and questions: needles and variables in a haystack, and words to count; all of it ASCII."""
+"""RULER's contexts and questions: needles and variables in a haystack, and words to count. All ASCII."""
 
 import math
 import random
@@ -6,31 +6,24 @@ import string
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle, pairwise
 
-from freqq.data.mini import WORDS
+from freqq.data.mini import WORDS, pseudo_word
 from freqq.data.tasks.ruler import FORMS
 
 NOISE = ("The grass is green.", "The sky is blue.", "The sun is yellow.", "Here we go.", "There and back again.")
 """RULER's repeated sentences."""
 
 JOINING = "a and as at but by for from in is it like near not of on or over so that the then this to under was with"
-"""Short words between those of `WORDS`, so that an essay looks like prose."""
+"""Function words between those of `WORDS`, so that an essay looks like prose."""
 
-_CONSONANTS, _VOWELS = "bcdfghjklmnpqrstvwxz", "aeiouy"
 _JOINING = tuple(JOINING.split())
 
 
-def invented_word(rng: random.Random, shortest: int = 4, longest: int = 8) -> str:
-    """Consonants and vowels in turn: a word that cannot be guessed."""
-    start = rng.randrange(2)
-    letters = rng.randint(shortest, longest)
-    return "".join(rng.choice(_VOWELS if (i + start) % 2 else _CONSONANTS) for i in range(letters))
-
-
 def key(rng: random.Random) -> str:
-    """What a needle is found by, such as ``amber-nudoke``: two words, as in RULER, the second of them invented."""
-    return f"{rng.choice(WORDS)}-{invented_word(rng, 3, 6)}"
+    """The key of a needle, such as ``amber-nudoke``: two words, as in RULER; the second is invented."""
+    return f"{rng.choice(WORDS)}-{pseudo_word(rng)}"
 
 
 def number(rng: random.Random) -> str:
@@ -44,15 +37,15 @@ def identifier(rng: random.Random) -> str:
 
 
 def distinct(make: Callable[[random.Random], str], rng: random.Random, taken: set[str]) -> str:
-    """A value that is not in `taken`, to which it is added."""
-    while (made := make(rng)) in taken:
+    """A value that is not yet in `taken`; adds it there."""
+    while (value := make(rng)) in taken:
         pass
-    taken.add(made)
-    return made
+    taken.add(value)
+    return value
 
 
 def noise(room: int) -> Iterator[str]:
-    """Lines of `NOISE` that fit into `room` characters, a line break behind each; the last may have fewer sentences."""
+    """Lines of `NOISE` that fit into `room` characters with their line breaks; the last may be shorter."""
     line: list[str] = []
     for sentence in cycle(NOISE):
         if len(sentence) >= room:
@@ -67,7 +60,7 @@ def noise(room: int) -> Iterator[str]:
 
 
 def essay(rng: random.Random, room: int) -> Iterator[str]:
-    """Sentences that fit into `room` characters, a space behind each; the last is cut to fit."""
+    """Sentences that fit into `room` characters with a space after each; the last is cut to fit."""
     while room > 0:
         words: list[str] = []
         for i in range(rng.randint(7, 16)):
@@ -84,12 +77,12 @@ def essay(rng: random.Random, room: int) -> Iterator[str]:
 
 NEEDLE = "One of the special magic {values} for {key} is: {value}."
 HOPS = 4
-"""Assignments behind the first of a chain of variables."""
+"""Assignments after the first in a chain of variables."""
 
 
 @dataclass(frozen=True)
-class Made:
-    """A generated sample: what stands on the pages, what is asked, and what the answer has to hold."""
+class Generated:
+    """A generated context, its question, and the strings that an answer has to contain."""
 
     context: str
     question: str
@@ -98,18 +91,18 @@ class Made:
 
 @dataclass(frozen=True)
 class Needles:
-    """A kind of needle task; the values are those of RULER's ``synthetic.yaml``.
+    """A kind of needle task, with the values of RULER's ``synthetic.yaml``.
 
     Parameters
     ----------
     haystack : str
-        ``noise``: repeated sentences, ``essay``: prose without a number, ``needle``: needles of other keys.
+        ``noise``: repeated sentences; ``essay``: prose without numbers; ``needle``: needles with other keys.
     keys, values, queries : int
-        Keys with a needle, values of each, and keys that are asked for.
+        Keys with needles, values per key, and keys in the question.
     key, value : callable
-        How they are made.
+        Generators of keys and values.
     value_name : str
-        What a value is called.
+        The word for a value in the text.
     """
 
     haystack: str
@@ -133,10 +126,10 @@ NEEDLES: dict[str, Needles] = {
 }
 
 
-def needles(subtask: str, rng: random.Random, room: int) -> Made:
+def needles(subtask: str, rng: random.Random, room: int) -> Generated:
     """A context of at most `room` characters that hides the needles of a sub-task.
 
-    No two needles have the same key or the same value, those of the haystack included, so that there is one answer.
+    All needles, including those of the haystack, have distinct keys and values, so that the answer is unique.
     """
     spec = NEEDLES[subtask]
     taken: set[str] = set()
@@ -166,18 +159,18 @@ def needles(subtask: str, rng: random.Random, room: int) -> Made:
         haystack, joint = list(noise(room)), "\n"
     else:
         haystack, joint = list(essay(rng, room)), " "
-    asked = rng.sample(keys, spec.queries)
-    query = f"{', '.join(asked[:-1])}, and {asked[-1]}" if len(asked) > 1 else asked[0]
+    queried = rng.sample(keys, spec.queries)
+    query = f"{', '.join(queried[:-1])}, and {queried[-1]}" if len(queried) > 1 else queried[0]
     fields = {"value": spec.value_name, "values": f"{spec.value_name}s", "query": query}
-    return Made(
+    return Generated(
         joint.join(hide(rng, sentences, haystack)),
         FORMS[subtask].ask(**fields),
-        tuple(value for name in asked for value, _ in hidden[name]),
+        tuple(value for name in queried for value, _ in hidden[name]),
     )
 
 
 def hide(rng: random.Random, sentences: Sequence[str], haystack: Sequence[str]) -> Iterator[str]:
-    """The haystack with the sentences at random places in it, in their order."""
+    """The haystack with the sentences inserted at random places, in their order."""
     places = sorted(rng.choices(range(len(haystack) + 1), k=len(sentences)))
     start = 0
     for place, sentence in zip(places, sentences, strict=True):
@@ -187,15 +180,15 @@ def hide(rng: random.Random, sentences: Sequence[str], haystack: Sequence[str]) 
     yield from haystack[start:]
 
 
-def variables(subtask: str, rng: random.Random, room: int) -> Made:
-    """A chain of variables in a context of at most `room` characters: a value, and names that it is handed on to."""
+def variables(subtask: str, rng: random.Random, room: int) -> Generated:
+    """A chain of variable assignments in a context of at most `room` characters."""
     taken: set[str] = set()
     names = [distinct(_variable, rng, taken) for _ in range(HOPS + 1)]
     value = str(rng.randrange(10_000, 100_000))
     chain = [f"VAR {names[0]} = {value}", *(f"VAR {b} = VAR {a}" for a, b in pairwise(names))]
     room -= sum(len(statement) + 1 for statement in chain) - 1
     context = "\n".join(hide(rng, chain, list(noise(room))))
-    return Made(context, FORMS[subtask].ask(query=value, count=len(names)), tuple(names))
+    return Generated(context, FORMS[subtask].ask(query=value, count=len(names)), tuple(names))
 
 
 def _variable(rng: random.Random) -> str:
@@ -204,50 +197,51 @@ def _variable(rng: random.Random) -> str:
 
 COMMON = 10
 LONG = 4096
-"""Tokens from which on words are repeated as often as RULER repeats them; in shorter lists they are repeated less."""
+"""Tokens. Shorter lists repeat their words less often, as in RULER."""
 
 DOTS = "..."
-"""What stands in place of a coded text's most frequent word."""
+"""Replaces the most frequent word of a coded text."""
 
 FREQUENT = 3
 ALPHA = 2.0
 ZETA = math.pi**2 / 6
-"""Riemann's zeta function at `ALPHA`: the k-th word has a share of k^-ALPHA / ZETA."""
+"""Riemann's zeta function at `ALPHA`: the share of the k-th word is k^-ALPHA / ZETA."""
 
-TOKENS_A_WORD = 50
+TOKENS_PER_WORD = 50
 """A coded text of n tokens has n / 50 different words."""
 
 
-def common_words(subtask: str, rng: random.Random, room: int, tokens: int) -> Made:
+def common_words(subtask: str, rng: random.Random, room: int, tokens: int) -> Generated:
     """A numbered list of at most `room` characters: ten words 30 times each, the others 3 times.
 
-    In a list that is shorter than `LONG` it is 6 times and once, as in RULER.
+    In a list shorter than `LONG`: 6 times and once, as in RULER.
     """
     often, seldom = (30, 3) if tokens >= LONG else (6, 1)
     taken: set[str] = set()
-    common = [distinct(invented_word, rng, taken) for _ in range(COMMON)]
+    word = partial(pseudo_word, shortest=4, longest=8)
+    common = [distinct(word, rng, taken) for _ in range(COMMON)]
     words = common * often
     room -= sum(map(len, words)) + _numbering(0, len(words)) - 1
     while True:
-        other = distinct(invented_word, rng, taken)
+        other = distinct(word, rng, taken)
         room -= seldom * len(other) + _numbering(len(words), seldom)
         if room < 0:
             break
         words += [other] * seldom
     rng.shuffle(words)
     context = " ".join(f"{i}. {word}" for i, word in enumerate(words, 1))
-    return Made(context, FORMS[subtask].ask(), tuple(common))
+    return Generated(context, FORMS[subtask].ask(), tuple(common))
 
 
 def _numbering(before: int, count: int) -> int:
-    """Characters of the numbers of further words, their full stops, and the two spaces that each word takes."""
+    """Characters of the numbers of `count` more words, with a full stop and two spaces each."""
     return sum(len(str(i)) + 3 for i in range(before + 1, before + count + 1))
 
 
-def frequent_words(subtask: str, rng: random.Random, room: int, tokens: int) -> Made:
-    """A text of at most `room` characters of made-up words whose frequencies follow a zeta distribution."""
+def frequent_words(subtask: str, rng: random.Random, room: int, tokens: int) -> Generated:
+    """A text of at most `room` characters of coded words with frequencies of a zeta distribution."""
     taken: set[str] = set()
-    words = [DOTS, *(distinct(_coded, rng, taken) for _ in range(tokens // TOKENS_A_WORD - 1))]
+    words = [DOTS, *(distinct(_coded, rng, taken) for _ in range(tokens // TOKENS_PER_WORD - 1))]
     low, high = 0, room  # a text of `room` words is too long
     while high - low > 1:
         middle = (low + high) // 2
@@ -257,7 +251,7 @@ def frequent_words(subtask: str, rng: random.Random, room: int, tokens: int) -> 
             high = middle
     text = [word for rank, word in enumerate(words, 1) for _ in range(_count(rank, low))]
     rng.shuffle(text)
-    return Made(" ".join(text), FORMS[subtask].ask(), tuple(words[1 : FREQUENT + 1]))
+    return Generated(" ".join(text), FORMS[subtask].ask(), tuple(words[1 : FREQUENT + 1]))
 
 
 def _count(rank: int, total: int) -> int:

@@ -1,4 +1,4 @@
-"""RULER's samples, made here: seeded, of any length, without a download; and in small for the embedded model."""
+"""Generate RULER's samples: seeded, of any length, without a download; and small ones for the embedded model."""
 
 import random
 import textwrap
@@ -7,54 +7,54 @@ from dataclasses import replace
 from freqq.data.bins import BYTES_PER_TOKEN, bin_of
 from freqq.data.dataset import Maker
 from freqq.data.mini import CELL, MOST_TOKENS, TOKEN, margins, pages_needed
-from freqq.data.ruler.contexts import NEEDLES, Made, common_words, frequent_words, needles, variables
+from freqq.data.ruler.contexts import NEEDLES, Generated, common_words, frequent_words, needles, variables
 from freqq.data.sample import Sample, Turn
 from freqq.data.tasks.ruler import answer
 
 SHORTEST = dict.fromkeys((*NEEDLES, "vt", "cwe", "fwe"), 256) | dict.fromkeys(
     ("niah_multikey_2", "niah_multikey_3", "cwe", "fwe"), 512
 )
-"""The sub-tasks that are made here, and the fewest tokens of a context that their needles or words fit into. The
-sub-tasks of questions need the documents of SQuAD and HotpotQA."""
+"""The sub-tasks that can be generated, and the fewest tokens of a context that holds their needles or words. The
+question-answering sub-tasks would need the documents of SQuAD and HotpotQA."""
 
 MINI_SHORTEST = dict.fromkeys(("niah_single_1", "niah_single_2", "niah_single_3"), 96)
 MINI_LONGEST = 160
-"""Tokens of a context: what a needle fits into, and what fits on pages that the embedded model was taught on."""
+"""Tokens of a context: from what a needle needs to what fits on pages like those the embedded model was trained on."""
 
 COLUMNS, MOST_ROWS, MOST_PAGES = 10, 14, 3
-"""Of pages in the look of `mini`."""
+"""Size of pages in the look of `mini`, in vision tokens."""
 
 
 def ruler_sample(subtask: str, context: int, seed: int, index: int) -> Sample:
-    """One sample, the same for the same arguments everywhere.
+    """One sample, deterministic on every machine.
 
-    Its context has at most `context` tokens and at least 95 % of them. So that this does not depend on what is
-    installed, they are o200k tokens as `freqq.data.bins.estimate` has them: 4.8 characters each.
+    Its context has between 95 % and 100 % of `context` tokens, estimated by `freqq.data.bins.estimate` so that samples
+    do not depend on whether tiktoken is installed.
     """
-    made = _made(subtask, random.Random(f"ruler/{subtask}/{context}/{seed}/{index}"), context)
-    return as_sample(made, subtask, f"{subtask}_{context}_s{seed}-{index}", bin_of(context))
+    generated = _generate(subtask, random.Random(f"ruler/{subtask}/{context}/{seed}/{index}"), context)
+    return as_sample(generated, subtask, f"{subtask}_{context}_s{seed}-{index}", bin_of(context))
 
 
-def as_sample(made: Made, subtask: str, id: str, bin: str) -> Sample:
-    """A generated text as a sample without a look of its own."""
+def as_sample(generated: Generated, subtask: str, id: str, bin: str) -> Sample:
+    """A generated text as a sample without a page style."""
     return Sample(
         id=id,
         bin=bin,
         bin_source="estimate",
-        turns=(Turn("", made.context),),
-        question=made.question,
-        answer=answer(made.references, any_reference=False),
-        references=made.references,
+        turns=(Turn("", generated.context),),
+        question=generated.question,
+        answer=answer(generated.references, any_reference=False),
+        references=generated.references,
         subtask=subtask,
     )
 
 
 def characters(tokens: int) -> int:
-    """The most characters that `freqq.data.bins.estimate` counts as so many tokens, and one less against rounding."""
+    """The most characters that `freqq.data.bins.estimate` counts as so many tokens, less one against rounding."""
     return int(tokens * BYTES_PER_TOKEN) - 1
 
 
-def _made(subtask: str, rng: random.Random, context: int) -> Made:
+def _generate(subtask: str, rng: random.Random, context: int) -> Generated:
     room = characters(context)
     if subtask == "cwe":
         return common_words(subtask, rng, room, context)
@@ -64,19 +64,19 @@ def _made(subtask: str, rng: random.Random, context: int) -> Made:
 
 
 def mini_sample(subtask: str, context: int, seed: int, index: int) -> Sample:
-    """One sample on pages in the look of `mini`, which are small enough for the embedded model.
+    """One sample on pages in the look of `mini`, small enough for the embedded model.
 
-    That model can read such pages, but it was taught `mini`'s question only: what it answers here says that all of it
-    runs, and nothing about a method.
+    That model can read such pages, but was trained on `mini`'s question only: its answers show that the pipeline works,
+    and nothing about a method.
     """
     rng = random.Random(f"ruler-mini/{subtask}/{context}/{seed}/{index}")
-    made = needles(subtask, rng, characters(context))
-    sample = as_sample(made, subtask, f"mini_{subtask}_{context}_s{seed}-{index}", "mini")
-    return replace(sample, style=_style(rng, made.context))
+    generated = needles(subtask, rng, characters(context))
+    sample = as_sample(generated, subtask, f"mini_{subtask}_{context}_s{seed}-{index}", "mini")
+    return replace(sample, style=_style(rng, generated.context))
 
 
 def _style(rng: random.Random, context: str) -> dict[str, float | str]:
-    """The fewest and then lowest pages that hold a text, with a left margin of up to two characters."""
+    """The style of the fewest and then lowest pages that hold a text, with a left margin of up to two characters."""
     style = margins(rng, COLUMNS, sparse=False) | {"margin_left": CELL * rng.randrange(3), "margin_right": 0}
     width = TOKEN * COLUMNS // CELL - int(style["margin_left"]) // CELL
     lines = sum(len(textwrap.wrap(line, width, break_on_hyphens=False)) for line in context.split("\n"))
@@ -90,8 +90,8 @@ def _style(rng: random.Random, context: str) -> dict[str, float | str]:
 
 
 MAKERS = {
-    # 4096 tokens are the shortest context that RULER uses.
+    # RULER's shortest context is 4096 tokens.
     "ruler": Maker("ruler-1", 4096, SHORTEST, 2**20, ruler_sample),
     "ruler-mini": Maker("ruler-mini-1", 96, MINI_SHORTEST, MINI_LONGEST, mini_sample),
 }
-"""What can be made, by the names of the data."""
+"""Generators by the name of their data set."""

@@ -18,6 +18,6 @@ TASKS: Registry[Task] = Registry(
 
 
 def names(format: str | None = None) -> list[str]:
-    """What ``--task`` takes: the tasks that fit a format of data (None: all), each before its sub-tasks."""
+    """Values of ``--task``: the tasks that fit a data format (None: all), each followed by its sub-tasks."""
     fitting = [task for task in TASKS.values() if format is None or task.fits(format)]
     return [name for task in fitting for name in (task.name, *task.subtasks)]

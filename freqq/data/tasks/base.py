@@ -1,4 +1,4 @@
-"""What a task is: what is asked about a sample's pages, and how what was said is marked."""
+"""Base types of tasks: what to ask about a sample's pages, and how to grade the response."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from freqq.data.sample import Sample
 
 @dataclass(frozen=True)
 class Marks:
-    """How good an answer is; the names are those of a row's columns.
+    """The grades of a response; each field is a column of the results.
 
     Parameters
     ----------
     score : float in [0, 1]
-        By the task's own metric.
+        The task's metric.
     exact : bool
-        Nothing is missing or wrong, as far as the metric can tell.
+        Whether nothing is missing or wrong, as far as the metric can tell.
     prefix_ok : bool
-        The answer starts with the random string that the sample asks for, if it asks for one.
+        Whether the response starts with the sample's random prefix, if it has one.
     first_char_ok : bool
-        The first character after it is right.
+        Whether the first character after the prefix is correct.
     cer, wer : float or None
         Character and word error rate, for tasks that have them.
     """
@@ -34,28 +34,29 @@ class Marks:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: the data it is for, the form of its question, its metric.
+    """A task: its data, its question, its metric.
 
     Parameters
     ----------
     name : str
-        What ``--task`` calls it.
+        Its name for ``--task``.
     summary : str
         One line for lists.
     score : str
-        What the score is, for the title of a table.
+        Name of the metric, for titles of tables.
     formats : tuple of str
-        Formats of data (`freqq.data.dataset.DataSet.format`) that have its questions; empty: it can be asked of any.
+        Data formats (`freqq.data.dataset.DataSet.format`) with its questions; empty: any.
     grade : callable
-        ``grade(sample, said)``: the marks of what was said in answer to the sample, as `ask` made it.
+        ``grade(sample, response)``: the marks of a response to a sample returned by `ask`.
     ask : callable
-        The sample as the task asks it; by default as it is.
+        ``ask(sample)``: the sample with the task's question; by default unchanged.
     subtasks : tuple of str
-        Names of its parts, which ``--task`` takes too. The score of a part is the mean over its samples.
+        Names of its parts, also for ``--task``. The score of a part is the mean over its samples.
     check : callable
-        Refuses a sample that could not be graded, by a `UserError`; a run calls it before anything heavy starts.
+        ``check(sample)`` raises `UserError` if the sample cannot be graded; a run calls it before anything heavy
+        starts.
     failed : Marks
-        What a sample gets that could not be read.
+        The marks of a sample that failed.
     """
 
     name: str
@@ -73,6 +74,6 @@ class Task:
         return not self.formats or format in self.formats
 
 
-def starts_right(sample: Sample, said: str) -> dict[str, bool]:
-    """`Marks.prefix_ok` and `Marks.first_char_ok` for a task whose samples ask for no prefix."""
-    return {"prefix_ok": True, "first_char_ok": said[:1] == sample.answer[:1]}
+def start_marks(sample: Sample, response: str) -> dict[str, bool]:
+    """`Marks.prefix_ok` and `Marks.first_char_ok` for samples without a prefix."""
+    return {"prefix_ok": True, "first_char_ok": response[:1] == sample.answer[:1]}

@@ -1,7 +1,7 @@
-"""The task `longbench`: LongBench's 21 data sets, asked as Glyph asks them and marked by their official metrics.
+"""The task `longbench`: LongBench's 21 data sets with Glyph's prompts and the official metrics.
 
-After LongBench (Bai et al., arXiv:2308.14508; THUDM/LongBench). The context stands on the pages; the prompts are
-Glyph's (its ``dataset2vlmprompt.json``, spelling included), which say so.
+After LongBench (Bai et al., arXiv:2308.14508; THUDM/LongBench). The context is on the pages, and the prompts of Glyph's
+``dataset2vlmprompt.json`` (spelling included) say so.
 """
 
 from collections.abc import Callable
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 
 from freqq.data.sample import Sample
 from freqq.data.tasks import longbench_metrics as metrics
-from freqq.data.tasks.base import Marks, Task, starts_right
+from freqq.data.tasks.base import Marks, Task, start_marks
 
 Metric = Callable[[str, str, tuple[str, ...]], float]
-"""``metric(said, reference, classes)``, in [0, 1]."""
+"""``metric(response, reference, classes)``, in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a data set asks and is marked.
+    """The metric and prompt of a data set.
 
     Parameters
     ----------
     metric : callable
-        The official one. An answer gets the best mark of all references.
+        The official metric. A response gets its best score over all references.
     prompt : str
-        What goes with the pages; ``{input}`` is the record's question.
+        The text beside the pages; ``{input}`` is the record's question.
     first_line : bool
-        Only the answer's first line is marked, as officially where answers follow examples.
+        Grade only the first line of the response, as officially for few-shot data sets.
     """
 
     metric: Metric
@@ -137,26 +137,26 @@ FORMS: dict[str, Form] = {
 
 
 def form(dataset: str) -> Form:
-    """The form of a data set; those of LongBench-E (``qasper_e``) are those of the plain ones."""
+    """The form of a data set, also for LongBench-E (``qasper_e``)."""
     return FORMS[dataset.removesuffix("_e")]
 
 
 def ask(dataset: str, question: str) -> str:
-    """The text that goes with the pages, without white space around it, as in Glyph's requests."""
+    """The text beside the pages, stripped as in Glyph's requests."""
     return form(dataset).prompt.replace("{input}", question.strip()).strip()
 
 
-def marks(sample: Sample, said: str) -> Marks:
-    """The data set's metric for a sample; exact is an answer that is one of the references except for white space."""
+def marks(sample: Sample, response: str) -> Marks:
+    """The data set's metric; `exact` means equal to a reference except for outer white space."""
     own = form(sample.subtask)
-    text = said.lstrip("\n").split("\n")[0] if own.first_line else said
+    text = response.lstrip("\n").split("\n")[0] if own.first_line else response
     score = max((own.metric(text, reference, sample.classes) for reference in sample.references), default=0.0)
     exact = text.strip() in {reference.strip() for reference in sample.references}
-    return Marks(score, exact, **starts_right(sample, said))
+    return Marks(score, exact, **start_marks(sample, response))
 
 
 def check(sample: Sample) -> None:
-    """Try the metric on nothing, for a reference that is not of its form or a library that is not there."""
+    """Run the metric on an empty response, which finds a malformed reference or a missing library."""
     for reference in sample.references:
         form(sample.subtask).metric("", reference, sample.classes)
 

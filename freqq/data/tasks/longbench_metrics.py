@@ -1,14 +1,14 @@
-"""LongBench's official metrics, each of an answer and one reference: ``metric(said, reference, classes)`` in [0, 1].
+"""LongBench's official metrics of a response and one reference: ``metric(response, reference, classes)`` in [0, 1].
 
-They are those of its ``metrics.py``, oddities included. Three things to know:
+They follow its ``metrics.py``, oddities included. Three notes:
 
-- Edit similarity is `fuzzywuzzy`'s ratio as it comes without `python-Levenshtein`, which LongBench does not ask for:
-  twice the matches of `difflib` by both lengths, rounded to a hundredth. With that package other numbers come out
-  (THUDM/LongBench, issue 96).
-- `rouge` finds a longest common subsequence by recursion. Of texts of some 1,000 words without a full stop it fails,
-  and the official code then gives 0; here they get their score.
+- Edit similarity is `fuzzywuzzy`'s ratio without `python-Levenshtein`, which LongBench does not require: twice the
+  matches of `difflib` divided by both lengths, rounded to 0.01. With that package the numbers differ (THUDM/LongBench,
+  issue 96).
+- `rouge` finds a longest common subsequence by recursion, which fails for texts of about 1,000 words without a full
+  stop; the official code then gives 0. Here they get their score.
 - ROUGE and edit similarity compare the first `MOST_WORDS` words of a text and the first `MOST_CHARACTERS` characters
-  of a line: more than a response of 8192 tokens has.
+  of a line: more than a response of 8192 tokens contains.
 """
 
 import re
@@ -39,23 +39,22 @@ _ALL_PUNCTUATION = str.maketrans("", "", string.punctuation + CHINESE_PUNCTUATIO
 _NUMBER = re.compile(r"\d+")
 
 
-def qa_f1(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+def qa_f1(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
     """F1 of the words in common, without letter case, punctuation and articles."""
-    return _f1(_english_words(said), _english_words(reference))
+    return _f1(_english_words(response), _english_words(reference))
 
 
-def qa_f1_zh(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """F1 of the Chinese words in common, as `jieba` divides them, without punctuation."""
-    return _f1(_chinese_words(said), _chinese_words(reference))
+def qa_f1_zh(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """F1 of the Chinese words in common, as `jieba` segments them, without punctuation."""
+    return _f1(_chinese_words(response), _chinese_words(reference))
 
 
-def rouge(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """ROUGE-L of summaries as `rouge` has it: sentences end at full stops, and each word counts once.
+def rouge(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """Summary-level ROUGE-L of the package `rouge`: sentences end at full stops, and each word counts once.
 
-    Of every sentence of the reference the words are taken that longest common subsequences with the sentences of the
-    answer consist of; their set is set against the sets of all words (F1).
+    F1 of the words in longest common subsequences of the reference's sentences with the response's, as sets.
     """
-    own, wanted = _sentences(said), _sentences(reference)
+    own, wanted = _sentences(response), _sentences(reference)
     if not own or not wanted:
         return 0.0
     common = set[str]().union(*(_common_words(sentence, own) for sentence in wanted))
@@ -64,48 +63,48 @@ def rouge(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
     return 2.0 * ((precision * recall) / (precision + recall + 1e-8))
 
 
-def rouge_zh(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """`rouge` of the words that `jieba` divides Chinese into."""
-    return rouge(" ".join(_jieba_words(said)), " ".join(_jieba_words(reference)))
+def rouge_zh(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """`rouge` of Chinese, as `jieba` segments it."""
+    return rouge(" ".join(_jieba_words(response)), " ".join(_jieba_words(reference)))
 
 
-def classification(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """One by the number of classes that the answer names, if the right one is among them.
+def classification(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """One divided by the number of classes that the response names, if the correct one is among them.
 
-    A class whose name is part of the right one's does not count. As officially, every second of several such classes is
-    overlooked, since the list that is gone through is the one that they are removed from.
+    A class whose name is part of the correct one does not count. As in the official code, every second of several such
+    classes is missed, because they are removed from the list during iteration.
     """
-    named = [name for name in classes if name in said]
+    named = [name for name in classes if name in response]
     for name in named:
         if name in reference and name != reference:
             named.remove(name)
     return 1.0 / len(named) if reference in named else 0.0
 
 
-def retrieval(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """Which share of the numbers in the answer are the right paragraph's.
+def retrieval(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """Share of the numbers in the response that are the correct paragraph's.
 
     Raises
     ------
     UserError
-        If the reference names none.
+        If the reference names no paragraph.
     """
-    return _share_of_numbers(said, _paragraph(r"Paragraph (\d+)", reference))
+    return _share_of_numbers(response, _paragraph(r"Paragraph (\d+)", reference))
 
 
-def retrieval_zh(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """The same for a reference in Chinese."""
-    return _share_of_numbers(said, _paragraph(r"段落(\d+)", reference))
+def retrieval_zh(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """`retrieval` for a reference in Chinese."""
+    return _share_of_numbers(response, _paragraph(r"段落(\d+)", reference))
 
 
-def count(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """Which share of the numbers in the answer are the right one."""
-    return _share_of_numbers(said, reference)
+def count(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """Share of the numbers in the response that are correct."""
+    return _share_of_numbers(response, reference)
 
 
-def code_similarity(said: str, reference: str, classes: tuple[str, ...] = ()) -> float:
-    """Similarity of the first line that is neither a comment nor a fence with the right line."""
-    lines = said.lstrip("\n").split("\n")
+def code_similarity(response: str, reference: str, classes: tuple[str, ...] = ()) -> float:
+    """Similarity of the correct line and the response's first line that is neither a comment nor a code fence."""
+    lines = response.lstrip("\n").split("\n")
     line = next((line for line in lines if not any(mark in line for mark in ("`", "#", "//"))), "")
     if line == reference:
         return 1.0
@@ -130,7 +129,7 @@ def _jieba_words(text: str) -> list[str]:
 
 @cache
 def _tokenizer() -> "Tokenizer":
-    """What divides Chinese into words; its dictionary is read, and no cache in a folder that others can write to.
+    """`jieba`'s tokenizer, from its dictionary: its cache would be in a folder that other users can write to.
 
     Raises
     ------
@@ -147,17 +146,17 @@ def _tokenizer() -> "Tokenizer":
     return tokenizer
 
 
-def _f1(said: Sequence[str], wanted: Sequence[str]) -> float:
-    common = (Counter(said) & Counter(wanted)).total()
+def _f1(own: Sequence[str], wanted: Sequence[str]) -> float:
+    common = (Counter(own) & Counter(wanted)).total()
     if not common:
         return 0.0
-    precision, recall = common / len(said), common / len(wanted)
+    precision, recall = common / len(own), common / len(wanted)
     return 2 * precision * recall / (precision + recall)
 
 
-def _share_of_numbers(said: str, right: str) -> float:
-    numbers = _NUMBER.findall(said)
-    return sum(number == right for number in numbers) / len(numbers) if numbers else 0.0
+def _share_of_numbers(response: str, correct: str) -> float:
+    numbers = _NUMBER.findall(response)
+    return sum(number == correct for number in numbers) / len(numbers) if numbers else 0.0
 
 
 def _paragraph(pattern: str, reference: str) -> str:
@@ -168,23 +167,23 @@ def _paragraph(pattern: str, reference: str) -> str:
 
 
 def _sentences(text: str) -> list[tuple[str, ...]]:
-    """The words of each sentence. As in `rouge`, a sentence of white space alone has one word, which is empty."""
+    """The words of each sentence. As in `rouge`, a sentence of white space alone has one empty word."""
     left, found = MOST_WORDS, []
     for sentence in text.split("."):
         if sentence and left > 0:
             words = tuple(" ".join(sentence.split(maxsplit=left)[:left]).split(" "))
             found.append(words)
             left -= len(words)
-    return list(dict.fromkeys(found))  # only sets of words are compared, and what repeats itself adds nothing to them
+    return list(dict.fromkeys(found))  # only sets of words are compared, so repetitions add nothing
 
 
 def _common_words(sentence: Sequence[str], others: Sequence[Sequence[str]]) -> set[str]:
     """The words of longest common subsequences of a sentence with each of the others.
 
-    Of several such subsequences, the one that `rouge` finds. The tables of lengths of all the others stand side by side
-    in one; within a table, lengths grow to the right, and `offset` keeps the growth of one out of the next.
+    Among several such subsequences, the one that `rouge` finds. The tables of lengths of all the others are
+    concatenated; lengths grow to the right within each, and `offset` separates the running maxima of adjacent tables.
     """
-    import numpy as np  # which most tasks do without
+    import numpy as np  # most tasks do not need it
 
     words = [word for other in others for word in other]
     numbers = {word: i for i, word in enumerate(dict.fromkeys(words))}

@@ -1,4 +1,4 @@
-"""The task `mrcr`: find one of several equal requests, and give its answer behind a random string."""
+"""The task `mrcr`: find one of several equal requests, and repeat its answer after a random string."""
 
 from difflib import SequenceMatcher
 
@@ -7,11 +7,11 @@ from freqq.data.tasks.base import Marks, Task
 
 
 def grade(response: str, answer: str, prefix: str) -> Marks:
-    """Grade as the data card of `openai/mrcr` does: nothing stripped, `SequenceMatcher(None, response, answer)` so.
+    """Grade as in the data card of `openai/mrcr`: `SequenceMatcher(None, response, answer)`, nothing stripped.
 
-    The order matters: the ratio is not symmetric, and from 200 characters on difflib's automatic junk heuristic
-    looks at the second text only. Copying a wrong row of an easy data set already scores about .3, so the score alone
-    misleads: `exact` is a response that is the answer, character for character.
+    The order matters: the ratio is not symmetric, and from 200 characters on difflib's junk heuristic considers the
+    second text only. Copying a wrong answer of an easy data set already scores about .3, so the score alone misleads;
+    `exact` requires equality, character for character.
     """
     if not response.startswith(prefix):
         return Marks(0.0, False)
@@ -21,15 +21,15 @@ def grade(response: str, answer: str, prefix: str) -> Marks:
 
 
 def glyph_grade(response: str, answer: str, prefix: str) -> Marks:
-    """Grade as Glyph's scripts do: as `grade`, with every ``<|user|>`` taken out of what follows the prefix."""
+    """Grade as Glyph's scripts: `grade` after removing every ``<|user|>`` behind the prefix."""
     if not response.startswith(prefix):
         return Marks(0.0, False)
     return grade(prefix + response.removeprefix(prefix).replace("<|user|>", ""), answer, prefix)
 
 
-def marks(sample: Sample, said: str) -> Marks:
+def marks(sample: Sample, response: str) -> Marks:
     """`grade` for a sample."""
-    return grade(said, sample.answer, sample.prefix)
+    return grade(response, sample.answer, sample.prefix)
 
 
 MRCR = Task(

@@ -1,29 +1,29 @@
-"""The task `ruler`: needles in a haystack, variables that are tracked, words that are counted.
+"""The task `ruler`: find needles in a haystack, track variables, count words.
 
-After RULER (Hsieh et al., arXiv:2404.06654; NVIDIA/RULER): its templates and its metrics, which Glyph's evaluation
-takes over. The context stands on the pages; instruction, question and the beginning of the answer stay text.
+Templates and metrics of RULER (Hsieh et al., arXiv:2404.06654; NVIDIA/RULER), which Glyph's evaluation also uses. The
+context is on the pages; instruction, question and the beginning of the answer stay text.
 """
 
 import re
 from dataclasses import dataclass
 
 from freqq.data.sample import Sample
-from freqq.data.tasks.base import Marks, Task, starts_right
+from freqq.data.tasks.base import Marks, Task, start_marks
 
 _CONTROL = re.compile("[\x00-\x1f]")
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a kind of sub-task asks.
+    """The templates of a kind of sub-task.
 
     Parameters
     ----------
     instruction, question, answer_prefix : str
-        What stands before the context, behind it, and at the beginning of an answer; with fields in braces.
+        Templates of the text before the context, after it, and at the beginning of the answer.
     any_reference : bool
-        One of the references is enough (RULER's `string_match_part`); else the score is the share of them that the
-        answer holds (`string_match_all`).
+        Whether one of the references is enough (RULER's `string_match_part`); otherwise the score is the share of them
+        that the answer contains (`string_match_all`).
     """
 
     instruction: str
@@ -32,7 +32,7 @@ class Form:
     any_reference: bool = False
 
     def ask(self, **fields: object) -> str:
-        """The text that goes with the pages."""
+        """The text beside the pages."""
         return f"{self.instruction}\n{self.question}{self.answer_prefix}".format(**fields)
 
 
@@ -91,32 +91,32 @@ FORMS: dict[str, Form] = {
     "qa_1": QUESTIONS,
     "qa_2": QUESTIONS,
 }
-"""RULER's thirteen. Glyph's average leaves `niah_single_3` and `niah_multikey_3` out: they ask for UUIDs."""
+"""RULER's thirteen sub-tasks. Glyph's average omits `niah_single_3` and `niah_multikey_3`, which ask for UUIDs."""
 
 
 def is_any(subtask: str) -> bool:
-    """Whether one reference is enough: for questions about documents, however they are numbered."""
+    """Whether one reference is enough: for all question-answering sub-tasks."""
     return subtask.startswith("qa")
 
 
-def recall(said: str, references: tuple[str, ...], any_reference: bool) -> float:
-    """RULER's metric: which references the answer holds, letter case aside, anywhere.
+def recall(response: str, references: tuple[str, ...], any_reference: bool) -> float:
+    """RULER's metric: the share of references that occur in the response, ignoring case.
 
-    As in its `evaluate.py` the answer is first stripped, and control characters become line breaks.
+    As in its `evaluate.py`, the response is stripped first, and control characters become line breaks.
     """
-    text = _CONTROL.sub("\n", said.strip()).strip().lower()
+    text = _CONTROL.sub("\n", response.strip()).strip().lower()
     found = [reference.lower() in text for reference in references]
     return float(any(found)) if any_reference else sum(found) / max(1, len(found))
 
 
-def marks(sample: Sample, said: str) -> Marks:
-    """`recall` for a sample; exact is an answer that misses nothing."""
-    score = recall(said, sample.references, is_any(sample.subtask))
-    return Marks(score, score == 1.0, **starts_right(sample, said))
+def marks(sample: Sample, response: str) -> Marks:
+    """`recall` for a sample; `exact` means a recall of 1."""
+    score = recall(response, sample.references, is_any(sample.subtask))
+    return Marks(score, score == 1.0, **start_marks(sample, response))
 
 
 def answer(references: tuple[str, ...], any_reference: bool) -> str:
-    """What a perfect reader says."""
+    """A perfect answer."""
     return references[0] if any_reference else ", ".join(references)
 
 

@@ -1,1 +1,1 @@
-"""Train the embedded model from nothing: `train` runs the stages and writes a model folder."""
+"""Train the embedded model from scratch: `train` runs the stages and writes a model folder."""

@@ -1,4 +1,4 @@
-"""The embedded model's architecture and tokenizer: transformers' own `glm4v` classes, made small."""
+"""The embedded model's architecture and tokenizer: a small configuration of transformers' `glm4v`."""
 
 import json
 from pathlib import Path
@@ -44,8 +44,8 @@ CHAT_TEMPLATE = (
 def build_config(hidden: int = 256, layers: int = 6, vision_hidden: int = 192, vision_depth: int = 3) -> Glm4vConfig:
     """The configuration. MRoPE sections of one frequency each interleave time, row and column.
 
-    With contiguous sections and GLM-4V's base of 10,000 a small head leaves the columns frequencies at which
-    neighbours look the same; base 200 and interleaving let a head tell two columns apart.
+    With contiguous sections and GLM-4V's base of 10,000, a small head would have only frequencies for the columns at
+    which neighbours are nearly equal; base 200 and interleaving let it distinguish them.
     """
     heads, kv_heads = hidden // 32, hidden // 64
     frequencies = 32 // 4
@@ -93,11 +93,11 @@ def build_config(hidden: int = 256, layers: int = 6, vision_hidden: int = 192, v
 
 
 def build_model(config: Glm4vConfig, seed: int = 0) -> Glm4vForConditionalGeneration:
-    """A freshly initialised model whose layers start close to the identity.
+    """A newly initialized model whose layers start close to the identity.
 
     With plain fan-in scaling the tower first has to undo its own random layers: it read .6 of random characters after
-    2,000 steps of stage 1, and now does after 300. Small residual branches, orthogonal merging and a larger merger
-    output are part of that; so are the probe's starting bias (`VisionHeads`) and its faster rate (`HEADS`).
+    2,000 steps of stage 1, now after 300. This is due to small residual branches, orthogonal merging, a larger merger
+    output, the probe's initial bias (`VisionHeads`) and its higher rate (`HEADS`).
     """
     torch.manual_seed(seed)
     model = Glm4vForConditionalGeneration(config)
@@ -116,7 +116,7 @@ def build_model(config: Glm4vConfig, seed: int = 0) -> Glm4vForConditionalGenera
         visual.downsample.weight.copy_(1.7 * torch.nn.init.orthogonal_(flat).view_as(visual.downsample.weight))
         torch.nn.init.orthogonal_(visual.merger.proj.weight)
         visual.merger.down_proj.weight.mul_(4)
-        # GLM normalises what a branch adds to the stream; small norms keep the embeddings audible.
+        # GLM normalizes what a branch adds to the residual stream; small norms keep the embeddings significant.
         language.embed_tokens.weight.normal_(0, 0.25)
         language.norm.weight.fill_(0.25)
         for layer in language.layers:
@@ -128,7 +128,7 @@ def build_model(config: Glm4vConfig, seed: int = 0) -> Glm4vForConditionalGenera
 def build_tokenizer(requests: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
     """Single characters, the fixed phrases of MRCR's question, GLM's special tokens; anything else becomes ``?``.
 
-    `requests` are further texts that are one token each, behind all others.
+    `requests` are further texts that become one token each, at the end of the vocabulary.
     """
     tokenizer = Tokenizer(models.WordLevel({t: i for i, t in enumerate(VOCABULARY + requests)}, unk_token="?"))
     whole = sorted(ORDINAL_TOKENS + PHRASES + requests, key=len, reverse=True)
@@ -146,7 +146,7 @@ def build_tokenizer(requests: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
 
 
 def save(model: Glm4vForConditionalGeneration, folder: Path, requests: tuple[str, ...] = ()) -> None:
-    """Write a model folder as a hub has it: bf16 safetensors, configurations, tokenizer, image processor."""
+    """Write a model folder as on the hub: bf16 safetensors, configurations, tokenizer, image processor."""
     folder.mkdir(parents=True, exist_ok=True)
     copy = Glm4vForConditionalGeneration(model.config)
     copy.load_state_dict(model.state_dict())

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: weights and what optimizers know of them, as one safetensors file."""
+"""Checkpoints of a training: weights and optimizer state in one safetensors file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from freqq.files import write_whole
 
 STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
-"""What AdamW and Muon know of a parameter. AdamW counts only the steps in which it had a gradient."""
+"""State of AdamW and Muon per parameter. AdamW only counts steps in which it had a gradient."""
 
 
 def store(
@@ -21,7 +21,7 @@ def store(
     parameters: Mapping[str, nn.Parameter],
     optimizers: Sequence[torch.optim.Optimizer],
 ) -> None:
-    """Write a checkpoint; a killed run keeps the last whole one.
+    """Write a checkpoint atomically.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def store(
 def restore(
     path: Path, parameters: Mapping[str, nn.Parameter], optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The facts and weights of a checkpoint; the optimizers get back what they knew of the parameters."""
+    """The facts and weights of a checkpoint; also restores the optimizers' state."""
     with safe_open(path, framework="pt") as file:
         names = set(file.keys())
         weights = {n.removeprefix("model/"): file.get_tensor(n) for n in names if n.startswith("model/")}
@@ -54,7 +54,7 @@ def restore(
                 keys = [key for key in STATE if f"{key}/{name_of[parameter]}" in names]
                 if keys:
                     state = {key: file.get_tensor(f"{key}/{name_of[parameter]}") for key in keys}
-                    # Optimizers keep the number of steps on the CPU.
+                    # Optimizers keep the step count on the CPU.
                     optimizer.state[parameter] = {
                         k: t if k == "step" else t.to(parameter.device) for k, t in state.items()
                     }

@@ -1,11 +1,11 @@
-"""Training batches: pages of one size with everything that is written on them, and packed questions."""
+"""Training pages and batches: pages of one size with labels for everything on them, and packed questions."""
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from freqq.data.mini import (
@@ -13,6 +13,7 @@ from freqq.data.mini import (
 )
 from freqq.data.mini import (
     FORMATS,
+    MOST_TOKENS,
     ORDINALS,
     SPARSE,
     TOPICS,
@@ -27,7 +28,7 @@ from freqq.data.mini import (
 from freqq.glm.train.architecture import ASSISTANT, CELL, CHARACTERS, END, ORDINAL_TOKENS, TOKEN
 from freqq.pages.atlas import atlas
 from freqq.pages.draw import draw
-from freqq.pages.page import Line
+from freqq.pages.page import Line, Page
 from freqq.pages.render import wrap
 from freqq.pages.style import Style
 
@@ -36,11 +37,11 @@ SLOTS = CELL // CHARACTER
 
 QUESTION, ANSWER = 26, 34
 BLOCK = QUESTION + ANSWER
-"""Most tokens of a packed question and answer; a batch is padded to its own longest."""
+"""Most tokens of a packed question and answer; a batch is cut to its longest."""
 
 MAX_EXCHANGES, MAX_ORDINAL = 12, 8
 REPEATS, LATE_REPEATS = (1, 1, 2, 4, 8), (1, 2, 4, 8)
-"""How much likelier one pair of a chat is than the others, at first and in the last steps."""
+"""How much more frequent one pair of a chat is than the others, at first and in the last steps."""
 
 CHARACTER_ID = {c: i for i, c in enumerate(CHARACTERS)}
 SPACE = CHARACTER_ID[" "]
@@ -59,12 +60,12 @@ class Shape:
 class Batch:
     """B samples of V = pages * rows * columns tokens each, with K questions of T tokens.
 
-    ``pixels`` uint8 [B, pages, H, W]; ``characters`` [B, V, SLOTS] ids of what each slot shows (a space where blank);
+    ``pixels`` uint8 [B, pages, H, W]; ``characters`` [B, V, SLOTS] ids of each slot's character (space if blank);
     ``exchange`` [B, V] index of the exchange that a token shows, or -1; ``asks`` bool [B, V] whether it shows the
-    request; ``offset`` [B, V] where in its message a token's first character stands, or -1;
+    request; ``offset`` [B, V] position in its message of a token's first character, or -1;
     ``facts`` [B, MAX_EXCHANGES, 3] format, topic, ordinal - 1 of each exchange, or -100; ``tokens`` [B, K, T];
     ``labels`` [B, K, T] next token or -100; ``source`` [B, K, T] the visual token that shows the next character, or -1;
-    ``wanted`` [B, K] the exchange asked for.
+    ``wanted`` [B, K] the exchange in question.
     """
 
     shape: Shape
@@ -81,9 +82,9 @@ class Batch:
 
 
 def random_shape(rng: random.Random, largest: int, large: float = 0.5) -> Shape:
-    """Pages of 6 to 10 by 4 to 14 tokens, one to three of them, at most `largest` tokens together.
+    """One to three pages of 6 to 10 by 4 to 14 tokens, at most `largest` tokens in total.
 
-    With a chance of `large` it is the larger of two draws, since a chat with many equal requests needs room.
+    With probability `large` the larger of two draws, because a chat with many equal requests needs space.
     """
     draws: list[Shape] = []
     while len(draws) < 2:
@@ -94,22 +95,22 @@ def random_shape(rng: random.Random, largest: int, large: float = 0.5) -> Shape:
 
 
 def random_style(rng: random.Random, shape: Shape) -> Style:
-    """`mini`'s look on a page of a given size."""
+    """A random style of `mini` for a given page size."""
     values = margins(rng, shape.columns, rng.random() < SPARSE)
     return Style().with_overrides(values | {"width": CELL * shape.columns, "height": CELL * shape.rows})
 
 
 def random_exchange(rng: random.Random, base: list[tuple[str, str]], counts: dict[tuple[str, str], int]) -> Exchange:
-    """One more exchange of a chat about the pairs in `base`."""
+    """Another exchange of a chat about the pairs in `base`."""
     pair = rng.choice([p for p in base if counts.get(p, 0) < MAX_ORDINAL])
     counts[pair] = counts.get(pair, 0) + 1
     return Exchange(pair, counts[pair], answer_text(rng, test=False, pseudo=rng.random() < 0.5))
 
 
 def random_pairs(rng: random.Random, repeats: tuple[int, ...] = REPEATS) -> list[tuple[str, str]]:
-    """Two to five pairs that are easily confused: they share a format or a topic.
+    """Two to five similar pairs, which share a format or a topic.
 
-    The first one stands `repeats` times in the list, so that high ordinals are not rare.
+    The first one is repeated in the list, so that high ordinals are not rare.
     """
     pairs = [rng.choice(TRAINING_PAIRS)]
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
@@ -121,7 +122,7 @@ def random_pairs(rng: random.Random, repeats: tuple[int, ...] = REPEATS) -> list
 
 @dataclass
 class Sheet:
-    """The layout of one sample: lines by page, where each comes from, and the chat."""
+    """The layout of one sample: lines by page, their origin (message, start), and the chat."""
 
     pages: list[list[Line]]
     origin: list[list[tuple[int, int]]]
@@ -130,7 +131,7 @@ class Sheet:
 
 
 def fill(rng: random.Random, shape: Shape, style: Style, most: int, repeats: tuple[int, ...] = REPEATS) -> Sheet:
-    """Write exchanges until the pages are full, `most` are reached, or (one time in five) earlier."""
+    """Write exchanges until the pages are full or `most` are reached, or (with probability 0.2) fewer."""
     glyphs = atlas(style.font, style.font_size, hinted=True)
     width = style.width - style.margin_left - style.margin_right
     bottom = style.height - style.margin_bottom
@@ -166,7 +167,7 @@ def fill(rng: random.Random, shape: Shape, style: Style, most: int, repeats: tup
 
 
 def question_tokens(prefix: str, exchange: Exchange) -> list[int]:
-    """The question as the tokenizer gives it, with the assistant marker."""
+    """The tokens of the question and the assistant marker."""
     text = [
         TOKEN["Prepend "],
         *(TOKEN[c] for c in prefix),
@@ -224,7 +225,7 @@ def build_batch(
 
 
 def some_sheet(rng: random.Random, shape: Shape, most: int, repeats: tuple[int, ...]) -> tuple[Sheet, Style]:
-    """A chat and the style in which it fills pages of a size; one time in ten the last page is left empty."""
+    """A chat that fills pages of a size, and their style; with probability 0.1 the last page may be empty."""
     while True:
         style = random_style(rng, shape)
         sheet = fill(rng, shape, style, most, repeats)
@@ -233,7 +234,7 @@ def some_sheet(rng: random.Random, shape: Shape, most: int, repeats: tuple[int, 
 
 
 def _mark(batch: Batch, b: int, page: int, line: Line, message: int, start: int, places: dict[int, int]) -> None:
-    """Note for every token that a line crosses what it shows there; `places` maps a character to its token."""
+    """Label every token that a line crosses; `places` maps a character's position to its token."""
     shape = batch.shape
     row = int((line.top + CELL // 2) // CELL)
     if row >= shape.rows:
@@ -263,13 +264,25 @@ def _ask(
     batch.labels[b, k, at : at + len(response)] = torch.tensor(response)
     cell = -1
     for j in range(len(exchange.answer)):
-        cell = places.get(label + j, cell)  # a space at a line's end is read off the line's last token
+        cell = places.get(label + j, cell)  # a space at a line's end belongs to the line's last token
         batch.source[b, k, at + len(prefix) + j] = cell
 
 
-def gray_noise(pixels: Tensor, generator: torch.Generator, most: float = 0.1) -> NDArray[np.float32]:
-    """Strength of pixel noise for each page of a batch, uniform in 0..most, in units of full contrast."""
-    return (torch.rand(pixels.shape[0], generator=generator) * most).numpy()
+def training_sheets(seed: int = 0) -> Iterator[tuple[Sheet, Style]]:
+    """Endless chats of the training split, laid out, with their own random stream.
+
+    Like training, they share no pair in question and no answer with evaluation.
+    """
+    for i in count():
+        rng = random.Random(f"train/codebook/{seed}/{i}")
+        yield some_sheet(rng, random_shape(rng, MOST_TOKENS), MAX_EXCHANGES, REPEATS)
+
+
+def training_pages(seed: int = 0) -> Iterator[Page]:
+    """The pages of `training_sheets`."""
+    for sheet, style in training_sheets(seed):
+        for lines in sheet.pages:
+            yield draw(tuple(lines), style)
 
 
 assert len(ORDINALS) == MAX_ORDINAL

@@ -1,8 +1,8 @@
-"""A batched forward pass over transformers' own GLM-4V modules, for training on equal page sizes.
+"""A batched forward pass over transformers' GLM-4V modules, for training on pages of equal size.
 
-transformers' forward loops over images and has no packing of several questions behind one set of pages. This one uses
-the same modules and weights (a test holds it equal to theirs), batches pages of one size, and lets K question blocks
-share one visual prefix: a block sees the prefix and itself. It also returns attention probabilities, for guidance.
+transformers' forward loops over images and cannot pack several questions after one set of pages. This one uses the same
+modules and weights (a test compares the results), batches pages of one size, and lets K question blocks share one
+visual prefix: a block attends to the prefix and itself. It also returns attention probabilities, for guidance.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from freqq.glm.train.architecture import IMAGE, IMAGE_END, IMAGE_MEAN, IMAGE_STA
 
 
 class _RmsNorm(torch.autograd.Function):
-    """x / rms(x) * weight, with its own backward pass: torch's took four to eight times as long on a CPU."""
+    """x / rms(x) * weight with its own backward pass: torch's takes four to eight times as long on a CPU."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -35,16 +35,16 @@ class _RmsNorm(torch.autograd.Function):
 
 
 def rms(x: Tensor, norm: nn.Module) -> Tensor:
-    """RMS norm in the type of `x`."""
+    """RMS norm in the dtype of `x`."""
     return _RmsNorm.apply(x, norm.weight, norm.variance_epsilon)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What training aids look at: hidden states after each layer and attention probabilities of chosen layers.
+    """Inputs of the training aids: hidden states after each layer and attention probabilities of chosen layers.
 
     ``prefix[i]`` [B, P, D] and ``blocks[i]`` [B, K, T, D] are the hidden states after layer i;
-    ``prefix_attention[i]`` [B, H, P, P] and ``block_attention[i]`` [B, H, K, T, P + T] the probabilities within it.
+    ``prefix_attention[i]`` [B, H, P, P] and ``block_attention[i]`` [B, H, K, T, P + T] its attention probabilities.
     """
 
     prefix: list[Tensor]
@@ -66,7 +66,7 @@ class PackedForward:
         return [USER] + pages * ([IMAGE_START] + [IMAGE] * (rows * columns) + [IMAGE_END])
 
     def positions(self, pages: int, rows: int, columns: int) -> Tensor:
-        """MRoPE positions [3, P] of the prefix, as the model itself computes them."""
+        """MRoPE positions [3, P] of the prefix, computed by the model."""
         key = (pages, rows, columns)
         if key not in self._positions:
             ids = torch.tensor([self.prefix_ids(*key)])
@@ -91,7 +91,7 @@ class PackedForward:
         """Merged tokens [B, rows * columns, D] of gray patches [B, 4 * rows * columns, 196] in 0..1."""
         visual = self.model.model.visual
         cos, sin, grid = self._patch_geometry(rows, columns)
-        # Gray pages repeat one value over colours and frames, so the 3-D convolution folds into one matrix.
+        # Gray pages repeat one value over colours and frames, so the 3-D convolution reduces to one matrix.
         mean, std = torch.tensor(IMAGE_MEAN).view(3, 1, 1), torch.tensor(IMAGE_STD).view(3, 1, 1)
         kernel = visual.patch_embed.proj.weight.sum(2)
         bias = visual.patch_embed.proj.bias - (kernel * (mean / std)).sum((1, 2, 3))
@@ -170,7 +170,7 @@ class PackedForward:
             bq, bk, bv = project(x, *turn[1])  # [B, K, H, T, d]
             weights = _softmax(q @ k.transpose(-1, -2), causal_prefix)
             prefix = self._finish(layer, prefix, (weights @ v).transpose(1, 2).flatten(2))
-            # Blocks look at the prefix as one long query [B, H, K T, P], and at themselves in a batch of K.
+            # Blocks attend to the prefix as one long query [B, H, K T, P], and to themselves in a batch of K.
             far = (bq.transpose(1, 2).flatten(2, 3) @ k.transpose(-1, -2)).unflatten(2, (count, length))
             near = (bq @ bk.transpose(-1, -2)).masked_fill(~causal_block, -30000.0).transpose(1, 2)
             block_weights = torch.softmax(torch.cat((far, near), -1), -1, dtype=far.dtype)
@@ -190,11 +190,11 @@ class PackedForward:
 
 
 def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """GLM's partial rotary embedding: neighbouring pairs of the first ``cos.shape[-1]`` dimensions."""
+    """GLM's partial rotary embedding: adjacent pairs of the first ``cos.shape[-1]`` dimensions."""
     size = cos.shape[-1]
     part = x[..., :size]
-    turned = torch.stack((-part[..., 1::2], part[..., 0::2]), -1).flatten(-2)
-    return torch.cat((part * cos + turned * sin, x[..., size:]), -1)
+    rotated = torch.stack((-part[..., 1::2], part[..., 0::2]), -1).flatten(-2)
+    return torch.cat((part * cos + rotated * sin, x[..., size:]), -1)
 
 
 def _softmax(scores: Tensor, mask: Tensor) -> Tensor:
@@ -202,7 +202,7 @@ def _softmax(scores: Tensor, mask: Tensor) -> Tensor:
 
 
 def to_patches(pixels: Tensor) -> Tensor:
-    """Gray pages [B, H, W] uint8 to patches [B, H W / 196, 196] in 0..1, in the order of GLM's image processor."""
+    """Gray pages uint8 [B, H, W] to patches [B, H W / 196, 196] in 0..1, in the order of GLM's image processor."""
     batch, height, width = pixels.shape
     cell = PATCH * MERGE
     x = pixels.view(batch, height // cell, MERGE, PATCH, width // cell, MERGE, PATCH)

@@ -1,11 +1,11 @@
-"""Stage 2: the language model learns to find the asked answer and to copy it, jointly with the vision tower.
+"""Stage 2: the language model learns to find the answer in question and to copy it, jointly with the vision tower.
 
 The task is a chain (find equal requests, count them, select one, follow its answer), and a small model trained on the
-answer alone stays at the floor for a long time. Three kinds of aids shorten that; all fade to zero before the end:
+answer alone makes no progress for a long time. Three kinds of auxiliary losses ("aids") help; all fade to zero:
 
-- probes: linear heads on hidden states have to tell facts that a solution needs (request, ordinal, place in message);
-- guidance: some attention heads are drawn to where a solution looks. A target is always a *set* of tokens, all the
-  tokens of an exchange alike, so that no token becomes the designated carrier of its neighbours;
+- probes: linear heads on hidden states predict facts that a solution needs (request, ordinal, position in message);
+- guidance: some attention heads are trained to attend where a solution would. A target is always a *set* of tokens, all
+  tokens of an exchange equally, so that no single token has to represent the others;
 - the characters of stage 1, so that the tower does not forget to read.
 """
 
@@ -32,14 +32,14 @@ from freqq.glm.train.forward import PackedForward, Trace
 from freqq.glm.train.vision import VisionHeads, reading_accuracy, see, vision_losses
 
 COUNT, SELECT, COPY = 2, 3, 4
-"""Layers whose attention is guided. Those before COUNT put a request's word together and bring it to its answer."""
+"""Layers with guided attention. The layers before COUNT assemble a request and move it to its answer."""
 COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
-"""Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each.
+"""Guided heads of COUNT, and the weight w of the sequence's start in each, in units of answers.
 
-With n earlier ones the start keeps w / (w + n): two weights spread both small and large counts.
+With n earlier answers the start gets w / (w + n): two weights resolve both small and large counts.
 """
 COUNTED = 5
-"""An answer is counted by its tokens that begin before this character: always two, behind a label of three."""
+"""An answer is counted by its tokens that begin before this character: always two, after a label of three."""
 SELECT_HEADS, COPY_HEADS = (0, 2), (0, 2, 4, 6)
 MAX_OFFSET = 40
 KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
@@ -59,20 +59,20 @@ class LanguageHeads(nn.Module):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How stage 2 draws its batches and weighs its aids.
+    """Batches and weights of stage 2.
 
     Parameters
     ----------
     samples, questions : int
-        Samples a step, and questions a sample.
+        Samples per step, and questions per sample.
     largest : int
         Most visual tokens of a sample.
     easy : int
-        Steps in which chats grow from 4 exchanges to 12.
+        Number of steps in which chats grow from 4 exchanges to 12.
     see_every : int
-        The vision tower learns in one of so many steps; the others spare its backward pass.
+        The vision tower learns every so many steps; the other steps skip its backward pass.
     decay : int
-        The last steps, in which the learning rate falls to zero and chats are long and mostly about one request.
+        Number of last steps, in which the learning rate falls to zero and chats are long and mostly about one request.
     fade : float
         Share of `decay` in which the weight of the aids falls from 1 to 0.
     """
@@ -87,9 +87,9 @@ class Recipe:
     guidance: bool = True
 
     def aid(self, step: int, steps: int) -> float:
-        """Weight of the aids in a step of so many."""
-        gone = 1 - (steps - step) / min(self.decay, steps)
-        return min(1.0, max(0.0, 1 - gone / self.fade))
+        """Weight of the aids at a step of `steps`."""
+        progress = 1 - (steps - step) / min(self.decay, steps)
+        return min(1.0, max(0.0, 1 - progress / self.fade))
 
 
 def _cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def _facts(logits: Tensor, facts: Tensor) -> Tensor:
 
 
 def probe_losses(heads: LanguageHeads, trace: Trace, batch: Batch, visual: Tensor) -> dict[str, Tensor]:
-    """Probes on an answer's tokens (its request, its ordinal, its place in the message) and on the question."""
+    """Losses of probes on an answer's tokens (its request, ordinal, position in the message) and on the question."""
     facts = batch.facts.gather(1, batch.exchange.clamp(min=0)[..., None].expand(-1, -1, 3))
     answers = ~batch.asks & (batch.exchange >= 0)
     losses = {
@@ -114,21 +114,21 @@ def probe_losses(heads: LanguageHeads, trace: Trace, batch: Batch, visual: Tenso
     losses["turn"] = _facts(turn, facts[answers])
     losses["offset"] = _cross_entropy(offset, batch.offset[answers].clamp(0, MAX_OFFSET - 1))
     speaking = batch.labels >= 0
-    asked, place = heads.question(trace.blocks[COUNT][speaking]).split((sum(KINDS), ANSWER), -1)
+    request, place = heads.question(trace.blocks[COUNT][speaking]).split((sum(KINDS), ANSWER), -1)
     wanted = batch.facts.gather(1, batch.wanted[..., None].expand(-1, -1, 3))[:, :, None].expand(
         -1, -1, speaking.shape[2], -1
     )
-    losses["question"] = _facts(asked, wanted[speaking])
+    losses["question"] = _facts(request, wanted[speaking])
     index = speaking.cumsum(-1) - 1
     losses["index"] = _cross_entropy(place, index[speaking].clamp(max=ANSWER - 1))
     return losses
 
 
 def guidance_losses(trace: Trace, batch: Batch, visual: Tensor) -> dict[str, Tensor]:
-    """How far the guided heads look from where they should: minus the log of their mass on a set of tokens."""
+    """Losses of the guided heads: minus the log of their attention mass on the target set of tokens."""
     losses = {}
-    # Counting: an answer looks at the beginnings of the earlier answers to its request, and at the start. Beginnings,
-    # because they are equally many tokens in every answer: a share of attention then says how many answers there are.
+    # Counting: an answer attends to the beginnings of earlier answers to its request, and to the start. A beginning has
+    # the same number of tokens in every answer, so the share of attention encodes the number of answers.
     answers = ~batch.asks & (batch.exchange >= 0)
     facts = batch.facts.gather(1, batch.exchange.clamp(min=0)[..., None].expand(-1, -1, 3))
     pair = facts[..., 0] * len(TOPICS) + facts[..., 1]
@@ -157,13 +157,13 @@ def guidance_losses(trace: Trace, batch: Batch, visual: Tensor) -> dict[str, Ten
 
 
 WEIGHTS = {"count": 0.3, "ordinal": 0.2, "turn": 0.2, "select": 0.3, "copy": 0.5, "characters": 1.0}
-"""Weights of the aids; those not named here are probes and weigh 0.1."""
+"""Weights of the aids; all others are probes with weight 0.1."""
 
 
 def language_step(
     forward: PackedForward, heads: LanguageHeads, recipe: Recipe, step: int, steps: int, seed: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of one step, and what to report of it."""
+    """The loss of one step, and values to report."""
     rng = random.Random(f"train/language/{seed}/{step}")
     generator = torch.Generator().manual_seed(rng.getrandbits(40))
     most = min(MAX_EXCHANGES, 4 + (MAX_EXCHANGES - 4) * step // recipe.easy)

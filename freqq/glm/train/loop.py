@@ -1,4 +1,4 @@
-"""The training loop: seeded by step, so that a resumed run goes on as if it had never stopped."""
+"""The training loop: randomness is seeded by step, so that a resumed run gives the same result."""
 
 import json
 import math
@@ -27,12 +27,12 @@ class Stage:
     steps : int
         Optimizer steps.
     rate : float
-        Peak learning rate of what AdamW trains: embeddings, norms, biases, probes.
+        Peak learning rate of AdamW: embeddings, norms, biases, probes.
     matrix_rate : float
-        Peak learning rate of the layers' matrices, which Muon trains.
+        Peak learning rate of Muon: matrices of layers.
     decay : int or None
-        The last steps, in which the learning rate falls to zero along half a cosine; None: all of them. Before them
-        nothing depends on `steps`, so a run that is interrupted there may be resumed with more or fewer.
+        Number of last steps, in which the learning rate falls to zero along half a cosine; None: all. Nothing before
+        them depends on `steps`, so a run interrupted there may be resumed with another number of steps.
     """
 
     name: str
@@ -47,17 +47,17 @@ class Stage:
     report_every: int = 20
 
     def factor_at(self, step: int) -> float:
-        """Learning rate of a step as a fraction of the peak."""
-        rise = min(1.0, (step + 1) / self.warmup)
+        """Learning rate at a step as a fraction of the peak."""
+        warmup = min(1.0, (step + 1) / self.warmup)
         decay = min(self.decay or self.steps, self.steps)
-        fallen = max(0.0, 1 - (self.steps - step) / decay)
-        return rise * 0.5 * (1 + math.cos(math.pi * fallen))
+        progress = max(0.0, 1 - (self.steps - step) / decay)
+        return warmup * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def parameters(model: nn.Module, scales: dict[str, float]) -> list[dict[str, Any]]:
-    """Parameter groups by the beginning of a name; the first match in `scales` decides the learning rate's factor.
+    """Parameter groups by name prefix; the first match in `scales` gives the factor of the learning rate.
 
-    Parameters that match nothing are left out, so they stay as they are. Matrices of layers have groups of their own.
+    Parameters without a match are not trained. Matrices of layers have separate groups.
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
@@ -74,9 +74,8 @@ def parameters(model: nn.Module, scales: dict[str, float]) -> list[dict[str, Any
 def optimizers(stage: Stage, groups: list[dict[str, Any]]) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of layers, AdamW for the rest.
 
-    After 300 steps of stage 2 with a frozen tower, .27 of the answers' tokens were right with AdamW for all, .49 with
-    Muon.
-    K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
+    After 300 steps of stage 2 with a frozen tower, .27 of the answers' tokens were correct with AdamW only, .49 with
+    Muon (K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024).
     """
     matrices, rest = ([g for g in groups if g["is_matrix"] == wanted] for wanted in (True, False))
     muon = {"momentum": 0.95, "adjust_lr_fn": "match_rms_adamw", "weight_decay": stage.weight_decay}
@@ -92,16 +91,16 @@ def run(
     folder: Path,
     report: Callable[[str, int, int, dict[str, float]], None],
 ) -> None:
-    """Train `model` (the network and the aids' heads) through a stage, from its last checkpoint if there is one.
+    """Train `model` (the network and the heads of the aids) for a stage, from its last checkpoint if there is one.
 
     Parameters
     ----------
     loss_of : callable
-        From a step's number to the loss and named values to report; it must draw all randomness from that number.
+        ``loss_of(step)``: the loss and named values to report; all randomness must depend on the step only.
     folder : path
-        Checkpoints and ``log.jsonl`` go here.
+        For checkpoints and ``log.jsonl``.
     report : callable
-        Gets the stage's name, the step, the number of steps and the mean of the named values since its last call.
+        ``report(stage, step, steps, values)`` with the means of the named values since its last call.
     """
     folder.mkdir(parents=True, exist_ok=True)
     both = optimizers(stage, groups)
@@ -129,7 +128,7 @@ def run(
         for name, value in {**values, "loss": loss, "norm": norm}.items():
             named.setdefault(name, []).append(float(value.detach()))
         if step % stage.report_every == 0 or step == stage.steps:
-            means = {name: sum(values) / len(values) for name, values in named.items()}  # not all are told by all steps
+            means = {name: sum(values) / len(values) for name, values in named.items()}  # some are not in every step
             means["seconds_per_step"] = (time.perf_counter() - since) / seen
             report(stage.name, step, stage.steps, means)
             with (folder / "log.jsonl").open("a") as log:
@@ -146,7 +145,7 @@ def store(path: Path, step: int, model: nn.Module, optimizers: Sequence[torch.op
 
 
 def restore(path: Path, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer] = ()) -> int:
-    """Read a checkpoint if it is there; returns its step, or 0."""
+    """Read a checkpoint if it exists; returns its step, or 0."""
     if not path.is_file():
         return 0
     facts, weights = checkpoint.restore(path, dict(model.named_parameters()), optimizers)

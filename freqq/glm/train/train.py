@@ -1,10 +1,10 @@
-"""The whole recipe: read (stage 1), then answer (stage 2), then a model folder as a hub has it."""
+"""The whole training: read (stage 1), answer (stage 2), and write a model folder."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from freqq.data.mini import margins
@@ -15,21 +15,21 @@ from freqq.glm.train.loop import Stage, parameters, restore, run
 from freqq.glm.train.vision import template_patches, vision_step
 
 HEADS = 5.0
-"""Probes learn at this multiple of the rate, so that they follow what the network has to say."""
+"""Factor of the probes' learning rate, so that they follow the changes of the network."""
 
 Report = Callable[[str, int, int, dict[str, float]], None]
 
 
 @dataclass(frozen=True)
 class Training:
-    """What a training run is made of; the defaults made the embedded model.
+    """Settings of a training; the defaults are those of the embedded model.
 
     Parameters
     ----------
     vision_steps, language_steps : int
-        Optimizer steps of either stage.
+        Optimizer steps of the stages.
     seed : int
-        Of the initial weights and of every batch.
+        Seed of the initial weights and of every batch.
     vision_scale : float
         Learning rate of the vision tower in stage 2, relative to the language model's.
     """
@@ -45,13 +45,12 @@ class Training:
 
 
 def train(training: Training, folder: Path, report: Report) -> Path:
-    """Train, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder.
+    """Train with checkpoints in `folder`, from which the same call resumes. Returns the model folder.
 
-    Equal settings give equal weights on the same kind of machine with the same number of threads.
+    Deterministic on the same kind of machine with the same number of threads.
     """
     model = build_model(build_config(), training.seed)
-    font = margins_font()
-    template_patches(model.model.visual, *font, seed=training.seed)
+    template_patches(model.model.visual, *mini_font(), seed=training.seed)
     forward = PackedForward(model)
     heads = LanguageHeads(model.config.text_config.hidden_size)
     whole = nn.ModuleDict({"net": model, "heads": heads})
@@ -81,20 +80,7 @@ def train(training: Training, folder: Path, report: Report) -> Path:
     return folder / "model"
 
 
-def margins_font() -> tuple[str, float]:
-    """Font and size of the built-in data, whose glyphs the vision tower starts from."""
-    import random
-
+def mini_font() -> tuple[str, float]:
+    """Font and size of the built-in data, whose glyphs initialize the vision tower."""
     style = margins(random.Random(0), 8, sparse=False)
     return str(style["font"]), float(style["font_size"])
-
-
-def resume_model(folder: Path) -> nn.Module:
-    """The network of a run's last checkpoint, for looking at a run that goes on."""
-    model = build_model(build_config())
-    whole = nn.ModuleDict({"net": model, "heads": LanguageHeads(model.config.text_config.hidden_size)})
-    for name in ("language", "vision"):
-        if restore(folder / f"{name}.safetensors", whole):
-            break
-    torch.set_grad_enabled(False)
-    return model

@@ -1,4 +1,4 @@
-"""Stage 1: the vision tower learns to read. Each merged token tells its characters and which request it belongs to."""
+"""Stage 1: the vision tower learns to read. Probes predict each merged token's characters and request."""
 
 import random
 import string
@@ -24,7 +24,7 @@ class VisionHeads(nn.Module):
         super().__init__()
         self.characters = nn.Linear(width, SLOTS * len(CHARACTERS))
         self.facts = nn.Linear(width, len(FORMATS) + len(TOPICS))
-        # Start from the characters' frequencies: most slots are blank, and learning that first costs a plateau.
+        # Start from the characters' frequencies: most slots are blank, and learning that takes a plateau.
         counts = torch.full((len(CHARACTERS),), 3.0)
         for i in range(6):
             batch = build_batch(random.Random(f"prior/{i}"), Shape(1, 8, 8), 4, 1)
@@ -35,10 +35,10 @@ class VisionHeads(nn.Module):
 
 @torch.no_grad()
 def template_patches(visual: nn.Module, font: str, size: float, seed: int = 0) -> None:
-    """Start the patch embedding as a bank of glyph detectors: half of its channels for either half of a patch.
+    """Initialize the patch embedding as glyph detectors: half of its channels for each half of a patch.
 
-    Each glyph gets a random code, and ridge regression from glyph images to codes gives the filters. It saves the
-    long plateau in which a randomly initialised tower has not yet found out that there are characters.
+    Each glyph gets a random code, and ridge regression from glyph images to codes gives the filters. This avoids the
+    long plateau in which a randomly initialized tower has not discovered characters yet.
     """
     glyphs = atlas(font, size, hinted=True)
     ink = np.zeros((len(CHARACTERS) - 1, PATCH, PATCH // 2), np.float32)
@@ -95,7 +95,7 @@ def _write(characters: Tensor, shape: Shape, page: int, line: Line) -> None:
 
 
 def see(forward: PackedForward, batch: Batch, noise: float, generator: torch.Generator) -> Tensor:
-    """Merged tokens [B, V, D] of a batch, with pixel noise of a random strength up to `noise` a page."""
+    """Merged tokens [B, V, D] of a batch, with pixel noise of a random strength up to `noise` per page."""
     patches = to_patches(batch.pixels.flatten(0, 1))
     strength = torch.rand(len(patches), 1, 1, generator=generator) * noise
     patches = patches + strength * torch.randn(patches.shape, generator=generator)
@@ -104,20 +104,20 @@ def see(forward: PackedForward, batch: Batch, noise: float, generator: torch.Gen
 
 
 def vision_losses(heads: VisionHeads, seen: Tensor, batch: Batch) -> dict[str, Tensor]:
-    """Cross entropy of the characters, and of format and topic on every token that shows an exchange's request."""
+    """Cross entropy of the characters, and of format and topic on every token that shows a request."""
     guess = heads.characters(seen).float().unflatten(-1, (SLOTS, -1))
     losses = {"characters": F.cross_entropy(guess.flatten(0, 2), batch.characters.flatten())}
-    asked = batch.asks & (batch.exchange >= 0)
-    if asked.any():
-        facts = batch.facts.gather(1, batch.exchange.clamp(min=0)[..., None].expand(-1, -1, 3))[asked]
-        formats, topics = heads.facts(seen[asked]).float().split((len(FORMATS), len(TOPICS)), -1)
+    requests = batch.asks & (batch.exchange >= 0)
+    if requests.any():
+        facts = batch.facts.gather(1, batch.exchange.clamp(min=0)[..., None].expand(-1, -1, 3))[requests]
+        formats, topics = heads.facts(seen[requests]).float().split((len(FORMATS), len(TOPICS)), -1)
         losses["format"] = F.cross_entropy(formats, facts[:, 0])
         losses["topic"] = F.cross_entropy(topics, facts[:, 1])
     return losses
 
 
 def reading_accuracy(heads: VisionHeads, seen: Tensor, batch: Batch) -> Tensor:
-    """Share of the visible characters that the probe reads right."""
+    """Share of the visible characters that the probe reads correctly."""
     with torch.no_grad():
         guess = heads.characters(seen).unflatten(-1, (SLOTS, -1)).argmax(-1)
         visible = batch.characters != SPACE
@@ -127,7 +127,7 @@ def reading_accuracy(heads: VisionHeads, seen: Tensor, batch: Batch) -> Tensor:
 def vision_step(
     forward: PackedForward, heads: VisionHeads, step: int, seed: int, size: int
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of one step: chats and random characters in turn, on one page each."""
+    """The loss of one step, alternating between chats and random characters, on one page each."""
     rng = random.Random(f"train/vision/{seed}/{step}")
     generator = torch.Generator().manual_seed(rng.getrandbits(40))
     shape = Shape(1, rng.randint(4, 12), rng.randint(6, 10))

@@ -1,1 +1,1 @@
-"""A report as one page of HTML that needs nothing else."""
+"""A report as one self-contained HTML page."""

@@ -1,4 +1,4 @@
-"""Figures of a page of HTML as SVG, whose colours are the page's and whose text is text; bars of times and memory."""
+"""Figures as inline SVG in the page's colours, with selectable text; bars of times and memory."""
 
 import io
 import re
@@ -16,11 +16,11 @@ from matplotlib.figure import Figure
 from freqq.report import wording
 
 INK, RULE = "#010101", "#020202"
-"""Stand for the page's colours of text and of thin lines, which differ in light and dark."""
+"""Placeholders for the page's colours of text and thin lines, which differ between light and dark mode."""
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
-"""Okabe and Ito's, as in `freqq.report.pareto`. They stand for the page's, which are a little darker on white paper,
-where thin lines of the brightest two would vanish, and brighter in the dark."""
+"""Okabe and Ito's colours, as in `freqq.report.pareto`: placeholders for the page's, which are slightly darker in light
+mode, where thin bright lines would vanish, and brighter in dark mode."""
 
 VARIABLES: Mapping[str, str] = {
     INK: "var(--ink)",
@@ -54,22 +54,20 @@ SETTINGS: dict[Any, Any] = {
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure of so many inches with one pair of axes; to be made and drawn inside of `mpl.rc_context(SETTINGS)`."""
+    """A figure (size in inches) with one pair of axes; create and draw it inside `mpl.rc_context(SETTINGS)`."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
     return figure, figure.subplots()
 
 
 def inline(figure: Figure, name: str, label: str) -> str:
-    """A figure as an ``<svg>`` element.
-
-    Equal figures give equal text. Every id begins with `name`, so that figures on one page do not share any.
+    """A figure as an ``<svg>`` element; deterministic.
 
     Parameters
     ----------
     name : str
-        Of letters and digits, and another for each figure of a page.
+        Prefix of all ids: letters and digits, unique on the page.
     label : str
-        What the figure shows, for people who do not see it.
+        Accessible description of the figure.
     """
     file = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -92,7 +90,7 @@ def inline(figure: Figure, name: str, label: str) -> str:
 
 MOST_BARS = 24
 LINE = 22
-"""Characters of a bar's name in a line; longer names take several."""
+"""Longest line of a bar's name, in characters; longer names are wrapped."""
 
 STAGES = (
     ("vision tower", "vision_ms", 0, ""),
@@ -101,29 +99,29 @@ STAGES = (
     ("prefill", "prefill_ms", 2, "..."),
     ("writing the answer", "answer_ms", 5, "\\\\\\"),
 )
-"""Parts of a sample's time: name, cost, colour and hatching, which tells them apart without the colour."""
+"""Parts of a sample's time: name, cost, index of the colour, and hatching."""
 
 MEMORY = (("prompt", "kv_prompt_bytes", 0, ""), ("answer", "kv_answer_bytes", 5, "\\\\\\"))
-"""Parts of the KV cache, likewise."""
+"""Parts of the KV cache, in the same form."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """A bar: method and level that it is of, and the means of its costs (None: not measured)."""
+    """A bar: method and level, and the means of its costs (None: not measured)."""
 
     label: str
     values: Mapping[str, float | None]
 
 
 def latency(bars: Sequence[Costs], name: str) -> str:
-    """Stacked bars of the times of a sample, as SVG."""
+    """Stacked bars of the time per sample, as SVG."""
     return _bars(
         bars, name, STAGES, 1.0, "ms a sample", lambda ms: f"{ms:,.0f}", "Mean time of a sample in milliseconds"
     )
 
 
 def memory(bars: Sequence[Costs], name: str) -> str:
-    """Stacked bars of the KV cache of the prompt, and of the answer behind it, as SVG."""
+    """Stacked bars of the KV cache of prompt and answer, as SVG."""
     what = "Mean size of the KV cache of a sample"
     return _bars(bars, name, MEMORY, 1e-6, "MB of KV cache a sample", lambda mb: wording.size(mb * 1e6), what)
 
@@ -152,7 +150,7 @@ def _bars(
         axes.set_yticks(places, ["\n".join(own) for own in lines], fontsize=8)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(float(height.sum()), 0)
-        # Room for the number behind the longest bar.
+        # Room for the number after the longest bar.
         axes.set_xlim(0, left.max(initial=0) * 1.3 or 1)
         axes.set_xlabel(label)
         if left.any():

@@ -1,4 +1,4 @@
-"""Where two texts differ, character by character."""
+"""Character-level differences of two texts."""
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -7,20 +7,20 @@ from typing import Literal
 Kind = Literal["equal", "missing", "added", "left out"]
 
 MOST = 4000
-"""Characters of each text that are compared: the time grows with the square."""
+"""Characters of each text that are compared, because the time is quadratic."""
 
 ISLAND = 2
-"""Equal characters between two differences that are no more than chance; they are taken into the difference."""
+"""So few equal characters between two differences are coincidence and become part of the difference."""
 
 CONTEXT = 60
-"""Equal characters that stay before and after a difference; what lies between is counted."""
+"""Equal characters shown before and after a difference; the rest is only counted."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of an expected and of a given text: in both, only in the first, only in the second.
+    """A piece of an expected and a given text: in both, only in the first, or only in the second.
 
-    A piece that is ``left out`` stands for so many characters that are not shown.
+    A ``left out`` piece stands for `count` characters that are not shown.
     """
 
     kind: Kind
@@ -29,7 +29,7 @@ class Piece:
 
     @property
     def shown(self) -> str:
-        """The text; in a difference, line breaks and the white space at its ends are made visible."""
+        """The text; in a difference, line breaks and outer white space are made visible."""
         if self.kind == "equal":
             return self.text
         inner = self.text.strip()
@@ -42,9 +42,9 @@ def _visible(white: str) -> str:
 
 
 def differences(expected: str, given: str) -> list[Piece]:
-    """The pieces of two texts in order: equal and missing ones make `expected`, equal and added ones `given`.
+    """The pieces of two texts in order: equal and missing ones form `expected`, equal and added ones `given`.
 
-    By `difflib`, without its heuristic for popular characters. Both texts may be of any length.
+    By `difflib` without its junk heuristic.
     """
     matcher = SequenceMatcher(None, expected, given, autojunk=False)
     pieces: list[Piece] = []
@@ -63,7 +63,7 @@ def differences(expected: str, given: str) -> list[Piece]:
 
 
 def shortened(pieces: list[Piece]) -> list[Piece]:
-    """The same with the middle of long equal pieces left out; the first and last keep the side that faces a change."""
+    """Leave out the middle of long equal pieces; the first and last keep only the side next to a change."""
     if all(piece.kind == "equal" for piece in pieces):
         return pieces
     found: list[Piece] = []
@@ -80,7 +80,7 @@ def shortened(pieces: list[Piece]) -> list[Piece]:
 
 
 def compared(expected: str, given: str) -> list[Piece]:
-    """The pieces to show of two texts of any length: of each the first `MOST` characters, long equal ones shortened."""
+    """The pieces to show for two texts of any length: their first `MOST` characters, long equal pieces shortened."""
     beyond = max(len(expected), len(given)) - MOST
     pieces = shortened(differences(expected[:MOST], given[:MOST]))
     return [*pieces, Piece("left out", "", beyond)] if beyond > 0 else pieces

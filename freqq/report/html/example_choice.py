@@ -1,4 +1,4 @@
-"""Which samples to show: the largest losses, the largest gains, a tie."""
+"""Choose samples to show: the largest losses, the largest gains, a tie."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from freqq.runs.directory import RESULTS
 from freqq.runs.schema import BASELINE, FORMERLY
 
 KINDS = {"loss": 3, "gain": 2, "tie": 1}
-"""How many of each are shown."""
+"""The number of each to show."""
 
 BASELINES = pa.array([BASELINE, FORMERLY])
-"""What rows of this and of older versions call it."""
+"""Names of the baseline in rows of this and of older versions."""
 
 COLUMNS = ("sample_id", "method", "level", "score", "error")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """One answer that is worth a look, and by how much its score differs from the baseline's.
+    """An answer to show, and the difference of its score to the baseline's.
 
     Parameters
     ----------
     baseline : Path
-        The run whose baseline it is compared with; in most cases `run` itself.
+        The run whose baseline it is compared with, usually `run` itself.
     """
 
     kind: str
@@ -43,11 +43,10 @@ class Chosen:
 
 
 def choose(pairs: Sequence[tuple[Path, Path]]) -> list[Chosen]:
-    """A handful of answers, each of another method and another sample as long as there are such.
+    """Choose a few answers, of different methods and samples if possible. Failures are left out.
 
-    Failures are left out. Equal runs give an equal choice: what is otherwise alike goes by the order of the runs, of
-    their methods and levels, and of the sample's names. Ties are taken from the strongest level that has one, and
-    there from the best answers.
+    Deterministic: ties in rank are resolved by the order of runs, methods, levels and sample names. A tie is shown from
+    the strongest level that has one, with the best score.
 
     Parameters
     ----------
@@ -76,7 +75,7 @@ def _read(run: Path) -> pa.Table:
 
 
 def _candidates(run: Path, base: Path) -> Iterator[Chosen]:
-    """Of each arm the largest loss, the largest gain and the best tie."""
+    """The largest loss, the largest gain and the best tie of each arm."""
     table = _read(run)
     reference = table if base == run else _read(base)
     baseline = reference.filter(pc.is_in(reference["method"], BASELINES))

@@ -1,4 +1,4 @@
-"""Answers to look at: what was read, what was asked, and where the answer differs from the expected one."""
+"""Examples of answers: page, question, and where the answer differs from the expected one."""
 
 import sys
 from collections.abc import Sequence
@@ -27,20 +27,20 @@ from freqq.runs.settings import Settings
 
 COLUMNS = "sample_id method level needles bin score answer response graded pages page_hash params".split()
 MOST_PAGES = 40
-"""Of a sample; the page that is shown is looked for among so many."""
+"""The page to show is searched among this many pages of a sample."""
 
 MOST_PIXELS = 1_500_000
-"""Of a page that is shown."""
+"""Largest page to show."""
 
-SOUGHT = 24
-"""Characters of the expected answer by which its page is found."""
+SEARCHED = 24
+"""Characters of the expected answer that are searched on the pages."""
 
 MOST_QUESTION = 600
 
 
 @dataclass(frozen=True)
-class Answered:
-    """An answer: its score and how it differs from the expected one."""
+class Answer:
+    """An answer: its score and its differences to the expected one."""
 
     label: str
     score: float
@@ -49,15 +49,15 @@ class Answered:
 
 @dataclass(frozen=True)
 class Example:
-    """A sample that is shown.
+    """A sample to show.
 
     Parameters
     ----------
-    chosen : what it was chosen for
+    chosen : why it was chosen
     needles, bin, pages : of the sample
-    question : None if it is not known without the data
-    answers : of the baseline, and by the method
-    before, after : one page of the sample; None where there is none to show, and `note` says why
+    question : None if unknown because the data are missing
+    answers : of the baseline and of the method
+    before, after : one page of the sample; None if it cannot be shown, and `note` says why
     """
 
     chosen: Chosen
@@ -66,28 +66,28 @@ class Example:
     pages: int | None
     question: str | None
     expected: tuple[Piece, ...]
-    answers: tuple[Answered, ...]
+    answers: tuple[Answer, ...]
     before: Picture | None
     after: Picture | None
     note: str
 
 
 def examples(pairs: Sequence[tuple[Path, Path]]) -> list[Example]:
-    """Some answers of runs, each given with that of its baseline; with pages where the data are on this machine."""
+    """Some answers of runs beside those of their baselines; with pages if the data are on this machine."""
     return [_example(one) for one in choose(pairs)]
 
 
 class ExampleProcess:
-    """A process of its own that makes `examples`; as a context, it ends with it.
+    """A second process that makes `examples`; a context manager that ends it.
 
-    Loading torch and a model takes as long as all the rest of a report. In a process that has torch already, or is not
-    to be helped, there is no other one, and the examples are made when they are wanted.
+    Loading torch and a model takes as long as the rest of a report. If torch is already loaded, or with `spawn` False,
+    no process is started, and the examples are made in this one.
     """
 
-    def __init__(self, helped: bool = True) -> None:
+    def __init__(self, spawn: bool = True) -> None:
         self._pairs: list[tuple[Path, Path]] = []
         self._child: BaseProcess | None = None
-        if helped and "transformers" not in sys.modules:
+        if spawn and "transformers" not in sys.modules:
             context = get_context("spawn")
             self._pipe, theirs = context.Pipe()
             self._child = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -103,15 +103,15 @@ class ExampleProcess:
             self._child.join()
             self._pipe.close()
 
-    def ask(self, pairs: Sequence[tuple[Path, Path]]) -> None:
-        """Say of which runs `examples` are wanted."""
+    def start(self, pairs: Sequence[tuple[Path, Path]]) -> None:
+        """Start to make the examples of some runs."""
         self._pairs = list(pairs)
         if self._child is not None:
-            with suppress(OSError):  # of a process that ended; `examples` says why
+            with suppress(OSError):  # if the process ended, `examples` says why
                 self._pipe.send(self._pairs)
 
     def examples(self) -> list[Example]:
-        """The examples of those runs.
+        """The examples of the runs given to `start`.
 
         Raises
         ------
@@ -131,13 +131,13 @@ class ExampleProcess:
 
 
 def _serve(pipe: Connection) -> None:
-    """Load what may be needed; then answer pairs of directories by their examples, or by why there are none."""
+    """Import what may be needed, then receive pairs of directories and send their examples or an error message."""
     import freqq.glm.load
     import freqq.runs.plan  # noqa: F401 (both in advance)
 
     try:
         pipe.send(examples(pipe.recv()))
-    except Exception as error:  # whatever it is, the report says it in one line
+    except Exception as error:  # reported in one line
         pipe.send(" ".join(f"{type(error).__name__}: {error}".split()))
 
 
@@ -161,7 +161,7 @@ def _example(chosen: Chosen) -> Example:
         own["pages"],
         question,
         tuple(compared(own["answer"], own["answer"])),
-        (_answered("baseline", base), _answered(f"{chosen.method} at {chosen.level}", own)),
+        (_answer("baseline", base), _answer(f"{chosen.method} at {chosen.level}", own)),
         before,
         after,
         note,
@@ -175,11 +175,11 @@ def _row(run: Path, sample: str, methods: list[str], level: str) -> dict[str, An
     return dict(pq.read_table(run / RESULTS, columns=columns, filters=wanted).to_pylist()[0])
 
 
-def _answered(label: str, row: dict[str, Any]) -> Answered:
+def _answer(label: str, row: dict[str, Any]) -> Answer:
     response = row["response"] or ""
     graded = row.get("graded")
-    said = take_apart(response).answer if graded is None else graded
-    return Answered(label, row["score"], tuple(compared(row["answer"], said or response)))
+    answer = take_apart(response).answer if graded is None else graded
+    return Answer(label, row["score"], tuple(compared(row["answer"], answer or response)))
 
 
 @cache
@@ -189,7 +189,7 @@ def _settings(run: Path) -> Settings:
     Raises
     ------
     UserError
-        If its data would have to be downloaded, or are no longer what they were.
+        If its data would have to be downloaded, or have changed.
     """
     plan = RunDirectory(run).plan()
     data = plan["settings"]["data"]
@@ -204,7 +204,7 @@ def _settings(run: Path) -> Settings:
 def _sample(run: Path, needles: int, id: str) -> tuple[Settings, Sample]:
     settings = _settings(run)
     source = settings.source
-    # Bins are in the rows; counting them again would take long.
+    # The bins are in the rows; counting tokens again would take long.
     drawn = source.draw(needles, None if settings.bins else settings.limit, settings.seed)
     found = next((s for s in drawn if s.id == id), None)
     if found is None:
@@ -213,13 +213,13 @@ def _sample(run: Path, needles: int, id: str) -> tuple[Settings, Sample]:
 
 
 def _page(settings: Settings, sample: Sample, row: dict[str, Any]) -> tuple[Page, int]:
-    """The page on which the expected answer stands, or else the first, and its number."""
+    """The page with the expected answer, or else the first, and its number."""
     pages = list(islice(settings.rendering.pages(sample), MOST_PAGES))
     if len(pages) == row["pages"] and hash_of(pages) != row["page_hash"]:
         raise UserError("the page is not shown: it renders differently here than in the run")
-    sought = row["answer"].removeprefix(sample.prefix)[:SOUGHT].strip()
-    # A long answer is broken into lines.
-    number = next((i for i, p in enumerate(pages) if sought and sought in " ".join(p.text.split())), 0)
+    searched = row["answer"].removeprefix(sample.prefix)[:SEARCHED].strip()
+    # Join lines, since a long answer is wrapped.
+    number = next((i for i, p in enumerate(pages) if searched and searched in " ".join(p.text.split())), 0)
     height, width = pages[number].pixels.shape[:2]
     if height * width > MOST_PIXELS:
         raise UserError(f"the page is not shown: it has {height} × {width} pixels")

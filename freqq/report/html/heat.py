@@ -1,4 +1,4 @@
-"""A heat map of needles and length of context: a table whose cells are coloured, and say their number as well."""
+"""A heat map by needles and context length: a table of numbers in coloured cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +9,24 @@ from freqq.report.comparison import Comparison, Part
 from freqq.report.results import bin_order
 
 LOSS, GAIN = "#b2182b", "#2166ac"
-"""The ends of matplotlib's map RdBu, which people who confuse red and green can tell apart."""
+"""The ends of matplotlib's colour map RdBu, which are safe for colour blindness."""
 
 FULL = 0.5
-"""From this difference on the colour is the strongest: the same in all maps, so that they can be compared."""
+"""The difference from which the colour is strongest; the same in all maps, so that they can be compared."""
 
 STEPS = (-0.5, -0.2, -0.05, 0.0, 0.05, 0.2, 0.5)
-"""Differences whose colours the legend shows."""
+"""Differences shown in the legend."""
 
 STRONG = {LOSS: 0.78, GAIN: 0.88}
-"""From here on white text is read better on the colour than black: both have a contrast of at least 4.5 to 1."""
+"""The shares from which text is white; black or white text has a contrast of at least 4.5 to 1."""
 
 MOST_COLUMNS = 15
-"""More do not stand beside each other on a desk's screen; each row is then a block of cells with names of their own."""
+"""More do not fit on a screen; each row is then a block of cells with their own labels."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, the colours of its cell in CSS, its column in words, and the rest of what is known about it."""
+    """A cell: its number, its CSS colours, its column in words, and its tooltip."""
 
     text: str
     paper: str
@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class HeatRow:
-    """A method at a level; a cell is None where there are no samples."""
+    """A method at a level; cells without samples are None."""
 
     method: str
     level: str
@@ -46,7 +46,7 @@ class HeatRow:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Rows of methods; columns of bins, gathered by needles; colours and numbers of the legend."""
+    """Rows of methods; columns of bins, grouped by needles; colours and numbers of the legend."""
 
     title: str
     caption: str
@@ -58,7 +58,7 @@ class HeatMap:
 
 
 def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
-    """The heat map of one run: differences to the baseline, or scores if there is nothing to compare with."""
+    """The heat map of one run: differences to the baseline, or scores without one."""
     own = [c for c in comparisons if c.needles is not None]
     counts = sorted({c.needles or 0 for c in own})
     bins = {n: bin_order([b.name for c in own if c.needles == n for b in c.bins]) for n in counts}
@@ -93,7 +93,7 @@ def heat_map(comparisons: Sequence[Comparison], title: str) -> HeatMap:
 
 
 def colours(value: float) -> tuple[str, str]:
-    """Colours in CSS of a cell and its text, for a value from -1 to 1; 0 is the page's own paper, light or dark."""
+    """CSS colours of a cell and its text for a value from -1 to 1; 0 is the page's background."""
     share = min(abs(value), 1.0)
     colour = LOSS if value < 0 else GAIN
     paper = f"color-mix(in srgb, {colour} {100 * share:.0f}%, var(--paper))"
@@ -101,22 +101,22 @@ def colours(value: float) -> tuple[str, str]:
 
 
 def _share(difference: float) -> float:
-    """How strong a difference's colour is: by its root, so that small ones can be told apart as well as large ones."""
+    """Strength of a difference's colour: its square root, so that small differences are distinguishable too."""
     share = sqrt(min(abs(difference) / FULL, 1.0))
     return share if difference >= 0 else -share
 
 
 def _cell(found: Part, compared: bool, label: str) -> Cell:
-    """A bin's difference, or its score if there is none."""
+    """The cell of a bin: its difference, or its score if there is none."""
     score, change = found.score.mean, found.difference
-    said = f"{label}: score {wording.points(score)}, {wording.counted(found.n, 'sample')}"
+    title = f"{label}: score {wording.points(score)}, {wording.counted(found.n, 'sample')}"
     if not compared and score == score:
-        return Cell(wording.points(score), *colours(score), label, said)
+        return Cell(wording.points(score), *colours(score), label, title)
     if change is None or not change.n:
-        return Cell(wording.points(score), "var(--panel)", "var(--ink)", label, said)
+        return Cell(wording.points(score), "var(--panel)", "var(--ink)", label, title)
     if change.low == change.low:
-        said += f", difference between {wording.points(change.low, True)} and {wording.points(change.high, True)}"
-    return Cell(wording.points(change.mean, True), *colours(_share(change.mean)), label, said)
+        title += f", difference between {wording.points(change.low, True)} and {wording.points(change.high, True)}"
+    return Cell(wording.points(change.mean, True), *colours(_share(change.mean)), label, title)
 
 
 def _bin_name(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The page: what is shown of the evidence, in which order, as one file."""
+"""The HTML page of a report."""
 
 import hashlib
 import re
@@ -24,16 +24,16 @@ from freqq.runs.directory import RESULTS
 
 HERE = Path(__file__).parent
 MOST_FIGURES, MOST_MAPS, MOST_SHOWN = 4, 12, 50
-"""Groups of runs with figures of their own, runs with a heat map, and entries of a list."""
+"""Limits: contexts with figures, runs with a heat map, and entries of a list."""
 
 
 def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = None) -> str:
-    """The page of some runs; equal runs give equal text. Rows are read again for the examples.
+    """The page of some runs; deterministic. Rows are read again for the examples.
 
     Parameters
     ----------
     shown : function
-        Gives the examples, if they are made elsewhere.
+        Returns the examples, if another process makes them.
     """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -88,17 +88,17 @@ def _points(value: float | None, signed: bool = False) -> str:
 
 
 def typeset(text: str) -> str:
-    """The text with real minus signs, and a dash for nothing."""
+    """The text with proper minus signs, and a dash for a missing value."""
     return "–" if text == wording.NOTHING else re.sub(r"(?<![\w.-])-(?=[\d.])", "−", text)
 
 
 def _apart(evidence: Evidence) -> list[Comparison]:
-    """Comparisons at a needle count each: no sample is in two of an arm's."""
+    """Comparisons at single needle counts, so that no sample counts twice in an arm."""
     return [c for c in evidence.comparisons if c.needles is not None]
 
 
 def _failures(evidence: Evidence) -> list[dict[str, Any]]:
-    """Equal errors of one arm of a run, the commonest first."""
+    """Errors of each arm of a run, most frequent first."""
     found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for c in _apart(evidence):
         for f in c.failures:
@@ -144,14 +144,14 @@ def _grouped(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
 
 
 def _with_verdict(comparison: Comparison) -> dict[str, Any]:
-    """A comparison with what it says, of what it says so, and whether that is ``better`` or ``worse``."""
+    """A comparison with its verdict (empty, ``better`` or ``worse``) and texts."""
     verdict = comparison.verdict if comparison.verdict != "unclear" else None
-    said = {"words": wording.verdict(comparison), "failures_in_words": wording.failures(comparison)}
-    return {**vars(comparison), "verdict": verdict or "", **said, "counts": wording.win_tie_loss(comparison)}
+    texts = {"words": wording.verdict(comparison), "failures_in_words": wording.failures(comparison)}
+    return {**vars(comparison), "verdict": verdict or "", **texts, "counts": wording.win_tie_loss(comparison)}
 
 
 def _contexts(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
-    """Comparisons that may share a figure, over all needle counts of their run, with what they have in common."""
+    """Comparisons that may share a figure, over all needle counts of their run, with a title."""
     overall = Counter(c.run for c in evidence.comparisons if c.needles is None)
     shown = [c for c in evidence.comparisons if c.needles is None or c.run not in overall]
     found = []
@@ -164,7 +164,7 @@ def _contexts(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
 
 
 def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
-    """The figures of a context; None if there is nothing but the baseline."""
+    """The figures of a context; None if there is only the baseline."""
     arms = [c for c in comparisons if not c.is_baseline]
     if not arms:
         return None
@@ -183,7 +183,7 @@ def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[s
 
 
 def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[str, str]]:
-    """The areas between the curves that are drawn, in words and numbers."""
+    """Rows of the table of areas between the drawn curves."""
     names = dict(rates.RATES)
     return [
         {
@@ -229,7 +229,7 @@ def _cost_groups(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _pairs(run: RunFacts) -> list[tuple[str, str]]:
-    """What else it takes to make a run again."""
+    """Further facts to reproduce a run."""
     digest = hashlib.sha256((run.path / RESULTS).read_bytes()).hexdigest()
     return [
         ("model", f"{run.model}, revision {run.model_revision}, {run.dtype}"),

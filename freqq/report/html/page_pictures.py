@@ -1,4 +1,4 @@
-"""Pictures of a page in a report: as it was rendered, and as a method leaves it."""
+"""Images of a page in a report: as rendered, and after a method."""
 
 import base64
 import io
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from freqq.runs.methods import Method
 
 MOST_BYTES = 400_000_000
-"""Of the weights of a model that is loaded only to show which tokens it keeps."""
+"""Largest weights of a model that is loaded only to show which tokens are kept."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as a ``data:`` address, what it shows, for people who do not see it, and what stands below it."""
+    """An image as a ``data:`` URL, its alternative text and its caption."""
 
     address: str
     width: int
@@ -45,14 +45,14 @@ def picture(pixels: NDArray[np.uint8], alt: str, caption: str) -> Picture:
 
 
 def compressed(name: str, level: str, params: str, settings: Settings, page: Page) -> Picture:
-    """A page as a method of a run leaves it.
+    """A page after a method of a run.
 
     Raises
     ------
     UserError
-        If the method is another one by now, or the model cannot be asked here.
+        If the method's parameters have changed, or the model cannot be loaded here.
     """
-    from freqq.runs.plan import arms  # takes torch, as all does that is imported further down
+    from freqq.runs.plan import arms  # imports torch, like all imports further down
 
     own = next((a for a in arms(settings) if (a.name, a.level) == (name, level)), None)
     if own is None or json.loads(own.params) != json.loads(params):
@@ -77,12 +77,12 @@ def _after(method: "Method", settings: Settings, page: Page, name: str) -> Pictu
 
 @cache
 def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
-    """A small model that is on this machine, with an adapter's own merger if there is one.
+    """A small model on this machine, with an adapter's own merger if there is one.
 
     Raises
     ------
     UserError
-        If it is not, or not small.
+        If it is not on this machine, or too large.
     """
     from freqq.glm.families import short_names
     from freqq.glm.load import find, load_reader
@@ -94,7 +94,7 @@ def _reader(model: str, revision: str | None, adapter: Path | None) -> "Reader":
         raise UserError(f"which tokens were kept is not shown: the model {model} is too large to load for it")
     reader = load_reader(model, revision)
     if adapter is not None:
-        from freqq.glm.adapter import attach  # takes peft, which takes as long as the model
+        from freqq.glm.adapter import attach  # imports peft, which takes as long as loading the model
 
         attach(reader, adapter)
     return reader

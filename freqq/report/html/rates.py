@@ -1,4 +1,4 @@
-"""Accuracy at each rate: one figure for each of the three rates, which stay apart."""
+"""Accuracy against rate: one figure for each of the three rates."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,20 +17,20 @@ RATES = (
     ("token_bytes", "bytes of the stored tokens"),
     ("tokens", "tokens in the sequence"),
 )
-"""The rates by name, and what they are fractions of."""
+"""The rates and their descriptions."""
 
 MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚", "X": "✖", "*": "★"}
-"""Of lines in the figures, and how they look in the legend."""
+"""Markers in the figures, and their symbols in the legend."""
 
 STYLES = ("-", "--", ":", "-.")
 MOST_LINES = 12
 SAME = 1e-9
-"""A rate is 1 up to rounding."""
+"""Tolerance for a rate of 1."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A level: its rates (None where unknown) and what is left of the score there."""
+    """A level: its rates (None: unknown) and its retention or score."""
 
     level: str
     rates: Mapping[str, float | None]
@@ -48,7 +48,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Panels:
-    """Figures as SVG, their legend, and what they leave out, in words."""
+    """Figures as SVG, their legend, and notes on what they leave out."""
 
     charts: tuple[str, ...]
     legend: tuple[Key, ...]
@@ -56,14 +56,14 @@ class Panels:
 
 
 def panels(lines: Mapping[str, Sequence[Point]], name: str, what: str) -> Panels:
-    """The three figures of some lines, of which the first `MOST_LINES` are drawn.
+    """The three figures of the first `MOST_LINES` lines.
 
     Parameters
     ----------
     lines : mapping
         Each method's levels, from the mildest to the strongest.
     name : str
-        What the ids begin with.
+        Prefix of the ids.
     what : str
         The values: ``retention`` (of the baseline's score) or ``score``.
     """
@@ -107,7 +107,7 @@ def _panel(lines: Sequence[str], own: dict[int, list[Point]], rate: str, name: s
 
 def _draw(axes: Axes, number: int, points: Sequence[Point], rate: str) -> None:
     middle, low, high = (np.array([100 * getattr(p.value, end) for p in points]) for end in ("mean", "low", "high"))
-    # An interval that is not known has no whiskers.
+    # An unknown interval has no whiskers.
     whiskers = np.nan_to_num([middle - low, high - middle]).clip(min=0)
     axes.errorbar(
         [p.rates[rate] or math.nan for p in points], middle, yerr=whiskers, color=SERIES[_colour(number)],
@@ -118,16 +118,16 @@ def _draw(axes: Axes, number: int, points: Sequence[Point], rate: str) -> None:
 
 def _described(lines: Sequence[str], own: dict[int, list[Point]], rate: str, words: str, what: str) -> str:
     """The figure's points in words."""
-    said = []
+    texts = []
     for number, points in own.items():
         shown = ", ".join(f"{p.level} {100 * p.value.mean:.0f} at {100 * (p.rates[rate] or 0):.3g} %" for p in points)
-        said.append(f"{lines[number]}: {shown}")
+        texts.append(f"{lines[number]}: {shown}")
     kind = "Score in percent of the baseline's" if what == "retention" else "Score in points"
-    return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(said) + "."
+    return f"{kind} against {words}, in percent of the uncompressed. " + "; ".join(texts) + "."
 
 
 def _locator(low: float, high: float) -> Locator:
-    """Three to seven ticks on a logarithmic axis between two rates, 1 among them."""
+    """Three to seven ticks, including 1, on a logarithmic axis between two rates."""
     if high < 10 * low:
         return MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=3)
     return LogLocator(subs=(1, 2, 5) if high < 100 * low else (1, 3) if high < 1000 * low else (1,), numticks=20)

@@ -1,19 +1,43 @@
-"""Tables of files that commands print."""
+"""Standard output of commands: consoles, JSON and tables."""
 
+import json
 import math
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 
+def console_for(width: int, **options: Any) -> Console:
+    """A console on standard output; `width` applies to files and pipes, which have none of their own."""
+    console = Console(**options)
+    if not console.is_terminal:
+        console.width = width
+    return console
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON; infinity and NaN, which JSON lacks, become null."""
+    typer.echo(json.dumps(_finite(value), indent=2, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def show(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str, last: Sequence[str] | None = None
 ) -> None:
-    """Print a table, whose first column is text and the others numbers, a row that sums it up, and a line under it."""
+    """Print a table (text in the first column, numbers in the others), a summary row, and a line below."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
         table.add_column(column, justify="right" if i else "left", no_wrap=bool(i), overflow="fold")
@@ -26,7 +50,7 @@ def show(
 
 
 def show_values(title: str, rows: Sequence[tuple[str, str]], note: str) -> None:
-    """Print names and what they are; what is too long for its line goes on in the next."""
+    """Print a table of names and values; long values are wrapped."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("what", no_wrap=True)
     table.add_column("value", overflow="fold")
@@ -36,15 +60,13 @@ def show_values(title: str, rows: Sequence[tuple[str, str]], note: str) -> None:
 
 
 def _print(table: Table, note: str) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = 140  # a file or a pipe has no width of its own
+    console = console_for(140)
     console.print(table, markup=False)
     console.print(note, soft_wrap=True, highlight=False, markup=False)
 
 
 def mean(values: Sequence[float | None], form: str) -> str:
-    """The mean of those values that are known, or a dash. Where only some are infinite, of the others, and how many."""
+    """The mean of the known values, or a dash. If some are infinite, the mean of the others and their number."""
     known = [value for value in values if value is not None]
     finite = [value for value in known if math.isfinite(value)]
     if not known:
