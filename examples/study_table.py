@@ -2,8 +2,8 @@
 
 Usage: python examples/study_table.py [DIR] [--json]
 
-DIR is the output folder of examples/study.sh, by default `runs/study`. Missing parts are shown as a dash. The study does
-not state the level at which its token method scored 2.79 %, so that number is shown beside every level.
+DIR is the output folder of examples/study.sh, by default `runs/study`. Missing parts are shown as a dash. The study
+does not state the level at which its token method scored 2.79 %, so that number is shown beside every level.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""An adapter of a GLM-4V model: LoRA on its language model, a vision merger of its own, or both."""
+"""Adapters of a GLM-4V model: LoRA on its language model, its own vision merger, or both."""
 
 import json
 import warnings
@@ -22,16 +22,16 @@ from freqq.glm.reader import Reader
 from freqq.tokens.codebooks import look_in
 
 LAYERS = r".*language_model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|gate_up|down)_proj"
-"""The matrices of the language model that get low-rank additions: all of its layers' but those of experts."""
+"""Matrices of the language model with low-rank updates: those of all layers except experts."""
 
 
 class Adapter:
-    """An adapter inside a reader's model: on unless it is switched off.
+    """An adapter in a reader's model, active except within `off`.
 
     Parameters
     ----------
     reader : Reader
-        Its model is changed in place: it must have no other adapter.
+        Its model is changed in place and must have no other adapter.
     card : AdapterCard
     """
 
@@ -45,18 +45,18 @@ class Adapter:
             inference_mode=True,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what peft and transformers deprecate between themselves
+            warnings.simplefilter("ignore")  # deprecations between peft and transformers
             self.peft: PeftModel = get_peft_model(reader.model, config)
         self.peft.eval()
 
     @contextmanager
     def off(self) -> Iterator[None]:
-        """The base model, bit for bit."""
+        """Use the base model, bit for bit."""
         with self.peft.disable_adapter():
             yield
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """What is trained, by name; made trainable by this."""
+        """The adapter's parameters by name; makes them, and only them, trainable."""
         wanted = {name for name in self.peft.state_dict() if ".lora_" in name or ".modules_to_save." in name}
         found = {}
         for name, parameter in self.peft.named_parameters():
@@ -66,13 +66,13 @@ class Adapter:
         return found
 
     def tensors(self) -> dict[str, Tensor]:
-        """The adapter's weights, by the names that `peft` gives them in a file."""
+        """The adapter's weights by `peft`'s names."""
         return {
             name: tensor.detach().cpu().contiguous() for name, tensor in get_peft_model_state_dict(self.peft).items()
         }
 
     def save(self, folder: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-        """Write the folder; each file is there whole or not at all, the card last."""
+        """Write the folder; each file atomically, the card last."""
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: tensor.to(dtype) for name, tensor in self.tensors().items()}
         write_whole(folder / WEIGHTS, lambda file: save_file(weights, file))
@@ -85,12 +85,12 @@ class Adapter:
         write_whole(folder / CARD, lambda file: file.write_text(card))
 
     def load(self, tensors: Mapping[str, Tensor], where: object) -> None:
-        """Take weights that `tensors` gave.
+        """Load weights returned by `tensors`.
 
         Raises
         ------
         UserError
-            If they are not exactly those of this adapter.
+            If their names or shapes are not those of this adapter.
         """
         own = {name: tuple(tensor.shape) for name, tensor in self.tensors().items()}
         given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -107,7 +107,7 @@ class Adapter:
 
 
 def attach(reader: Reader, folder: Path) -> Adapter:
-    """Put a stored adapter into a reader's model.
+    """Load a stored adapter into a reader's model.
 
     Raises
     ------
@@ -122,26 +122,26 @@ def attach(reader: Reader, folder: Path) -> Adapter:
         tensors = load_file(file)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"cannot read {file}: {error}") from error
-    look_in(folder)  # one of token-vq may have a codebook of its own
+    look_in(folder)  # an adapter for token-vq may have its own codebook
     adapter = Adapter(reader, card)
     adapter.load({name: tensor.to(reader.model.dtype) for name, tensor in tensors.items()}, file)
     return adapter
 
 
 def write_merged(reader: Reader, adapter: Path, folder: Path) -> None:
-    """Write a model with an adapter in its weights, for engines that do not load adapters.
+    """Write a model with an adapter merged into its weights, for engines that do not load adapters.
 
     Parameters
     ----------
     reader : Reader
-        The adapter's base; its model is changed in place and of no further use.
+        The adapter's base; its model is changed in place and cannot be used afterwards.
     adapter, folder : Path
-        What `attach` takes, and where the model goes.
+        The adapter's folder, and the output folder.
 
     Raises
     ------
     UserError
-        As `attach` does, or if there is something in the folder already.
+        As for `attach`, or if the folder is not empty.
     """
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose another folder for the model")

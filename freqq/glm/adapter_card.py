@@ -1,7 +1,7 @@
-"""What is said of an adapter without loading it: what it was trained for, and whether it is another model's.
+"""The card of an adapter: what it was trained for, and its base model; readable without loading the adapter.
 
-On disk an adapter is a folder as `peft` writes it (``adapter_config.json``, ``adapter_model.safetensors``) and
-``freqq.json``. Card and weights alone are read, and nothing in them is code or is unpickled.
+An adapter is a folder in `peft`'s format (``adapter_config.json``, ``adapter_model.safetensors``) with ``freqq.json``.
+Only card and weights are read; neither contains code or is unpickled.
 """
 
 import hashlib
@@ -19,18 +19,17 @@ PARTS = ("merger", "lora", "both")
 """What can be trained."""
 
 MOST_RANK, MOST_BYTES = 1024, 1 << 33
-"""Bounds on what a file may ask for."""
-
+"""Bounds on values from a file."""
 
 SHIPPED = Path(__file__).parent / "adapters"
 """Adapters of the embedded model, each in a folder of its name."""
 
 HELD_OUT = 10
-"""Of the samples of a file, one in so many is kept to judge by."""
+"""One in this many samples of a file is held out for validation."""
 
 
 def is_held_out(sample_id: str) -> bool:
-    """Whether a sample of a file is kept from training, by a hash of its id."""
+    """Whether a sample of a file is held out from training, by a hash of its id."""
     return crc32(sample_id.encode()) % HELD_OUT == 0
 
 
@@ -41,17 +40,17 @@ class AdapterCard:
     Parameters
     ----------
     method : str
-        The token method, as a user types it.
+        Name of the token method.
     levels : tuple of str
-        At which it was trained; ``baseline`` among them if it also saw whole grids.
+        Levels of the training; includes ``baseline`` if it also saw uncompressed grids.
     overrides : tuple of (parameter, value) as text
     base, base_revision : str
-        The model that it belongs to; it is refused on any other revision.
+        The base model; any other revision is refused.
     train : ``merger``, ``lora`` or ``both``
     rank : int
-        Of LoRA (arXiv:2106.09685); its alpha is twice that.
+        Rank of LoRA (arXiv:2106.09685); alpha is twice the rank.
     data, data_revision : str
-        What it was trained on.
+        The training data.
     seed : int
     """
 
@@ -79,7 +78,7 @@ class AdapterCard:
         Raises
         ------
         UserError
-            If it is no adapter of this kind.
+            If it is not such an adapter.
         """
         file = folder / CARD
         if not file.is_file():
@@ -94,7 +93,7 @@ class AdapterCard:
 
 
 def adapter_folder(name: str) -> Path:
-    """The folder of an adapter that is given by its folder or, of those that come with the package, by its name.
+    """The folder of an adapter, given by that folder or by the name of an adapter in the package.
 
     Raises
     ------
@@ -111,7 +110,7 @@ def adapter_folder(name: str) -> Path:
 
 
 def shipped_adapters() -> list[str]:
-    """The names of the adapters that come with the package."""
+    """The names of the adapters in the package."""
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{CARD}"))
 
 
@@ -122,12 +121,12 @@ def _of_type(value: Any, wanted: Any) -> Any:
 
 
 def check_base(folder: Path, model: str, revision: str) -> AdapterCard:
-    """The card of an adapter that belongs to a model.
+    """The card of an adapter for a model.
 
     Raises
     ------
     UserError
-        If it is no adapter, or another model's.
+        If it is not an adapter, or belongs to another model.
     """
     card = AdapterCard.read(folder)
     if card.base_revision != revision:
@@ -139,7 +138,7 @@ def check_base(folder: Path, model: str, revision: str) -> AdapterCard:
 
 
 def digest(folder: Path) -> str:
-    """16 hex digits that change with an adapter's card or weights.
+    """Hash of an adapter's card and weights, 16 hex digits.
 
     Raises
     ------

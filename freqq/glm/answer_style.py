@@ -1,4 +1,4 @@
-"""How a model answers, as far as its chat template and its tokenizer tell."""
+"""The form of a model's answers, as far as its chat template and tokenizer show it."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ ANSWER, BOX = (opening for opening, _ in FRAMES)
 
 @dataclass(frozen=True)
 class AnswerStyle:
-    """What stands around a model's answers.
+    """The form of a model's answers.
 
     Parameters
     ----------
     thinks : bool
-        It writes thoughts before its answer.
+        It writes its reasoning before the answer.
     opened : bool
-        Its chat template begins the thoughts, so that its responses have only their end.
+        The chat template opens the reasoning, so that responses only contain its end.
     switch : bool
-        The template can turn thinking off, which freqq leaves as it is.
+        The template can turn reasoning off, which freqq does not do.
     tags, boxes : bool
-        It knows the marks of ``<answer>`` and of boxes, and may put its answer into them.
+        It knows the tags ``<answer>`` or of boxes, and may enclose its answer in them.
     """
 
     thinks: bool = False
@@ -39,20 +39,20 @@ class AnswerStyle:
 
 
 def answer_style(template: str, prompt: str, tokens: Collection[str]) -> AnswerStyle:
-    """How a model answers.
+    """The form of a model's answers.
 
     Parameters
     ----------
     template : str
-        The chat template, as Jinja.
+        The chat template (Jinja).
     prompt : str
-        What the template makes of a question, up to where the answer begins.
+        A question rendered by the template, up to the beginning of the answer.
     tokens : collection of str
         The tokenizer's added tokens.
     """
     end = prompt.rstrip()
     opened = end.endswith(THINK)
-    # A template that ends the thoughts itself leaves none to the model.
+    # If the template closes the reasoning itself, the model writes none.
     thinks = opened or (not end.endswith(THOUGHT) and (THOUGHT in tokens or THOUGHT in template))
     return AnswerStyle(
         thinks=thinks,
@@ -64,7 +64,7 @@ def answer_style(template: str, prompt: str, tokens: Collection[str]) -> AnswerS
 
 
 def style_of(tokenizer: Any) -> AnswerStyle:
-    """How the model of a tokenizer answers a question about a page."""
+    """The form of answers to a question about a page, for the model of a tokenizer."""
     content = [{"type": "image"}, {"type": "text", "text": "?"}]
     chat = [{"role": "user", "content": content}]
     prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)

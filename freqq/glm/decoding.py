@@ -1,4 +1,4 @@
-"""How a response is made: which tokens may be chosen, what ends it, and whether special tokens are text."""
+"""Decoding parameters: how tokens are chosen, what ends a response, and whether special tokens are text."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,22 +6,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Generation:
-    """A way to make responses.
+    """Decoding parameters.
 
     Parameters
     ----------
     temperature : float
-        0 takes the most likely token.
+        0: the most likely token.
     top_k : int or None
-        Only so many of the most likely tokens are drawn from.
+        Sample only from this many most likely tokens.
     repetition_penalty : float
-        Of tokens that stand in the prompt or the response already, a positive logit is divided by it, a negative one
-        multiplied (CTRL, arXiv:1909.05858, section 4.1).
+        For tokens of the prompt or the response so far, positive logits are divided by it and negative ones multiplied
+        (CTRL, arXiv:1909.05858, section 4.1).
     stop_token_ids : tuple of int
-        End a response in addition to the model's own end tokens. Ids that a model does not have are ignored.
+        End tokens in addition to the model's own. Ids that a model does not have are ignored.
     special_tokens : bool
-        Special tokens that a question holds are tokens and not text, and those of a response stay in its text, the end
-        token included: as Glyph's requests ask a server for.
+        Treat special tokens in a question as tokens instead of text, and keep those of a response, including the end
+        token, in its text, as in Glyph's requests to a server.
     """
 
     temperature: float = 0.0
@@ -31,7 +31,7 @@ class Generation:
     special_tokens: bool = False
 
     def identity(self) -> dict[str, Any]:
-        """All of it that can change an answer."""
+        """The parameters that can change an answer."""
         if self == GREEDY:
             return {"greedy": True}
         found: dict[str, Any] = {
@@ -54,5 +54,5 @@ GLYPH = Generation(
     stop_token_ids=(151329, 151336, 151348),
     special_tokens=True,
 )
-"""Glyph's evaluation: temperature 1e-4, top_p 1, top_k 50, repetition penalty 1.1. The ids are what its requests name:
-``<|endoftext|>``, ``<|user|>``, and one that the model's own configuration has among its end tokens, too."""
+"""Glyph's evaluation: temperature 1e-4, top_p 1, top_k 50, repetition penalty 1.1, and the ids of its requests:
+``<|endoftext|>``, ``<|user|>``, and one that is also an end token in the model's own configuration."""

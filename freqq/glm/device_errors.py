@@ -1,4 +1,4 @@
-"""What an error of torch says about the device: it is broken, it is short of memory, or neither."""
+"""Classify torch's errors: the device is broken, memory ran out, or neither."""
 
 import re
 
@@ -12,38 +12,38 @@ BROKEN = re.compile(
     r"(device|GPU) (is|was) lost|fallen off the bus",
     re.IGNORECASE,
 )
-"""What messages say if an accelerator, its driver or its libraries failed. After most of these errors nothing works any
-more in the same process, whatever it is given. "CUDA error: out of memory" is among them: it comes from the driver and
-not from torch's allocator, which could give memory back."""
+"""Messages of a failed accelerator, driver or library. After most of them nothing works any more in the same process.
+They include "CUDA error: out of memory", which comes from the driver and not from torch's allocator, which could free
+memory."""
 
 SHORT_OF_MEMORY = re.compile(r"can't allocate memory|DefaultCPUAllocator|not enough memory", re.IGNORECASE)
-"""torch has no class for a lack of main memory."""
+"""Messages about main memory, for which torch has no class."""
 
 AcceleratorError: type[Exception] = getattr(torch, "AcceleratorError", BrokenDevice)
-"""torch 2.8 and newer have a class of their own for some of them."""
+"""torch's class for some device errors, since torch 2.8."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory was short, so that less at once may fit."""
+    """Whether memory ran out, so that a smaller batch may fit."""
     if isinstance(error, OutOfMemory | torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and SHORT_OF_MEMORY.search(str(error)) is not None
 
 
 def is_broken_device(error: Exception) -> bool:
-    """Whether the accelerator failed, and not what it was given to compute."""
+    """Whether the accelerator itself failed."""
     if isinstance(error, BrokenDevice | AcceleratorError):
         return True
     return isinstance(error, RuntimeError) and not is_out_of_memory(error) and BROKEN.search(str(error)) is not None
 
 
 def classified(error: Exception, what: str = "this") -> Exception:
-    """An error as one of ours if it is about the device; any other as it is.
+    """Convert device errors to freqq's; any other error is returned unchanged.
 
     Parameters
     ----------
     what : str
-        What there was no memory for, and how it could take less.
+        What needed the memory, and how to need less.
     """
     if isinstance(error, FreqqError):
         return error
@@ -56,12 +56,12 @@ def classified(error: Exception, what: str = "this") -> Exception:
 
 
 def check_device(device: torch.device) -> None:
-    """Compute something on an accelerator whose result is known; a CPU is taken to work.
+    """Compute a known result on an accelerator; a CPU is not checked.
 
     Raises
     ------
     BrokenDevice
-        If the device fails or gives another result.
+        If the device fails or the result is wrong.
     """
     if device.type == "cpu":
         return

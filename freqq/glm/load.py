@@ -1,4 +1,4 @@
-"""Load a model by name, folder or hub id, all by the same path, and refuse what is of no known family."""
+"""Load a model by name, folder or hub id, and refuse models of unknown families."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from freqq.glm.file_digest import READ_FILES, digest
 from freqq.glm.memory import check_fits, memories, weight_bytes
 from freqq.glm.place import Placement, place
 from freqq.glm.processor import read_tokenizer
-from freqq.glm.quantization import check_can_be, weights_config
+from freqq.glm.quantization import check_quantizable, weights_config
 from freqq.glm.reader import Reader
 from freqq.names import unknown
 
@@ -33,7 +33,7 @@ HUB_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Weights:
-    """A model's files: what it was called, their folder, and a revision that changes with their content."""
+    """A model's files: its name, their folder, and a revision that changes with their content."""
 
     name: str
     folder: Path
@@ -56,34 +56,28 @@ def load_reader(
         ``tiny``, ``glyph`` or another short name (`freqq.glm.families.short_names`), a folder, or a hub id such as
         ``zai-org/GLM-4.6V-Flash``.
     revision : str, optional
-        Branch, tag or commit of a hub model. `Reader.revision` is the commit in any case; for a folder, a digest.
-    dtype : ``auto``, ``float32``, ``bfloat16`` or ``float16``
-        ``auto`` is bfloat16 on CUDA and float32 on a CPU.
-    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` and so on
-    attention : ``auto``, ``sdpa``, ``eager`` or ``flash_attention_2``
-        ``auto`` is FlashAttention where it is installed, on CUDA in half precision, else SDPA.
-    quantization : ``int8`` or ``nf4``, optional
-        Store the language model's linear layers in 8 or 4 bits, by bitsandbytes (``freqq[quantization]``).
+        Branch, tag or commit of a hub model. `Reader.revision` is always the commit, or a digest for a folder.
+    dtype, device, attention, quantization
+        As for `freqq.glm.place.place`.
 
     Raises
     ------
     UserError
-        If there is no such model, it is of no known family, its files are incomplete, or the hub cannot be reached.
+        If there is no such model, its family is unknown, its files are incomplete, or the hub cannot be reached.
     """
     placement = place(dtype, device, attention=attention, quantization=quantization)
     return load(find(model, revision), placement)
 
 
 def load(weights: Weights, placement: Placement) -> Reader:
-    """Load a model whose files were found; see `load_reader` for errors.
+    """Load a model from its files; see `load_reader` for further errors.
 
     Raises
     ------
     FreqqError
-        If it does not fit into the memory there, in most cases before anything is read; `BrokenDevice` if the device
-        fails.
+        If it does not fit into memory, usually before anything is read; `BrokenDevice` if the device fails.
     UserError
-        If transformers is too old to be given pages that were seen before.
+        If transformers is too old to accept pages that were seen before.
     """
     if Version(transformers.__version__) < LEAST_TRANSFORMERS:
         raise UserError(
@@ -98,22 +92,14 @@ def load(weights: Weights, placement: Placement) -> Reader:
         raise
     except torch.OutOfMemoryError as error:
         raise FreqqError(f"{weights.name} does not fit into the memory of {placement.device}") from error
-    except Exception as error:  # whatever a damaged file makes the libraries raise
+    except Exception as error:  # the libraries raise anything for damaged files
         if is_broken_device(error):
             raise classified(error) from error
         raise UserError(f"cannot load {weights.name}: {_one_line(error)}") from error
 
 
 def check_memory(weights: Weights, placement: Placement) -> None:
-    """Refuse by the size of the weights; what answers need in addition is not known here.
-
-    Raises
-    ------
-    FreqqError
-        If they do not fit.
-    ValueError, OSError
-        If the header of a file is damaged.
-    """
+    """Raise `FreqqError` if the weights alone do not fit into memory; ValueError or OSError for a damaged header."""
     on_cpu = placement.device == "cpu"
     replicas = placement.replicas if on_cpu else 1
     if replicas > 1:
@@ -136,13 +122,13 @@ def _load(weights: Weights, placement: Placement) -> Reader:
     family = family_of(config.model_type)
     if placement.attention == "flash_attention_2" and not family.flash_attention:
         raise UserError(f"{name} cannot be read with flash_attention_2: {family.name} needs --attention sdpa")
-    there: dict[str, Any] = {} if placement.device == "cpu" else {"device_map": torch.device(placement.device)}
+    options: dict[str, Any] = {} if placement.device == "cpu" else {"device_map": torch.device(placement.device)}
     if placement.spread:
-        there = {"device_map": "auto"}
+        options = {"device_map": "auto"}
     if placement.quantization is not None:
-        check_can_be(name, family)
-        there.setdefault("device_map", torch.device(placement.device))
-        there["quantization_config"] = weights_config(placement.quantization, getattr(torch, placement.dtype), family)
+        check_quantizable(name, family)
+        options.setdefault("device_map", torch.device(placement.device))
+        options["quantization_config"] = weights_config(placement.quantization, getattr(torch, placement.dtype), family)
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
         folder,
         config=config,
@@ -150,9 +136,9 @@ def _load(weights: Weights, placement: Placement) -> Reader:
         use_safetensors=True,
         attn_implementation=placement.attention,
         output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are refused below, in words
+        ignore_mismatched_sizes=True,  # _check_weights refuses them with a clear message
         **local,
-        **there,
+        **options,
     )
     model, report = loaded
     _check_weights(name, family, report)
@@ -160,7 +146,7 @@ def _load(weights: Weights, placement: Placement) -> Reader:
 
 
 def _check_weights(name: str, family: Family, report: dict[str, Any]) -> None:
-    """Refuse weights that are not all of the model's: transformers would fill in random numbers and only warn."""
+    """Refuse missing or mismatched weights, which transformers would initialize randomly with only a warning."""
     missing, other = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     resized = sorted(str(key[0]) for key in report["mismatched_keys"])
     if resized or (missing and other):
@@ -174,7 +160,7 @@ def _check_weights(name: str, family: Family, report: dict[str, Any]) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' progress bar and load report off the terminal; what matters in them is raised as an error."""
+    """Suppress transformers' progress bar and load report; problems are raised as errors."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -187,7 +173,7 @@ def quiet() -> Iterator[None]:
 
 
 def find(name: str, revision: str | None = None, in_vllm: bool = False) -> Weights:
-    """Turn a name into a folder, downloading only from the hub and only what loading reads.
+    """The files of a model; for a hub model, downloads only those that loading reads.
 
     Parameters
     ----------
@@ -197,8 +183,7 @@ def find(name: str, revision: str | None = None, in_vllm: bool = False) -> Weigh
     Raises
     ------
     UserError
-        If there is no such model, it is of no known family or of one that vLLM does not serve, or the hub cannot be
-        reached.
+        If there is no such model, its family is unknown or not served by vLLM, or the hub cannot be reached.
     """
     weights = replace(_find(name, revision, in_vllm), name=name)
     _check_family(name, weights.folder / "config.json", in_vllm)
@@ -206,7 +191,7 @@ def find(name: str, revision: str | None = None, in_vllm: bool = False) -> Weigh
 
 
 def family_in(weights: Weights) -> Family:
-    """The family of a model that was found."""
+    """The family of a model."""
     return family_of(json.loads((weights.folder / "config.json").read_text())["model_type"])
 
 
@@ -236,7 +221,7 @@ def _folder(folder: Path, name: str, revision: str | None) -> Weights:
 
 
 def _hub(hub_id: str, revision: str | None, in_vllm: bool) -> Weights:
-    """The hub's commit and files. Asked once, with a time limit, before any download: those retry for half a minute."""
+    """Download from the hub. First queries it once, with a timeout, because downloads retry for half a minute."""
     if hub_id.lower().endswith("/glm-4v-9b"):
         raise _wrong_family(hub_id, "chatglm", True)
     try:
@@ -245,11 +230,11 @@ def _hub(hub_id: str, revision: str | None, in_vllm: bool) -> Weights:
         raise UserError(f"{hub_id} has no revision {revision!r}") from error
     except RepositoryNotFoundError as error:
         raise UserError(f"there is no folder {hub_id}, nor a public model on the hub (others need a login)") from error
-    except Exception as error:  # no network, offline mode, a proxy: each client library has its own errors for it
+    except Exception as error:  # no network, offline mode, a proxy: every client library raises its own errors
         return _cached(hub_id, revision, error)
     try:
         config = huggingface_hub.hf_hub_download(hub_id, "config.json", revision=commit)
-        _check_family(hub_id, Path(config), in_vllm)  # before twenty gigabytes are fetched
+        _check_family(hub_id, Path(config), in_vllm)  # before gigabytes are downloaded
         folder = huggingface_hub.snapshot_download(
             hub_id, revision=commit, allow_patterns=list(READ_FILES), ignore_patterns=["*/*"]
         )
@@ -261,7 +246,7 @@ def _hub(hub_id: str, revision: str | None, in_vllm: bool) -> Weights:
 
 
 def _cached(hub_id: str, revision: str | None, reason: Exception) -> Weights:
-    """A hub model that an earlier run has fetched, for when the hub cannot be asked."""
+    """A hub model from the local cache, if the hub cannot be reached."""
     try:
         folder = Path(huggingface_hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
     except OSError:
@@ -273,7 +258,7 @@ def _cached(hub_id: str, revision: str | None, reason: Exception) -> Weights:
 
 
 def _check_family(name: str, config_file: Path, in_vllm: bool) -> None:
-    """Refuse by config.json alone, before any class is looked up or any code of the checkpoint could matter."""
+    """Refuse unknown families by config.json alone, before any class is looked up or code of the checkpoint matters."""
     if not config_file.is_file():
         raise UserError(f"{name} is not a model: it has no config.json")
     try:

@@ -1,4 +1,4 @@
-"""Options that let an answer take less memory, and more time."""
+"""Options that reduce the memory of an answer at the cost of time."""
 
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -8,10 +8,10 @@ from packaging.version import Version
 from freqq.errors import UserError
 
 PIECES_SINCE = Version("5.23")
-"""The first transformers whose prefill in pieces takes pages that were seen before; older ones give every piece all."""
+"""The first transformers with chunked prefill for pages that were seen before; older ones give each chunk all pages."""
 
 CHUNK, SMALL_CHUNK = 1024, 128
-"""Tokens that are read at once where memory ran out, and where it ran out again."""
+"""Tokens per chunk after memory ran out once, and twice."""
 
 
 @dataclass(frozen=True)
@@ -21,14 +21,14 @@ class MemorySaving:
     Parameters
     ----------
     prefill_chunk : int or None
-        Tokens of each prompt that are read at once; the largest activations grow with it. None: all of them.
+        Prompt tokens read at a time; the largest activations grow with it. None: all.
     offload : bool
         Keep the key-value cache in main memory, and only two of its layers on the GPU. No effect on a CPU.
 
     Raises
     ------
     UserError
-        If pieces are asked for and transformers is too old for them.
+        If transformers is too old for `prefill_chunk`.
     """
 
     prefill_chunk: int | None = None
@@ -43,7 +43,7 @@ class MemorySaving:
 
 
 def can_read_in_pieces() -> bool:
-    """Whether the transformers that is installed can."""
+    """Whether the installed transformers supports chunked prefill."""
     return Version(version("transformers")) >= PIECES_SINCE
 
 
@@ -51,8 +51,10 @@ NO_SAVING = MemorySaving()
 
 
 def fallbacks(prefill_chunk: int | None, offload: bool) -> tuple[MemorySaving, ...]:
-    """What to retry a sample with that ran out of memory: first a prompt in pieces, then, if `offload`, smaller pieces
-    and the cache in main memory. Pieces are never larger than `prefill_chunk`. Empty if transformers has no pieces.
+    """Options for retries of a sample that ran out of memory.
+
+    First chunks, then, with `offload`, smaller chunks and the cache in main memory. Chunks are never larger than
+    `prefill_chunk`. Empty if transformers does not support chunks.
     """
     if not can_read_in_pieces():
         return ()

@@ -1,6 +1,6 @@
-"""Where a model goes and what computes it: device, number format, attention, quantized weights.
+"""Placement of a model: device, number format, attention, quantization.
 
-torch, which takes a second, is imported where it is needed: settings read the tables of names alone.
+torch, which takes a second to import, is imported only where it is needed, because settings use the tables of names.
 """
 
 import importlib.util
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 ATTENTIONS = ("auto", "sdpa", "eager", "flash_attention_2")
 QUANTIZATIONS = ("int8", "nf4")
-"""What a user may choose."""
+"""The user's choices."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a model goes, and in which number format; made by `place`.
+    """Device, number format and so on of a model; created by `place`.
 
     Parameters
     ----------
     dtype : ``float32``, ``bfloat16`` or ``float16``
     device : ``cpu`` or ``cuda:N``
-        That of the inputs; of the whole model unless it is spread.
+        Device of the inputs, and of the whole model unless it is spread.
     spread : bool
-        Over all devices that are visible, by accelerate.
+        Spread the model over all visible devices, by accelerate.
     replicas : int
-        How many of these share a machine's main memory.
+        Number of models that share the machine's main memory.
     attention : ``sdpa``, ``eager`` or ``flash_attention_2``
     quantization : ``int8``, ``nf4`` or None
-        What the language model's linear layers are stored as.
+        Storage of the language model's linear layers.
     """
 
     dtype: str
@@ -53,14 +53,23 @@ def place(
     attention: str = "auto",
     quantization: str | None = None,
 ) -> Placement:
-    """What ``auto`` means here: the first CUDA device if there is one, bfloat16 there and float32 on a CPU.
+    """Resolve ``auto`` and check the choices.
 
-    ``auto`` attention is FlashAttention where it can run (the package is installed; CUDA; half precision), else SDPA.
+    Parameters
+    ----------
+    dtype : ``auto``, ``float32``, ``bfloat16`` or ``float16``
+        ``auto`` is bfloat16 on CUDA and float32 on a CPU.
+    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` and so on
+        ``auto`` is the first CUDA device if there is one.
+    attention : ``auto``, ``sdpa``, ``eager`` or ``flash_attention_2``
+        ``auto`` is FlashAttention if it is installed, on CUDA in half precision, else SDPA.
+    quantization : ``int8`` or ``nf4``, optional
+        Store the language model's linear layers in 8 or 4 bits, by bitsandbytes (``freqq[quantization]``).
 
     Raises
     ------
     UserError
-        If there is no such device or number format, or what was asked for needs a package that is not installed.
+        If there is no such device or number format, or a choice needs a package that is not installed.
     """
     found = _device(device)
     form = _dtype(dtype, found)
@@ -72,16 +81,16 @@ def place(
 def _attention(name: str, device: "torch.device", dtype: str) -> str:
     if name not in ATTENTIONS:
         raise unknown("attention", name, ATTENTIONS)
-    from transformers.utils.import_utils import is_flash_attn_2_available  # half a second, and few commands ask
+    from transformers.utils.import_utils import is_flash_attn_2_available  # takes half a second
 
     lacking = [
         what
-        for what, there in (
+        for what, available in (
             ("a GPU", device.type == "cuda"),
             ("bfloat16 or float16", dtype != "float32"),
             ("the package flash-attn", is_flash_attn_2_available()),
         )
-        if not there
+        if not available
     ]
     if name == "flash_attention_2" and lacking:
         raise UserError(f"--attention {name} needs {lacking[0]}: leave it out, or use sdpa")

@@ -1,4 +1,4 @@
-"""Questions about pages as token ids, by the chat template and the tokenizer of a model."""
+"""Token ids of questions about pages, by a model's chat template and tokenizer."""
 
 import json
 import re
@@ -12,18 +12,18 @@ from freqq.data.responses import THINK
 from freqq.errors import FreqqError, UserError
 
 QUESTION = "\ue000question\ue000"
-"""Stands for the question while a chat template is rendered; private-use characters, so no template contains it."""
+"""Placeholder for the question when a chat template is rendered; no template contains private-use characters."""
 
 
 class ChatWriter:
-    """Writes a chat of pages and one question as token ids, with the model's own chat template.
+    """Converts a chat of pages and one question to token ids, with the model's own chat template.
 
     Parameters
     ----------
-    tokenizer : that of transformers
+    tokenizer : of transformers
     image_token_id : int
-        The token that stands for a page.
-    marks : token ids before and after that token which the template leaves out
+        The placeholder token of a page.
+    marks : token ids before and after that token which the template does not contain
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class ChatWriter:
     def write(self, question: str, pages: int, special_tokens: bool = False) -> list[int]:
         """Token ids of a user message (pages, then the question) and of the start of the answer.
 
-        They are those of the tokenizer's own ``apply_chat_template``, and the marks. Special tokens within the question
-        are so, too, with `special_tokens`; else they are split like any text, and ``<|image|>`` is nine characters, not
-        a page.
+        They are those of the tokenizer's ``apply_chat_template``, plus the marks. With `special_tokens`, special tokens
+        in the question are tokens; otherwise they are split like any text, and ``<|image|>`` is nine characters instead
+        of a page.
 
         Raises
         ------
         UserError
-            If this makes an image token of the question's text.
+            If the question's text contains an image token.
         """
         before, after = self._frame(pages)
         shown = self._render(question, pages)
@@ -55,8 +55,8 @@ class ChatWriter:
         if special_tokens:
             ids = self._ids(shown)
         else:
-            # Text next to the question is tokenized with it, up to the template's next token: "\n" and the question's
-            # own first line break may be one token together.
+            # Text adjacent to the question is tokenized with it, up to the template's next special token: "\n" and the
+            # question's own first line break may form one token.
             start = max((match.end() for match in self._added.finditer(before)), default=0)
             first = self._added.search(after)
             end = len(shown) - len(after) + (first.start() if first else len(after))
@@ -68,11 +68,11 @@ class ChatWriter:
         return [id for token in ids for id in (self._marked if token == self._image_token_id else [token])]
 
     def opening(self, pages: int) -> str:
-        """``<think>`` if the template itself begins the model's thoughts."""
+        """``<think>`` if the template itself opens the model's reasoning."""
         return THINK if self._frame(pages)[1].rstrip().endswith(THINK) else ""
 
     def _frame(self, pages: int) -> tuple[str, str]:
-        """What the template puts before and after the question; the same for all questions about so many pages."""
+        """The template's text before and after the question, which only depends on the number of pages."""
         if pages not in self._frames:
             before, found, after = self._render(QUESTION, pages).partition(QUESTION)
             if not found:
@@ -86,7 +86,7 @@ class ChatWriter:
         return str(self._tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
 
     def _ids(self, text: str, split_special_tokens: bool = False) -> list[int]:
-        # The template is complete: the tokenizer is to add nothing around it.
+        # The template is complete, so the tokenizer must not add special tokens.
         encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=split_special_tokens)
         return list(encoded["input_ids"])
 
@@ -100,7 +100,7 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def _legacy_template(folder: Path) -> str:
-    """The chat template of a folder that keeps it beside the tokenizer, as processors once saved it."""
+    """The chat template of a folder in the older format of processors."""
     file = folder / "chat_template.json"
     if not file.is_file():
         raise UserError(f"{folder} has no chat template: add its chat_template.jinja")

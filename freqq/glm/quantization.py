@@ -1,4 +1,4 @@
-"""Weights in fewer bits, by bitsandbytes: the language model's linear layers, and nothing else."""
+"""Quantized weights by bitsandbytes, for the language model's linear layers only."""
 
 from typing import Any
 
@@ -10,14 +10,8 @@ from freqq.glm.families.base import Family
 KEPT = ("lm_head", "embed_tokens")
 
 
-def check_can_be(model: str, family: Family) -> None:
-    """Refuse a mixture of experts: they are no linear layers in transformers, and would stay as large as they are.
-
-    Raises
-    ------
-    UserError
-        If the model is one.
-    """
+def check_quantizable(model: str, family: Family) -> None:
+    """Raise a `UserError` for a mixture of experts: transformers' experts are not linear layers and stay as large."""
     if family.experts:
         raise UserError(f"--quantization: {model} is nearly all experts, which bitsandbytes leaves as they are")
 
@@ -25,15 +19,15 @@ def check_can_be(model: str, family: Family) -> None:
 def weights_config(quantization: str, dtype: Any, family: Family) -> BitsAndBytesConfig:
     """The ``quantization_config`` of ``from_pretrained``.
 
-    The vision tower stays as it is, so that pages give the tokens that codebooks and stores were made of.
+    The vision tower is not quantized, so that pages give the same tokens as for codebooks and stored tokens.
 
     Parameters
     ----------
     quantization : ``int8`` or ``nf4``
-        LLM.int8() (arXiv:2208.07339): a scale for each row, outliers of the activations apart. Or 4-bit NormalFloat in
+        LLM.int8() (arXiv:2208.07339): a scale per row, outliers of the activations separate. Or 4-bit NormalFloat in
         blocks of 64 (QLoRA, arXiv:2305.14314, section 3).
     dtype : torch.dtype
-        Of the arithmetic.
+        The dtype of the arithmetic.
     """
     kept = [*family.tower, *KEPT]
     if quantization == "int8":

@@ -23,34 +23,34 @@ from freqq.tokens.grid import CompressedGrid
 
 MAX_NEW_TOKENS = 512
 MAX_PATCHES = 8192
-"""Patches in one vision pass, about three of Glyph's pages: bounds the memory of `Reader.see_many`, not its result."""
+"""Patches per vision pass, about three of Glyph's pages: bounds the memory of `Reader.see_many`."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer and what it cost.
+    """An answer and its costs.
 
     Parameters
     ----------
     text : str
-        What the model wrote, special tokens left out unless they were asked for; its thoughts are still in it. Behind
-        a prompt that begins them they stand behind ``<think>``, too.
+        The response, including the reasoning, without special tokens unless `Generation.special_tokens`. If the prompt
+        opens the reasoning, the text begins with ``<think>`` too.
     prompt_tokens : int
-        Length of the sample's own sequence as the model read it: after pruning, without padding.
+        Length of the sample's sequence after pruning, without padding.
     new_tokens : int
-        Tokens generated, the end token counted.
+        Generated tokens, including the end token.
     vision_tokens : int
-        Page tokens among the prompt's.
+        Page tokens of the prompt.
     kv_bytes : int
-        The sample's share of the key-value cache after its last token, measured on the cache's own tensors.
+        The sample's share of the key-value cache after its last token, measured on the cache's tensors.
     prefill_ms, decode_ms_per_token : float
-        The sample's share of its batch's time: a batch's prefill is shared equally, its decoding by new tokens.
+        The sample's share of its batch's time: prefill is divided equally, decoding by new tokens.
     peak_memory_bytes : int
-        On CUDA the most that was allocated while answering, weights included; on a CPU the process's highest so far.
+        On CUDA the most allocated while answering, including weights; on a CPU the process's peak so far.
     truncated : bool
-        True if the model did not end its answer within the allowed number of new tokens.
+        Whether the model reached the limit of new tokens before the end of its answer.
     prefill_chunk : int or None
-        Tokens of the prompt that were read at once; None: all.
+        Prompt tokens read at a time; None: all.
     """
 
     text: str
@@ -66,16 +66,16 @@ class Answer:
 
 
 class Reader:
-    """See pages as grids of tokens, then answer questions from those grids or from what a compressor left of them.
+    """Sees pages as grids of tokens, and answers questions from those grids or from compressed ones.
 
-    Made by `freqq.glm.load.load_reader`.
+    Created by `freqq.glm.load.load_reader`.
 
     Attributes
     ----------
     stop_requested : callable
-        Asked between two tokens, and before pages are seen; what is under way then ends with `Interrupted`.
+        Called between two tokens and before pages are seen; if True, `Interrupted` is raised.
     pages_at_once : int or None
-        The fewest pages of a vision pass of the last `see_many`, if there was no memory for more; else None.
+        The smallest vision pass, in pages, of the last `see_many` if memory ran out; else None.
     """
 
     def __init__(self, model: Any, tokenizer: Any, image_processor: Any, model_name: str, revision: str) -> None:
@@ -93,37 +93,37 @@ class Reader:
         self._writer = ChatWriter(tokenizer, model.config.image_token_id, self.family.page_marks(tokenizer))
 
     def see(self, pages: Sequence[Page]) -> list[Tensor]:
-        """One grid [h, w, C] of merged tokens a page, after the merger, in the model's dtype and on its device.
+        """One grid [h, w, C] of tokens per page, after the merger, in the model's dtype and on its device.
 
         Raises
         ------
         UserError
-            If a page is too long and thin for the image processor.
+            If a page's aspect ratio is too extreme for the image processor.
         """
         return self.see_many([pages])[0]
 
     def see_many(self, pages_per_sample: Sequence[Sequence[Page]]) -> list[list[Tensor]]:
-        """As `see`, for many samples in packed passes. Attention stays within a page: in float32, equal within 1e-5."""
+        """Like `see`, for many samples in packed passes. Attention stays within a page; equal to 1e-5 in float32."""
         self.pages_at_once = None
         pages = [page for sample in pages_per_sample for page in sample]
         grids = iter(self._see_all(pages))
         return [[next(grids) for _ in sample] for sample in pages_per_sample]
 
     def token_count(self, page: Page) -> int:
-        """How many tokens a page has, without seeing it."""
+        """The number of tokens of a page, without seeing it."""
         height, width = page.pixels.shape[:2]
         h, w = self.family.grid_shape(height, width, self.image_processor, self.model.config)
         return h * w
 
     def length(self, question: str, pages: Sequence[Page], generation: Generation = GREEDY) -> int:
-        """Tokens of the prompt of a question about pages, without seeing them and nothing dropped."""
+        """Prompt tokens of a question about uncompressed pages, without seeing them."""
         written = self._writer.write(question, len(pages), generation.special_tokens)
         return len(written) + sum(self.token_count(page) - 1 for page in pages)
 
     def answer(
         self, question: str, grids: Sequence[Tensor | CompressedGrid], max_new_tokens: int = MAX_NEW_TOKENS
     ) -> Answer:
-        """Answer one question about pages that were seen; see `answer_many`."""
+        """Answer one question about seen pages; see `answer_many`."""
         return self.answer_many([question], [grids], max_new_tokens)[0]
 
     def answer_many(
@@ -135,24 +135,22 @@ class Reader:
         saving: MemorySaving = NO_SAVING,
         fit: bool = False,
     ) -> list[Answer]:
-        """Answer a batch; each answer is the one that the sample gets alone, up to rounding.
+        """Answer a batch; answers do not depend on the rest of the batch, up to rounding.
 
         Parameters
         ----------
-        questions : one a sample; special tokens in it are plain text unless `generation` says otherwise
-        grids : each sample's pages, plain [h, w, C] or compressed; dropped tokens really shorten the sequence
+        questions : one per sample; special tokens in it are plain text unless `generation` says otherwise
+        grids : each sample's pages, plain [h, w, C] or compressed; dropped tokens shorten the sequence
         max_new_tokens : int
         generation : Generation
-            How the responses are made; greedily unless something else is asked for.
         saving : MemorySaving
-            Options that save memory.
         fit : bool
-            Whether a sample gets fewer new tokens where the model's positions have no room for all behind its prompt.
+            Reduce a sample's new tokens to what the model's positions allow after its prompt.
 
         Raises
         ------
         FreqqError
-            If a sequence does not fit into the model's positions; `OutOfMemory` if the batch does not into memory.
+            If a sequence exceeds the model's positions; `OutOfMemory` if the batch does not fit into memory.
         """
         if not questions:
             return []
@@ -168,8 +166,8 @@ class Reader:
         try:
             for allowed, where in self._by_room(prompts, max_new_tokens, fit).items():
                 own = [prompts[i] for i in where], [features[i] for i in where]
-                made = generate_from(self.model, *own, allowed, generation, saving, self.stop_requested)
-                outputs |= zip(where, made, strict=True)
+                generated = generate_from(self.model, *own, allowed, generation, saving, self.stop_requested)
+                outputs |= zip(where, generated, strict=True)
         except (RuntimeError, MemoryError) as error:
             what = f"{len(prompts)} prompts of up to {max(map(len, prompts))} tokens"
             less = "use a smaller --batch-size, a --prefill-chunk, --offload or fewer pages"
@@ -196,7 +194,7 @@ class Reader:
         return str(self.tokenizer.decode(tokens, skip_special_tokens=skip, clean_up_tokenization_spaces=False))
 
     def _by_room(self, prompts: Sequence[Prompt], max_new_tokens: int, fit: bool) -> dict[int, list[int]]:
-        """The prompts by how many new tokens each may get, which depends on no other prompt of the batch."""
+        """The prompts grouped by their allowed new tokens, which do not depend on the rest of the batch."""
         limit = self.model.config.text_config.max_position_embeddings
         groups: dict[int, list[int]] = {}
         for i, prompt in enumerate(prompts):
@@ -222,7 +220,7 @@ class Reader:
             failed = classified(error, f"{len(pages)} pages at once: use a smaller --batch-size or fewer pages")
             if not isinstance(failed, OutOfMemory) or len(pages) == 1:
                 raise failed from error
-        # Behind the handler, as the error holds the tensors that there was no memory for.
+        # Outside the handler, because the error references the tensors that used the memory.
         gc.collect()
         torch.cuda.empty_cache()
         half = len(pages) // 2

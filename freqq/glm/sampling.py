@@ -1,7 +1,7 @@
-"""What makes the largest logit the chosen token's, for a batch of prompts that were padded to one length.
+"""Logits processors for sampling, independent of the batch.
 
-transformers has such processors, too, but theirs depend on the batch: its penalty falls on the padding's token, which
-is an end token here, and its sampler draws from one stream for all.
+Those of transformers depend on the batch: its penalty also applies to the padding token, which is an end token here,
+and its sampler uses one random stream for all samples.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from freqq.glm.sequence import Prompt
 
 
 def processors(generation: Generation, prompts: Sequence[Prompt]) -> list[LogitsProcessor]:
-    """The processors of a way to choose tokens; none for the greedy one."""
+    """The processors for decoding parameters; none for greedy decoding."""
     found: list[LogitsProcessor] = []
     if generation.repetition_penalty != 1.0:
         found.append(RepetitionPenalty(generation.repetition_penalty, prompts))
@@ -28,7 +28,7 @@ def processors(generation: Generation, prompts: Sequence[Prompt]) -> list[Logits
 
 
 class RepetitionPenalty(LogitsProcessor):
-    """Makes tokens less likely that stand in the prompt, read or dropped, or in the response so far."""
+    """Reduces the logits of tokens in the whole prompt (dropped ones included) or in the response so far."""
 
     def __init__(self, penalty: float, prompts: Sequence[Prompt]) -> None:
         self.penalty = penalty
@@ -36,7 +36,7 @@ class RepetitionPenalty(LogitsProcessor):
         self._seen: Tensor | None = None
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Logits [B, V] with the penalty on what was seen; called once a token."""
+        """Apply the penalty to logits [B, V]; called once per token."""
         if self._seen is None:
             self._seen = torch.zeros_like(scores, dtype=torch.bool)
             for row, ids in zip(self._seen, self._prompts, strict=True):
@@ -47,10 +47,10 @@ class RepetitionPenalty(LogitsProcessor):
 
 
 class Draw(LogitsProcessor):
-    """Draws a token from softmax(logits / temperature): Gumbel noise is added, and the largest is one draw.
+    """Samples from softmax(logits / temperature) by adding Gumbel noise, so that the largest logit is a sample.
 
-    Each prompt has a stream of its own, which is seeded with the prompt's tokens. So a sample draws the same whatever
-    else is in its batch, and in every run.
+    Each prompt has its own random stream, seeded by its tokens, so that samples depend neither on the batch nor on the
+    run.
     """
 
     def __init__(self, temperature: float, prompts: Sequence[Prompt]) -> None:
@@ -58,7 +58,7 @@ class Draw(LogitsProcessor):
         self._streams = [torch.Generator().manual_seed(_seed(prompt)) for prompt in prompts]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Logits [B, V], cooled and with noise; its largest is the draw."""
+        """Logits [B, V] divided by the temperature, with noise."""
         uniform = torch.stack([torch.rand(scores.shape[1], generator=stream) for stream in self._streams])
         noise = -torch.log(-torch.log(uniform.clamp(min=torch.finfo(torch.float32).tiny)))
         return scores.float() / self.temperature + noise.to(scores.device)

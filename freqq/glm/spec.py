@@ -1,4 +1,4 @@
-"""What a model's files say of it without its weights: how long its prompts get, and what they take of memory."""
+"""Properties of a model from its files without its weights: prompt lengths and memory."""
 
 import json
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from freqq.glm.processor import ChatWriter, read_tokenizer
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model without its weights; made by `read_spec`.
+    """A model without its weights; created by `read_spec`.
 
     Parameters
     ----------
     weights : Weights
         Its files.
-    config, tokenizer, image_processor : those of transformers
+    config, tokenizer, image_processor : of transformers
     """
 
     weights: Weights
@@ -34,22 +34,22 @@ class ModelSpec:
 
     @property
     def context(self) -> int:
-        """The most tokens that a prompt and its answer may have together."""
+        """The most tokens of a prompt and its answer together."""
         return int(self.config.text_config.max_position_embeddings)
 
     @property
     def channels(self) -> int:
-        """Of a vision token, after the merger."""
+        """Channels of a vision token, after the merger."""
         return self.family.channels(self.config)
 
     @property
     def family(self) -> Family:
-        """How its pages and prompts are made."""
+        """Its family."""
         return family_of(self.config.model_type)
 
     @property
     def patches_per_token(self) -> int:
-        """Patches of the vision tower that make one token."""
+        """Patches of the vision tower per token."""
         return self.family.patches_per_token(self.config)
 
     @cached_property
@@ -58,42 +58,42 @@ class ModelSpec:
 
     @cached_property
     def has_embedded_tower(self) -> bool:
-        """Whether it makes the same tokens of a page as the embedded model does."""
+        """Whether its vision tower is the embedded model's."""
         tiny = Path(__file__).parent / "tiny"
         if not (tiny / "config.json").is_file():
             return False
         config = json.loads((tiny / "config.json").read_text())
-        if self.channels != config["text_config"]["hidden_size"]:  # towers are large, and reading them takes a while
+        if self.channels != config["text_config"]["hidden_size"]:  # avoids reading large towers
             return False
         return tower_digest(self.weights.folder) == tower_digest(tiny)
 
     def grid_shape(self, height: int, width: int) -> tuple[int, int]:
-        """The grid (h, w) of tokens of a page of so many pixels; a `UserError` if the model cannot read such a page."""
+        """The token grid (h, w) of a page of this size in pixels; `UserError` if the model cannot read it."""
         return self.family.grid_shape(height, width, self.image_processor, self.config)
 
     def prompt_tokens(self, question: str, pages: int, vision_tokens: int, special_tokens: bool = False) -> int:
-        """Length of the prompt of a question about pages of which so many tokens are left.
+        """Length of the prompt of a question about pages with so many remaining tokens.
 
-        `special_tokens`: whether those in the question are tokens or text.
+        `special_tokens`: whether special tokens in the question are tokens instead of text.
         """
         return len(self._writer.write(question, pages, special_tokens)) - pages + vision_tokens
 
     def kv_bytes_per_token(self, dtype: str) -> int:
-        """Of the key-value cache, over all layers."""
+        """Bytes of the key-value cache per token, over all layers."""
         text = self.config.text_config
         head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         return int(2 * text.num_hidden_layers * text.num_key_value_heads * head * BYTES[dtype])
 
     def vision_bytes(self, patches: int, dtype: str) -> int:
-        """About what one pass of the vision tower holds at once: its input, and one block's largest activations.
+        """Estimated memory of a vision pass: its input, and one block's largest activations.
 
         Those are the states before and after the block, queries, keys, values and the attention's output, and three
-        vectors of the multilayer perceptron; attention itself is assumed to need no matrix of patches by patches.
+        vectors of the multilayer perceptron; attention is assumed to need no matrix of patches by patches.
 
         Parameters
         ----------
         patches : int
-            Of the pass: at most `freqq.glm.reader.MAX_PATCHES`, or those of one page.
+            Patches of the pass: at most `freqq.glm.reader.MAX_PATCHES`, or those of one page.
         """
         vision = self.config.vision_config
         pixels, perceptron = self.family.pass_numbers(vision)
@@ -117,6 +117,6 @@ def read_spec(weights: Weights) -> ModelSpec:
             return ModelSpec(weights, config, read_tokenizer(folder), image_processor)
     except FreqqError:
         raise
-    except Exception as error:  # whatever a damaged file makes the libraries raise
+    except Exception as error:  # the libraries raise anything for damaged files
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"cannot read the configuration of {weights.name}: {lines[0][:200]}") from error

@@ -109,8 +109,8 @@ def test_rows_are_counted_by_shard_and_a_retried_answer_once(tmp_path, monkeypat
     write_part(tmp_path, "3", [replace(ROW, sample_id="s2", shard="0/5")])
     found = status(tmp_path)
     assert found.planned == [4, 2]
-    assert [(r.there, r.failed, r.error) for r in found.rows] == [(2, 0, None), (1, 1, "too long")]
-    assert (found.total.there, found.total.failed) == (4, 1)
+    assert [(r.stored, r.failed, r.error) for r in found.rows] == [(2, 0, None), (1, 1, "too long")]
+    assert (found.total.stored, found.total.failed) == (4, 1)
     assert "squeue" in found.problem
     assert not found.merged
 

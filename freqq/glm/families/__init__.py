@@ -1,4 +1,4 @@
-"""The families of models that freqq reads. One file a family; this is where they are registered."""
+"""The model families, one file each, and their registry."""
 
 from freqq.errors import UserError
 from freqq.glm.families.base import Family
@@ -18,37 +18,37 @@ FAMILIES: Registry[type[Family]] = Registry(
         "internvl": "freqq.glm.families.internvl:InternVL",
     },
 )
-"""By the ``model_type`` of a config.json."""
+"""Families by the ``model_type`` of a config.json."""
 
 EMBEDDED = "tiny"
-"""The name of the model inside the package."""
+"""The name of the model in the package."""
 
 GUIDE = "examples/new_family.md"
 
 
 def families() -> dict[str, Family]:
-    """All families by the model type that they serve."""
+    """All families by model type."""
     return {model_type: kind() for model_type, kind in FAMILIES.items()}
 
 
 def find_family(model_type: object) -> Family | None:
-    """The family that serves a config.json's ``model_type``, if any does.
+    """The family of a config.json's ``model_type``, if there is one.
 
     Raises
     ------
     UserError
-        If it is of an installed package and cannot be used.
+        If it is a plug-in that cannot be used.
     """
     return FAMILIES[model_type]() if isinstance(model_type, str) and model_type in FAMILIES else None
 
 
 def family_of(model_type: str) -> Family:
-    """The family that serves a config.json's ``model_type``.
+    """The family of a config.json's ``model_type``.
 
     Raises
     ------
     UserError
-        If none does.
+        If there is none.
     """
     family = find_family(model_type)
     if family is None:
@@ -57,7 +57,7 @@ def family_of(model_type: str) -> Family:
 
 
 def known() -> str:
-    """What a user can do about a model that is of no family here."""
+    """Advice for a model of an unknown family."""
     names = ", ".join(family.name for family in families().values())
     return f"use {', '.join(short_names())}, or a checkpoint of {names}; {GUIDE} shows how to add a family"
 
@@ -83,6 +83,6 @@ def served() -> list[str]:
 
 
 def short_names() -> dict[str, str | None]:
-    """What a user may type instead of a hub id, and that id; None for the model inside the package."""
+    """Short names of models and their hub ids; None for the model in the package."""
     found = {short: hub_id for family in families().values() for short, hub_id in family.short_names.items()}
     return {EMBEDDED: None} | found

@@ -1,4 +1,4 @@
-"""What a family of vision-language models is to freqq: how its pages become grids, and where their tokens stand."""
+"""Base classes of model families: how pages become grids of tokens, and the tokens' positions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,32 +16,32 @@ from freqq.pages.page import Page
 
 
 class Family(ABC):
-    """A family of models: its class attributes say what it serves, its methods how its models are fed.
+    """A family of models.
 
-    A family has no state: models, configurations and image processors are those of transformers and come as arguments.
-    Its module imports transformers, which takes seconds, only within methods.
-    `PatchFamily` has the methods of models that read pages of any size; examples/new_family.md adds a family.
+    Families are stateless: models, configurations and image processors are those of transformers, passed as arguments.
+    A family's module imports transformers, which takes seconds, only within methods.
+    `PatchFamily` implements models that read pages of any size; examples/new_family.md adds a family.
 
     Attributes
     ----------
     name : str
-        What the family is called in messages.
+        Its name in messages.
     architecture : str
-        What a config.json must name as its own, beside the ``model_type`` that the family is registered for.
+        The architecture in config.json, beside the ``model_type`` that the family is registered for.
     image_processor : str
-        The image processor's class in transformers: the one of PIL, which needs no torchvision.
+        The image processor's class in transformers: the PIL version, which does not need torchvision.
     short_names : mapping of str to str
-        What a user may type instead of a hub id.
+        Short names of hub ids.
     tower : tuple of str
-        Regular expressions for the modules of the vision tower and what follows it, which are never quantized.
+        Regular expressions for the modules of the vision tower and the merger, which are never quantized.
     experts : bool
-        Whether most of the language model are experts, which bitsandbytes leaves as they are.
+        Whether most of the language model are experts, which bitsandbytes does not quantize.
     flash_attention : bool
         Whether FlashAttention can be used.
     adapters : bool
         Whether ``freqq adapt`` can train an adapter for it.
     engine : str or None
-        The class of vLLM that `freqq.vllm` serves it by, as ``module:class`` of ``vllm.model_executor.models``.
+        The class by which `freqq.vllm` serves it, as ``module:class`` in ``vllm.model_executor.models``.
     """
 
     name: ClassVar[str]
@@ -56,7 +56,7 @@ class Family(ABC):
 
     @abstractmethod
     def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:
-        """The grid (h, w) of tokens that a page of so many pixels becomes.
+        """The token grid (h, w) of a page of this size in pixels.
 
         Raises
         ------
@@ -66,7 +66,7 @@ class Family(ABC):
 
     @abstractmethod
     def patches_per_token(self, config: Any) -> int:
-        """How many patches of the vision tower make one token of the language model."""
+        """Patches of the vision tower per token of the language model."""
 
     @abstractmethod
     def see(self, model: Any, pages: Sequence[Page], processor: Any) -> list[Tensor]:
@@ -74,21 +74,21 @@ class Family(ABC):
 
     @abstractmethod
     def positions(self, model: Any, prompt: Prompt) -> Tensor:
-        """Positions [k] or [rows, k] of a prompt's k kept columns, which are those that they have in the whole prompt.
+        """Positions [k] or [rows, k] of a prompt's k kept columns, equal to those in the whole prompt.
 
         int64; float32 if a smaller grid is spread over a page.
         """
 
     @abstractmethod
     def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
-        """What ``mm_encoder_outputs["image"]`` is to be for the features [k, C] of each page of a batch.
+        """``mm_encoder_outputs["image"]`` for the features [k, C] of each page of a batch.
 
-        A new one in each call, as ``generate`` may change it in place.
+        A new object in each call, because ``generate`` may change it in place.
         """
 
     @abstractmethod
     def pass_numbers(self, vision: Any) -> tuple[int, float]:
-        """Numbers that one pass of the tower takes a patch: of its pixels, and of one vector of a block's perceptron.
+        """Values per patch in a pass of the tower: of its pixels, and of one vector of a block's perceptron.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Family(ABC):
         """
 
     def channels(self, config: Any) -> int:
-        """Of one token of a grid."""
+        """Channels of a token."""
         return int(config.text_config.hidden_size)
 
     def read_image_processor(self, folder: Path) -> Any:
@@ -106,11 +106,11 @@ class Family(ABC):
         return getattr(transformers, self.image_processor).from_pretrained(folder, local_files_only=True)
 
     def page_marks(self, tokenizer: Any) -> tuple[list[int], list[int]]:
-        """Token ids that stand around a page's tokens and are not in the chat template."""
+        """Token ids before and after a page's tokens that are not in the chat template."""
         return [], []
 
     def answer_style(self, tokenizer: Any) -> AnswerStyle:
-        """How its models answer a question about a page."""
+        """The form of its models' answers."""
         return style_of(tokenizer)
 
 
@@ -119,7 +119,7 @@ class PatchFamily(Family):
 
     @abstractmethod
     def resized(self, height: int, width: int, processor: Any) -> tuple[int, int]:
-        """A page's pixels (height, width) once the image processor has resized it; a ValueError if it refuses."""
+        """A page's size (height, width) after the image processor's resizing; a ValueError if it refuses."""
 
     def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:
         """By the image processor's own arithmetic."""
@@ -143,7 +143,7 @@ class PatchFamily(Family):
         return [as_grid(tokens, h, w) for tokens, (h, w) in zip(self.tokens(seen), merged, strict=True)]
 
     def tokens(self, seen: Any) -> Sequence[Tensor]:
-        """The tokens [h·w, C] of each page in what ``get_image_features`` gave."""
+        """The tokens [h·w, C] of each page in the output of ``get_image_features``."""
         found: Sequence[Tensor] = seen.pooler_output
         return found
 
@@ -163,12 +163,12 @@ class PatchFamily(Family):
 
 
 def as_images(pages: Sequence[Page]) -> list[Image.Image]:
-    """Pages as image processors take them."""
+    """Pages as input of image processors."""
     return [Image.fromarray(page.pixels).convert("RGB") for page in pages]
 
 
 def patches(pages: Sequence[Page], image_processor: Any) -> tuple[Tensor, Tensor]:
-    """Pages as the tower of a `PatchFamily` takes them.
+    """Pages as input of a `PatchFamily`'s tower.
 
     Returns
     -------
@@ -180,13 +180,7 @@ def patches(pages: Sequence[Page], image_processor: Any) -> tuple[Tensor, Tensor
 
 
 def as_grid(tokens: Tensor, h: int, w: int) -> Tensor:
-    """A page's tokens [h·w, C] as the grid [h, w, C].
-
-    Raises
-    ------
-    FreqqError
-        If there are not h·w of them.
-    """
+    """Reshape a page's tokens [h·w, C] to a grid [h, w, C]; a `FreqqError` if their number is wrong."""
     if tokens.shape[0] != h * w:
         raise FreqqError(f"the vision tower gave {tokens.shape[0]} tokens for a page of {h} x {w}")
     return tokens.reshape(h, w, -1)

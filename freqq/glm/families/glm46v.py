@@ -1,4 +1,4 @@
-"""GLM-4.6V: GLM-4.1V's model with an image processor of its own."""
+"""GLM-4.6V: GLM-4.1V's model with its own image processor."""
 
 from freqq.glm.families.glm4v import Glm4v
 

@@ -1,4 +1,4 @@
-"""GLM-4.5V: GLM-4.1V's tower before a language model that is a mixture of experts."""
+"""GLM-4.5V: GLM-4.1V's tower with a mixture-of-experts language model."""
 
 from freqq.glm.families.glm4v import Glm4v
 

@@ -1,4 +1,4 @@
-"""GLM-OCR: 0.9 billion parameters, trained to transcribe pages; it fits a laptop."""
+"""GLM-OCR: 0.9 billion parameters, trained to transcribe pages."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from freqq.glm.families.glm4v import Glm4v
 
 
 class GlmOcr(Glm4v):
-    """GLM-OCR: GLM-4.1V's positions and image processing around a tower and a language model of its own."""
+    """GLM-OCR: GLM-4.1V's positions and image processing with its own tower and language model."""
 
     name = "GLM-OCR"
     architecture = "GlmOcrForConditionalGeneration"

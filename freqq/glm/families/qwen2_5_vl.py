@@ -6,7 +6,7 @@ from freqq.glm.families.base import PatchFamily
 
 
 class Qwen25VL(PatchFamily):
-    """Qwen2.5-VL (arXiv:2502.13923). Its tower works window by window and gives tokens back in raster order."""
+    """Qwen2.5-VL (arXiv:2502.13923). Its tower processes windows and returns tokens in raster order."""
 
     name = "Qwen2.5-VL"
     architecture = "Qwen2_5_VLForConditionalGeneration"
@@ -18,7 +18,7 @@ class Qwen25VL(PatchFamily):
     engine = "qwen2_5_vl:Qwen2_5_VLForConditionalGeneration"
 
     def resized(self, height: int, width: int, processor: Any) -> tuple[int, int]:
-        """To whole tokens, within the image processor's bounds of pixels."""
+        """Resized to whole tokens, within the image processor's limits of pixels."""
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
         tall, wide = smart_resize(

@@ -1,4 +1,4 @@
-"""Qwen3-VL: a page's tokens have several levels, of which the first layers of the language model read one each."""
+"""Qwen3-VL: a page's tokens have several levels; the first layers of the language model read one each."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,9 +14,9 @@ from freqq.glm.families.qwen2_5_vl import Qwen25VL
 class Qwen3VL(Qwen25VL):
     """Qwen3-VL (arXiv:2511.21631), with DeepStack (arXiv:2406.04334) and interleaved rows of positions.
 
-    A token's channels are those of all its levels, one level after another: what goes in where the placeholder stands,
-    then what is added behind the first layers. So a compressor chooses and transforms all levels alike, and the bytes
-    of a stored token are those of all of them. vLLM lays its tokens out in the same way.
+    A token's channels are the concatenation of its levels: the one that replaces the placeholder, then those added
+    after the first layers. So a compressor selects and transforms all levels together, and a stored token includes all
+    of them. vLLM uses the same layout.
     """
 
     name = "Qwen3-VL"
@@ -29,19 +29,19 @@ class Qwen3VL(Qwen25VL):
     engine = "qwen3_vl:Qwen3VLForConditionalGeneration"
 
     def levels(self, config: Any) -> int:
-        """Of a token, the one of the placeholder among them."""
+        """Levels of a token, including that of the placeholder."""
         return 1 + len(config.vision_config.deepstack_visual_indexes)
 
     def channels(self, config: Any) -> int:
-        """Of all levels together."""
+        """Channels of all levels together."""
         return super().channels(config) * self.levels(config)
 
     def tokens(self, seen: Any) -> Sequence[Tensor]:
-        """Each page's levels side by side."""
+        """Each page's levels, concatenated."""
         return [torch.cat(levels, dim=1) for levels in zip(seen.pooler_output, *seen.deepstack_features, strict=True)]
 
     def encoder_output(self, features: Sequence[Tensor], config: Any) -> Any:
-        """The levels apart again."""
+        """The levels, separated again."""
         from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
         levels = [
@@ -50,6 +50,6 @@ class Qwen3VL(Qwen25VL):
         return BaseModelOutputWithDeepstackFeatures(pooler_output=levels[0], deepstack_features=levels[1:])  # type: ignore[arg-type]
 
     def answer_style(self, tokenizer: Any) -> AnswerStyle:
-        """All tokenizers have the marks of thoughts, but only the thinking models' templates begin them."""
+        """All tokenizers have tags for reasoning, but only the templates of reasoning models open them."""
         style = super().answer_style(tokenizer)
         return replace(style, thinks=style.opened)
