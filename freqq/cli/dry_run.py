@@ -60,10 +60,11 @@ def facts(found: "Forecast") -> dict[str, str]:
     if found.answers is not None:
         lines["answers"] = f"{found.answers} (by its chat template and tokenizer)"
     if (memory := found.memory) is not None:
+        prompt = "" if memory.prompt is None else f", the longest prompt read alone about {size(memory.prompt)}"
         there = "" if memory.there is None else f"; {size(memory.there)} are there"
         lines["memory"] = (
             f"weights {size(memory.weights)} ({memory.dtype}), cache {size(memory.kv_bytes_per_token)} a token, "
-            f"vision pass up to about {size(memory.vision_pass)}{there}"
+            f"vision pass up to about {size(memory.vision_pass)}{prompt}{there}"
         )
     lines["disk"] = f"{size(found.disk.least)} to {size(found.disk.most)} of rows; {size(found.disk.free)} are free"
     if found.pace is None:

@@ -15,6 +15,9 @@ from freqq.glm.load import Weights, quiet
 from freqq.glm.memory import BYTES, tower_digest
 from freqq.glm.processor import ChatWriter, read_tokenizer
 
+LIBRARIES_BYTES = 100_000_000
+"""What matrix products, attention and the allocators take when they are first used, whatever the size; measured."""
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -99,6 +102,30 @@ class ModelSpec:
         pixels, perceptron = self.family.pass_numbers(vision)
         widest = 6 * vision.hidden_size + 3 * perceptron
         return int(patches * (4 * pixels + BYTES[dtype] * widest))
+
+    def prompt_bytes(self, tokens: int, vision_tokens: int, piece: int | None, dtype: str) -> int:
+        """About what reading a prompt takes at most beside the weights, which grows with its tokens, not their square.
+
+        All through it there are the pages' tokens, twice (the model makes a sequence of them), and the key-value cache.
+        To that come what one layer holds at once for a piece: attention's queries and output, the keys and values so
+        far, repeated for every head, and a mask of piece by tokens; or the perceptron's four vectors and the states.
+        From some 2,500 tokens on this is within 15 % of what was measured with SDPA on a CPU at 4,096 channels.
+
+        Parameters
+        ----------
+        tokens, vision_tokens : int
+            Of the prompt, and of pages among them.
+        piece : int or None
+            Tokens that are read at once (``--prefill-chunk``); None: all, for which attention needs no mask.
+        """
+        text, size = self.config.text_config, BYTES[dtype]
+        head = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        heads, at_once = text.num_attention_heads * head, min(tokens, piece or tokens)
+        mask = 0 if at_once == tokens else at_once * tokens * (1 + size)
+        attention = size * heads * (2 * tokens + 4 * at_once) + mask
+        perceptron = size * at_once * (4 * text.intermediate_size + 3 * text.hidden_size)
+        lasting = 2 * size * vision_tokens * self.channels + tokens * self.kv_bytes_per_token(dtype)
+        return int(lasting + max(attention, perceptron) + LIBRARIES_BYTES)
 
 
 def read_spec(weights: Weights) -> ModelSpec:

@@ -78,12 +78,16 @@ class ArmForecast:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a replica: weights, cache a token, about what a vision pass takes at most, what is there."""
+    """Bytes of a replica: weights, cache a token, about what a vision pass and the longest prompt take, what is there.
+
+    ``prompt`` is None if no prompt was counted.
+    """
 
     dtype: str
     weights: int
     kv_bytes_per_token: int
     vision_pass: int
+    prompt: int | None
     there: int | None
 
 
@@ -188,7 +192,9 @@ def forecast(
         new_tokens=settings.new_tokens,
         answers=None if spec is None or settings.backend == "openai" else str(spec.family.answer_style(spec.tokenizer)),
         arms=arm_forecasts,
-        memory=None if spec is None or placement is None else _memory(spec, placement, counts, elsewhere),
+        memory=None
+        if spec is None or placement is None
+        else _memory(spec, placement, counts, elsewhere, machine.prefill_chunk),
         disk=_disk(planned),
         seconds=_seconds(planned, arm_forecasts, counts, past, len(found.placements)),
         pace=past,
@@ -230,18 +236,23 @@ def _arm(
     )
 
 
-def _memory(spec: ModelSpec, placement: Placement, counts: PromptCounts, elsewhere: bool) -> Memory | None:
+def _memory(
+    spec: ModelSpec, placement: Placement, counts: PromptCounts, elsewhere: bool, piece: int | None
+) -> Memory | None:
     """None if the weights' files are damaged, which is a reason of its own."""
     try:
         weights = weight_bytes(spec.weights.folder, placement.dtype, placement.quantization)
     except (OSError, ValueError):
         return None
+    dtype, prompts = placement.dtype, [size for own in counts.sizes.values() for size in own]
+    needed = [spec.prompt_bytes(size.prompt_tokens, size.vision_tokens, piece, dtype) for size in prompts]
     patches = max(MAX_PATCHES, counts.largest_page * spec.patches_per_token)
     return Memory(
         dtype=placement.quantization or placement.dtype,
         weights=weights,
-        kv_bytes_per_token=spec.kv_bytes_per_token(placement.dtype),
-        vision_pass=spec.vision_bytes(patches, placement.dtype),
+        kv_bytes_per_token=spec.kv_bytes_per_token(dtype),
+        vision_pass=spec.vision_bytes(patches, dtype),
+        prompt=max(needed, default=None),
         there=None if elsewhere else sum(memories(placement.device, placement.spread)),
     )
 
