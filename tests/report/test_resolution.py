@@ -1,0 +1,138 @@
+"""Methods beside pages that are drawn smaller, at the same cost."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from freqq.errors import UserError
+from freqq.report.figures import rendered
+from freqq.report.resolution import as_csv, resolution, resolution_points
+from freqq.report.results import read_results
+from freqq.runs.settings import Settings
+from tests.report.made_runs import made_rows, write_run
+
+TOKENS = {72.0: 54, 96.0: 96, 144.0: 216}
+PLAIN = {72.0: 0.2, 96.0: 0.6, 144.0: 1.0}
+
+
+def run_at(folder, dpi, method_tokens=None, method_score=0.5, n=40, **settings):
+    """Plain pages at a resolution, whose answers all have one score, and a method there if it is asked for."""
+    plain = [
+        replace(r, score=PLAIN[dpi], vision_tokens=TOKENS[dpi], vision_tokens_full=TOKENS[dpi])
+        for r in made_rows(n, (2,))
+        if r.method == "baseline"
+    ]
+    rows = list(plain)
+    if method_tokens is not None:
+        rows += [
+            replace(r, method="token-prune", level="mild", config_hash="p", vision_tokens=method_tokens,
+                    score=method_score)
+            for r in plain
+        ]  # fmt: skip
+    return read_results(write_run(folder / f"{dpi:g}", rows, replace(Settings(), look="glyph", dpi=dpi, **settings)))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("resolutions")
+    return [run_at(folder, 144.0, 96), run_at(folder, 72.0), run_at(folder, 96.0)]
+
+
+def test_plain_pages_come_first_by_cost_and_a_method_is_beside_the_resolution_of_its_cost(runs):
+    points = resolution_points(runs)
+    assert [(p.dpi, p.method, p.cost) for p in points] == [
+        (72, "baseline", 54), (96, "baseline", 96), (144, "baseline", 216), (144, "token-prune", 96),
+    ]  # fmt: skip
+    assert points[3].equal_dpi == pytest.approx(96)
+    assert points[3].difference.mean == pytest.approx(0.5 - 0.6)
+    assert points[3].p_value < 0.001
+    assert all(p.difference is None for p in points[:3])
+
+
+def answering(run, tokens, score):
+    """A run whose method cost so many tokens and had such scores."""
+    baseline, method = run.arms
+    n = len(method.samples)
+    values = method.samples.values | {"vision_tokens": np.full(n, float(tokens)), "score": np.broadcast_to(score, n)}
+    return replace(run, arms=(baseline, replace(method, samples=replace(method.samples, values=values))))
+
+
+@given(tokens=st.integers(54, 216), score=st.sampled_from([0.1, 0.5, 0.9]))
+def test_between_two_resolutions_the_score_is_interpolated_and_never_outside_of_theirs(runs, tokens, score):
+    point = resolution_points([answering(runs[0], tokens, score), *runs[1:]])[-1]
+    reference = score - point.difference.mean
+    below = max(d for d in TOKENS if TOKENS[d] <= tokens)
+    above = min(d for d in TOKENS if TOKENS[d] >= tokens)
+    assert PLAIN[below] - 1e-9 <= reference <= PLAIN[above] + 1e-9
+    assert below - 1e-9 <= point.equal_dpi <= above + 1e-9
+
+
+def test_what_costs_less_than_any_resolution_has_no_difference(runs):
+    point = resolution_points([answering(runs[0], 20, 0.5), *runs[1:]])[-1]
+    assert (point.equal_dpi, point.difference, point.p_value) == (None, None, None)
+
+
+def test_differences_are_paired_sample_by_sample(runs):
+    """Scores that vary widely, and alike in both, leave no difference and a narrow interval."""
+    own = np.random.default_rng(0).random(40)
+    plain = answering(replace(runs[2], arms=(runs[2].arms[0], runs[2].arms[0])), 96, own)
+    point = resolution_points([answering(runs[0], 96, own), replace(plain, arms=plain.arms[1:]), runs[1]])[-1]
+    assert point.difference.mean == pytest.approx(0)
+    assert point.p_value == 1
+    assert point.difference.high - point.difference.low < point.score.high - point.score.low
+
+
+def test_samples_that_one_arm_failed_on_are_left_out_of_all(runs):
+    [arm] = runs[1].arms
+    errors = np.array(["OSError: disk"] * 10 + [None] * 30, object)
+    failing = replace(runs[1], arms=(replace(arm, samples=replace(arm.samples, errors=errors)),))
+    assert {p.score.n for p in resolution_points([runs[0], failing])} == {30}
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ([], "plain pages were read at 1 resolution only"),
+        ([{"seed": 3}], "differ in seed"),
+        ([{"model": "glyph"}], "differ in model"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(tmp_path, others, said):
+    runs = [run_at(tmp_path, 144.0, 96), *(run_at(tmp_path, 96.0, **other) for other in others)]
+    with pytest.raises(UserError, match=said):
+        resolution_points(runs)
+
+
+def test_a_resolution_that_only_a_configuration_tells_is_asked_for(runs):
+    settings = {"dpi": None, "config": "glyph.json"}
+    untold = [replace(run, description={"settings": run.description["settings"] | settings}) for run in runs]
+    with pytest.raises(UserError, match="run it again with --dpi"):
+        resolution_points(untold)
+
+
+def test_an_unknown_cost_is_refused_by_name(runs):
+    with pytest.raises(UserError, match="unknown cost 'token'"):
+        resolution_points(runs, "token")
+
+
+def test_bytes_of_images_are_those_of_plain_pages_too(runs):
+    points = resolution_points(runs, "image-bytes")
+    assert all(p.cost > 5000 for p in points)
+
+
+def test_the_table_and_the_figure_hold_every_point(runs):
+    points = resolution_points(runs)
+    rows = list(csv.DictReader(io.StringIO(as_csv(points))))
+    assert [(float(r["dpi"]), r["method"], float(r["cost"])) for r in rows] == [
+        (p.dpi, p.method, p.cost) for p in points
+    ]
+    assert [r["difference"] for r in rows] == ["", "", "", "-0.1"]
+    svg = rendered(resolution(points, "tokens", "Pages"), "svg").decode()
+    assert rendered(resolution(points, "tokens", "Pages"), "svg").decode() == svg
+    assert all(f"{dpi} dpi" in svg for dpi in (72, 96, 144))
+    assert "token-prune, 144 dpi" in svg
