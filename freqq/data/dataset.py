@@ -129,7 +129,7 @@ class DataSet:
     @property
     def small(self) -> bool:
         """Whether its chats are made for embedded models: few pages, answers of up to a few hundred characters."""
-        return self.own_look or self.format == "mini-glyph"
+        return self.own_look or self.format in ("mini-glyph", "ruler-mini-glyph")
 
     def samples(
         self, needles: int | None = None, limit: int | None = None, seed: int = 0, bins: Collection[str] = ()

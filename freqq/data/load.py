@@ -47,8 +47,8 @@ DESCRIBED = {
 NAMES = ("mini", "mrcr", mrcr.HUB, *ruler.MAKERS)
 """Data sets that can be loaded by name; ``mrcr`` is short for the one on the hub."""
 
-LOOKS = ("glyph",)
-"""Alternative looks of `mini`."""
+WITH_LOOKS, LOOKS = ("mini", "ruler-mini"), ("glyph",)
+"""Data sets that have alternative looks, and those looks."""
 
 MOST_FILES = 1000
 MOST_ENTRIES = 20_000
@@ -119,18 +119,20 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
 
 
 def with_look(data: DataSet, look: str) -> DataSet:
-    """Generated data on pages of another look: `mini` has ``glyph`` (`freqq.data.mini_glyph`).
+    """Small generated data on pages of another look: ``glyph`` (`freqq.data.mini_glyph`).
 
     Raises
     ------
     UserError
         If the data have no such look.
     """
-    if data.format != "mini":
-        raise UserError(f"--look is for --data mini, not for {data.name}: leave it out")
+    if not data.own_look:
+        raise UserError(f"--look is for --data {' and '.join(WITH_LOOKS)}, not for {data.name}: leave it out")
     if look not in LOOKS:
         raise unknown("look", look, LOOKS)
-    return replace(data, format="mini-glyph", revision=mini_glyph.REVISION, draw=_mini_glyph)
+    if data.format == "mini":
+        return replace(data, format="mini-glyph", revision=mini_glyph.REVISION, draw=_mini_glyph)
+    return replace(DataSet.from_maker(data.name, ruler.IN_GLYPHS_LOOK), format=f"{data.format}-glyph")
 
 
 def _mini(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:

@@ -13,14 +13,14 @@ from freqq.data.mini import WORDS, Exchange, chat_record, exchanges, generate, i
 from freqq.data.mrcr import sample_from_record
 from freqq.data.sample import Sample
 
-REVISION = "mini-glyph-1"
+REVISION = "mini-glyph-2"
 """Changes whenever the samples of a seed change."""
 
 SHORTEST, USUAL, LONGEST = 30, 110, 400
 """Characters of an answer: fewest, mean of the exponential distribution of lengths, and most."""
 
-WIDTHS, HEIGHTS = (200, 360), (110, 260)
-"""Least and largest side of a page, in points."""
+WIDTHS, HEIGHTS = (180, 260), (110, 190)
+"""Least and largest side of a page, in points: up to 19 x 14 vision tokens at 144 dpi."""
 
 MOST_PAGES = 6
 

@@ -47,7 +47,7 @@ class Settings:
     data : str
         The data set's name or path.
     look : str or None
-        What pages of `mini` look like in place of its own look: ``glyph``.
+        What pages of `mini` or `ruler-mini` look like in place of their own look: ``glyph``.
     task : str or None
         What is asked of the model, or a part of it, such as ``niah_multikey_1``; None: what the data set is made for.
     context : int or None

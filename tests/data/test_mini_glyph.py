@@ -12,6 +12,7 @@ from freqq.data.mini import HELD_OUT_PAIRS, is_held_out
 from freqq.data.mini_glyph import LONGEST, MOST_PAGES, glyph_exchanges, mini_glyph, sentence_text
 from freqq.data.tasks import TASKS
 from freqq.errors import UserError
+from freqq.glm.train.small.chats import haystack
 from freqq.runs.rendering import Rendering
 from freqq.runs.sources import usual_batch_size, usual_new_tokens
 
@@ -54,7 +55,23 @@ def test_a_sample_does_not_depend_on_how_many_there_are():
     assert len({sample.id for sample in mini_glyph(4, 10, 5)}) == 10
 
 
-def test_it_is_a_look_of_mini_and_of_nothing_else():
+@given(
+    st.sampled_from(["niah_single_1", "niah_single_2", "niah_multikey_1"]), st.integers(128, 400), st.integers(0, 99)
+)
+def test_rulers_needles_have_a_few_pages_and_numbers_that_training_never_asks_for(subtask, context, seed):
+    data = with_look(load("ruler-mini"), "glyph").with_task(subtask).with_context(context)
+    (sample,) = data.samples(limit=1, seed=seed)
+    assert is_held_out(sample.references[0])
+    assert TASKS["ruler"].grade(sample, f" {sample.references[0]}.").score == 1
+    pages = list(Rendering.read(None, None, 96.0).pages(sample))
+    assert 1 <= len(pages) <= MOST_PAGES
+    assert sample.references[0] in " ".join(line.text for page in pages for line in page.lines)
+    told = haystack(random.Random(f"{subtask}{context}{seed}"), 600)
+    (question,) = told.questions
+    assert not is_held_out(told.text[question.start : question.stop])
+
+
+def test_it_is_a_look_of_small_data_and_of_nothing_else():
     data = with_look(load("mini"), "glyph")
     assert not data.own_look
     assert usual_batch_size(data) == 16
@@ -63,5 +80,5 @@ def test_it_is_a_look_of_mini_and_of_nothing_else():
     assert usual_new_tokens(data.with_task("transcribe")) == 512
     with pytest.raises(UserError, match="unknown look 'glif'"):
         with_look(load("mini"), "glif")
-    with pytest.raises(UserError, match="--look is for --data mini, not for ruler"):
+    with pytest.raises(UserError, match="--look is for --data mini and ruler-mini, not for ruler"):
         with_look(load("ruler"), "glyph")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
 from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, ORDINALS, TOPICS, Exchange
-from freqq.data.mini_glyph import mini_glyph
+from freqq.data.mini_glyph import HEIGHTS, WIDTHS, mini_glyph
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
 from freqq.glm.train.corpus import question_tokens
 from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages
@@ -125,6 +125,19 @@ def test_a_text_from_anywhere_is_the_rest_of_a_page_behind_what_is_given(seed, d
 
 
 SIZE = Size(96.0, 2, 6, 12, 50)
+
+
+@given(SEEDS, st.integers(0, 8000))
+def test_questions_end_with_pages_of_the_sizes_of_evaluation(seed, step):
+    recipe = QuestionRecipe()
+    size = recipe.draw(random.Random(seed), step)
+    cell = 28 * 72 / size.dpi
+    assert size.columns * cell <= WIDTHS[1] + cell
+    assert size.rows * cell <= HEIGHTS[1] + cell
+    assert size.room >= 200
+    late = [recipe.draw(random.Random(f"{seed}/{i}"), recipe.grow) for i in range(200)]
+    assert max(one.pages for one in late) == 5
+    assert max(one.columns * 28 * 72 / one.dpi for one in late) > WIDTHS[1] - 10
 
 
 @given(SEEDS, st.sampled_from([72.0, 96.0, 144.0]))

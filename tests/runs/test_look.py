@@ -26,7 +26,7 @@ def test_it_is_evaluated_at_any_resolution(tmp_path):
         return found.rows.to_pylist()
 
     coarse, fine = rows(72), rows(120)
-    assert {row["data_revision"] for row in coarse + fine} == {"mini-glyph-1"}
+    assert {row["data_revision"] for row in coarse + fine} == {"mini-glyph-2"}
     assert all(row["error"] is None for row in coarse + fine)
     assert fine[0]["vision_tokens"] > 2 * coarse[0]["vision_tokens"]
     assert fine[0]["pages"] == coarse[0]["pages"]
@@ -34,5 +34,5 @@ def test_it_is_evaluated_at_any_resolution(tmp_path):
 
 
 def test_other_data_have_no_looks():
-    with pytest.raises(UserError, match="--look is for --data mini"):
+    with pytest.raises(UserError, match="--look is for --data mini and ruler-mini, not for ruler"):
         EvalOptions(data="ruler", look="glyph").settings()

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from freqq.data.bins import BYTES_PER_TOKEN, bin_of
 from freqq.data.dataset import Maker
-from freqq.data.mini import CELL, MOST_TOKENS, TOKEN, margins, pages_needed
+from freqq.data.mini import CELL, MOST_TOKENS, TOKEN, is_held_out, margins, pages_needed
+from freqq.data.mini_glyph import page_size
 from freqq.data.ruler.contexts import NEEDLES, Generated, common_words, frequent_words, needles, variables
 from freqq.data.sample import Sample, Turn
 from freqq.data.tasks.ruler import answer
@@ -20,6 +21,10 @@ question-answering sub-tasks would need the documents of SQuAD and HotpotQA."""
 MINI_SHORTEST = dict.fromkeys(("niah_single_1", "niah_single_2", "niah_single_3"), 96)
 MINI_LONGEST = 160
 """Tokens of a context: from what a needle needs to what fits on pages like those the embedded model was trained on."""
+
+GLYPH_SHORTEST = {"niah_single_1": 96, "niah_single_2": 96, "niah_multikey_1": 128}
+GLYPH_LONGEST = 400
+"""Likewise in Glyph's look, for the reader of it that `freqq train small` makes."""
 
 COLUMNS, MOST_ROWS, MOST_PAGES = 10, 14, 3
 """Size of pages in the look of `mini`, in vision tokens."""
@@ -75,6 +80,19 @@ def mini_sample(subtask: str, context: int, seed: int, index: int) -> Sample:
     return replace(sample, style=_style(rng, generated.context))
 
 
+def glyph_sample(subtask: str, context: int, seed: int, index: int) -> Sample:
+    """One sample on a few small pages in Glyph's look (`freqq.data.mini_glyph`); its number is one that training never
+    asks for."""
+    rng = random.Random(f"ruler-mini-glyph/{subtask}/{context}/{seed}/{index}")
+    while True:
+        generated = needles(subtask, rng, characters(context))
+        if is_held_out(generated.references[0]):
+            break
+    width, height = page_size(rng, len(generated.context))
+    sample = as_sample(generated, subtask, f"glyph_{subtask}_{context}_s{seed}-{index}", "mini")
+    return replace(sample, config={"page-size": f"{width},{height}"})
+
+
 def _style(rng: random.Random, context: str) -> dict[str, float | str]:
     """The style of the fewest and then lowest pages that hold a text, with a left margin of up to two characters."""
     style = margins(rng, COLUMNS, sparse=False) | {"margin_left": CELL * rng.randrange(3), "margin_right": 0}
@@ -95,3 +113,6 @@ MAKERS = {
     "ruler-mini": Maker("ruler-mini-1", 96, MINI_SHORTEST, MINI_LONGEST, mini_sample),
 }
 """Generators by the name of their data set."""
+
+IN_GLYPHS_LOOK = Maker("ruler-mini-glyph-1", 256, GLYPH_SHORTEST, GLYPH_LONGEST, glyph_sample)
+"""What ``ruler-mini`` is in Glyph's look."""

@@ -124,7 +124,7 @@ RULER = Task(
     name="ruler",
     summary="find needles in a haystack, track variables, count words",
     score="Recall of references (RULER)",
-    formats=("ruler", "ruler-mini"),
+    formats=("ruler", "ruler-mini", "ruler-mini-glyph"),
     grade=marks,
     subtasks=tuple(FORMS),
 )

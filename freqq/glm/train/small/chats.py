@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from freqq.data.mini import FORMATS, TOPICS, Exchange, request
+from freqq.data.mini import FORMATS, TOPICS, Exchange, is_held_out, request
 from freqq.data.mini_glyph import sentence_text
 from freqq.data.ruler.contexts import needles
 from freqq.data.sample import Sample, Turn, context
@@ -85,9 +85,12 @@ def chat(rng: random.Random, room: int, usual: int) -> Told:
 
 
 def haystack(rng: random.Random, room: int) -> Told:
-    """A text of RULER's with one number to find, or one of four."""
-    made = needles(rng.choice(NEEDLES), rng, room)
-    (value,) = made.references
+    """A text of RULER's with one number to find, or one of four; the number is none of evaluation's."""
+    while True:
+        made = needles(rng.choice(NEEDLES), rng, room)
+        (value,) = made.references
+        if not is_held_out(value):
+            break
     start = made.context.index(f"is: {value}.") + len("is: ")
     tokens = []
     rest = made.question

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from freqq.data.mini import FORMATS, TOPICS
-from freqq.glm.train.architecture import IMAGE
+from freqq.data.mini_glyph import HEIGHTS, WIDTHS
+from freqq.glm.train.architecture import CELL, IMAGE
 from freqq.glm.train.corpus import MAX_ORDINAL
 from freqq.glm.train.forward import Trace
 from freqq.glm.train.small.aloud import CURRICULUM, Aloud
@@ -31,8 +32,11 @@ earlier ones the start keeps w / (w + n), and two weights spread both small and 
 SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
 KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
 
-SIZES = ((1, 6, 12), (1, 8, 14), (2, 6, 12), (1, 10, 16), (2, 8, 14), (2, 10, 16), (3, 8, 14), (2, 12, 18))
-"""Pages, and their rows and columns of tokens, from what a step begins with to all that are in the mix."""
+MOST_PAGES = 5
+SIDES = ((150, 170), (80, 110))
+"""Widths and heights of pages that training begins with, in points; it ends with those of evaluation, too."""
+LEAST_ROOM = 200
+"""Characters: two short exchanges need so many."""
 
 
 class QuestionHeads(nn.Module):
@@ -56,7 +60,7 @@ class Recipe:
     questions : int
         Of each sample.
     grow, finer : int
-        Steps after which all sizes of page, and all resolutions, are in the mix.
+        Steps after which all numbers and sizes of pages, and all resolutions, are in the mix.
     ruler : float
         Share of the samples that are RULER's.
     whole : float
@@ -75,7 +79,7 @@ class Recipe:
     finer: int = 3000
     ruler: float = 0.25
     whole: float = 0.2
-    aloud: int = 4
+    aloud: int = 3
     reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0)))
     fade: tuple[float, float] = (0.5, 0.8)
 
@@ -86,11 +90,18 @@ class Recipe:
 
     def draw(self, rng: random.Random, step: int) -> Size:
         """Resolution and pages of a step; the newest as often as any other."""
-        sizes = 2 + int((len(SIZES) - 2) * min(1.0, step / self.grow))
+        grown = min(1.0, step / self.grow)
         finest = 3 + int((len(CURRICULUM) - 3) * min(1.0, step / self.finer))
-        pages, rows, columns = SIZES[rng.randrange(sizes)]
         dpi = CURRICULUM[rng.randrange(finest)]
-        return Size(dpi, pages, rows, columns, rng.choice((45, 70, 110)))
+        cell = CELL * 72 / dpi
+        (narrow, wide), (low, high) = SIDES
+        while True:
+            pages = rng.randint(1, 2 + round(grown * (MOST_PAGES - 2)))
+            columns = round(rng.uniform(narrow, wide + grown * (WIDTHS[1] - wide)) / cell)
+            rows = round(rng.uniform(low, high + grown * (HEIGHTS[1] - high)) / cell)
+            size = Size(dpi, pages, rows, columns, rng.choice((45, 70, 110)))
+            if size.room >= LEAST_ROOM:
+                return size
 
 
 class Questions:
@@ -200,7 +211,8 @@ class Questions:
         found: dict[str, float] = {}
         for dpi in (144.0, 120.0, 96.0, 72.0):
             for name, ruler in (("chat", False), ("ruler", True)):
-                size = Size(dpi, 2, 8, 14, 70)
+                cell = CELL * 72 / dpi
+                size = Size(dpi, 2, round(140 / cell), round(220 / cell), 70)
                 token, whole = self.accuracy(size, ruler)
                 found |= {f"{name}_{dpi:g}_token": token, f"{name}_{dpi:g}_whole": whole}
         return found

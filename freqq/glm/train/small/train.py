@@ -2,7 +2,7 @@
 
 1. **Read**: the vision tower tells which characters stand in the cell of each token, at 72 to 144 dpi.
 2. **Read aloud**: the language model writes a page's text, and the tower learns along.
-3. **Questions**: it answers MRCR's and RULER's questions about one to three pages, and goes on reading aloud.
+3. **Questions**: it answers MRCR's and RULER's questions about one to five pages, and goes on reading aloud.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ class Training:
     vision_decay, language_decay : int
         The last steps of a stage, in which the learning rate falls to zero.
     language_steps : int
-        Steps of stage 2, in which the whole model learns to read aloud.
+        Steps of stage 2, in which the whole model learns to read aloud. Stage 3 goes on with that, so it is short.
     question_steps, question_decay : int
         Of stage 3, in which it learns to answer questions.
     crops : int
@@ -61,8 +61,8 @@ class Training:
     vision_decay: int = 4_000
     crops: int = 4
     seed: int = 0
-    language_steps: int = 6_000
-    language_decay: int = 3_000
+    language_steps: int = 4_000
+    language_decay: int = 1_200
     recipe: Recipe = Recipe()
     question_steps: int = 8_000
     question_decay: int = 4_000
