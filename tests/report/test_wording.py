@@ -7,6 +7,7 @@ import pytest
 from freqq.report import wording as w
 from freqq.report.evidence import gather
 from freqq.report.statistics import Estimate
+from freqq.runs.settings import SAMPLED, SIZES, Settings
 from tests.report.made_runs import fallen, write_run
 
 
@@ -104,3 +105,11 @@ def test_intervals_are_set_without_leading_zeros(found, signed, text):
 )  # fmt: skip
 def test_numbers_are_written_in_one_way(function, value, text):
     assert function(value) == text
+
+
+def test_a_run_says_of_which_pages_sizes_were_counted():
+    said = {sizes: w.sizes(replace(Settings(), sizes=sizes).as_json()) for sizes in SIZES}
+    assert said["all"] == w.sizes({}) == ""  # as in runs that knew nothing else
+    assert f"one page in {SAMPLED}" in said["sample"]
+    assert "not counted" in said["none"]
+    assert all(f"--sizes {sizes}" in text for sizes, text in said.items() if text)

@@ -1,12 +1,15 @@
 """In half precision a batch can change answers, so that a row's key knows how large batches may be."""
 
+import os
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.runs.directory import RunDirectory
-from freqq.runs.machine import Machine
+from freqq.runs.machine import MOST_BESIDE, Machine
 from freqq.runs.plan import BASELINE_ARM, Identity, config_hash
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
@@ -42,3 +45,12 @@ def test_a_run_in_half_precision_goes_on_in_the_same_batches_alone(random_model,
     grown = run(replace(settings, limit=5), out, machine=Machine(batch_size=2))
     assert {row.key for row in before} <= {row.key for row in RunDirectory(grown).read()}
     assert all(finding.passed for finding in verify(grown)), verify(grown)
+
+
+@given(st.integers(1, 64), st.integers(1, 64))
+def test_replicas_share_the_cores_for_what_runs_beside_them(gpus, workers):
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for machine, replicas in ((Machine(gpus=gpus), gpus), (Machine(workers=workers), workers), (Machine(), 1)):
+        threads = machine.threads_beside
+        assert 1 <= threads <= MOST_BESIDE
+        assert threads == 1 or (threads + 1) * replicas <= cores
