@@ -1,4 +1,4 @@
-"""Train an adapter into a folder: data, model and checkpoint are put together here."""
+"""Train an adapter into a folder, from data, model and checkpoint."""
 
 import time
 from collections.abc import Callable
@@ -33,30 +33,30 @@ def adapt(
     note: Callable[[str], None] = lambda text: None,
     began: float | None = None,
 ) -> Path:
-    """Train an adapter, with checkpoints in `folder`; the same call goes on after a stop.
+    """Train an adapter, with checkpoints in `folder`; the same call resumes after a stop.
 
     Equal settings give equal weights on the same kind of machine with the same number of threads and processes. Under
-    ``accelerate launch`` each process takes other examples, and a step is all of theirs.
+    ``accelerate launch`` each process has its own examples, and a step includes all of them.
 
     Parameters
     ----------
     report : callable
-        Gets the step, the number of steps (with a time limit: as many as will fit), and the values of the step or of
-        a validation on held-out examples.
+        Gets the step, the number of steps (estimated if there is a time limit), and the values of the step or of a
+        validation.
     note : callable
-        Gets a line on how much memory is needed, and one if a time limit shortens validation or memory runs out.
+        Gets a line with the estimated memory, and one if a time limit shortens validation or memory runs out.
     began : float, optional
-        The reading of `time.monotonic` from which a time limit counts; by default that of the call.
+        The reading of `time.monotonic` from which a time limit counts; by default the time of the call.
 
     Returns
     -------
     Path
-        The adapter's folder: `folder` itself, which holds the weights with the lowest held-out loss.
+        The adapter's folder: `folder`, with the weights of the lowest held-out loss.
 
     Raises
     ------
     UserError
-        If no data are left for training, the folder holds another training, or an option makes no sense.
+        If no data are left for training, the folder contains another training, or an option is invalid.
     Interrupted, FreqqError
         See `Training.run`.
     """
@@ -76,7 +76,7 @@ def prepare(
     began: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Training:
-    """All that is needed before the first step, or the next one."""
+    """Prepare everything for the first step, or the next one of a resumed training."""
     began = clock() if began is None else began
     check_free(folder)
     check_writable(folder)
@@ -98,18 +98,18 @@ def prepare(
         seed=adaptation.seed,
     )
     with torch.random.fork_rng():
-        torch.manual_seed(adaptation.seed)  # of the first factors of LoRA
+        torch.manual_seed(adaptation.seed)  # for the first factors of LoRA
         adapter = Adapter(reader, card)
     return Training(adaptation, habits, adapter, data, accelerator, folder, clock, began)
 
 
 def check_family(weights: Weights) -> None:
-    """Refuse a model whose tower or language model is built otherwise than this training takes for granted.
+    """Refuse a model of a family without support for adapters.
 
     Raises
     ------
     UserError
-        If it is one.
+        If its family has no support.
     """
     family = family_in(weights)
     if not family.adapters:
@@ -118,7 +118,7 @@ def check_family(weights: Weights) -> None:
 
 
 def training_data(adaptation: Adaptation, held_out: int) -> TrainingData:
-    """The examples that the settings name.
+    """The examples of the settings.
 
     Raises
     ------

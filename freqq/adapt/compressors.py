@@ -1,4 +1,4 @@
-"""Compressors in training: with gradients, and with a codebook that follows the model."""
+"""Compressors in training: with gradients, and with a codebook that is trained along."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +17,11 @@ from freqq.tokens.vq_training import CodebookAverages
 
 
 def learnable(compressor: TokenCompressor, grid: Tensor) -> CompressedGrid:
-    """What ``compressor.compress(grid)`` gives, with gradients to the grid and without a stream.
+    """``compressor.compress(grid)`` with gradients to the grid and without a stream.
 
-    Tokens that stay as they are, and those that are linear in the grid (a low-pass, means), have their own gradients;
-    which tokens stay is taken as given. Quantized ones have that of the identity (straight-through estimation; Bengio,
-    Léonard, Courville, arXiv:1308.3432, section 4).
+    Kept tokens, and those that are linear in the grid (a low-pass, means), have exact gradients; the selection has
+    none. Quantized tokens have the gradient of the identity (straight-through estimation; Bengio, Léonard, Courville,
+    arXiv:1308.3432, section 4).
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ def learnable(compressor: TokenCompressor, grid: Tensor) -> CompressedGrid:
     Raises
     ------
     UserError
-        If the grid holds NaN or infinity.
+        If the grid contains NaN or infinity.
     """
-    # A transform in bfloat16, as automatic mixed precision has it, is not the one that the model is to get used to.
+    # Automatic mixed precision would compute transforms in bfloat16, unlike evaluation.
     with torch.autocast(grid.device.type, enabled=False):
         if isinstance(compressor, Combination):
             cutter, quantizer = compressor.parts()
@@ -51,17 +51,17 @@ def _straight_through(quantizer: Quantizer, page: CompressedGrid) -> CompressedG
 
 
 PREFIX = "codebook-"
-"""Of codebooks in an adapter's folder."""
+"""Prefix of codebook files in an adapter's folder."""
 
 
 @dataclass(frozen=True)
 class Following(Quantizer):
-    """What `freqq.tokens.vq.VectorQuantization` does, by the codebook of the moment, which learns from every grid.
+    """`freqq.tokens.vq.VectorQuantization` with the current codebook, which is trained on every grid.
 
     Parameters
     ----------
     averages : CodebookAverages
-        Whoever trains calls its `step`, or its `forget` after grids that are not to be learned from.
+        The training calls its `step`, or its `forget` after grids that it must not be trained on.
     rate : int
     """
 
@@ -69,7 +69,7 @@ class Following(Quantizer):
     rate: int
 
     def code(self, grid: Tensor) -> VectorGrid:
-        """A grid [h, w, C] as names of codewords."""
+        """Quantize a grid [h, w, C] to indices of codewords."""
         coded = quantize_vectors(grid.detach(), self.averages.book, self.rate)
         self.averages.add(grid, coded)
         return coded
@@ -78,14 +78,14 @@ class Following(Quantizer):
 def follow(
     compressors: Sequence[TokenCompressor | None], grid: Tensor
 ) -> tuple[CodebookAverages, list[TokenCompressor | None]]:
-    """The averages of the codebook that `VectorQuantization` takes for a grid [h, w, C], and what quantizes by them."""
+    """The averages of the codebook of `VectorQuantization` for a grid [h, w, C], and the compressors with it."""
     book = next(c.book(grid) for c in compressors if isinstance(c, VectorQuantization))
     averages = CodebookAverages(book)
     return averages, [Following(averages, c.rate) if isinstance(c, VectorQuantization) else c for c in compressors]
 
 
 def store_codebook(book: TokenCodebook, folder: Path) -> str:
-    """Put a codebook beside an adapter; the name by which `freqq.tokens.codebooks.token_codebook` finds it there."""
+    """Write a codebook beside an adapter; returns its name for `freqq.tokens.codebooks.token_codebook`."""
     folder.mkdir(parents=True, exist_ok=True)
     name = book.id.hex()
     write_whole(folder / f"{PREFIX}{name}.safetensors", lambda file: file.write_bytes(book.file))
@@ -93,7 +93,7 @@ def store_codebook(book: TokenCodebook, folder: Path) -> str:
 
 
 def remove_codebooks(folder: Path, but: str) -> None:
-    """Remove all codebooks of `store_codebook` but the one of a name: an adapter needs only that which it names."""
+    """Remove all codebooks of `store_codebook` except the one of this name."""
     for file in folder.glob(f"{PREFIX}*.safetensors"):
         if file.name != f"{PREFIX}{but}.safetensors":
             file.unlink()

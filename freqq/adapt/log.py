@@ -19,17 +19,17 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.float64()) for name in NAMES),
     ]
 )
-"""Losses and accuracies of the step's own examples; of held-out ones where a validation followed the step."""
+"""Losses and accuracies on the step's examples, and on held-out ones if a validation followed."""
 
 
 class Log:
-    """Rows of the steps that are done; on disk whenever `write` was called.
+    """Rows of finished steps; stored by `write`.
 
     Parameters
     ----------
     folder : Path
     steps : int
-        Rows beyond this step, which a killed run did after its last checkpoint, are forgotten.
+        Stored rows beyond this step, which followed the last checkpoint, are dropped.
     """
 
     def __init__(self, folder: Path, steps: int) -> None:
@@ -38,14 +38,14 @@ class Log:
         self.rows: list[dict[str, Any]] = [row for row in known if row["step"] <= steps]
 
     def add(self, **values: Any) -> None:
-        """One more step."""
+        """Add a step."""
         self.rows.append(values)
 
     def validated(self, scores: dict[str, float]) -> None:
-        """What was found behind the last step."""
+        """Add a validation to the last step."""
         self.rows[-1] |= scores
 
     def write(self) -> None:
-        """Put all rows on the disk."""
+        """Store all rows."""
         table = pa.Table.from_pylist(self.rows, schema=SCHEMA)
         write_whole(self._file, lambda file: pq.write_table(table, file, compression="zstd"))

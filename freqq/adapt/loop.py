@@ -1,4 +1,4 @@
-"""The training loop: seeded by step, so that a training that was stopped goes on as if it never was."""
+"""The training loop. Randomness is seeded by step, so a resumed training equals an uninterrupted one."""
 
 import math
 import random
@@ -27,15 +27,15 @@ from freqq.tokens.vq_training import CodebookAverages
 
 CHECKPOINT = "checkpoint.safetensors"
 PACE_STEPS = 10
-"""The latest steps, whose mean time says how many more fit into a time limit."""
+"""Recent steps whose mean time predicts how many more fit into a time limit."""
 
 CLIP = 1.0
-"""Of the gradient's norm."""
+"""The largest norm of the gradient."""
 
 
 @dataclass(frozen=True)
 class Habits:
-    """What changes no weight but when a training ends, and what is kept of it.
+    """Settings that affect when a training ends and what is kept, but no step.
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class Habits:
     patience : int
         Validations without a lower held-out loss after which training ends; 0: never early.
     held_out, answers : int
-        Chats to validate on, and answers to generate, at most one a chat.
+        Chats for validation, and answers to generate, at most one per chat.
     recompute : bool
-        Keep fewer activations and compute them twice (gradient checkpointing).
+        Store fewer activations and recompute them (gradient checkpointing).
     """
 
     validate_every: int = 250
@@ -57,12 +57,11 @@ class Habits:
 
 
 Report = Callable[[int, int, dict[str, float]], None]
-"""Gets the step, the number of steps (with a time limit: as many as will fit), and the values of the step or
-validation."""
+"""Gets the step, the number of steps (estimated if there is a time limit), and the values of the step or validation."""
 
 
 def optimizers(adaptation: Adaptation, parameters: dict[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
-    """Muon for the merger's matrices, AdamW for LoRA and the rest; neither decays weights towards zero.
+    """Muon for the merger's matrices, AdamW for LoRA and the rest; both without weight decay.
 
     K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
@@ -78,16 +77,16 @@ def optimizers(adaptation: Adaptation, parameters: dict[str, nn.Parameter]) -> l
 
 
 class Training:
-    """A training in a folder; `run` goes on where the last one ended.
+    """A training in a folder; `run` resumes the last one.
 
     Parameters
     ----------
     folder : Path
-        Checkpoint, log and, once there is a best one, the adapter.
+        For checkpoint, log and the best adapter so far.
     clock : callable
-        Seconds, from any zero.
+        Returns seconds from an arbitrary start.
     began : float
-        The clock's reading from which the time of this run counts.
+        The clock's reading at the start of this run.
     """
 
     def __init__(
@@ -128,9 +127,9 @@ class Training:
         Raises
         ------
         Interrupted
-            On Ctrl-C or SIGTERM, behind a checkpoint.
+            On Ctrl-C or SIGTERM, after a checkpoint.
         FreqqError
-            If the loss is not finite any more; the last good adapter and checkpoint stay.
+            If the loss is not finite; the last good adapter and checkpoint are kept.
         """
         self.student.note = note
         with StopRequest() as stop:
@@ -148,7 +147,7 @@ class Training:
 
     @property
     def seconds(self) -> float:
-        """How long the training has taken, over all of its runs."""
+        """Duration of the training over all of its runs."""
         return self._seconds_before + self._clock() - self._began
 
     def _time_limit(self, note: Callable[[str], None]) -> TimeLimit:
@@ -165,11 +164,11 @@ class Training:
         return TimeLimit(limit, self.seconds, validation)
 
     def _plan(self) -> None:
-        """Estimate again how many steps fit into the time limit, by how long the latest ones took."""
+        """Update the number of steps that fit into the time limit from the duration of recent ones."""
         if self.time is not None:
             recent = [row["seconds"] for row in self.log.rows[-PACE_STEPS:]]
             steps = [self.time.steps(self.step, self.seconds, sum(recent) / len(recent))]
-            self.steps = broadcast_object_list(steps)[0]  # all processes take those of the first
+            self.steps = broadcast_object_list(steps)[0]  # all processes use the value of the first
 
     def _rate_factor(self) -> float:
         if self.time is None:
@@ -187,7 +186,7 @@ class Training:
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
         if self.averages is not None:
-            self.averages.forget()  # what validation added
+            self.averages.forget()  # drop what validation added
         level = random.Random(f"adapt/level/{self.adaptation.seed}/{self.step}").randrange(len(self.compressors))
         sums: dict[str, float] = {}
         for parameter in self.parameters.values():
@@ -245,7 +244,7 @@ class Training:
         return total.cpu()
 
     def _save(self) -> None:
-        """The adapter; its card comes last and names the codebook, so that the two are one."""
+        """Save the adapter. Its card is written last and names the codebook, so that they stay consistent."""
         if self.averages is None:
             self.adapter.save(self.folder)
         else:
@@ -293,8 +292,8 @@ class Training:
                 int(facts[n]) for n in ("step", "steps", "bad", "best_step")
             )
             self._seconds_before, self.best = float(facts["seconds"]), float(facts["best"])
-            if self.adaptation.minutes and "validation" in facts:  # a checkpoint of an older version has none
+            if self.adaptation.minutes and "validation" in facts:  # absent in checkpoints of older versions
                 self.time = TimeLimit(self.adaptation.minutes * 60, float(facts["first"]), float(facts["validation"]))
                 self.validator.take(int(facts["held_out"]), int(facts["answers"]))
-        except Exception as error:  # whatever a damaged file makes the libraries raise
+        except Exception as error:  # libraries raise many kinds of errors on damaged files
             raise FreqqError(f"cannot go on from {file}: {error}; remove it or choose another --out") from error

@@ -1,4 +1,4 @@
-"""How much memory a training takes, estimated before it starts."""
+"""Estimate the memory of a training before it starts."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from freqq.errors import FreqqError
 from freqq.glm.memory import memories
 
 SAMPLED = 4
-"""Training examples; the longest of them stands for all."""
+"""Training examples whose longest stands for all."""
 
 LESS = "use a smaller --batch-size, --gradient-checkpointing, or a lower --rank"
 
 STATE_BYTES = 16
-"""Of a trained number: itself, its gradient and AdamW's two means, in float32."""
+"""Of a trained parameter: itself, its gradient and AdamW's two means, in float32."""
 
 
 def estimate(training: Training) -> dict[str, int]:
-    """Bytes of the weights, of what is trained, and of the activations of one pass.
+    """Bytes of the frozen weights, of the trained parameters, and of the activations of one pass.
 
     A transformer layer keeps about 34·s·b·h bytes for its backward pass in half precision if attention
     does not keep its square (Korthikanti et al., arXiv:2205.05198, section 4.1). With gradient checkpointing a layer
-    keeps its input alone, one layer at a time all of it, and each question has its pages to itself.
+    keeps its input only, except for one layer at a time, and each question has its own copy of the pages.
     """
     model: Any = training.adapter.reader.model
     config = model.config.text_config
@@ -35,25 +35,25 @@ def estimate(training: Training) -> dict[str, int]:
 
 
 def _columns(training: Training) -> int:
-    """Columns of a pass at the level that leaves the most tokens, if each example were as long as the longest."""
+    """Columns of a pass at the level with the most tokens, if each example were as long as the longest."""
     student, examples = training.student, [training.data.train(i) for i in range(SAMPLED)]
     reader = training.adapter.reader
-    asked = max(
+    texts = max(
         sum(len(student.ids(q.text)) + len(student.ids(q.answer)) + 2 for q in one.questions) for one in examples
     )
     pages = max(sum(reader.token_count(page) for page in one.pages) for one in examples)
     kept = max(1.0 if c is None else getattr(c, "keep", 1.0) for c in training.compressors)
     repeats = max(len(one.questions) for one in examples) if training.habits.recompute else 1
-    return (asked + repeats * int(kept * pages)) * training.adaptation.batch
+    return (texts + repeats * int(kept * pages)) * training.adaptation.batch
 
 
 def check_memory(training: Training) -> str:
-    """One line that says what is needed.
+    """One line with the estimated memory.
 
     Raises
     ------
     FreqqError
-        If that is more than there is.
+        If it exceeds the available memory.
     """
     parts = estimate(training)
     needed = sum(parts.values())

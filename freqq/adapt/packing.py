@@ -1,4 +1,4 @@
-"""Examples as sequences: a set of pages is read once, and each of the questions about it goes on from there."""
+"""Pack examples into sequences: each set of pages is read once and shared by the questions about it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from freqq.glm.sequence import IMAGE, expand, positions
 from freqq.tokens.grid import CompressedGrid
 
 IGNORED = -100
-"""The label of a column that predicts nothing."""
+"""The label of a column without a prediction."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of sequences, [n] of one or [N, n] of several, padded at the end.
+    """Columns of N sequences, padded at the end.
 
     Parameters
     ----------
@@ -40,11 +40,11 @@ class Packed:
 
     Parameters
     ----------
-    pages : Columns [B, P]; all that stands before the questions
+    pages : Columns [B, P]; everything before the questions
     questions : Columns [N, T]
-    about : int64 [N]; which set of pages a question is about
-    labels : int64 [N, T]; the token that a column is to predict, or -100
-    weights : float32 [N, T]; how much that counts
+    about : int64 [N]; the set of pages of each question
+    labels : int64 [N, T]; the token to predict, or -100
+    weights : float32 [N, T]; weight of each label
     """
 
     pages: Columns
@@ -61,8 +61,8 @@ class Packer:
     ----------
     model, tokenizer : those of a `freqq.glm.reader.Reader`
     first_weight : float
-        How much the first token behind the answer's random string counts; all others count 1. It is the one that has to
-        find the place to copy from, and what stays wrong longest.
+        Weight of the first token after the answer's random string; others have 1. That token has to find the place to
+        copy from and is learned last.
     """
 
     def __init__(self, model: Any, tokenizer: Any, first_weight: float = 1.0) -> None:
@@ -76,8 +76,8 @@ class Packer:
         self._end = tokenizer.eos_token_id if tokenizer.eos_token_id in ends else min(ends)
 
     def pack(self, examples: Sequence[Example], pages: Sequence[Sequence[CompressedGrid]]) -> Packed:
-        """Examples with their pages as a compressor left them."""
-        shared, asked, about, labels, weights = [], [], [], [], []
+        """Pack examples with their compressed pages."""
+        shared, texts, about, labels, weights = [], [], [], [], []
         for number, (example, own) in enumerate(zip(examples, pages, strict=True)):
             chats = [self._writer.write(q.text, len(own)) for q in example.questions]
             prompt = expand(chats[0], own, self._image_token_id)
@@ -89,26 +89,26 @@ class Packer:
             for chat, question in zip(chats, example.questions, strict=True):
                 answer, counts = self._answer(question)
                 text = chat[start:] + answer
-                # Behind the pages all four rows of positions count on from where each of them is.
-                asked.append((torch.tensor(text), where[:, end : end + 1] + torch.arange(len(text))))
+                # After the pages, each of the four rows of positions increases by 1.
+                texts.append((torch.tensor(text), where[:, end : end + 1] + torch.arange(len(text))))
                 about.append(number)
                 before = len(chat) - start - 1
                 labels.append(torch.tensor([IGNORED] * before + answer + [IGNORED]))
                 weights.append(torch.tensor([0.0] * before + counts + [0.0]))
         return Packed(
-            _columns(shared), _columns(asked), torch.tensor(about), _padded(labels, IGNORED), _padded(weights, 0.0)
+            _columns(shared), _columns(texts), torch.tensor(about), _padded(labels, IGNORED), _padded(weights, 0.0)
         )
 
-    def _answer(self, asked: Question) -> tuple[list[int], list[float]]:
-        """The tokens of an answer and its end, and how much each counts."""
-        ids = self.tokens(asked.answer)
+    def _answer(self, question: Question) -> tuple[list[int], list[float]]:
+        """The tokens of an answer with the end token, and their weights."""
+        ids = self.tokens(question.answer)
         counts = [1.0] * (len(ids) + 1)
-        if len(asked.answer) > len(asked.prefix):
-            counts[min(len(self.tokens(asked.prefix)), len(ids) - 1)] = self.first_weight
+        if len(question.answer) > len(question.prefix):
+            counts[min(len(self.tokens(question.prefix)), len(ids) - 1)] = self.first_weight
         return [*ids, self._end], counts
 
     def tokens(self, text: str) -> list[int]:
-        """The tokens of a text, in which nothing is special."""
+        """The tokens of a text, without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 

@@ -1,4 +1,4 @@
-"""How the learning rate goes over a training, by its steps or by its time, and how many steps fit into a time."""
+"""The learning rate by steps or by time, and the number of steps that fit into a time limit."""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ WARMUP = 30
 """Steps in which the learning rate rises."""
 
 WARMUP_SHARE = 0.1
-"""The rate has risen, at the latest, after this share of a time limit: 30 slow steps may be all that fit into one."""
+"""Warm-up ends at the latest after this share of a time limit, in which fewer than 30 slow steps may fit."""
 
 MARGIN = 1.1
-"""The last validation may take this much longer than the one before, by which it is planned."""
+"""Safety factor for the duration of the last validation, planned by that of the previous one."""
 
 VALIDATION_SHARE = 0.2
-"""The most of a time limit that one validation may take: a slow machine validates on fewer held-out examples."""
+"""The largest share of a time limit for one validation; a slow machine validates on fewer held-out examples."""
 
 
 def rate_factor(step: int, steps: int) -> float:
@@ -24,23 +24,23 @@ def rate_factor(step: int, steps: int) -> float:
 
 
 def timed_rate_factor(step: int, share: float) -> float:
-    """As `rate_factor`, by the share in [0, 1] of the time that is used up: how many steps will fit is not known."""
+    """`rate_factor` by the elapsed share of the time in [0, 1], as the number of steps is not known."""
     rise = min(1.0, max((step + 1) / WARMUP, share / WARMUP_SHARE))
     return rise * 0.5 * (1 + math.cos(math.pi * share))
 
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """A training's time, in seconds of a clock that counts all of it: loading, steps, validations and checkpoints.
+    """The time limit of a training, in seconds, with loading, steps, validations and checkpoints.
 
     Parameters
     ----------
     limit : float
-        When the training has to be over.
+        End of the training.
     first : float
-        When its first step began.
+        Start of the first step.
     validation : float
-        How long a validation takes, with the checkpoint behind it; the training ends with one.
+        Duration of a validation with its checkpoint; the training ends with one.
     """
 
     limit: float
@@ -49,13 +49,13 @@ class TimeLimit:
 
     @property
     def last(self) -> float:
-        """When the last step has to be over."""
+        """End of the last step."""
         return self.limit - MARGIN * self.validation
 
     def share(self, now: float) -> float:
-        """The share of the steps' time that is used up, in [0, 1]."""
+        """The elapsed share of the steps' time, in [0, 1]."""
         return min(1.0, max(0.0, now - self.first) / max(self.last - self.first, 1e-9))
 
     def steps(self, step: int, now: float, pace: float) -> int:
-        """How many steps there will be, of which `step` are done, if each takes `pace` from now on; at least one."""
+        """The total number of steps, at least one, if `step` are done and each further one takes `pace` seconds."""
         return max(1, step, step + math.floor(max(0.0, self.last - now) / max(pace, 1e-9)))

@@ -26,30 +26,30 @@ class Adaptation:
     Parameters
     ----------
     method : str
-        A token method, as a user types it.
+        A token method, as given by the user.
     levels : tuple of str
         One is drawn for each batch; ``baseline`` is the whole grid.
     overrides : tuple of (parameter, value) as text
     train : ``merger``, ``lora`` or ``both``
     rank : int
-        Of LoRA.
+        Rank of LoRA.
     steps : int
         Optimizer steps; 0: as many as fit into the minutes.
     minutes : float
-        Length of the whole training over all of its runs, loading and validation included: the number of steps
-        follows from the time that they take, and so differs from one training to the next.
+        Duration of the training over all of its runs, with loading and validation; the number of steps depends on
+        their speed.
     batch, questions, accumulate : int
-        Examples of a pass, questions of an example where the data have many, and passes of a step.
+        Examples per pass, questions per example (for data with several), and passes per step.
     rate, merger_rate : float
         Peak learning rates of LoRA (AdamW) and of the merger's matrices (Muon).
     distill : float in [0, 1]
-        Share of the loss that is the divergence from the uncompressed base model.
+        Weight in the loss of the divergence from the uncompressed base model.
     learn_codebook : bool
-        Whether the codebook of ``token-vq`` follows the model (`freqq.tokens.vq_training`).
+        Whether the codebook of ``token-vq`` is trained, too (`freqq.tokens.vq_training`).
     first_weight : float
-        How much the first token behind an answer's random string counts; the others count 1.
+        Weight of the first token after an answer's random string; others have 1.
     skip_bad : bool
-        Whether files of a folder of data that cannot be read are left out rather than refused.
+        Whether unreadable files of a data folder are skipped rather than refused.
     """
 
     model: str
@@ -102,7 +102,7 @@ class Adaptation:
         self._check_method()
 
     def _check_method(self) -> None:
-        from freqq.tokens.vq import VectorQuantization  # takes torch: what is wrong elsewhere is said before
+        from freqq.tokens.vq import VectorQuantization  # imports torch; other errors are reported before
 
         learners = [c for c in self.compressors() if c is not None]
         if self.learn_codebook and not (learners and all(isinstance(c, VectorQuantization) for c in learners)):
@@ -130,14 +130,14 @@ class Adaptation:
 
     @property
     def name(self) -> str:
-        """The method's one name."""
+        """The method's canonical name."""
         from freqq.runs.methods import canonical
 
         return canonical(self.method)
 
 
 def check_free(folder: Path) -> None:
-    """Refuse a folder that holds other files and no training.
+    """Refuse a folder with other files but no training.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def check_free(folder: Path) -> None:
 
 
 def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
-    """Write the settings into a training's folder, or compare them with those that are there.
+    """Write the settings into a training's folder, or compare them with the stored ones.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
             before = dict(json.loads(file.read_text()))
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{file} is damaged: choose another --out") from error
-        before = {"skip_bad": False} | before  # older trainings do not say it
+        before = {"skip_bad": False} | before  # absent in older trainings
         other = [f"{k} {before.get(k)!r} there, {v!r} here" for k, v in now.items() if before.get(k) != v]
         if other:
             raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")

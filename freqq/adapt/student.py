@@ -1,4 +1,4 @@
-"""The model in training: pages through the frozen tower, the merger, the compressor, the language model, to a loss."""
+"""The model in training: from pages through tower, merger, compressor and language model to a loss."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,7 @@ from freqq.tokens.grid import CompressedGrid, whole
 
 @dataclass(frozen=True)
 class Seen:
-    """Pages of a batch of examples behind the frozen part of the vision tower.
+    """Pages of a batch of examples after the frozen part of the vision tower.
 
     Parameters
     ----------
@@ -36,24 +36,24 @@ class Seen:
 
 
 class Student(nn.Module):
-    """Turns examples into a loss.
+    """Computes the loss of examples.
 
     Parameters
     ----------
     adapter : Adapter
-        Its reader's model is what learns.
+        Its reader's model is trained.
     distill : float in [0, 1]
-        Share of the loss that is the divergence from the base model's own predictions on the uncompressed pages
-        (Hinton, Vinyals, Dean, arXiv:1503.02531, at temperature 1); the rest is the cross entropy of the answers.
+        Weight of the divergence from the base model's predictions on the uncompressed pages (Hinton, Vinyals, Dean,
+        arXiv:1503.02531, at temperature 1); the rest of the loss is the cross entropy of the answers.
     first_weight : float
         See `Packer`.
     recompute : bool
-        Keep only what goes into each layer and compute it twice (gradient checkpointing).
+        Store only the inputs of layers and recompute the rest (gradient checkpointing).
 
     Attributes
     ----------
     note : callable
-        Told if memory ran out and less is done at once.
+        Called with a line if memory ran out and batches are split.
     """
 
     def __init__(
@@ -68,23 +68,22 @@ class Student(nn.Module):
         self._processor = reader.image_processor
         self._packer = Packer(reader.model, reader.tokenizer, first_weight)
         if self._model.device.type == "cpu":
-            # A step takes three quarters of the time that it takes through torch's fused attention.
+            # A step takes three quarters of the time with torch's fused attention.
             self._model.set_attn_implementation("eager")
         if recompute:
             self._model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             self._train(True)
 
     def forward(self, examples: Sequence[Example], compressor: TokenCompressor | None) -> dict[str, Tensor]:
-        """The loss and what it is made of; each a scalar, those but ``loss`` without gradient.
+        """The loss and its parts, all scalars; only ``loss`` has a gradient.
 
-        ``answer`` and ``distill`` are losses a token; ``token`` and ``first`` the shares of right tokens, and of right
-        ones behind the answer's random string; ``whole`` that of answers without an error. All of them are those of
-        tokens whose predecessors are given, which a generated answer's are not.
+        ``answer`` and ``distill`` are losses per token; ``token`` is the share of correct tokens, ``whole`` that of
+        answers without an error. All are computed with teacher forcing, unlike generated answers.
 
         Raises
         ------
         FloatingPointError
-            If the merger makes something else than numbers.
+            If the merger's output is not finite.
         """
         seen = self.see(examples)
         grids = self.merged(seen)
@@ -99,7 +98,7 @@ class Student(nn.Module):
         values = {"answer": answer.detach()}
         loss = answer
         if self.distill:
-            divergence = (self._away(examples, seen, logits) * weights).sum() / weights.sum()
+            divergence = (self._divergences(examples, seen, logits) * weights).sum() / weights.sum()
             loss = (1 - self.distill) * answer + self.distill * divergence
             values["distill"] = divergence.detach()
         right = logits.detach().argmax(-1) == labels
@@ -109,7 +108,7 @@ class Student(nn.Module):
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """While it is entered, layers keep a cache again, as generating needs it."""
+        """Within this context layers use a cache, as generation needs."""
         self._train(False)
         try:
             yield
@@ -117,7 +116,7 @@ class Student(nn.Module):
             self._train(self.recompute)
 
     def _train(self, training: bool) -> None:
-        """Tell the layers, which only then compute twice; else these models do not care, as they have no dropout."""
+        """Set the layers' training mode, which only affects gradient checkpointing: these models have no dropout."""
         self._model.model.language_model.train(training)
 
     def ids(self, text: str) -> list[int]:
@@ -125,7 +124,7 @@ class Student(nn.Module):
         return self._packer.tokens(text)
 
     def see(self, examples: Sequence[Example]) -> Seen:
-        """The frozen tower; no gradient. If memory runs out, it sees half as many pages at once, then half of those."""
+        """Run the frozen tower, without gradient. If memory runs out, batches of pages are halved, repeatedly."""
         pixels, grid = patches([page for example in examples for page in example.pages], self._processor)
         size = self._processor.merge_size
         shapes = tuple((h // size, w // size) for _, h, w in grid.tolist())
@@ -142,7 +141,7 @@ class Student(nn.Module):
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error) or len(grid) == 1:
                 raise
-        # Behind the handler, as the error holds the tensors that there was no memory for.
+        # Outside the handler, since the error holds references to tensors.
         gc.collect()
         torch.cuda.empty_cache()
         half = len(grid) // 2
@@ -157,20 +156,20 @@ class Student(nn.Module):
         return [as_grid(part, *shape) for part, shape in zip(tokens.split(sizes), seen.shapes, strict=True)]
 
     def logits(self, packed: Packed, pages: Sequence[Sequence[CompressedGrid]]) -> Tensor:
-        """Float32 logits [t, vocabulary] of the columns that have labels, question after question."""
+        """Float32 logits [t, vocabulary] of the columns with labels, in the order of questions."""
         mask = torch.cat([packed.pages.mask[packed.about], packed.questions.mask], 1)
         if self.recompute:
-            # Layers that are computed twice keep no cache: each question is a sequence of its own.
+            # Recomputed layers keep no cache: each question is a separate sequence.
             repeated = [pages[i] for i in packed.about.tolist()]
             ids = torch.cat([packed.pages.input_ids[packed.about], packed.questions.input_ids], 1)
             where = torch.cat([packed.pages.position_ids[:, packed.about], packed.questions.position_ids], 2)
             hidden = self._read(ids, mask, where, repeated, use_cache=False).last_hidden_state
             hidden = hidden[:, packed.pages.mask.shape[1] :]
         else:
-            ahead, behind = packed.pages, packed.questions
-            cache = self._read(ahead.input_ids, ahead.mask, ahead.position_ids, pages).past_key_values
+            shared, questions = packed.pages, packed.questions
+            cache = self._read(shared.input_ids, shared.mask, shared.position_ids, pages).past_key_values
             cache.batch_select_indices(packed.about.to(self._model.device))
-            read = self._read(behind.input_ids, mask, behind.position_ids, [], past_key_values=cache)
+            read = self._read(questions.input_ids, mask, questions.position_ids, [], past_key_values=cache)
             hidden = read.last_hidden_state
         logits: Tensor = self._model.lm_head(hidden[(packed.labels != IGNORED).to(hidden.device)])
         return logits.float()
@@ -187,8 +186,8 @@ class Student(nn.Module):
             **{"use_cache": True, **more},
         )
 
-    def _away(self, examples: Sequence[Example], seen: Seen, logits: Tensor) -> Tensor:
-        """For each token the divergence from what the base model says of it with all pages whole."""
+    def _divergences(self, examples: Sequence[Example], seen: Seen, logits: Tensor) -> Tensor:
+        """For each token the divergence from the base model's prediction on uncompressed pages."""
         with torch.no_grad(), self.adapter.off():
             pages = by_example(examples, [whole(grid) for grid in self.merged(seen)])
             truth = self.logits(self._packer.pack(examples, pages), pages).log_softmax(-1)
@@ -196,6 +195,6 @@ class Student(nn.Module):
 
 
 def by_example(examples: Sequence[Example], pages: Sequence[CompressedGrid]) -> list[list[CompressedGrid]]:
-    """The pages of each example."""
+    """Group pages by example."""
     following = iter(pages)
     return [[next(following) for _ in example.pages] for example in examples]

@@ -1,4 +1,4 @@
-"""What an adapter is trained and validated on: pages, and questions about them with their answers."""
+"""The data of an adapter: pages, and questions about them with their answers."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -40,9 +40,9 @@ Examples: TypeAlias = Callable[[int], Example]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Examples to learn from and others, which are as many as `held_out_size`, for validation.
+    """Training examples, and `held_out_size` others for validation.
 
-    Neither is one that `freqq eval` asks of `mini`; of a file, it says how many of its samples were learned from.
+    `freqq eval` uses neither of them for `mini`; for a file, it warns about samples that were trained on.
     """
 
     train: Examples
@@ -55,7 +55,7 @@ class TrainingData:
 def mini_data(seed: int, questions: int, held_out_size: int) -> TrainingData:
     """Endless examples of `mini`'s training split, `questions` to a chat.
 
-    Training and evaluation share no random stream, no asked (format, topic) pair and no answer; see `freqq.data.mini`.
+    Training and evaluation share no random stream, requested (format, topic) pair or answer; see `freqq.data.mini`.
     """
 
     def examples(kind: str) -> Examples:
@@ -67,13 +67,13 @@ def mini_data(seed: int, questions: int, held_out_size: int) -> TrainingData:
 def _mini_example(rng: random.Random, questions: int) -> Example:
     sheet, style = some_sheet(rng, random_shape(rng, MOST_TOKENS, 1.0), MAX_EXCHANGES, REPEATS)
     pages = tuple(draw(tuple(lines), style) for lines in sheet.pages)
-    asked = [rng.choice(sheet.chat) for _ in range(questions)]
-    prefixes = [random_prefix(rng) for _ in asked]
+    chosen = [rng.choice(sheet.chat) for _ in range(questions)]
+    prefixes = [random_prefix(rng) for _ in chosen]
     return Example(
         pages,
         tuple(
             Question(question(prefix, one.ordinal, one.pair), prefix + one.answer, prefix)
-            for one, prefix in zip(asked, prefixes, strict=True)
+            for one, prefix in zip(chosen, prefixes, strict=True)
         ),
     )
 
@@ -81,7 +81,7 @@ def _mini_example(rng: random.Random, questions: int) -> Example:
 def file_data(
     data: DataSet, needles: Sequence[int], bins: Sequence[str], rendering: Rendering, seed: int
 ) -> TrainingData:
-    """Examples of a data set that was read from files, one question each, in a new random order each time around.
+    """Examples of a data set of files, one question each, in a new random order in each epoch.
 
     Raises
     ------
@@ -98,12 +98,12 @@ def file_data(
         )
 
     def example(sample: Sample) -> Example:
-        asked = Question(sample.question, sample.answer, sample.prefix)
-        return Example(tuple(rendering.pages(sample)), (asked,))
+        question = Question(sample.question, sample.answer, sample.prefix)
+        return Example(tuple(rendering.pages(sample)), (question,))
 
     def shuffled(i: int) -> Example:
-        turn, place = divmod(i, len(train))
-        order = random.Random(f"adapt/{seed}/{turn}").sample(range(len(train)), len(train))
+        epoch, place = divmod(i, len(train))
+        order = random.Random(f"adapt/{seed}/{epoch}").sample(range(len(train)), len(train))
         return example(train[order[place]])
 
     return TrainingData(shuffled, lambda i: example(held_out[i]), len(held_out), data.name, data.revision)

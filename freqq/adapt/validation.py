@@ -1,4 +1,4 @@
-"""How well an adapted model does on examples that it does not learn from."""
+"""Validate an adapted model on held-out examples."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ from freqq.tokens.base import TokenCompressor
 
 BATCH = 4
 MOST_CHARACTERS = 64
-"""An answer may have as many tokens as the right one has characters, and at least so many."""
+"""Least limit of an answer's tokens, which otherwise is the number of the right answer's characters."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Validation:
     Parameters
     ----------
     held_loss : float
-        Cross entropy a token of the answers, over all of them and all levels.
+        Cross entropy per token of the answers, at all levels.
     held_score, held_exact, held_first : float
-        Of generated answers: MRCR's score, exact ones, and those whose first character behind the random string is
-        right. The loss alone misleads: an answer that went wrong once is never given its right beginning.
+        Of generated answers: MRCR's score, and the shares of exact ones and of those with the right first character
+        after the random string. The loss alone misleads, as it uses teacher forcing.
     """
 
     held_loss: float
@@ -42,13 +42,13 @@ NAMES = tuple(field.name for field in fields(Validation))
 
 
 class Validator:
-    """Validates a model on examples that it does not learn from.
+    """Validates a model on held-out examples.
 
     Parameters
     ----------
     compressors : one for each level, None for whole grids; answers are generated at each level in turn
     answers : int
-        How many answers are generated, one an example.
+        Number of generated answers, one per example.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Validator:
         Raises
         ------
         FloatingPointError
-            If it makes something else than numbers.
+            If the loss is not finite.
         """
         with torch.no_grad(), self.student.at_rest():
             losses = [
@@ -84,9 +84,9 @@ class Validator:
         return Validation(fmean(losses), score, exact, first)
 
     def fit(self, most: float, clock: Callable[[], float]) -> float:
-        """Shorten validation to about `most` seconds of a clock, but to no less than a batch; returns its seconds.
+        """Shorten validation to about `most` seconds, but at least one batch; returns its expected seconds.
 
-        They are estimated from the time that the first batches take.
+        These are estimated from the time of the first batches.
         """
         began = clock()
         with torch.no_grad(), self.student.at_rest():
@@ -101,7 +101,7 @@ class Validator:
         return seconds * share
 
     def take(self, examples: int, answers: int) -> None:
-        """Validate on the first examples and answers only; more than there are changes nothing."""
+        """Validate on the first examples and answers only."""
         self.examples, self.answered = self.examples[:examples], self.answered[:answers]
 
     def _marks(self, at: int) -> list[tuple[float, float, float]]:

@@ -1,4 +1,4 @@
-"""What a method's throughput costs in score: a bench's turns beside the scores of a run."""
+"""A figure of score against throughput, from the turns of a bench and the scores of a run."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ def turns_of(rows: Iterable[Mapping[str, Any]]) -> list[Turn]:
     Raises
     ------
     UserError
-        If they are another table's.
+        If they are not rows of such a table.
     """
     try:
         return [Turn(**{field.name: row[field.name] for field in fields(Turn)}) for row in rows]
@@ -42,7 +42,7 @@ def turns_of(rows: Iterable[Mapping[str, Any]]) -> list[Turn]:
 
 
 def scores_of(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[float]]:
-    """Scores of a run's answers by method and level; failures have none."""
+    """Scores of a run's answers by method and level, without failures."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         if row["score"] is not None and not row.get("error"):
@@ -51,12 +51,12 @@ def scores_of(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[f
 
 
 def points(turns: Sequence[Turn], scores: Mapping[tuple[str, str], Interval]) -> list[Point]:
-    """What was both benched and scored, no compression first.
+    """The methods that were both benched and scored, the baseline first.
 
     Raises
     ------
     UserError
-        If that is nothing that could be compared.
+        If there are fewer than two.
     """
     found = [
         Point(saving.method, saving.level, saving.throughput, score)
@@ -94,5 +94,5 @@ def throughput(found: Sequence[Point], title: str) -> Figure:
 
 
 def _bars(intervals: Sequence[Interval]) -> list[list[float]]:
-    """How far intervals reach below their means, and above."""
+    """The lengths of intervals below and above their means."""
     return [[mean - low for mean, low, _ in intervals], [high - mean for mean, _, high in intervals]]

@@ -1,4 +1,4 @@
-"""vLLM's own counters, read before and after some load: what lies between is the load's."""
+"""vLLM's own counters. A load is measured by the difference before and after it."""
 
 import math
 import urllib.request
@@ -14,14 +14,14 @@ KV_USAGE = "vllm:kv_cache_usage_perc"
 
 @dataclass(frozen=True)
 class Metrics:
-    """Values of counters and gauges, summed over engines, and counts below the upper edges of histograms' buckets."""
+    """Values of counters and gauges, summed over engines, and histograms: counts up to each bucket's upper edge."""
 
     values: dict[str, float] = field(default_factory=dict)
     buckets: dict[str, dict[float, float]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> "Metrics":
-        """From Prometheus's text format."""
+        """Parse Prometheus's text format."""
         values: dict[str, float] = defaultdict(float)
         buckets: dict[str, dict[float, float]] = defaultdict(lambda: defaultdict(float))
         for line in text.splitlines():
@@ -38,18 +38,18 @@ class Metrics:
 
     @classmethod
     def read(cls, url: str) -> "Metrics":
-        """Of a server whose protocol is at `url`.
+        """Read from a server with base URL `url`.
 
         Raises
         ------
         OSError
-            If it gives none.
+            If the server does not return metrics.
         """
         with urllib.request.urlopen(url.removesuffix("/v1") + "/metrics", timeout=30) as response:
             return cls.parse(response.read().decode())
 
     def since(self, before: "Metrics") -> "Metrics":
-        """The difference; gauges are none of it."""
+        """The difference of counters; meaningless for gauges."""
         return Metrics(
             {name: value - before.values.get(name, 0.0) for name, value in self.values.items()},
             {
@@ -64,7 +64,7 @@ class Metrics:
         return self.values.get(f"{name}_sum", 0.0) / count if count else math.nan
 
     def quantile(self, name: str, q: float) -> float:
-        """A quantile of a histogram's values, linear within its bucket as Prometheus has it; NaN if it has none."""
+        """A quantile of a histogram's values, linear within its bucket as in Prometheus; NaN if it has none."""
         edges = sorted(self.buckets.get(name, {}).items())
         total = edges[-1][1] if edges else 0.0
         if not total:

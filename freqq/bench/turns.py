@@ -1,4 +1,4 @@
-"""Load for an engine, a method after another in turns, and what each turn took."""
+"""Load an engine with one method after another in turns, and measure each turn."""
 
 import math
 import random
@@ -27,20 +27,20 @@ QUESTION = "What do these pages say?"
 
 @dataclass(frozen=True)
 class Load:
-    """What each turn asks.
+    """The load of each turn.
 
     Parameters
     ----------
     requests : int
-        In a turn, each about pages of its own, so that no cache of the engine helps.
+        Requests in a turn, each with its own pages, so that the engine's caches do not help.
     pages : int
-        Pages of a request, full ones.
+        Full pages in a request.
     new_tokens : int
-        Of each answer, exactly.
+        Exact length of each answer.
     concurrency : int
-        Requests under way at most.
+        The most concurrent requests.
     rate : float or None
-        Requests a second, at exponential intervals; None: one begins when another ends.
+        Requests a second, at exponential intervals; None: one starts when another ends.
 
     Raises
     ------
@@ -61,7 +61,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of one method. Times in seconds; those of tokens are the engine's own."""
+    """One turn of one method. Times in seconds; token times are measured by the engine."""
 
     method: str
     level: str
@@ -91,9 +91,9 @@ def turns(
     seed: int = 0,
     progress: Callable[[Turn], None] = lambda turn: None,
 ) -> Iterator[Turn]:
-    """Every method in each repeat, begun by another each time, so that what changes meanwhile hits all alike."""
+    """Every method in each repeat, in a rotated order so that drift affects all methods equally."""
     pages = page_source(seed)
-    for repeat in range(-1, repeats):  # one to warm up, which counts for nothing
+    for repeat in range(-1, repeats):  # the first is a warm-up and not counted
         shift = repeat % len(arms)
         for arm in [*arms[shift:], *arms[:shift]]:
             turn = _turn(client, model, arm, load, repeat, pages)
@@ -103,7 +103,7 @@ def turns(
 
 
 def page_source(seed: int) -> Iterator[Page]:
-    """Full pages of Glyph's size with random words on them, no two alike."""
+    """Full pages of Glyph's size with random words, all different."""
     chance, style = random.Random(seed), Style()
     while True:
         words = " ".join(chance.choices(WORDS, k=3000))
@@ -112,7 +112,7 @@ def page_source(seed: int) -> Iterator[Page]:
 
 def _turn(client: Client, model: str, arm: Arm, load: Load, repeat: int, pages: Iterator[Page]) -> Turn:
     name, level, method = arm
-    asked = [
+    requests = [
         chat_request(model, QUESTION, [next(pages) for _ in range(load.pages)], load.new_tokens, method=method)
         | {"ignore_eos": True}
         for _ in range(load.requests)
@@ -122,7 +122,7 @@ def _turn(client: Client, model: str, arm: Arm, load: Load, repeat: int, pages: 
     start = time.perf_counter()
     with ThreadPoolExecutor(load.concurrency) as pool:
         waiting = []
-        for request in asked:
+        for request in requests:
             waiting.append(pool.submit(client.complete, request))
             if load.rate is not None:
                 time.sleep(chance.expovariate(load.rate))
@@ -139,7 +139,7 @@ def _turn(client: Client, model: str, arm: Arm, load: Load, repeat: int, pages: 
 
 
 class _Usage:
-    """The most of the key-value cache that is in use until it is stopped, looked at ten times a second."""
+    """Peak usage of the key-value cache, sampled ten times a second until stopped."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -160,7 +160,7 @@ class _Usage:
 
 @dataclass(frozen=True)
 class Saving:
-    """A method against none: means over repeats, and ratios with their 95 % intervals."""
+    """A method against the baseline: means over repeats, and ratios with their 95 % intervals."""
 
     method: str
     level: str
@@ -175,7 +175,7 @@ class Saving:
 
 
 def savings(found: Sequence[Turn]) -> list[Saving]:
-    """What each method saves against the baseline of the same repeat."""
+    """The savings of each method against the baseline of the same repeat."""
     by_arm: dict[tuple[str, str], list[Turn]] = {}
     for turn in found:
         by_arm.setdefault((turn.method, turn.level), []).append(turn)

@@ -31,16 +31,16 @@ MOST_AT_ONCE = 256
 
 
 def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Starlette:
-    """The application; its model is called as the reader's is.
+    """The application; the model has the reader's name.
 
     Parameters
     ----------
     most_request_bytes : int
-        A longer request is refused while it arrives.
+        Longer requests are refused while they are received.
     batch_size : int
-        Questions that are answered together, if so many wait.
+        The most questions that are answered together.
     """
-    # "revision" and "dtype" are additions of ours: a client that keeps answers can tell which model they are of.
+    # "revision" and "dtype" are not part of the protocol: they tell clients that store answers which model gave them.
     card = {
         "id": reader.model_name,
         "object": "model",
@@ -55,8 +55,7 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
     async def complete(request: Request) -> Response:
         body = await _body(request, most_request_bytes)
         try:
-            asked = await run_in_threadpool(_json, body)
-            question = await run_in_threadpool(parse, asked)
+            question = await run_in_threadpool(lambda: parse(_json(body)))
             if question.model != reader.model_name:
                 return _error(404, f"there is no model {question.model[:80]!r}", "model", "model_not_found")
             answer = await request.app.state.batcher.answer(question, request.is_disconnected)
@@ -67,7 +66,7 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
         except FreqqError as error:
             return _error(400, str(error))
         except Gone:
-            return Response(status_code=499)  # nobody reads it
+            return Response(status_code=499)  # the client is gone
         return JSONResponse(_completion(reader.model_name, answer))
 
     @asynccontextmanager
@@ -96,12 +95,12 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket with this address, on which nothing is accepted yet; port 0 is any that is free.
+    """A socket bound to this address that does not accept connections yet; port 0 is any free one.
 
     Raises
     ------
     FreqqError
-        If there is no such address here, or it is taken.
+        If the address does not exist here or is in use.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -114,9 +113,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, sock: socket.socket) -> None:
-    """Serve until a signal comes (Ctrl-C, SIGTERM), then finish the current requests and return."""
+    """Serve until Ctrl-C or SIGTERM, then finish the current requests and return."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn ends on these by itself, and afterwards raises them once more for earlier handlers.
+        # uvicorn handles these itself and afterwards raises them again for earlier handlers.
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
         app, log_level="warning", limit_concurrency=MOST_AT_ONCE, timeout_graceful_shutdown=LONGEST_END_S

@@ -26,13 +26,13 @@ class _Waiting:
 
 
 class Batcher:
-    """Owns a reader, which one thread of its own uses.
+    """Owns a reader and the only thread that uses it.
 
     Parameters
     ----------
     reader : Reader
     most : int
-        Questions that are answered together. Each answer is the one that it gets alone, up to rounding.
+        The most questions that are answered together. Answers equal those of single questions, up to rounding.
     """
 
     def __init__(self, reader: Reader, most: int) -> None:
@@ -48,9 +48,9 @@ class Batcher:
         Raises
         ------
         Gone
-            If `is_gone` says so before it is begun.
+            If the client is gone before the question is started.
         BadRequest, FreqqError
-            If it is too long, or as `Reader.see` and `Reader.answer_many` do.
+            If it is too long; and errors of `Reader.see` and `Reader.answer_many`.
         """
         item = _Waiting(question, is_gone, asyncio.get_running_loop().create_future())
         self._waiting.append(item)
@@ -66,7 +66,7 @@ class Batcher:
                 questions = [item.question for item in batch]
                 answers = await asyncio.get_running_loop().run_in_executor(self._thread, self._answers, questions)
                 for item, answer in zip(batch, answers, strict=True):
-                    if item.future.done():  # cancelled with whoever asked
+                    if item.future.done():  # cancelled with its request
                         continue
                     if isinstance(answer, Exception):
                         item.future.set_exception(answer)
@@ -95,13 +95,13 @@ class Batcher:
         return batch
 
     def _answers(self, questions: Sequence[Question]) -> Sequence[Answer | Exception]:
-        """Answers, or the reason why there is none. If they fail together, each is tried alone."""
+        """Answers or errors. If a batch fails, each question is tried alone."""
         try:
             return self._answer_many(questions)
         except Exception as error:
             if len(questions) == 1:
                 return [error.with_traceback(None)]
-        torch.cuda.empty_cache()  # it may have been a lack of memory
+        torch.cuda.empty_cache()  # it may have run out of memory
         return [self._answers([question])[0] for question in questions]
 
     def _answer_many(self, questions: Sequence[Question]) -> list[Answer]:
@@ -116,7 +116,7 @@ class Batcher:
         return self._reader.answer_many(texts, grids, first.max_tokens, first.generation)
 
     def _check_length(self, question: Question) -> None:
-        """Refuse what cannot be answered before the vision tower runs."""
+        """Refuse questions that are too long, before the vision tower runs."""
         tokens = sum(
             self._reader.token_count(page) if isinstance(page, Page) else page.shape[0] * page.shape[1]
             for page in question.pages

@@ -18,11 +18,11 @@ MERGE = 2
 """Patches a side of a merged token, in all models of the family; ``image_grid_thw`` counts patches."""
 
 PLUGIN = "freqq"
-"""What `freqq.vllm` reads in a request's ``mm_processor_kwargs``."""
+"""The key of `freqq.vllm` in a request's ``mm_processor_kwargs``."""
 
 
 def image_part(page: Page) -> dict[str, Any]:
-    """A page as it is, in a lossless PNG."""
+    """A page as a PNG."""
     return {
         "type": "image_url",
         "image_url": {"url": "data:image/png;base64," + base64.b64encode(png_bytes(page)).decode("ascii")},
@@ -30,13 +30,13 @@ def image_part(page: Page) -> dict[str, Any]:
 
 
 def embeds_part(page: CompressedGrid) -> dict[str, Any]:
-    """A page's tokens as vLLM takes them: ``image_embeds`` [k, C] and ``image_grid_thw`` [3], the page's grid.
+    """A page's tokens in vLLM's format: ``image_embeds`` [k, C] and ``image_grid_thw`` [3], the page's grid.
 
-    vLLM merges the parts of a request itself, along a new first dimension where all have one shape; a grid of shape
-    [1, 3] would come out with a dimension too many.
+    vLLM stacks the parts of a request along a new first dimension if all have the same shape; a grid of shape [1, 3]
+    would get one dimension too many.
 
-    Tokens that are not all cells of the grid have their rows and columns beside them, ``image_positions`` [k, 2], and
-    ``image_tokens`` [1], how many they are. Those are additions of `freqq.vllm`: a server without it refuses them.
+    If the tokens are not all cells of the grid, ``image_positions`` [k, 2] (rows and columns) and ``image_tokens`` [1]
+    (k) are added. These are extensions of `freqq.vllm`: a server without it refuses them.
     """
     h, w = page.shape
     tensors = {"image_embeds": page.features, "image_grid_thw": torch.tensor([1, MERGE * h, MERGE * w])}
@@ -46,7 +46,7 @@ def embeds_part(page: CompressedGrid) -> dict[str, Any]:
 
 
 def is_whole(page: CompressedGrid) -> bool:
-    """Whether a page's tokens are all cells of its grid, so that any server knows where they are."""
+    """Whether a page's tokens are all cells of its grid, so that any server knows their positions."""
     return page.kept is None and page.small is None
 
 
@@ -62,8 +62,8 @@ def chat_request(
 
     A server with `freqq.vllm` compresses the tokens of pages by `method`; see `specification`.
 
-    A greedy request has the fields of the protocol alone. The others are those of vLLM and SGLang beside it, and stand
-    there only if the way to make responses needs them.
+    A greedy request has only fields of the protocol. Others, extensions of vLLM and SGLang, are sent only if
+    `generation` needs them.
     """
     parts = [image_part(page) if isinstance(page, Page) else embeds_part(page) for page in pages]
     request: dict[str, Any] = {
@@ -87,11 +87,11 @@ def chat_request(
 
 
 def specification(method: TokenCompressor) -> dict[str, Any]:
-    """A method as `freqq.vllm` takes it in a request: its name and all of its parameters.
+    """A method in the format of `freqq.vllm`: its name and all of its parameters.
 
     Raises
     ------
     UserError
-        If the method has no name that a server could know.
+        If the method is not registered under a name.
     """
     return {"method": name_of(type(method)), **{f.name: getattr(method, f.name) for f in fields(method) if f.init}}

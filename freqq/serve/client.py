@@ -1,4 +1,4 @@
-"""A client for OpenAI-compatible servers. It retries, and tells failures of a server from those of a sample."""
+"""A client for OpenAI-compatible servers, with retries. It distinguishes server failures from sample failures."""
 
 import json
 import os
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import httpx
 
 Response: TypeAlias = tuple[int, Mapping[str, str], Any]
-"""Status, headers, and the body as JSON, or as text if it is none."""
+"""Status, headers, and the body as JSON, or as text if it is not JSON."""
 
 CONNECT_S = 10.0
 
 LIST_S = 30.0
-"""Timeout of the request for the list of models, which shows whether a server is there."""
+"""Timeout of the request for the list of models, which also checks that the server responds."""
 
 MOST_WAIT_S = 600.0
 """If a server asks for a longer pause, the run stops; it can be resumed later."""
@@ -33,13 +33,13 @@ TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 class Client:
-    """Asks a server from many threads at once.
+    """Sends requests to a server; thread-safe.
 
     Parameters
     ----------
     endpoint : Endpoint
     stop : threading.Event
-        While it is set, no further try is made.
+        Once set, no further attempt is made.
 
     Raises
     ------
@@ -50,7 +50,7 @@ class Client:
     def __init__(self, endpoint: Endpoint, stop: threading.Event | None = None) -> None:
         self.endpoint = endpoint
         self.stop = stop or threading.Event()
-        # Printable ASCII is all that a header can carry.
+        # Headers can contain printable ASCII only.
         self._key = os.environ.get(KEY_VARIABLE, "").strip()
         if not (self._key.isascii() and self._key.isprintable()):
             raise UserError(f"{KEY_VARIABLE} holds characters that no key has: correct it")
@@ -62,14 +62,14 @@ class Client:
         self._http.close()
 
     def served(self, name: str | None) -> Served:
-        """The model of this name, or the only one that the server has; asked once, before a run begins.
+        """The model of this name, or the only one of the server; called once, before a run starts.
 
         Raises
         ------
         UserError
             If the server has no such model, several and no name is given, or does not accept the key.
         FreqqError
-            If it does not answer, or not as such a server does.
+            If it does not answer, or does not follow the protocol.
         """
         try:
             status, _, body = self._exchange("GET", "models", None)
@@ -103,10 +103,10 @@ class Client:
         Raises
         ------
         Refused
-            If the server refuses it, or fails at it again and again but answers otherwise.
+            If the server refuses it, or fails on every attempt but still answers other requests.
         Interrupted
-            If another request would fare no better: the server is not there any more, allows no more requests for now,
-            does not accept the key or know the model; or a stop was asked for.
+            If other requests would fail as well (the server is gone, limits requests, does not accept the key or does
+            not know the model), or a stop was requested.
         """
         failure, limited = "", False
         content = json.dumps(request).encode()
@@ -151,7 +151,7 @@ class Client:
         return status < 500
 
     def _message(self, body: Any) -> str:
-        """What the server says went wrong, in one line and without the key, which some repeat."""
+        """The server's error message in one line, without the key, which some servers repeat."""
         error = body.get("error", body) if isinstance(body, dict) else body
         said = error.get("message", error) if isinstance(error, dict) else error
         text = " ".join(str(said).split())
@@ -163,7 +163,7 @@ class Client:
         Raises
         ------
         _Lost
-            If there was no whole response in time.
+            If there was no complete response in time.
         """
         import httpx
 
@@ -177,7 +177,7 @@ class Client:
                     body += piece
                     if len(body) > MOST_RESPONSE_BYTES:
                         raise _Lost(f"a response of more than {MOST_RESPONSE_BYTES >> 20} MiB")
-                    if time.monotonic() > deadline:  # httpx minds each piece alone
+                    if time.monotonic() > deadline:  # httpx limits the time of each piece only
                         raise _Lost(f"no answer in {longest:g} s")
         except httpx.TimeoutException as error:
             raise _Lost(f"no answer in {longest:g} s") from error
@@ -191,7 +191,7 @@ class Client:
 
 
 class _Lost(Exception):
-    """There was no whole response."""
+    """There was no complete response."""
 
 
 def _http(endpoint: Endpoint, key: str) -> "httpx.Client":

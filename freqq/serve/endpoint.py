@@ -1,4 +1,4 @@
-"""Where a server is, and how requests to it are limited and retried."""
+"""The address of a server, and how requests to it are limited and retried."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,27 +11,26 @@ MOST_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Address, concurrency, timeout and retries. They change no answer, so none of them is stored.
+    """Address, concurrency, timeout and retries. They do not change answers, so they are not stored.
 
     Parameters
     ----------
     url : str
         The base URL, such as ``http://127.0.0.1:8000/v1``.
     concurrency : int
-        Samples that are under way at once.
+        Concurrent samples.
     timeout_s : float
-        The longest that one answer may take.
+        Time limit of one answer.
     retries : int
-        Tries after the first.
+        Attempts after the first.
     first_wait_s, longest_wait_s : float
-        The pause before the first retry, which doubles each time, and its limit; a random part of up to half is left
-        out, so that clients which failed together do not come back together.
+        The pause before the first retry, which doubles each time, and its limit; up to half of it is randomly omitted,
+        so that clients that failed together do not retry together.
 
     Raises
     ------
     UserError
-        If the URL is none, or holds a password or a query, which would be shown in messages, or a number is out of
-        range.
+        If the URL is invalid, contains a password or a query (which messages would show), or a number is out of range.
     """
 
     url: str

@@ -20,7 +20,7 @@ from freqq.errors import FreqqError, UserError
 
 POLL_S = 0.5
 END_S = 30.0
-"""How long an engine may take to end before it is killed."""
+"""Time for an engine to exit before it is killed."""
 
 PR_SET_PDEATHSIG = 1
 
@@ -32,19 +32,19 @@ class Engine:
     Parameters
     ----------
     folder : Path
-        The model's.
+        The model's folder.
     name : str
-        What the server calls it.
+        The model's name on the server.
     dtype : str
         ``float32``, ``bfloat16`` or ``float16``.
     host, port
-        Where it listens.
+        The listening address.
     tensor_parallel, data_parallel : int
         GPUs, or on a CPU cores, that share one replica; replicas.
     method : mapping or None
-        Of requests that ask for none, as in `freqq.serve.chat.specification`.
+        The default method of requests, as in `freqq.serve.chat.specification`.
     options : tuple of str
-        Further options of ``vllm serve``, which win.
+        Further options of ``vllm serve``, which take precedence.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Engine:
 
     @property
     def url(self) -> str:
-        """The base URL of its protocol."""
+        """The base URL of its API."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/v1"
 
     def command(self) -> list[str]:
@@ -80,7 +80,7 @@ class Engine:
             "--served-model-name", self.name, "--host", self.host, "--port", str(self.port), "--dtype", self.dtype,
             # A greedy request is greedy, whatever the checkpoint suggests.
             "--generation-config", "vllm",
-            # Requests choose methods, and may bring tokens that were compressed elsewhere.
+            # Requests choose methods, and may contain tokens compressed elsewhere.
             "--trust-request-mm-kwargs", "--enable-mm-embeds",
             *(["--tensor-parallel-size", str(self.tensor_parallel)] if self.tensor_parallel > 1 else []),
             *(["--data-parallel-size", str(self.data_parallel)] if self.data_parallel > 1 else []),
@@ -99,17 +99,17 @@ def free_port(host: str = "127.0.0.1") -> int:
 def running(
     engine: Engine, log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """An engine that answers, until the block ends.
+    """Run an engine until the block ends; entered once it answers.
 
     Parameters
     ----------
     log : Path
-        The file that takes what it prints.
+        The file that its output is appended to.
 
     Raises
     ------
     FreqqError
-        If it ends before it answers; the message shows its last lines.
+        If it exits before it answers; the message includes its last line.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -119,7 +119,7 @@ def running(
     try:
         while not _answers(engine):
             if process.poll() is not None:
-                raise FreqqError(f"vLLM ended with status {process.returncode}, see {log}: {_last_words(log)}")
+                raise FreqqError(f"vLLM ended with status {process.returncode}, see {log}: {_last_error(log)}")
             time.sleep(POLL_S)
         yield process
     finally:
@@ -127,10 +127,10 @@ def running(
 
 
 def _prepare_child() -> None:
-    """Let Linux end the engine with this process, also if that is killed; elsewhere it would be left behind.
+    """On Linux, terminate the engine when this process ends, even if it is killed.
 
-    Slurm's warning before a time limit reaches all processes of a job: this one ends its engine when it has stored what
-    was answered, and the engine must not die of it before.
+    Slurm's signal before a time limit reaches all processes of a job: the engine ignores it, since this process ends it
+    after storing the answers.
     """
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     if sys.platform == "linux":
@@ -146,7 +146,7 @@ def _answers(engine: Engine) -> bool:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End an engine and the processes that it started, which are its session."""
+    """Terminate an engine and all processes of its session."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         if process.poll() is None or number == signal.SIGKILL:
             try:
@@ -159,8 +159,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
             continue
 
 
-def _last_words(log: Path) -> str:
-    """The last line that says what went wrong, if one does."""
+def _last_error(log: Path) -> str:
+    """The last line with an error, or else the last line."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()[-200:] if line.strip()]
-    said: Sequence[str] = [line for line in lines if "Error" in line] or lines
-    return " ".join(said[-1].split())[:300] if said else "it printed nothing"
+    shown: Sequence[str] = [line for line in lines if "Error" in line] or lines
+    return " ".join(shown[-1].split())[:300] if shown else "it printed nothing"

@@ -12,7 +12,7 @@ from freqq.serve.reply import Refused
 from freqq.tokens.base import TokenCompressor
 
 NO_METHOD = "which-methods-are-there"
-"""Asked for on purpose: the plug-in refuses it by name."""
+"""A method that does not exist: the plug-in's error message contains this name."""
 
 START = (
     "start vLLM with freqq beside it and --trust-request-mm-kwargs, which 'freqq serve --engine vllm' does, "
@@ -21,7 +21,7 @@ START = (
 
 
 def why_not(client: Client, model: str) -> str | None:
-    """Why a server compresses no tokens as a request asks; None if it does. One request with an empty page tells.
+    """Why a server does not compress tokens by request; None if it does. Sends one request with an empty page.
 
     Raises
     ------
@@ -38,12 +38,12 @@ def why_not(client: Client, model: str) -> str | None:
 
 
 def check_methods(client: Client, model: str, methods: Mapping[str, TokenCompressor]) -> None:
-    """Let a server that compresses try each method once, before a run begins.
+    """Try each method once on a server with the plug-in, before a run starts.
 
     Raises
     ------
     UserError
-        If it refuses one; the message says why.
+        If it refuses one, with its reason.
     """
     for name, method in methods.items():
         try:

@@ -1,4 +1,4 @@
-"""What a chat request asks, of the part of the protocol that a reader of pages can answer; all else is refused."""
+"""Parse chat requests: the part of the protocol that a reader of pages can answer; everything else is refused."""
 
 import base64
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ READ = frozenset(
     "stop_token_ids skip_special_tokens include_stop_str_in_output".split()
 )
 NEUTRAL: Mapping[str, object] = {"top_p": 1, "n": 1, "stream": False}
-"""Fields that may stand in a request with this value only."""
+"""Fields that are accepted with this value only."""
 
 MOST_STOPS = 64
 MOST_PAGES = 512
@@ -31,7 +31,7 @@ MOST_SIDE = 4096
 
 
 class BadRequest(Exception):
-    """A request that is refused, with the field that is at fault and OpenAI's code for the fault, if it has one."""
+    """A refused request, with the invalid field and OpenAI's error code, if any."""
 
     def __init__(self, message: str, field: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class Question:
-    """A question to a model about pages: images, or grids [h, w, C] of tokens that were seen elsewhere."""
+    """A question to a model about pages: images, or grids [h, w, C] of tokens that were encoded elsewhere."""
 
     model: str
     text: str
@@ -53,12 +53,12 @@ class Question:
 def parse(body: Any) -> Question:
     """A question from a request's JSON.
 
-    A field that is not read is refused: to ignore it would be to answer another question than was asked.
+    Unknown fields are refused, since ignoring them could change what is answered.
 
     Raises
     ------
     BadRequest
-        If anything in it is not understood.
+        If anything in it is not supported.
     """
     if not isinstance(body, dict):
         raise BadRequest("the request is not a JSON object")

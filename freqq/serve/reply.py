@@ -1,4 +1,4 @@
-"""Answers, models and pauses in a server's responses."""
+"""Parse a server's responses: answers, models and pauses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from typing import Any
 from freqq.errors import FreqqError
 
 SHOWN = 300
-"""Characters of a server's message that are kept."""
+"""The most characters of a server's message that are kept."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a server calls its model, and what it says of its content; an empty revision if it says nothing."""
+    """The name and revision of a server's model; the revision is empty if the server does not report it."""
 
     name: str
     revision: str
@@ -22,14 +22,14 @@ class Served:
 
 @dataclass(frozen=True)
 class Reply:
-    """A server's answer; what it does not report is None.
+    """A server's answer; values that it does not report are None.
 
     Parameters
     ----------
     text : str
-        Thoughts that the server took out of the answer stand before it again, between ``<think>`` and ``</think>``.
+        The answer, after any separately returned thoughts in ``<think>`` and ``</think>``.
     truncated : bool or None
-        Whether the answer ran into the limit of new tokens.
+        Whether the answer reached the limit of new tokens.
     """
 
     text: str
@@ -39,7 +39,7 @@ class Reply:
 
 
 class Refused(FreqqError):
-    """The server will not answer this request, or could not though it was asked several times."""
+    """The server refused this request, or failed on every attempt."""
 
 
 def completion(body: Any) -> Reply:
@@ -48,7 +48,7 @@ def completion(body: Any) -> Reply:
     Raises
     ------
     Refused
-        If it is none.
+        If the body is not a chat completion.
     """
     try:
         (choice,) = body["choices"]
@@ -74,7 +74,7 @@ def _count(value: object) -> int | None:
 
 
 def revision(entry: Mapping[str, Any]) -> str:
-    """What a list of models says of a model's content: `freqq serve` its revision, vLLM and SGLang where it is from."""
+    """A model's content by its entry in the list of models: `revision` of `freqq serve`, `root` of vLLM and SGLang."""
     found = (entry.get(name) for name in ("revision", "root"))
     return next((text for text in found if isinstance(text, str) and text != entry["id"]), "")[:SHOWN]
 

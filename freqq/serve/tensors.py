@@ -1,7 +1,7 @@
-"""Tensors as text: base64 of the file that ``torch.save`` makes, which is what vLLM takes.
+"""Tensors as text: base64 of a ``torch.save`` file, the format of vLLM.
 
-It is read by torch's restricted unpickler, as vLLM reads it, and only if it can be no more than a small description and
-the bytes of one tensor.
+They are read by torch's restricted unpickler, as in vLLM, and only if the file can contain no more than a small
+description and the bytes of one tensor.
 """
 
 import base64
@@ -19,29 +19,29 @@ MOST_ENTRIES = 16
 """Files in an archive; ``torch.save`` writes seven for one tensor."""
 
 ZIP_START = b"PK\x03\x04"
-"""A ZIP archive may stand behind anything else. torch then reads that, as its older format: a pickle of any length."""
+"""Required at the start: torch reads a file with other content before the archive as its older format, any pickle."""
 
 MOST_PICKLE_BYTES = 1024
-"""Of one tensor's description, which takes about 160."""
+"""Limit of one tensor's description, which takes about 160."""
 
 
 def pack(tensor: Tensor) -> str:
-    """A tensor as text, with its own elements alone: ``torch.save`` would write all that a view looks at."""
+    """Write a tensor as text. A view is copied first, since ``torch.save`` writes the whole storage."""
     file = io.BytesIO()
     torch.save(tensor.detach().cpu().contiguous().clone(), file)
     return base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def unpack(text: str) -> Tensor:
-    """A plain, dense, contiguous tensor of one to three dimensions from what `pack` or vLLM's clients write.
+    """Read a plain, dense, contiguous tensor of one to three dimensions written by `pack` or vLLM's clients.
 
-    Memory is taken in proportion to the text: the archive must not be compressed. Bytes must be in little-endian order:
-    older releases of torch swap as many as the description claims, whether or not they are there.
+    Memory is proportional to the text, since the archive must not be compressed. Bytes must be little-endian: older
+    releases of torch swap as many bytes as the description claims, even beyond the end.
 
     Raises
     ------
     UserError
-        If it is anything else.
+        If the text is anything else.
     """
     try:
         content = base64.b64decode(text, validate=True)
@@ -49,7 +49,7 @@ def unpack(text: str) -> Tensor:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except Exception as error:  # base64, zipfile and torch raise nearly anything on what they cannot read
+    except Exception as error:  # base64, zipfile and torch raise many kinds of errors on bad input
         reason = str(error).partition("\n")[0][:120]
         raise UserError(f"not base64 of one tensor, as torch.save writes it ({reason})") from error
     if type(found) is not Tensor or found.layout != torch.strided or found.dtype not in DTYPES:
@@ -63,7 +63,7 @@ def unpack(text: str) -> Tensor:
 
 
 def _check(content: bytes) -> int:
-    """Refuse an archive that may be more than one tensor, before anything is unpickled: the bytes of its data."""
+    """Refuse an archive that may contain more than one tensor, before unpickling; returns the bytes of its data."""
     if not content.startswith(ZIP_START):
         raise UserError("not the file of one tensor, as torch.save makes it")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
