@@ -13,11 +13,13 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from freqq.adapt.compressors import follow, remove_codebooks, store_codebook
+from freqq.adapt.gradients import Gradients
 from freqq.adapt.log import Log
+from freqq.adapt.optimizers import masters, optimizers, round_to
 from freqq.adapt.schedule import VALIDATION_SHARE, TimeLimit, rate_factor, timed_rate_factor
 from freqq.adapt.settings import Adaptation
 from freqq.adapt.student import Student
-from freqq.adapt.training_data import TrainingData
+from freqq.adapt.training_data import Example, TrainingData
 from freqq.adapt.validation import Validation, Validator
 from freqq.errors import FreqqError, Interrupted
 from freqq.glm.adapter import Adapter
@@ -60,22 +62,6 @@ Report = Callable[[int, int, dict[str, float]], None]
 """Gets the step, the number of steps (estimated if there is a time limit), and the values of the step or validation."""
 
 
-def optimizers(adaptation: Adaptation, parameters: dict[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
-    """Muon for the merger's matrices, AdamW for LoRA and the rest; both without weight decay.
-
-    K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
-    """
-    matrices = [p for name, p in parameters.items() if p.ndim == 2 and ".lora_" not in name]
-    rest = [p for name, p in parameters.items() if p.ndim != 2 or ".lora_" in name]
-    both: list[torch.optim.Optimizer] = []
-    if rest:
-        both.append(torch.optim.AdamW(rest, lr=adaptation.rate, betas=(0.9, 0.98), weight_decay=0.0))
-    if matrices:
-        muon = {"momentum": 0.95, "adjust_lr_fn": "match_rms_adamw", "weight_decay": 0.0}
-        both.append(torch.optim.Muon(matrices, lr=adaptation.merger_rate, **muon))  # type: ignore[arg-type]
-    return both
-
-
 class Training:
     """A training in a folder; `run` resumes the last one.
 
@@ -104,7 +90,8 @@ class Training:
         self.adaptation, self.habits, self.adapter, self.data = adaptation, habits, adapter, data
         self.folder, self.accelerator = folder, accelerator
         self.parameters = adapter.parameters()
-        self.optimizers = optimizers(adaptation, self.parameters)
+        self.masters = masters(self.parameters)
+        self.optimizers = optimizers(adaptation, self.masters)
         self.peaks = [optimizer.param_groups[0]["lr"] for optimizer in self.optimizers]
         self.compressors = adaptation.compressors()
         self.averages: CodebookAverages | None = None
@@ -119,7 +106,8 @@ class Training:
         self.time: TimeLimit | None = None
         self._restore()
         self.log = Log(folder, self.step)
-        self.net = accelerator.prepare(self.student)
+        net = accelerator.prepare(self.student)
+        self.gradients = Gradients(accelerator, net, self.student, self.parameters, self.masters)
 
     def run(self, report: Report, note: Callable[[str], None] = lambda text: None) -> None:
         """Train to the end; `note` gets a line if a time limit shortens validation, or memory runs out.
@@ -185,35 +173,35 @@ class Training:
         began, factor = self._clock(), self._rate_factor()
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
-        if self.averages is not None:
-            self.averages.forget()  # drop what validation added
         level = random.Random(f"adapt/level/{self.adaptation.seed}/{self.step}").randrange(len(self.compressors))
-        sums: dict[str, float] = {}
-        for parameter in self.parameters.values():
-            parameter.grad = None
-        for part in range(self.adaptation.accumulate):
-            first = (self.step * self.adaptation.accumulate + part) * self.accelerator.num_processes
-            first = (first + self.accelerator.process_index) * self.adaptation.batch
-            examples = [self.data.train(first + i) for i in range(self.adaptation.batch)]
-            try:
-                with self.accelerator.autocast():
-                    values = self.net(examples, self.compressors[level])
-            except FloatingPointError as error:
-                raise self._diverged(str(error)) from None
-            self.accelerator.backward(values["loss"] / self.adaptation.accumulate)
-            for name, value in values.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / self.adaptation.accumulate
-        sums["norm"] = float(nn.utils.clip_grad_norm_(list(self.parameters.values()), CLIP))
+        try:
+            sums = self.gradients.step(self._batches(), self.compressors[level], self._forget)
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from None
+        sums["norm"] = float(nn.utils.clip_grad_norm_(list(self.masters.values()), CLIP))
         if not (math.isfinite(sums["loss"]) and math.isfinite(sums["norm"])):
             raise self._diverged(f"loss {sums['loss']:g}, gradient {sums['norm']:g}")
         for optimizer in self.optimizers:
             optimizer.step()
+        round_to(self.parameters, self.masters)
         if self.averages is not None:
             self.averages.step(self._total)
         self.step += 1
         took, rate = self._clock() - began, self.optimizers[0].param_groups[0]["lr"]
         self.log.add(step=self.step, level=self.adaptation.levels[level], seconds=took, rate=rate, **sums)
         return sums
+
+    def _batches(self) -> list[list[Example]]:
+        """This process's examples of the next step, one batch for each pass."""
+        size, passes = self.adaptation.batch, self.adaptation.accumulate
+        places = (self.step * passes + part for part in range(passes))
+        starts = ((at * self.accelerator.num_processes + self.accelerator.process_index) * size for at in places)
+        return [[self.data.train(start + i) for i in range(size)] for start in starts]
+
+    def _forget(self) -> None:
+        """Drop what the codebook saw in validation, or before memory ran out."""
+        if self.averages is not None:
+            self.averages.forget()
 
     def _validate(self, report: Report) -> None:
         """Validate the model, keep it if it is the best so far, and store a checkpoint."""
@@ -270,11 +258,11 @@ class Training:
                 facts |= {"first": self.time.first, "validation": self.time.validation}
                 facts |= {"held_out": len(self.validator.examples), "answers": len(self.validator.answered)}
             self.log.write()
-            weights = {name: parameter.detach() for name, parameter in self.parameters.items()}
+            weights = {name: master.detach() for name, master in self.masters.items()}
             if self.averages is not None:
                 weights |= self.averages.state()
             file = self.folder / CHECKPOINT
-            checkpoint.store(file, {k: repr(v) for k, v in facts.items()}, weights, self.parameters, self.optimizers)
+            checkpoint.store(file, {k: repr(v) for k, v in facts.items()}, weights, self.masters, self.optimizers)
         self.accelerator.wait_for_everyone()
 
     def _restore(self) -> None:
@@ -282,10 +270,11 @@ class Training:
         if not file.is_file():
             return
         try:
-            facts, weights = checkpoint.restore(file, self.parameters, self.optimizers)
+            facts, weights = checkpoint.restore(file, self.masters, self.optimizers)
             with torch.no_grad():
-                for name, parameter in self.parameters.items():
-                    parameter.copy_(weights[name])
+                for name, master in self.masters.items():
+                    master.copy_(weights[name])
+            round_to(self.parameters, self.masters)
             if self.averages is not None:
                 self.averages.restore(weights)
             self.step, self.steps, self.bad, self.best_step = (

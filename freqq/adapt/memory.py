@@ -12,7 +12,8 @@ SAMPLED = 4
 LESS = "use a smaller --batch-size, --gradient-checkpointing, or a lower --rank"
 
 STATE_BYTES = 16
-"""Of a trained parameter: itself, its gradient and AdamW's two means, in float32."""
+"""Of a trained parameter: itself, its gradient and AdamW's two means, in float32. In a model of fewer bits, its
+own copy and that one's gradient are added (`freqq.adapt.optimizers`)."""
 
 
 def estimate(training: Training) -> dict[str, int]:
@@ -24,14 +25,17 @@ def estimate(training: Training) -> dict[str, int]:
     """
     model: Any = training.adapter.reader.model
     config = model.config.text_config
-    trained = sum(p.numel() for p in training.parameters.values())
+    trained = sum(
+        p.numel() * (STATE_BYTES + (0 if p is training.masters[name] else 2 * p.element_size()))
+        for name, p in training.parameters.items()
+    )
     own = set(training.parameters.values())
     weights = sum(p.numel() * p.element_size() for p in model.parameters() if p not in own)
     tokens = _columns(training)
     layer = 34 * tokens * config.hidden_size
     kept = 2 * tokens * config.hidden_size * config.num_hidden_layers + layer
     activations = kept if training.habits.recompute else layer * config.num_hidden_layers
-    return {"weights": weights, "trained": trained * STATE_BYTES, "activations": activations}
+    return {"weights": weights, "trained": trained, "activations": activations}
 
 
 def _columns(training: Training) -> int:

@@ -87,7 +87,7 @@ class Packer:
             shared.append((ids[:end], where[:, :end]))
             start = len(chats[0]) - (len(ids) - end)
             for chat, question in zip(chats, example.questions, strict=True):
-                answer, counts = self._answer(question)
+                answer, counts = self.answer(question)
                 text = chat[start:] + answer
                 # After the pages, each of the four rows of positions increases by 1.
                 texts.append((torch.tensor(text), where[:, end : end + 1] + torch.arange(len(text))))
@@ -99,7 +99,7 @@ class Packer:
             _columns(shared), _columns(texts), torch.tensor(about), _padded(labels, IGNORED), _padded(weights, 0.0)
         )
 
-    def _answer(self, question: Question) -> tuple[list[int], list[float]]:
+    def answer(self, question: Question) -> tuple[list[int], list[float]]:
         """The tokens of an answer with the end token, and their weights."""
         ids = self.tokens(question.answer)
         counts = [1.0] * (len(ids) + 1)

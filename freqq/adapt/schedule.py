@@ -1,7 +1,10 @@
 """The learning rate by steps or by time, and the number of steps that fit into a time limit."""
 
 import math
+import os
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 WARMUP = 30
 """Steps in which the learning rate rises."""
@@ -14,6 +17,25 @@ MARGIN = 1.1
 
 VALIDATION_SHARE = 0.2
 """The largest share of a time limit for one validation; a slow machine validates on fewer held-out examples."""
+
+
+def process_start() -> float:
+    """The reading of `time.monotonic` when this process began; that of now where the system does not tell.
+
+    On a busy machine, Python and what it imports take many seconds before anything of ours can look at a clock.
+    """
+    now = time.monotonic()
+    try:
+        # The name of a program, which stands before in brackets, may have spaces and brackets, too.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        since_boot = int(fields[STARTED]) / os.sysconf("SC_CLK_TCK")
+        return now - max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot)
+    except (OSError, ValueError, IndexError, AttributeError):
+        return now
+
+
+STARTED = 19
+"""The field of proc_pid_stat(5) behind the name that has the time of the start, in ticks since the system's."""
 
 
 def rate_factor(step: int, steps: int) -> float:

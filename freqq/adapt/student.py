@@ -119,6 +119,10 @@ class Student(nn.Module):
         """Set the layers' training mode, which only affects gradient checkpointing: these models have no dropout."""
         self._model.model.language_model.train(training)
 
+    def weight(self, examples: Sequence[Example]) -> float:
+        """How much the tokens of the answers count together; the loss is a mean by these weights."""
+        return sum(sum(self._packer.answer(asked)[1]) for one in examples for asked in one.questions)
+
     def ids(self, text: str) -> list[int]:
         """The tokens of a text."""
         return self._packer.tokens(text)

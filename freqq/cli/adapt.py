@@ -91,9 +91,10 @@ def adapt(
     freqq eval --method token-lowpass --level mild --adapter adapter
     """
     import os
-    from time import monotonic
 
-    began = monotonic()
+    from freqq.adapt.schedule import process_start
+
+    began = process_start()
     # On a busy machine, threads that wait by spinning take cores from those they wait for: validation took 15 times as
     # long. Must be set before torch is imported; changes no result.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

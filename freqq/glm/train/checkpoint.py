@@ -55,7 +55,5 @@ def restore(
                 if keys:
                     state = {key: file.get_tensor(f"{key}/{name_of[parameter]}") for key in keys}
                     # Optimizers keep the step count on the CPU.
-                    optimizer.state[parameter] = {
-                        k: t if k == "step" else t.to(parameter.device) for k, t in state.items()
-                    }
+                    optimizer.state[parameter] = {k: t if k == "step" else t.to(parameter) for k, t in state.items()}
         return dict(file.metadata()), weights
