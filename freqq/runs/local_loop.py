@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from freqq.data.sample import Sample
 from freqq.errors import BrokenDevice, Interrupted
-from freqq.runs.batches import Remaining, Todo
+from freqq.runs.batches import Batch, Remaining, Todo
 from freqq.runs.evaluate import Answered
 from freqq.runs.parts import PartWriter
 from freqq.runs.stop import StopRequest
@@ -52,18 +52,16 @@ def evaluate_remaining(
     lacking, unstored = remaining.missing, _Unstored(writer, report)
     ahead: Prepared | None = None
 
-    def prepared() -> Prepared:
-        batch = remaining.take(batch_size)
-        return evaluator.prepare(batch.samples, batch.todo)
-
     try:
         while (ahead is not None or remaining) and not stop.requested:
             if ahead is None:
                 unstored.store(wait=True)  # a suspect is the only one at work
-            batch = ahead or prepared()
-            ahead = prepared() if remaining.is_usual else None
-            unstored.begin(batch, ahead)
-            for answered in evaluator.answer(batch):
+            batch = ahead or remaining.take(batch_size)
+            following = remaining.take(batch_size) if remaining.is_usual else None
+            unstored.begin(batch, following)  # told before either is touched, which may be the end of this process
+            current = batch if isinstance(batch, Prepared) else evaluator.prepare(batch.samples, batch.todo)
+            ahead = None if following is None else evaluator.prepare(following.samples, following.todo)
+            for answered in evaluator.answer(current):
                 unstored.add(answered)
                 if stop.requested:
                     break
@@ -90,7 +88,7 @@ class _Unstored:
         self._ahead: list[str] = []
         self.stored = 0
 
-    def begin(self, batch: Prepared, ahead: Prepared | None) -> None:
+    def begin(self, batch: Batch | Prepared, ahead: Batch | None) -> None:
         """A batch is at work now, and the pages of another are being made."""
         self._batches.append(_Unfinished(_ids(batch)))
         self._ahead = [] if ahead is None else _ids(ahead)
@@ -147,5 +145,5 @@ class _Unfinished:
     is_over: bool = False
 
 
-def _ids(batch: Prepared) -> list[str]:
+def _ids(batch: Batch | Prepared) -> list[str]:
     return [sample.id for sample in batch.samples]
