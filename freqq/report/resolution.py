@@ -9,10 +9,11 @@ interpolated along the logarithm of the mean cost, and the differences are paire
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from itertools import pairwise
 from math import exp, log
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -68,6 +69,11 @@ class Point:
     equal_dpi: float | None = None
     difference: Estimate | None = None
     p_value: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Its fields, with those of the estimates."""
+        estimates = {"score": self.score.as_json(), "difference": self.difference and self.difference.as_json()}
+        return {field.name: getattr(self, field.name) for field in fields(self)} | estimates
 
 
 def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Point]:
@@ -203,7 +209,8 @@ def resolution(points: Sequence[Point], cost: str, title: str) -> Figure:
     axes.fill_between([p.cost for p in plain], [p.score.low for p in plain], [p.score.high for p in plain],
                       color="black", alpha=0.12, linewidth=0)  # fmt: skip
     for p in plain:
-        axes.annotate(f"{p.dpi:g} dpi", (p.cost, p.score.mean), (4, -12), textcoords="offset points", fontsize=8)
+        axes.annotate(f"{p.dpi:g} dpi", (p.cost, p.score.mean), (-6, 7), textcoords="offset points", fontsize=8,
+                      ha="right")  # fmt: skip
     groups = dict.fromkeys((p.method, p.dpi) for p in points if p.method != "baseline")
     resolutions = sorted({dpi for _, dpi in groups})
     for number, (method, dpi) in enumerate(groups):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from freqq.report.figures import rendered
 from freqq.report.resolution import as_csv, resolution, resolution_points
 from freqq.report.results import read_results
 from freqq.runs.settings import Settings
+from tests.cli.test_app import freqq as command
 from tests.report.made_runs import made_rows, write_run
 
 TOKENS = {72.0: 54, 96.0: 96, 144.0: 216}
@@ -136,3 +138,26 @@ def test_the_table_and_the_figure_hold_every_point(runs):
     assert rendered(resolution(points, "tokens", "Pages"), "svg").decode() == svg
     assert all(f"{dpi} dpi" in svg for dpi in (72, 96, 144))
     assert "token-prune, 144 dpi" in svg
+
+
+def test_the_command_prints_writes_and_draws_the_same_points(tmp_path, runs):
+    out, table = tmp_path / "resolution.svg", tmp_path / "resolution.csv"
+    found = command("visualize", "resolution", *(str(run.path) for run in runs), "--out", str(out), "--csv", str(table))
+    assert found.exit_code == 0, found.stderr
+    assert table.read_text() == as_csv(resolution_points(runs))
+    assert "token-prune" in out.read_text()
+    [line] = [line for line in found.stdout.splitlines() if "token-prune" in line]
+    assert "96 dpi" in line
+    assert "-.100" in line.replace("\N{MINUS SIGN}", "-").replace("-0.100", "-.100")
+
+
+def test_json_holds_the_same_points_and_nothing_else(tmp_path, runs):
+    folders = [str(run.path) for run in runs]
+    found = command("visualize", "resolution", *folders, "--json", "--out", str(tmp_path / "a.png"))
+    assert json.loads(found.stdout) == [point.as_json() for point in resolution_points(runs)]
+    assert command("visualize", "resolution", *folders, "--json", "--out", "-").exit_code == 2
+
+
+def test_a_cost_is_known_before_anything_is_read(tmp_path, runs):
+    found = command("visualize", "resolution", str(runs[0].path), "--cost", "token", "--out", str(tmp_path / "a.png"))
+    assert (found.exit_code, "did you mean 'tokens'" in found.stderr) == (2, True)

@@ -1,0 +1,148 @@
+"""``freqq visualize``: figures of what runs, tables and benches show."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freqq.cli.figure_files import STANDARD_OUTPUT, NamedOut, target_file, write_figure
+from freqq.cli.options import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from freqq.report.resolution import Point
+
+
+def pareto(
+    tables: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TABLE.parquet...",
+            help="pages.parquet of 'freqq compress-image --ocr', a run directory or its results.parquet, or several.",
+            show_default=False,
+        ),
+    ],
+    out: NamedOut = Path("pareto.png"),
+) -> None:
+    """Legibility and score against bytes, of all codecs and levels in some tables.
+
+    Example: freqq visualize pareto compressed/pages.parquet runs/one/results.parquet --out pareto.png
+    """
+    from freqq.errors import UserError
+    from freqq.image.batch import read_rows
+    from freqq.report import pareto as figure
+    from freqq.runs.directory import RESULTS
+
+    target = target_file(out)
+    legibility, scores = [], []
+    for table in tables:
+        if not (table.is_file() or (table / RESULTS).is_file()):
+            raise UserError(f"there is no file {table}")
+        rows = read_rows(table / RESULTS if table.is_dir() else table)
+        legibility += [row for row in rows if "cer" in row and "codec" in row]
+        scores += [row for row in rows if "score" in row]
+    points = figure.legibility_points(legibility), figure.score_points(scores)
+    if not any(points):
+        raise UserError("these tables have neither legibility (compress-image --ocr) nor scores of a run")
+    write_figure(target, figure.pareto(*points, "What a page's bytes buy"))
+
+
+def throughput(
+    bench: Annotated[
+        Path, typer.Argument(metavar="BENCH.parquet", help="What 'freqq bench --out' wrote.", show_default=False)
+    ],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run directory with the scores of the same methods.", show_default=False),
+    ],
+    out: NamedOut = Path("throughput.png"),
+) -> None:
+    """Score against throughput of the methods that were both measured by 'freqq bench' and scored by 'freqq eval'.
+
+    Example: freqq visualize throughput bench.parquet runs/one --out throughput.png
+    """
+    from freqq.bench import figure
+    from freqq.errors import UserError
+    from freqq.image.batch import read_rows
+    from freqq.report.statistics import mean_estimate
+    from freqq.runs.directory import RESULTS
+
+    target = target_file(out)
+    for path in (bench, run / RESULTS):
+        if not path.is_file():
+            raise UserError(f"there is no file {path}")
+    scores = {key: mean_estimate(values) for key, values in figure.scores_of(read_rows(run / RESULTS)).items()}
+    points = figure.points(figure.turns_of(read_rows(bench)), {k: (e.mean, e.low, e.high) for k, e in scores.items()})
+    write_figure(target, figure.throughput(points, "What throughput costs"))
+
+
+def resolution(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run directories of one model on the same samples at several values of --dpi, each with its baseline.",
+            show_default=False,
+        ),
+    ],
+    out: NamedOut = Path("resolution.png"),
+    cost: Annotated[
+        str, typer.Option("--cost", metavar="WHAT", help="What is spent: tokens, image-bytes or token-bytes.")
+    ] = "tokens",
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the numbers.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score against tokens: do methods lose less than drawing the page smaller?
+
+    Prints each method's difference from plain pages at the resolution of the same cost, paired sample by sample.
+
+    Example: freqq visualize resolution runs/dpi-72 runs/dpi-96 runs/dpi-144 --out resolution.png
+    """
+    from freqq.cli.printing import print_json
+    from freqq.errors import UserError
+    from freqq.files import check_writable, write_whole
+    from freqq.report import resolution as figure
+    from freqq.report.evidence import read_runs
+
+    target = target_file(out)
+    if as_json and target == STANDARD_OUTPUT:
+        raise UserError("--json and --out - both need standard output: leave out one of them")
+    if csv is not None:
+        check_writable(csv.parent)
+    results, notes = read_runs(runs)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    points = figure.resolution_points(results, cost)
+    if as_json:
+        print_json([point.as_json() for point in points])
+    elif target != STANDARD_OUTPUT:
+        _show(points)
+    if csv is not None:
+        write_whole(csv, lambda path: path.write_text(figure.as_csv(points), encoding="utf-8"))
+    write_figure(target, figure.resolution(points, cost, "Methods beside pages drawn smaller"), quiet=as_json)
+
+
+def _show(points: "Sequence[Point]") -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from freqq.report.wording import count, estimate, p_value
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("dpi", "method", "level"):
+        table.add_column(name, overflow="fold")
+    for name in ("cost", "score", "as plain at", "difference", "p (Holm)"):
+        table.add_column(name, justify="right", overflow="fold")
+    for p in points:
+        equal = "" if p.equal_dpi is None else f"{p.equal_dpi:.0f} dpi"
+        change = "" if p.difference is None else estimate(p.difference, signed=True)
+        table.add_row(
+            f"{p.dpi:g}", escape(p.method), p.level, count(p.cost), estimate(p.score), equal, change,
+            "" if p.p_value is None else p_value(p.p_value),
+        )  # fmt: skip
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 100  # a file or a pipe has no width of its own
+    console.print(table)
