@@ -24,12 +24,12 @@ from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.options import EvalOptions
 from freqq.runs.run import run
 
-def rows(evaluator, samples, todo):
+def begin(evaluator, samples, todo):
     seconds, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"{seconds:.1f} {time.process_time():.1f} {peak * 1024}", flush=True)
     os._exit(0)
 
-BatchEvaluator.rows = rows
+BatchEvaluator.prepare = begin
 data, model, out = sys.argv[1:]
 options = EvalOptions(model=model, data=data, needle="2,4,8", limit=2400, method="token-prune", out=out, shard="3/4")
 run(options.settings(), options.folder(), machine=options.machine(), shard=options.part())

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from freqq.data.draws import Drawn
+from freqq.data.index import Entry
 from freqq.data.mini import mini
 from freqq.data.responses import ANSWERED, CUT_THINKING
 from freqq.errors import UserError
@@ -47,7 +48,7 @@ def made(request, tmp_path):
     """A run of two arms whose responses were graded as they came, as before frames were known; `before`, with the
     columns and settings of then."""
     path, todo = tmp_path / "run", arms(SETTINGS)
-    description = describe(SETTINGS, IDENTITY, todo, Drawn(tuple(SAMPLES)))
+    description = describe(SETTINGS, IDENTITY, todo, Drawn(tuple(map(Entry, SAMPLES))))
     if request.param == "before":
         description["settings"]["generation"] = "greedy"
         del description["settings"]["protocol"]
