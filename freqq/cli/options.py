@@ -103,7 +103,7 @@ Data = Annotated[
 Look = Annotated[
     str | None,
     option(
-        "--look", "NAME", "Of mini: glyph, chats with longer answers in Glyph's look, at any --dpi. tiny cannot read "
+        "--look", "NAME", "Of mini and ruler-mini: glyph, longer texts in Glyph's look, at any --dpi. tiny cannot read "
         "them.", DATA, ("glyph",),
     ),
 ]  # fmt: skip
