@@ -15,6 +15,8 @@ from freqq.glm.families import FAMILIES, family_of
 from freqq.glm.load import load_reader
 from freqq.glm.reader import Reader
 from freqq.pages.page import Page
+from freqq.tokens.vq_codebook import TokenCodebook
+from freqq.tokens.vq_training import train
 
 SPECIAL = [
     "<|endoftext|>", "<|user|>", "<|assistant|>", "<|begin_of_image|>", "<|image|>", "<|end_of_image|>",
@@ -146,3 +148,8 @@ def noise_page(height: int, width: int, seed: int, colours: bool = False) -> Pag
     """A page of random pixels."""
     shape = (height, width, 3) if colours else (height, width)
     return Page(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def own_codebook(reader: Reader) -> TokenCodebook:
+    """A codebook of a model's own tokens, as ``freqq codebook train --tokens`` learns it."""
+    return train(reader.see([noise_page(28 * 10, 28 * 14, seed) for seed in range(3)]))

@@ -28,19 +28,17 @@ from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.tokens import COMPRESSORS, compressor
 from freqq.tokens.base import Cutter
-from freqq.tokens.vq_training import train
-from tests.glm.conftest import KINDS, image_processor, noise_page, save_model
+from tests.glm.conftest import KINDS, image_processor, own_codebook, save_model
 from tests.glm.test_reader import PAGES, QUESTION
 
-TOKEN_METHODS = [*COMPRESSORS, "token-lowpass+quantize", "token-prune+int8"]
+TOKEN_METHODS = [*COMPRESSORS, "token-lowpass+quantize", "token-prune+int8", "token-prune+vq"]
 
 
 @pytest.fixture(scope="module")
 def codebooks(reader: Reader, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a codebook of the model's own tokens."""
     folder = tmp_path_factory.mktemp("codebooks")
-    grids = reader.see([noise_page(28 * 10, 28 * 14, seed) for seed in range(3)])
-    (folder / "own.safetensors").write_bytes(train(grids).file)
+    (folder / "own.safetensors").write_bytes(own_codebook(reader).file)
     return folder
 
 

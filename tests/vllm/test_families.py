@@ -1,4 +1,7 @@
-"""Answers through vLLM are the local backend's, whatever the family: small random models, one vLLM after another."""
+"""Answers through vLLM are the local backend's, whatever the family: small random models, one vLLM after another.
+
+Each model has a codebook of its own tokens; all of them are in one folder, in which both backends look.
+"""
 
 import json
 import os
@@ -8,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from freqq.coding.codebook_files import ELSEWHERE
 from freqq.glm.families import family_of
 from freqq.glm.load import load_reader
 from freqq.serve.chat import chat_request
 from freqq.tokens import COMPRESSORS, compressor
 from freqq.tokens.grid import whole
-from tests.glm.conftest import CONFIGS, KINDS, TEXT, noise_page, save_model
+from tests.glm.conftest import CONFIGS, KINDS, TEXT, noise_page, own_codebook, save_model
 from tests.vllm.conftest import needs_vllm
 
 pytestmark = needs_vllm
@@ -21,9 +25,10 @@ pytestmark = needs_vllm
 SERVED = [kind for kind in KINDS if family_of(kind).engine]
 METHODS = {
     "none": None,
-    **{name: compressor(name).at("mild") for name in COMPRESSORS if name != "token-vq"},  # it has no codebook for them
+    **{name: compressor(name).at("mild") for name in COMPRESSORS},
     "token-lowpass, compact": compressor("token-lowpass").at("mild", positions="compact"),
     "token-prune+int8": compressor("token-prune+int8").at("aggressive"),
+    "token-prune+vq": compressor("token-prune+vq").at("ultra_mild"),
 }
 PAGES = [noise_page(112, 84, 0), noise_page(84, 168, 1), noise_page(140, 140, 2, colours=True)]
 TILED = [noise_page(56, 56, 0), noise_page(168, 112, 1), noise_page(56, 112, 2, colours=True)]
@@ -66,17 +71,29 @@ def merge(file: Path, values: dict[str, object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory):
+def codebooks(tmp_path_factory):
+    """The folder of the codebooks, which is where this process looks for them, too."""
+    folder = tmp_path_factory.mktemp("codebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ELSEWHERE, str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def expected(codebooks, tmp_path_factory):
     """Folders, requests and the local backend's answers by model type and kind of request."""
+    readers = {kind: load_reader(save(kind, tmp_path_factory.mktemp("models") / kind), device="cpu") for kind in SERVED}
+    books = {kind: own_codebook(reader) for kind, reader in readers.items()}
+    for kind, book in books.items():
+        (codebooks / f"{kind}.safetensors").write_bytes(book.file)
     found = {}
-    for kind in SERVED:
-        folder = save(kind, tmp_path_factory.mktemp("models") / kind)
-        reader = load_reader(folder, device="cpu")
+    for kind, reader in readers.items():
         pages = TILED if kind == "internvl" else PAGES
         prompts = [pages[:1], pages]
         grids = [reader.see(pages) for pages in prompts]
         asked, answers = {}, {}
-        for name, method in METHODS.items():
+        named = compressor("token-vq").at("aggressive", codebook=books[kind].id.hex())
+        for name, method in {**METHODS, "token-vq, named": named}.items():
             made = [[whole(g) if method is None else method.compress(g) for g in pages] for pages in grids]
             answers[name] = reader.answer_many([QUESTION] * len(made), made, NEW_TOKENS)
             none = {"mm_processor_kwargs": {"freqq": {"method": "none"}}} if method is None else {}
@@ -86,7 +103,7 @@ def expected(tmp_path_factory):
                 answers[f"{name}, sent"] = answers[name]
         asked["the server's"] = [chat_request(kind, QUESTION, pages, NEW_TOKENS) for pages in prompts]
         answers["the server's"] = answers["token-prune"]
-        found[kind] = folder, asked, answers
+        found[kind] = reader.model_name, asked, answers
     return found
 
 

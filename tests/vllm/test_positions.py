@@ -1,17 +1,22 @@
 """Positions of a prompt: those that the local backend gives it, as vLLM's buffers hold them."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.coding.codebook_files import ELSEWHERE
 from freqq.glm.sequence import expand, line_positions, positions
 from freqq.tokens import COMPRESSORS, compressor
 from freqq.tokens.grid import CompressedGrid
+from freqq.tokens.vq_training import train
 from freqq.vllm.positions import MOST, ONE, encode, fraction_part, in_line, layout, pages, token_count, whole_part
 
-IMAGE, MERGE = 4, 2
-NAMES = [*COMPRESSORS, "token-lowpass+int8", "token-prune+quantize"]
-NAMES.remove("token-vq")  # it has no codebook for these channels
+IMAGE, MERGE, CHANNELS = 4, 2, 8
+NAMES = [*COMPRESSORS, "token-lowpass+int8", "token-prune+quantize", "token-prune+vq"]
 
 sides = st.integers(1, 12)
 methods = st.builds(
@@ -33,13 +38,27 @@ def test_encoded_positions_are_the_positions(values):
     assert torch.equal(encode(whole), whole.long())
 
 
+def page_of(h: int, w: int) -> torch.Tensor:
+    return torch.randn(h, w, CHANNELS, generator=torch.Generator().manual_seed(h * w))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def codebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One for such pages."""
+    folder = tmp_path_factory.mktemp("codebooks")
+    (folder / "own.safetensors").write_bytes(train([page_of(12, w) for w in range(1, 13)]).file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ELSEWHERE, str(folder))
+        yield
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(methods, sides, sides), max_size=3), st.integers(0, 5), st.integers(1, 5))
 def test_a_prompts_positions_are_the_local_ones(made, before, behind):
     compressed: list[CompressedGrid] = []
     parts, lines, ids = [], [], [1] * before
     for method, h, w in made:
-        page = method.compress(torch.randn(h, w, 8, generator=torch.Generator().manual_seed(h * w)))
+        page = method.compress(page_of(h, w))
         compressed.append(page)
         shape, cells = layout(method, h, w)
         count = token_count(method, h, w)
