@@ -1,8 +1,10 @@
 """What vLLM has to know of a model before it makes one, and does not read from every config.json."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from freqq.errors import UserError
+from freqq.glm.families import family_of
 from freqq.vllm.positions import MOST
 
 ANY_RATE = 1e-6
@@ -18,7 +20,7 @@ class PagesConfig:
     @staticmethod
     def verify_and_update_model_config(model_config: Any) -> None:
         """Complete the text model's config, and let the model give positions along with embeddings."""
-        complete(model_config.hf_text_config)
+        complete(model_config.hf_text_config, family_of(model_config.hf_config.model_type).text_defaults)
         one_row(model_config.hf_text_config, model_config.max_model_len)
         if model_config.max_model_len > MOST:
             raise UserError(f"freqq's plug-in counts positions up to {MOST}: start vLLM with --max-model-len {MOST}")
@@ -65,28 +67,24 @@ def has_one_row(config: Any) -> bool:
     return bool(config.rope_parameters["mrope_section"][0] == 0)
 
 
-ASSUMED: dict[str, dict[str, Any]] = {
-    # All dense GLM-4V have biases of queries, keys and values; vLLM drops those of a checkpoint that does not say so.
-    # It takes the language model's class from the model type, and does not know all that have this one.
-    "glm4v_text": {"attention_bias": True, "architectures": ["Glm4ForCausalLM"]},
-    "glm4v_moe_text": {"use_qk_norm": False},
-}
-"""What transformers assumes of a text model and therefore writes into no config.json, by its model type."""
-
-
-def complete(config: Any) -> None:
+def complete(config: Any, defaults: Mapping[str, Any]) -> None:
     """Tell vLLM what transformers assumes of a text model.
 
     Sections of one channel each, which transformers deals to time, height and width in turn, are what vLLM calls
-    interleaved. Those of Qwen3-VL always are.
+    interleaved.
+
+    Parameters
+    ----------
+    defaults : a family's ``text_defaults``, which hold where nothing is said; those within a mapping always do
     """
-    for name, value in ASSUMED.get(config.model_type, {}).items():
-        if getattr(config, name, None) is None:
+    for name, value in defaults.items():
+        said = getattr(config, name, None)
+        if isinstance(value, Mapping):
+            setattr(config, name, {**(said or {}), **value})
+        elif said is None:
             setattr(config, name, value)
     rope = getattr(config, "rope_parameters", None) or {}
     sections = rope.get("mrope_section") or ()
     if len(sections) > 3 and set(sections) == {1}:
         rope["mrope_section"] = [len(sections[axis::3]) for axis in range(3)]
-        rope["mrope_interleaved"] = True
-    if config.model_type == "qwen3_vl_text":
         rope["mrope_interleaved"] = True

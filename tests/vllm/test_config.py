@@ -6,19 +6,24 @@ import pytest
 
 from freqq import vllm
 from freqq.errors import UserError
+from freqq.glm.families import family_of
 from freqq.vllm.config import PagesConfig, complete, has_one_row, one_row
 from freqq.vllm.positions import MOST
 
 
 def text_config(**values):
     rope = {"mrope_section": [8, 12, 12], "rope_type": "default"}
-    return SimpleNamespace(**{"model_type": "glm4v_text", "rope_parameters": rope} | values)
+    return SimpleNamespace(**{"rope_parameters": rope} | values)
+
+
+def completed(model_type="glm4v", **values):
+    complete(config := text_config(**values), family_of(model_type).text_defaults)
+    return config
 
 
 @pytest.mark.parametrize("count", [4, 8, 12, 13])
 def test_sections_of_one_are_interleaved(count):
-    config = text_config(rope_parameters={"mrope_section": [1] * count})
-    complete(config)
+    config = completed(rope_parameters={"mrope_section": [1] * count})
     assert sum(config.rope_parameters["mrope_section"]) == count
     # transformers deals frequency i to axis i % 3; vLLM takes an axis's frequencies below 3 times its section.
     for axis, section in enumerate(config.rope_parameters["mrope_section"]):
@@ -27,37 +32,29 @@ def test_sections_of_one_are_interleaved(count):
 
 
 def test_what_is_said_stays():
-    config = text_config(attention_bias=False)
-    complete(config)
+    config = completed(attention_bias=False)
     assert config.attention_bias is False
     assert config.rope_parameters == {"mrope_section": [8, 12, 12], "rope_type": "default"}
 
 
 def test_biases_are_there_unless_it_is_a_mixture_of_experts():
-    dense, mixture = text_config(), text_config(model_type="glm4v_moe_text")
-    for config in (dense, mixture):
-        complete(config)
-    assert dense.attention_bias is True
-    assert not hasattr(mixture, "attention_bias")
+    assert completed("glm46v").attention_bias is True
+    assert not hasattr(completed("glm4v_moe"), "attention_bias")
 
 
 def test_sections_of_qwen3_are_always_interleaved():
-    config = text_config(model_type="qwen3_vl_text")
-    complete(config)
-    assert config.rope_parameters == {"mrope_section": [8, 12, 12], "rope_type": "default", "mrope_interleaved": True}
+    expected = {"mrope_section": [8, 12, 12], "rope_type": "default", "mrope_interleaved": True}
+    assert completed("qwen3_vl").rope_parameters == expected
+    assert completed("qwen3_vl", rope_parameters=expected | {"mrope_interleaved": False}).rope_parameters == expected
 
 
 def test_a_language_model_that_vllm_does_not_derive_from_the_model_type():
-    assert complete(config := text_config()) is None
-    assert config.architectures == ["Glm4ForCausalLM"]
-    complete(config := text_config(architectures=["Another"]))
-    assert config.architectures == ["Another"]
+    assert completed().architectures == ["Glm4ForCausalLM"]
+    assert completed(architectures=["Another"]).architectures == ["Another"]
 
 
 def test_one_row_of_positions_is_the_second_of_three():
-    config = text_config(
-        model_type="qwen2", rope_parameters={"rope_type": "default"}, hidden_size=64, num_attention_heads=2
-    )
+    config = text_config(rope_parameters={"rope_type": "default"}, hidden_size=64, num_attention_heads=2)
     one_row(config, 512)
     assert config.rope_parameters["mrope_section"] == [0, 16, 0]
     assert has_one_row(config)
@@ -70,7 +67,7 @@ def test_one_row_of_positions_is_the_second_of_three():
 def test_rotary_embeddings_that_are_scaled_for_long_prompts_are_not_for_short_ones():
     def config():
         rope = {"rope_type": "dynamic", "factor": 2.0}
-        return text_config(model_type="qwen2", rope_parameters=rope, head_dim=32, max_position_embeddings=512)
+        return text_config(rope_parameters=rope, head_dim=32, max_position_embeddings=512)
 
     one_row(short := config(), 512)
     assert short.rope_parameters["rope_type"] == "default"
@@ -80,8 +77,9 @@ def test_rotary_embeddings_that_are_scaled_for_long_prompts_are_not_for_short_on
 
 def test_longer_contexts_than_positions_are_refused():
     config = SimpleNamespace(
-        hf_text_config=text_config(), max_model_len=MOST + 1, multimodal_config=SimpleNamespace(video_pruning_rate=None)
-    )
+        hf_config=SimpleNamespace(model_type="glm4v"), hf_text_config=text_config(), max_model_len=MOST + 1,
+        multimodal_config=SimpleNamespace(video_pruning_rate=None),
+    )  # fmt: skip
     with pytest.raises(UserError, match="--max-model-len 131072"):
         PagesConfig.verify_and_update_model_config(config)
     config.max_model_len = MOST

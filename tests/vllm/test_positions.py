@@ -1,7 +1,6 @@
 """Positions of a prompt: those that the local backend gives it, as vLLM's buffers hold them."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch

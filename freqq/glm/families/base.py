@@ -42,6 +42,9 @@ class Family(ABC):
         Whether ``freqq adapt`` can train an adapter for it.
     engine : str or None
         The class by which `freqq.vllm` serves it, as ``module:class`` in ``vllm.model_executor.models``.
+    text_defaults : mapping
+        What transformers assumes of the text model if its configuration does not say it, and vLLM does not assume;
+        what stands within another mapping (``rope_parameters``) is assumed whatever the configuration says.
     """
 
     name: ClassVar[str]
@@ -53,6 +56,7 @@ class Family(ABC):
     flash_attention: ClassVar[bool] = True
     adapters: ClassVar[bool] = False
     engine: ClassVar[str | None] = None
+    text_defaults: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def grid_shape(self, height: int, width: int, processor: Any, config: Any) -> tuple[int, int]:

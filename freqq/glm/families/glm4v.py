@@ -14,6 +14,9 @@ class Glm4v(PatchFamily):
     short_names = {"glyph": "zai-org/Glyph", "glm-4.1v-9b": "zai-org/GLM-4.1V-9B-Thinking"}
     adapters = True
     engine = "glm4_1v:Glm4vForConditionalGeneration"
+    # vLLM drops the biases of a checkpoint that does not say that there are any. It takes the language model's class
+    # from the model type, and does not know all that have this one.
+    text_defaults = {"attention_bias": True, "architectures": ["Glm4ForCausalLM"]}
 
     def resized(self, height: int, width: int, processor: Any) -> tuple[int, int]:
         """An image counts as one frame of a video that is repeated."""

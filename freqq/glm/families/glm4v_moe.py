@@ -11,3 +11,4 @@ class Glm4vMoe(Glm4v):
     short_names = {"glm-4.5v": "zai-org/GLM-4.5V"}
     experts = True
     engine = "glm4_1v:Glm4vMoeForConditionalGeneration"
+    text_defaults = {"use_qk_norm": False}

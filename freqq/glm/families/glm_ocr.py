@@ -15,6 +15,7 @@ class GlmOcr(Glm4v):
     short_names = {"glm-ocr": "zai-org/GLM-OCR"}
     adapters = False
     engine = "glm_ocr:GlmOcrForConditionalGeneration"
+    text_defaults = {}
 
     def pass_numbers(self, vision: Any) -> tuple[int, float]:
         """Unlike in GLM-4.1V, ``intermediate_size`` is that of a block's perceptron."""

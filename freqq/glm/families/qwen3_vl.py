@@ -27,6 +27,8 @@ class Qwen3VL(Qwen25VL):
         "qwen3-vl-8b": "Qwen/Qwen3-VL-8B-Instruct",
     }
     engine = "qwen3_vl:Qwen3VLForConditionalGeneration"
+    # transformers interleaves the rows whatever is said.
+    text_defaults = {"rope_parameters": {"mrope_interleaved": True}}
 
     def levels(self, config: Any) -> int:
         """Levels of a token, including that of the placeholder."""
