@@ -54,6 +54,7 @@ def bench(
     from freqq.files import check_writable, write_whole
     from freqq.glm.load import find
     from freqq.glm.place import place
+    from freqq.glm.spec import check_needs
     from freqq.runs.machine import Machine
     from freqq.runs.served import engine_for
     from freqq.serve.client import Client
@@ -69,7 +70,9 @@ def bench(
         url = base_url
         if url is None:
             machine = Machine(tensor_parallel=tensor_parallel, data_parallel=data_parallel)
-            engine = engine_for(find(model, revision, in_vllm=True), place(dtype), machine)
+            weights = find(model, revision, in_vllm=True)
+            check_needs(weights, [arm[2] for arm in arms if arm[2] is not None])
+            engine = engine_for(weights, place(dtype), machine)
             stack.enter_context(running(engine, Path(stack.enter_context(TemporaryDirectory())) / "vllm.log"))
             url = engine.url
         client = Client(Endpoint(url, concurrency=concurrency))

@@ -112,15 +112,17 @@ def _serve_by_vllm(
         check_names(chosen[:1])
     from freqq.glm.load import find
     from freqq.glm.place import place
+    from freqq.glm.spec import check_needs
     from freqq.serve.chat import specification
     from freqq.serve.engine import Engine, free_port
     from freqq.tokens import compressor_at
 
-    wanted = None if chosen is None or chosen[1] == "baseline" else specification(compressor_at(*chosen))
-    folder = find(model, revision, in_vllm=True).folder
+    method = None if chosen is None or chosen[1] == "baseline" else compressor_at(*chosen)
+    weights = find(model, revision, in_vllm=True)
+    check_needs(weights, [method] if method else [])
     engine = Engine(
-        folder, model, place(dtype).dtype, host, port or free_port(host), tensor_parallel,
-        data_parallel, wanted, further,
+        weights.folder, model, place(dtype).dtype, host, port or free_port(host), tensor_parallel,
+        data_parallel, specification(method) if method else None, further,
     )  # fmt: skip
     command = engine.command()
     typer.echo(f"{shlex.join(command)}\n{model} will answer at {engine.url}; Ctrl-C ends it")

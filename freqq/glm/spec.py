@@ -1,6 +1,7 @@
 """Properties of a model from its files without its weights: prompt lengths and memory."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from freqq.glm.families.base import Family
 from freqq.glm.load import Weights, quiet
 from freqq.glm.memory import BYTES, tower_digest
 from freqq.glm.processor import ChatWriter, read_tokenizer
+from freqq.tokens.base import TokenCompressor
 
 LIBRARIES_BYTES = 20_000_000
 """What the libraries of matrix products take when they are first used, whatever the size; measured on a CPU."""
@@ -69,6 +71,16 @@ class ModelSpec:
         if self.channels != config["text_config"]["hidden_size"]:  # avoids reading large towers
             return False
         return tower_digest(self.weights.folder) == tower_digest(tiny)
+
+    def check_method(self, method: TokenCompressor) -> None:
+        """Refuse a method that lacks something for its tokens, such as a codebook.
+
+        Raises
+        ------
+        UserError
+            Which says how to get it.
+        """
+        method.check_model(self.channels, bool(method.resources) and self.has_embedded_tower)
 
     def grid_shape(self, height: int, width: int) -> tuple[int, int]:
         """The token grid (h, w) of a page of this size in pixels; `UserError` if the model cannot read it."""
@@ -148,3 +160,11 @@ def read_spec(weights: Weights) -> ModelSpec:
     except Exception as error:  # the libraries raise anything for damaged files
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(f"cannot read the configuration of {weights.name}: {lines[0][:200]}") from error
+
+
+def check_needs(weights: Weights, methods: Iterable[TokenCompressor]) -> None:
+    """Refuse methods that need what a model lacks, such as a codebook; errors as of `ModelSpec.check_method`."""
+    if needy := [method for method in methods if method.resources]:
+        spec = read_spec(weights)
+        for method in needy:
+            spec.check_method(method)

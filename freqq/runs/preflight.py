@@ -84,8 +84,7 @@ def codebook_reasons(arms: Sequence[Arm], spec: ModelSpec) -> list[Reason]:
     for arm in arms:
         method = arm.method
         if isinstance(method, TokenCompressor):
-            embedded = bool(method.resources) and spec.has_embedded_tower
-            found += refusals(partial(method.check_model, spec.channels, embedded), label(arm))
+            found += refusals(partial(spec.check_method, method), label(arm))
     return gathered(found)
 
 

@@ -114,6 +114,20 @@ def test_wrong_input_is_one_line_and_writes_nothing(arguments, message, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["serve --engine vllm", "bench"])
+@pytest.mark.parametrize("method", ["token-vq", "token-prune+vq"])
+def test_a_method_without_a_codebook_is_refused_before_an_engine_is_started(
+    command, method, random_model, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = freqq(*command.split(), "--model", random_model, "--method", method)
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert "no codebook fits these tokens of 64 channels" in done.stderr
+    assert "run 'freqq codebook train --tokens --model MODEL' and set FREQQ_CODEBOOKS" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_score_is_drawn_against_throughput(tmp_path):
     arms = {("baseline", "baseline"): 2.0, ("token-prune", "mild"): 3.0}
     turns = [
