@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 from typer.testing import CliRunner
 
 from freqq.cli.app import app
-from freqq.coding.codebook_files import ELSEWHERE, MissingCodebook
+from freqq.coding.codebook_files import ELSEWHERE, MOST_FILE_BYTES, MissingCodebook
 from freqq.coding.stream import FRAME, CorruptStream
 from freqq.data.mini import HELD_OUT_PAIRS, is_held_out, mini
 from freqq.errors import UserError
@@ -254,6 +254,14 @@ def _set(name, index, value):
         return arrays
 
     return change
+
+
+def test_a_file_that_is_too_large_is_refused_unread(tmp_path):
+    path = tmp_path / "large.safetensors"
+    with path.open("wb") as file:
+        file.truncate(MOST_FILE_BYTES + 1)  # of which nothing takes a disk's place
+    with pytest.raises(UserError, match="is too large for a codebook"):
+        read_token_codebook(path)
 
 
 @pytest.mark.parametrize(
