@@ -13,15 +13,25 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from freqq.errors import UserError
 from freqq.files import write_whole
 
 FOLDER = "FREQQ_CACHE"
 
 
 def folder(kind: str) -> Path:
-    """Where things of a kind are kept; it need not exist."""
+    """Where things of a kind are kept; it need not exist.
+
+    Raises
+    ------
+    UserError
+        If the user has no home folder, as in some containers, and neither variable is set.
+    """
     own, shared = os.environ.get(FOLDER), os.environ.get("XDG_CACHE_HOME")
-    return Path(own or Path(shared or Path.home() / ".cache") / "freqq") / kind
+    try:
+        return Path(own or Path(shared or Path.home() / ".cache") / "freqq") / kind
+    except RuntimeError as error:
+        raise UserError(f"this user has no home folder for the cache: set {FOLDER} to a folder") from error
 
 
 def recall(path: Path) -> Any | None:

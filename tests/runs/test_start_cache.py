@@ -221,3 +221,14 @@ def test_weights_that_changed_a_moment_ago_are_not_remembered(kept, tmp_path):
     file.write_bytes(os.urandom(10_000))
     file_digest(file, large=1)
     assert not files(kept)
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch):
+    """As in a container that runs under a number that no file of users knows."""
+    for name in (cache.FOLDER, "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 3_999_999_999)
+    with pytest.raises(UserError, match="set FREQQ_CACHE"):
+        cache.folder("data")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache.folder("data") == Path("/somewhere/freqq/data")
