@@ -34,6 +34,9 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initial weights and batches.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Of small: batches of stage 3 to compute at once, up to two; changes no result.")
+    ] = 1,
 ) -> None:
     """Train a small GLM-4V from scratch on two CPU cores; run it again to resume from the last checkpoint.
 
@@ -48,6 +51,10 @@ def train(
         raise unknown("model to train", model, MODELS)
     if model == "tiny" and question_steps is not None:
         raise UserError("--question-steps is for small: tiny has two stages")
+    if model == "tiny" and processes > 1:
+        raise UserError("--processes is for small: a step of tiny is one batch")
+    if processes > 1 and threads > 1:
+        raise UserError("--processes and --threads: give one of them, for a process that is forked has one thread")
     import torch
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -81,5 +88,5 @@ def train(
             from freqq.glm.train.small.train import Training as SmallTraining
             from freqq.glm.train.small.train import train as run_small
 
-            folder = run_small(SmallTraining(**steps, seed=seed), out, report)
+            folder = run_small(SmallTraining(**steps, seed=seed), out, report, processes)
     print(f"model written to {folder}")

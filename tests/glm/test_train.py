@@ -121,7 +121,7 @@ def test_a_stopped_run_ends_with_the_weights_of_an_unstopped_one(tmp_path: Path)
             return language_step(forward, heads, recipe, step, 4, 0)
 
         groups = parameters(whole, {"net": 1.0, "heads": 5.0})
-        run(stage, whole, groups, loss, folder, lambda *_: None)
+        run(stage, whole, groups, [loss], folder, lambda *_: None)
         return {name: tensor.clone() for name, tensor in whole.state_dict().items()}
 
     straight = start(tmp_path / "straight", None)

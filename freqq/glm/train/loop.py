@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from freqq.glm.train import checkpoint
-
-Losses = dict[str, Tensor]
+from freqq.glm.train.gradients import Gradients, LossOf
 
 
 @dataclass(frozen=True)
@@ -87,20 +86,28 @@ def run(
     stage: Stage,
     model: nn.Module,
     groups: list[dict[str, Any]],
-    loss_of: Callable[[int], tuple[Tensor, Losses]],
+    parts: Sequence[LossOf],
     folder: Path,
     report: Callable[[str, int, int, dict[str, float]], None],
+    processes: int = 1,
 ) -> None:
     """Train `model` (the network and the heads of the aids) for a stage, from its last checkpoint if there is one.
 
     Parameters
     ----------
-    loss_of : callable
-        ``loss_of(step)``: the loss and named values to report; all randomness must depend on the step only.
+    parts : sequence of callables
+        A step's batches, over whose gradients the mean is taken.
     folder : path
         For checkpoints and ``log.jsonl``.
     report : callable
         ``report(stage, step, steps, values)`` with the means of the named values since its last call.
+    processes : int
+        That compute the parts' gradients, which are the same with any number.
+
+    Raises
+    ------
+    FloatingPointError
+        If a loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
     both = optimizers(stage, groups)
@@ -108,34 +115,30 @@ def run(
     step = restore(folder / f"{stage.name}.safetensors", model, both)
     named: dict[str, list[float]] = {}
     seen, since = 0, time.perf_counter()
-    while step < stage.steps:
-        factor = stage.factor_at(step)
-        for optimizer in both:
-            for group in optimizer.param_groups:
-                peak = stage.matrix_rate if group["is_matrix"] else stage.rate
-                group["lr"] = peak * factor * group["scale"]
-        loss, values = loss_of(step)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss of step {step} of {stage.name} is not finite")
-        for parameter in trained:
-            parameter.grad = None
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(trained, stage.clip)
-        for optimizer in both:
-            optimizer.step()
-        step += 1
-        seen += 1
-        for name, value in {**values, "loss": loss, "norm": norm}.items():
-            named.setdefault(name, []).append(float(value.detach()))
-        if step % stage.report_every == 0 or step == stage.steps:
-            means = {name: sum(values) / len(values) for name, values in named.items()}  # some are not in every step
-            means["seconds_per_step"] = (time.perf_counter() - since) / seen
-            report(stage.name, step, stage.steps, means)
-            with (folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps({"stage": stage.name, "step": step} | means) + "\n")
-            named, seen, since = {}, 0, time.perf_counter()
-        if step % stage.save_every == 0 or step == stage.steps:
-            store(folder / f"{stage.name}.safetensors", step, model, both)
+    with Gradients(model, trained, parts, processes) as gradients:
+        while step < stage.steps:
+            factor = stage.factor_at(step)
+            for optimizer in both:
+                for group in optimizer.param_groups:
+                    peak = stage.matrix_rate if group["is_matrix"] else stage.rate
+                    group["lr"] = peak * factor * group["scale"]
+            values = gradients.of(step)
+            values["norm"] = float(torch.nn.utils.clip_grad_norm_(trained, stage.clip))
+            for optimizer in both:
+                optimizer.step()
+            step += 1
+            seen += 1
+            for name, value in values.items():
+                named.setdefault(name, []).append(value)
+            if step % stage.report_every == 0 or step == stage.steps:
+                means = {name: sum(each) / len(each) for name, each in named.items()}  # some are not in every step
+                means["seconds_per_step"] = (time.perf_counter() - since) / seen
+                report(stage.name, step, stage.steps, means)
+                with (folder / "log.jsonl").open("a") as log:
+                    log.write(json.dumps({"stage": stage.name, "step": step} | means) + "\n")
+                named, seen, since = {}, 0, time.perf_counter()
+            if step % stage.save_every == 0 or step == stage.steps:
+                store(folder / f"{stage.name}.safetensors", step, model, both)
 
 
 def store(path: Path, step: int, model: nn.Module, optimizers: Sequence[torch.optim.Optimizer]) -> None:

@@ -63,7 +63,7 @@ def train(training: Training, folder: Path, report: Report) -> Path:
             reading,
             whole,
             parameters(whole, {"net.model.visual": 1.0, "heads.vision": HEADS}),
-            lambda step: vision_step(forward, heads.vision, step, training.seed, training.vision_pages),
+            [lambda step: vision_step(forward, heads.vision, step, training.seed, training.vision_pages)],
             folder,
             report,
         )
@@ -72,7 +72,7 @@ def train(training: Training, folder: Path, report: Report) -> Path:
         answering,
         whole,
         parameters(whole, {"net.model.visual": training.vision_scale, "net": 1.0, "heads": HEADS}),
-        lambda step: language_step(forward, heads, training.recipe, step, training.language_steps, training.seed),
+        [lambda step: language_step(forward, heads, training.recipe, step, training.language_steps, training.seed)],
         folder,
         report,
     )

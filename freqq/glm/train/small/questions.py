@@ -56,7 +56,7 @@ class Recipe:
     Parameters
     ----------
     tokens : int
-        About how many a step has, of pages and questions.
+        About how many a batch has, of pages and questions.
     questions : int
         Of each sample.
     grow, finer : int
@@ -75,8 +75,8 @@ class Recipe:
 
     tokens: int = 2400
     questions: int = 4
-    grow: int = 2500
-    finer: int = 3000
+    grow: int = 1200
+    finer: int = 1500
     ruler: float = 0.25
     whole: float = 0.2
     aloud: int = 3
@@ -120,13 +120,13 @@ class Questions:
         """Logits [..., V] of final hidden states [..., C]."""
         return F.linear(hidden, self.aloud.net.lm_head.weight)
 
-    def step(self, recipe: Recipe, step: int, steps: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one step, and what to report of it."""
+    def step(self, recipe: Recipe, step: int, steps: int, seed: int, part: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a part of one step, and what to report of it. The pages of all its parts are of one size."""
         if step % recipe.aloud == recipe.aloud - 1:
-            total, values = self.aloud.step(recipe.reading, step, steps, seed + 1)
+            total, values = self.aloud.step(recipe.reading, step, steps, seed + 1 + part)
             return total, {f"aloud_{name}": value for name, value in values.items()}
-        rng = random.Random(f"train/questions/{seed}/{step}")
-        size = recipe.draw(rng, step)
+        size = recipe.draw(random.Random(f"train/questions/{seed}/{step}"), step)
+        rng = random.Random(f"train/questions/{seed}/{step}/{part}")
         length = size.pages * size.rows * size.columns + recipe.questions * 90
         made = asked(rng, size, max(1, round(recipe.tokens / length)), recipe.questions, recipe.whole, recipe.ruler)
         aid = recipe.aid(step / steps)

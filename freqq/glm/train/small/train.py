@@ -5,8 +5,9 @@
 3. **Questions**: it answers MRCR's and RULER's questions about one to five pages, and goes on reading aloud.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
 from freqq.glm.train.architecture import save
+from freqq.glm.train.gradients import LossOf
 from freqq.glm.train.loop import Stage, parameters, run
 from freqq.glm.train.small.aloud import Aloud, Recipe, moment
 from freqq.glm.train.small.model import REQUESTS, SlotHeads, build
@@ -49,8 +51,8 @@ class Training:
         The last steps of a stage, in which the learning rate falls to zero.
     language_steps : int
         Steps of stage 2, in which the whole model learns to read aloud. Stage 3 goes on with that, so it is short.
-    question_steps, question_decay : int
-        Of stage 3, in which it learns to answer questions.
+    question_steps, question_decay, question_parts : int
+        Of stage 3, in which it learns to answer questions: its steps, the last of them, and the batches of each.
     crops : int
         Crops at each of a step's five resolutions in stage 1.
     seed : int
@@ -64,8 +66,9 @@ class Training:
     language_steps: int = 4_000
     language_decay: int = 1_200
     recipe: Recipe = Recipe()
-    question_steps: int = 8_000
-    question_decay: int = 4_000
+    question_steps: int = 4_000
+    question_decay: int = 1_800
+    question_parts: int = 2
     questions: QuestionRecipe = QuestionRecipe()
     evaluate_every: int = 500
 
@@ -88,7 +91,7 @@ def train_reading(training: Training, folder: Path, report: Report) -> nn.Module
     def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         return reading_step(tower, head, step, training.seed, training.crops)
 
-    _train(stage, whole, READING_SCALES, loss_of, lambda: evaluate(tower, head), training, folder, report)
+    _train(stage, whole, READING_SCALES, [loss_of], lambda: evaluate(tower, head), training, folder, report)
     return whole
 
 
@@ -115,27 +118,30 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
     def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         return aloud.step(training.recipe, step, training.language_steps, training.seed)
 
-    _train(stage, every, ALOUD_SCALES, loss_of, aloud.evaluate, training, folder, report)
+    _train(stage, every, ALOUD_SCALES, [loss_of], aloud.evaluate, training, folder, report)
     return every
 
 
 QUESTION_SCALES = ALOUD_SCALES | {"heads": 1.0}
 
 
-def train_questions(training: Training, whole: nn.ModuleDict, folder: Path, report: Report) -> nn.ModuleDict:
+def train_questions(
+    training: Training, whole: nn.ModuleDict, folder: Path, report: Report, processes: int = 1
+) -> nn.ModuleDict:
     """Stage 3, from what `train_aloud` gave."""
     torch.manual_seed(training.seed)
     every = nn.ModuleDict({**whole, "heads": QuestionHeads()})
     questions = Questions(Aloud(whole["net"], whole["head"], whole["slots"]), every["heads"])
     stage = Stage("questions", training.question_steps, 2e-3, 6e-3, decay=training.question_decay, **OFTEN)
 
-    def loss_of(step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        return questions.step(training.questions, step, training.question_steps, training.seed)
+    def loss_of(step: int, part: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return questions.step(training.questions, step, training.question_steps, training.seed, part)
 
     def evaluated() -> dict[str, float]:
         return questions.evaluate() | questions.aloud.evaluate()
 
-    _train(stage, every, QUESTION_SCALES, loss_of, evaluated, training, folder, report)
+    parts = [partial(loss_of, part=part) for part in range(training.question_parts)]
+    _train(stage, every, QUESTION_SCALES, parts, evaluated, training, folder, report, processes)
     return every
 
 
@@ -143,25 +149,29 @@ def _train(
     stage: Stage,
     whole: nn.ModuleDict,
     scales: dict[str, float],
-    loss_of: Callable[[int], tuple[Tensor, dict[str, Tensor]]],
+    parts: Sequence[LossOf],
     evaluated: Callable[[], dict[str, float]],
     training: Training,
     folder: Path,
     report: Report,
+    processes: int = 1,
 ) -> None:
     """Run a stage; every `evaluate_every` steps, and at its end, the report also gets what `evaluated` gives."""
 
-    def told(name: str, step: int, steps: int, values: dict[str, float]) -> None:
+    def evaluating(name: str, step: int, steps: int, values: dict[str, float]) -> None:
         if step % training.evaluate_every == 0 or step == steps:
             values |= evaluated()
         report(name, step, steps, values)
 
-    run(stage, whole, parameters(whole, scales), loss_of, folder, told)
+    run(stage, whole, parameters(whole, scales), parts, folder, evaluating, processes)
 
 
-def train(training: Training, folder: Path, report: Report) -> Path:
-    """All stages, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder."""
+def train(training: Training, folder: Path, report: Report, processes: int = 1) -> Path:
+    """All stages, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder.
+
+    `processes`: how many batches of a step of stage 3 are computed at once, which changes no result.
+    """
     whole = train_aloud(training, train_reading(training, folder, report), folder, report)
-    whole = train_questions(training, whole, folder, report)
+    whole = train_questions(training, whole, folder, report, processes)
     save(whole["net"], folder / "model", REQUESTS)
     return folder / "model"
