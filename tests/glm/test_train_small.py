@@ -13,7 +13,7 @@ from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, ORDINALS, TOPICS, Exchange
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS, mini_glyph
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
 from freqq.glm.train.corpus import question_tokens
-from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages
+from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages, with_wrong
 from freqq.glm.train.small.chats import Size, asked, chat, drawn, haystack
 from freqq.glm.train.small.model import ENTRIES, REQUESTS, SlotHeads, build
 from freqq.glm.train.small.questions import QuestionHeads, Questions
@@ -122,6 +122,19 @@ def test_a_text_from_anywhere_is_the_rest_of_a_page_behind_what_is_given(seed, d
         assert len(said) - len(rest) <= FARTHEST * len(said)
         first = len(MIDDLE) + GIVEN - 1
         assert cut.labels[i, first : first + len(asked)].tolist() == asked
+
+
+@given(SEEDS, st.sampled_from([0.0, 0.3]))
+def test_some_of_what_was_said_is_wrong_and_nothing_that_was_given(seed, share):
+    made = pages(random.Random(seed), 120.0, 3, 8, 2, "train", middle=True)
+    found = with_wrong(made.tokens, made.labels, share, str(seed))
+    assert torch.equal(found, with_wrong(made.tokens, made.labels, share, str(seed)))
+    said = torch.zeros_like(made.tokens, dtype=torch.bool)
+    said[:, 1:] = made.labels[:, :-1] >= 0
+    changed = found != made.tokens
+    assert not (changed & ~said).any()
+    if said.sum() > 60:  # some are replaced by their like
+        assert 0.5 * share <= changed.sum() / said.sum() <= 1.5 * share
 
 
 SIZE = Size(96.0, 2, 6, 12, 50)

@@ -127,6 +127,22 @@ def _text(written: Written, page: int, columns: int) -> tuple[NDArray[np.int64],
     return np.insert(letters, ends, SPACE), np.insert(cells, ends, -1), np.insert(slots, ends, -100)
 
 
+def with_wrong(tokens: Tensor, labels: Tensor, share: float, seed: str) -> Tensor:
+    """Tokens [..., T] of which a share of those that were said are others' tokens, the labels being what they were.
+
+    A model that always goes on from a right text finds its place by the last character alone, and is lost as soon as it
+    misreads one.
+    """
+    said = torch.zeros_like(labels, dtype=torch.bool)
+    said[..., 1:] = labels[..., :-1] >= 0
+    values = tokens[said]
+    generator = torch.Generator().manual_seed(random.Random(seed).getrandbits(40))
+    wrong = torch.rand(len(values), generator=generator) < share
+    tokens = tokens.clone()
+    tokens[said] = torch.where(wrong, values[torch.randperm(len(values), generator=generator)], values)
+    return tokens
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How stage 2 draws its batches and weighs its aids.
@@ -145,6 +161,8 @@ class Recipe:
         Weights of the aids.
     fade : (float, float)
         Between which shares of the stage guidance and probes fade to zero.
+    wrong : float
+        Share of the characters said so far that are wrong.
     """
 
     characters: int = 2400
@@ -155,6 +173,7 @@ class Recipe:
     probes: float = 0.2
     reading: float = 0.4
     fade: tuple[float, float] = (0.6, 0.85)
+    wrong: float = 0.0
 
     def aid(self, progress: float) -> float:
         """Weight of guidance and probes at a share of the stage."""
@@ -192,8 +211,9 @@ class Aloud:
         count = max(2, round(recipe.characters / expected))
         made = pages(rng, dpi, rows, columns, count, "train", middle=rng.random() < recipe.middle)
         aid = recipe.aid(step / steps)
+        tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/aloud/{seed}/{step}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
-            logits, seen, trace = self.forward(made, made.tokens, WRITTEN + NEXT if aid else ())
+            logits, seen, trace = self.forward(made, tokens, WRITTEN + NEXT if aid else ())
             read = self.head(seen)
             speaking = made.labels >= 0
             losses = {"write": F.cross_entropy(logits[speaking].float(), made.labels[speaking])}
@@ -257,12 +277,13 @@ class Aloud:
         return wrong / length
 
     def evaluate(self) -> dict[str, float]:
-        """Accuracy on small and larger held-out pages at four resolutions."""
-        return {
-            f"aloud_{dpi:g}_{rows}x{columns}": self.accuracy(dpi, rows, columns)
-            for dpi in (144.0, 120.0, 96.0, 72.0)
-            for rows, columns in ((3, 8), (7, 12))
-        }
+        """Accuracy on small and larger held-out pages at four resolutions, and the character error of small ones."""
+        found: dict[str, float] = {}
+        for dpi in (144.0, 120.0, 96.0, 72.0):
+            for rows, columns in ((3, 8), (7, 12)):
+                found[f"aloud_{dpi:g}_{rows}x{columns}"] = self.accuracy(dpi, rows, columns)
+            found[f"error_{dpi:g}"] = self.error(dpi, 3, 8)
+        return found
 
 
 def moment(tower: Tower, count: int = 24) -> Tensor:

@@ -19,7 +19,7 @@ from freqq.data.mini_glyph import HEIGHTS, WIDTHS
 from freqq.glm.train.architecture import CELL, IMAGE
 from freqq.glm.train.corpus import MAX_ORDINAL
 from freqq.glm.train.forward import Trace
-from freqq.glm.train.small.aloud import CURRICULUM, Aloud
+from freqq.glm.train.small.aloud import CURRICULUM, Aloud, with_wrong
 from freqq.glm.train.small.aloud import Recipe as AloudRecipe
 from freqq.glm.train.small.chats import Asked, Size, asked
 from freqq.glm.train.small.model import WIDTH
@@ -67,6 +67,8 @@ class Recipe:
         Share of the answers that are asked for to their end.
     aloud : int
         One step in so many reads aloud.
+    wrong : float
+        Share of an answer's characters said so far that are wrong.
     reading : AloudRecipe
         Of those steps, which have no aids.
     fade : (float, float)
@@ -79,8 +81,9 @@ class Recipe:
     finer: int = 1500
     ruler: float = 0.25
     whole: float = 0.2
-    aloud: int = 3
-    reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0)))
+    aloud: int = 2
+    wrong: float = 0.05
+    reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0), wrong=0.05))
     fade: tuple[float, float] = (0.5, 0.8)
 
     def aid(self, progress: float) -> float:
@@ -120,18 +123,19 @@ class Questions:
         """Logits [..., V] of final hidden states [..., C]."""
         return F.linear(hidden, self.aloud.net.lm_head.weight)
 
-    def step(self, recipe: Recipe, step: int, steps: int, seed: int, part: int = 0) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a part of one step, and what to report of it. The pages of all its parts are of one size."""
+    def step(self, recipe: Recipe, step: int, steps: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of one step, and what to report of it."""
         if step % recipe.aloud == recipe.aloud - 1:
-            total, values = self.aloud.step(recipe.reading, step, steps, seed + 1 + part)
+            total, values = self.aloud.step(recipe.reading, step, steps, seed + 1)
             return total, {f"aloud_{name}": value for name, value in values.items()}
-        size = recipe.draw(random.Random(f"train/questions/{seed}/{step}"), step)
-        rng = random.Random(f"train/questions/{seed}/{step}/{part}")
+        rng = random.Random(f"train/questions/{seed}/{step}")
+        size = recipe.draw(rng, step)
         length = size.pages * size.rows * size.columns + recipe.questions * 90
         made = asked(rng, size, max(1, round(recipe.tokens / length)), recipe.questions, recipe.whole, recipe.ruler)
         aid = recipe.aid(step / steps)
+        tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/questions/{seed}/{step}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
-            hidden, trace = self.forward(made, made.tokens, (COUNT, SELECT, COPY) if aid else ())
+            hidden, trace = self.forward(made, tokens, (COUNT, SELECT, COPY) if aid else ())
             speaking = made.labels >= 0
             logits = self.logits(hidden[speaking]).float()
             losses = {"answer": F.cross_entropy(logits, made.labels[speaking])}

@@ -7,7 +7,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -51,8 +50,10 @@ class Training:
         The last steps of a stage, in which the learning rate falls to zero.
     language_steps : int
         Steps of stage 2, in which the whole model learns to read aloud. Stage 3 goes on with that, so it is short.
-    question_steps, question_decay, question_parts : int
-        Of stage 3, in which it learns to answer questions: its steps, the last of them, and the batches of each.
+    question_steps, question_decay : int
+        Of stage 3, in which it learns to answer questions.
+    question_crops : int
+        Crops at each of five resolutions that the tower reads in each step of stage 3.
     crops : int
         Crops at each of a step's five resolutions in stage 1.
     seed : int
@@ -67,8 +68,8 @@ class Training:
     language_decay: int = 1_200
     recipe: Recipe = Recipe()
     question_steps: int = 4_000
-    question_decay: int = 1_800
-    question_parts: int = 2
+    question_decay: int = 1_600
+    question_crops: int = 10
     questions: QuestionRecipe = QuestionRecipe()
     evaluate_every: int = 500
 
@@ -122,7 +123,7 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
     return every
 
 
-QUESTION_SCALES = ALOUD_SCALES | {"heads": 1.0}
+QUESTION_SCALES = ALOUD_SCALES | {"net.model.visual": 0.5, "heads": 1.0}
 
 
 def train_questions(
@@ -134,14 +135,18 @@ def train_questions(
     questions = Questions(Aloud(whole["net"], whole["head"], whole["slots"]), every["heads"])
     stage = Stage("questions", training.question_steps, 2e-3, 6e-3, decay=training.question_decay, **OFTEN)
 
-    def loss_of(step: int, part: int) -> tuple[Tensor, dict[str, Tensor]]:
-        return questions.step(training.questions, step, training.question_steps, training.seed, part)
+    tower = questions.aloud.tower
+
+    def asking(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return questions.step(training.questions, step, training.question_steps, training.seed)
+
+    def reading(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return reading_step(tower, whole["head"], step, training.seed + 1, training.question_crops)
 
     def evaluated() -> dict[str, float]:
-        return questions.evaluate() | questions.aloud.evaluate()
+        return questions.evaluate() | questions.aloud.evaluate() | evaluate(tower, whole["head"])
 
-    parts = [partial(loss_of, part=part) for part in range(training.question_parts)]
-    _train(stage, every, QUESTION_SCALES, parts, evaluated, training, folder, report, processes)
+    _train(stage, every, QUESTION_SCALES, [asking, reading], evaluated, training, folder, report, processes)
     return every
 
 
@@ -169,7 +174,7 @@ def _train(
 def train(training: Training, folder: Path, report: Report, processes: int = 1) -> Path:
     """All stages, with checkpoints in `folder`; the same command goes on after a stop. Returns the model folder.
 
-    `processes`: how many batches of a step of stage 3 are computed at once, which changes no result.
+    `processes`: two compute the parts of a step of stage 3 at once, which changes no result.
     """
     whole = train_aloud(training, train_reading(training, folder, report), folder, report)
     whole = train_questions(training, whole, folder, report, processes)
