@@ -15,7 +15,7 @@ from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid
 
 MERGE = 2
-"""Patches a side of a merged token, in all models of the family; ``image_grid_thw`` counts patches."""
+"""Patches a side of a merged token, in all families of freqq's; ``image_grid_thw`` counts patches."""
 
 PLUGIN = "freqq"
 """The key of `freqq.vllm` in a request's ``mm_processor_kwargs``."""

@@ -120,15 +120,15 @@ def test_scaled_positions_span_the_page(small: Reader) -> None:
     assert spread[0].tolist() == list(range(spread.shape[1]))
 
 
-def test_compact_positions_are_those_of_a_smaller_page(small: Reader) -> None:
-    (grid,) = small.see([noise_page(196, 112, 1)])
+def test_compact_positions_are_those_of_a_smaller_page(reader: Reader) -> None:
+    (grid,) = reader.see([noise_page(196, 112, 1)])
     compact = Lowpass(keep=0.25, positions="compact").compress(grid)
     native = as_compressed(compact.arranged)
-    one, other = (rows_of(small, prompt_of(small, QUESTION, [p])) for p in (compact, native))
+    one, other = (rows_of(reader, prompt_of(reader, QUESTION, [p])) for p in (compact, native))
     assert one.dtype == torch.int64
     assert torch.equal(one, other)
     scaled = Lowpass(keep=0.25).compress(grid)
-    logits = [prefill_logits(small, prompt_of(small, QUESTION, [p]), [p.features]) for p in (compact, scaled)]
+    logits = [prefill_logits(reader, prompt_of(reader, QUESTION, [p]), [p.features]) for p in (compact, scaled)]
     assert (logits[0] - logits[1]).abs().max() > 1e-3  # where they are does matter
 
 

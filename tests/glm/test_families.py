@@ -113,7 +113,7 @@ def test_only_templates_that_begin_thoughts_make_these_models_think(reader: Read
     assert str(reader.family.answer_style(reader.tokenizer)) == "the answer alone"
     tokenizer = load_reader(reader.model_name, device="cpu").tokenizer
     tokenizer.add_tokens(["<think>", "</think>"])
-    by_token = reader.model.config.model_type.startswith("glm") or reader.model.config.model_type == "qwen2_5_vl"
+    by_token = reader.model.config.model_type not in ("qwen3_vl", "internvl")
     assert style_of(tokenizer).thinks
     assert reader.family.answer_style(tokenizer).thinks == by_token
 
