@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.glm.conftest import save_model
@@ -83,17 +87,35 @@ def hub(small_folder: Path, tmp_path: Path) -> Iterator[Hub]:
         thread.join()
 
 
+def settings(hub: Hub, cache: Path) -> dict[str, str]:
+    """The environment of a process that asks this hub."""
+    return {
+        "HF_HOME": str(cache),
+        "HF_HUB_CACHE": str(cache / "hub"),
+        "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def test_a_row_records_the_revision_that_the_hub_says(hub: Hub, tmp_path: Path) -> None:
+    command = "eval --model qwen2.5-vl-3b --method token-prune --level mild --limit 1 --max-new-tokens 2"
+    done = subprocess.run(
+        [sys.executable, "-m", "freqq", *command.split(), "--out", tmp_path / "run"],
+        env=os.environ | settings(hub, tmp_path / "cache"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(tmp_path / "run" / "results.parquet").to_pylist()
+    assert {(row["model"], row["model_revision"], row["error"]) for row in rows} == {("qwen2.5-vl-3b", COMMIT, None)}
+
+
 def test_hub(hub: Hub, tmp_path: Path) -> None:
     loads = [["some/good"], ["some/good", COMMIT], ["some/good", "v2"], ["some/other"], ["some/none"]]
     loads += [["qwen2.5-vl-3b"]]
-    said = load_elsewhere(
-        tmp_path / "cache",
-        loads,
-        HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}",
-        HF_HUB_DISABLE_XET="1",
-        HF_HUB_DISABLE_PROGRESS_BARS="1",
-        NO_PROXY="127.0.0.1",
-    )
+    said = load_elsewhere(tmp_path / "cache", loads, **settings(hub, tmp_path / "cache"))
     assert said[0] == said[1] == f"loaded some/good {COMMIT}"
     assert said[2] == "refused some/good has no revision 'v2'"
     assert "remote code" in said[3]
