@@ -48,7 +48,7 @@ from freqq.errors import UserError
 from freqq.image.base import ImageCodec
 from freqq.image.container import size_fits
 from freqq.tokens.base import Selector
-from freqq.tokens.grid import whitened
+from freqq.tokens.whitening import whitened
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Selector(Cutter):
         """Leave h'·w' of the cells."""
         h, w, channels = grid.shape
         kept = torch.sort(self.select(grid.detach(), small)).values
-        return CompressedGrid(grid.reshape(h * w, channels)[kept], (h, w), kept=kept)
+        return CompressedGrid(grid.reshape(h * w, channels).index_select(0, kept), (h, w), kept=kept)
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
         """Raster indices of h'·w' different cells of a grid [h, w, C] without gradient, int64 in any order."""

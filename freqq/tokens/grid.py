@@ -110,9 +110,11 @@ def _resampled(grid: Tensor, shape: tuple[int, int]) -> Tensor:
     low_h, low_w = min(h, new_h), min(w, new_w)
     # What is not kept need not be computed; on a small grid that saves nothing, and BLAS may add in another order.
     low = dct2(grid, (low_h, low_w)) if h * w >= LARGE else dct2(grid)[:low_h, :low_w]
-    coefficients = grid.new_zeros(new_h, new_w, channels)
-    coefficients[:low_h, :low_w] = low
-    return idct2(coefficients) * (new_h * new_w / (h * w)) ** 0.5
+    if (low_h, low_w) != shape:
+        coefficients = grid.new_zeros(new_h, new_w, channels)
+        coefficients[:low_h, :low_w] = low
+        low = coefficients
+    return idct2(low).mul_((new_h * new_w / (h * w)) ** 0.5)
 
 
 def spread(page: CompressedGrid, shape: tuple[int, int]) -> Tensor:
@@ -127,22 +129,3 @@ def spread(page: CompressedGrid, shape: tuple[int, int]) -> Tensor:
     cells = torch.cartesian_prod(torch.arange(h), torch.arange(w)).float()
     nearest = torch.cdist(cells, cells[page.kept.cpu()]).argmin(1).to(page.features.device)
     return page.features.float()[nearest].reshape(h, w, -1)
-
-
-OUTLIER = 3.0
-"""Standard deviations at which a whitened value is clipped."""
-
-
-def whitened(grid: Tensor) -> Tensor:
-    """A grid [h, w, C] less each channel's mean, in its standard deviations, outliers clipped: float32.
-
-    A few channels of vision tokens are a hundred times larger than the others, and a few tokens are massive: without
-    this they alone would decide what is alike or has energy. A channel that does not vary is 0.
-    """
-    values = grid.float()
-    deviation, mean = torch.std_mean(values, dim=(0, 1), correction=0)
-    lowest, highest = values.amin((0, 1)), values.amax((0, 1))
-    varies = deviation > 1e-6 * torch.maximum(-lowest, highest)
-    # In place: a page has ten megabytes, and memory that is new costs more than the arithmetic.
-    whitened = (values - mean).div_(deviation.masked_fill(~varies, torch.inf))
-    return whitened.clamp_(-OUTLIER, OUTLIER)

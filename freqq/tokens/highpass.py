@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from freqq.tokens.base import Selector
-from freqq.tokens.grid import whitened
+from freqq.tokens.whitening import whitened
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from freqq.tokens.base import Selector
-from freqq.tokens.grid import whitened
+from freqq.tokens.whitening import Whitening
 
 
 @dataclass(frozen=True)
@@ -29,5 +29,6 @@ class Prune(Selector):
 
     def select(self, grid: Tensor, small: tuple[int, int]) -> Tensor:
         """The h'·w' cells of most energy."""
-        energy = whitened(grid).square().sum(-1).flatten()
+        tokens = grid.flatten(0, 1)
+        energy = Whitening.of(tokens).energy(tokens)
         return torch.argsort(energy, descending=True, stable=True)[: small[0] * small[1]]
