@@ -25,7 +25,32 @@ def turns(messages: object, where: str) -> tuple[Turn, ...]:
     """
     if not isinstance(messages, list):
         raise UserError(f"{where}: expected a list of messages, not {kind(messages)}")
-    return tuple(_turn(message, f"{where}, message {i}") for i, message in enumerate(messages, 1))
+    return tuple(
+        _plain_turn(message) or _turn(message, f"{where}, message {i}") for i, message in enumerate(messages, 1)
+    )
+
+
+def _plain_turn(message: object) -> Turn | None:
+    """What `_turn` makes of a role and a text that need no change; None for anything else.
+
+    Nearly all messages are so, and data have millions of them.
+    """
+    if not isinstance(message, dict) or len(message) != 2:
+        return None
+    role, content = message.get("role"), message.get("content")
+    if not isinstance(role, str) or not isinstance(content, str) or len(role) + len(content) > MOST_CHARACTERS:
+        return None
+    if role.isascii() and (content.isascii() or _encodes(content)):
+        return Turn(role, content)
+    return None
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _turn(message: object, where: str) -> Turn:

@@ -7,7 +7,7 @@ from itertools import islice
 
 from freqq.data.bins import bin_of, upper_edge
 from freqq.data.draws import Drawn, Stratum, choose
-from freqq.data.index import Counts, Entry, binned, entries, entry_of
+from freqq.data.index import Counts, Entry, all_binned, binned, entries, entry_of
 from freqq.data.packed import packed
 from freqq.data.sample import Sample
 from freqq.data.tasks import TASKS, names
@@ -188,12 +188,15 @@ class DataSet:
         """
         found = {entry.bare.id: entry.bare for entry in drawn if entry.size is None}
         wanted, counts = {entry.bare.id for entry in drawn} - found.keys(), Counts(self.content)
-        for needles in sorted({entry.bare.needles for entry in drawn if entry.bare.id in wanted}):
-            for sample in self.pick(needles, wanted):
-                if sample.id in wanted and self._fits(sample, needles):
-                    whole = sample if sample.bin else binned(sample, counts=counts)
-                    asked = TASKS[self.task].ask(whole)
-                    found[sample.id] = replace(asked, turns=packed(asked.turns))
+        there = (
+            sample
+            for needles in sorted({entry.bare.needles for entry in drawn if entry.bare.id in wanted})
+            for sample in self.pick(needles, wanted)
+            if sample.id in wanted and self._fits(sample, needles)
+        )
+        for sample in all_binned(there, counts):
+            asked = TASKS[self.task].ask(sample)
+            found[sample.id] = replace(asked, turns=packed(asked.turns))
         counts.store()
         if lacking := wanted - found.keys():
             raise UserError(f"{self.name} has no sample {min(lacking)} any more")
@@ -212,9 +215,8 @@ class DataSet:
                 known[entry.bare.id] = bin_of(counted[0])
         unknown = {id for id, bin in known.items() if not bin}
         if unknown:
-            for sample in self.draw(needles, None, seed):
-                if sample.id in unknown and self._fits(sample, needles):
-                    known[sample.id] = binned(sample, most, counts).bin
+            read = (s for s in self.draw(needles, None, seed) if s.id in unknown and self._fits(s, needles))
+            known |= {sample.id: sample.bin for sample in all_binned(read, counts, most)}
             counts.store()
         return known
 
@@ -238,12 +240,12 @@ class DataSet:
         if not bins:
             return self._read(needles, limit, seed)
         most = upper_edge(bins)
-        found = (s if s.bin else binned(s, most) for s in self._read(needles, None, seed))
+        found = (binned(sample, most) for sample in self._read(needles, None, seed))
         return (sample for sample in found if sample.bin in bins)
 
     def _finished(self, sample: Sample) -> Sample:
         """A sample with its bin and the task's question."""
-        return TASKS[self.task].ask(sample if sample.bin else binned(sample))
+        return TASKS[self.task].ask(binned(sample))
 
     def with_task(self, name: str) -> "DataSet":
         """The same data for another task, or the samples of one sub-task.

@@ -81,13 +81,3 @@ def kind(found: object) -> str:
     """A value's JSON type, in words."""
     names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
     return "null" if found is None else names.get(type(found), type(found).__name__)
-
-
-def _has_surrogate(found: str) -> bool:
-    if found.isascii():  # a flag of the string, known without a scan
-        return False
-    try:
-        found.encode()
-    except UnicodeEncodeError:
-        return True
-    return False

@@ -10,7 +10,9 @@ A file of the cache is named by a digest of the data's content, which each proce
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
@@ -143,17 +145,47 @@ class Counts:
         return _path("tokens", self.content)
 
 
-def binned(sample: Sample, most: float = inf, counts: Counts | None = None) -> Sample:
+THREADS, AHEAD = 4, 8
+"""Threads that count tokens beside the one that reads samples, which is ahead of them by at most so many samples."""
+
+
+def binned(sample: Sample, most: float = inf) -> Sample:
     """A sample with its bin, from the tokens of prompt and answer as in the data card of `openai/mrcr`.
 
-    Beyond `most` tokens counting stops: the bin is then one above that of `most`, but maybe not the right one. `counts`
-    are asked first, and told what was counted.
+    Beyond `most` tokens counting stops: the bin is then one above that of `most`, but maybe not the right one. A bin
+    that the data state stays.
     """
-    counted = None if counts is None else counts.of(sample, most)
-    if counted is None:
-        counted = count(_texts(sample), most)
-        if counts is not None:
-            counts.add(sample, counted, most)
+    return sample if sample.bin else _with_bin(sample, count(_texts(sample), most))
+
+
+def all_binned(samples: Iterable[Sample], counts: Counts, most: float = inf) -> Iterator[Sample]:
+    """As `binned`, in their order; the next samples are read while tokens are counted.
+
+    `counts` are asked first, and told what was counted.
+    """
+    pending: deque[tuple[Sample, Future[tuple[int, str]] | None]] = deque()
+
+    def first() -> Sample:
+        sample, counting = pending.popleft()
+        if sample.bin:
+            return sample
+        counted = counts.of(sample, most)
+        if counted is None:
+            assert counting is not None
+            counts.add(sample, counted := counting.result(), most)
+        return _with_bin(sample, counted)
+
+    with ThreadPoolExecutor(THREADS, "freqq-tokens") as pool:
+        for sample in samples:
+            known = bool(sample.bin) or counts.of(sample, most) is not None
+            pending.append((sample, None if known else pool.submit(count, _texts(sample), most)))
+            if len(pending) > AHEAD:
+                yield first()
+        while pending:
+            yield first()
+
+
+def _with_bin(sample: Sample, counted: tuple[int, str]) -> Sample:
     tokens, source = counted
     return replace(sample, bin=bin_of(tokens), bin_source=source)
 

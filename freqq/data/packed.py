@@ -1,11 +1,13 @@
 """The turns of a long chat, compressed while nobody reads them: a run holds hundreds of chats of a megabyte each."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import overload
 
+import numpy as np
 import zstandard
 
 from freqq.data.sample import Turn
@@ -45,7 +47,7 @@ class PackedTurns(Sequence[Turn]):
             tuple(turn.role for turn in turns),
             tuple(accumulate(len(turn.text) for turn in turns)),
             bytes(memoryview(zstandard.ZstdCompressor(LEVEL).compress(text.encode()))),  # a copy: its own has room left
-            "".join(sorted(set(text))),
+            _characters(text),
         )
 
     @overload
@@ -78,6 +80,13 @@ def packed(turns: Sequence[Turn]) -> Sequence[Turn]:
 def alphabet(turns: Sequence[Turn]) -> str:
     """All characters of some turns; of long chats each once."""
     return turns.alphabet if isinstance(turns, PackedTurns) else "".join([turn.text for turn in turns])
+
+
+def _characters(text: str) -> str:
+    """The characters of a text, each once, ascending. A set takes three times as long."""
+    occurs = np.zeros(sys.maxunicode + 1, bool)
+    occurs[np.frombuffer(text.encode("utf-32-le"), "<u4")] = True
+    return np.flatnonzero(occurs).astype("<u4").tobytes().decode("utf-32-le")
 
 
 @lru_cache(maxsize=1)

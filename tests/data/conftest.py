@@ -3,10 +3,17 @@
 from pathlib import Path
 
 import pytest
+import tiktoken
 
 from freqq.data import bins
+from freqq.data.bins import MARK
 
 FILES = Path(__file__).parent / "files"
+
+BYTES = tiktoken.Encoding(
+    "bytes", pat_str=r"\S+|\s+", mergeable_ranks={bytes([i]): i for i in range(256)}, special_tokens={MARK: 256}
+)
+"""A real encoding without merges: a token a byte."""
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from freqq.data.load import load
 from freqq.data.mini import mini
 from freqq.data.sample import Sample, Turn
 from freqq.errors import UserError
+from tests.data.conftest import BYTES
 
 SIZES = st.lists(st.integers(1, 15), min_size=1, max_size=7)
 STRATA = st.dictionaries(st.text(max_size=4), st.sampled_from(BINS), min_size=1, max_size=60)
@@ -125,7 +126,7 @@ def test_bins_are_drawn_from_alone():
 def test_the_choice_does_not_depend_on_whether_tokens_can_be_counted(monkeypatch):
     samples = [sample(f"s{i}", 2, "", "aaaa bbbb " * (150 * i)) for i in range(60)]
     found = []
-    for encoding in (None, type("Letters", (), {"encode_ordinary": staticmethod(list)})()):
+    for encoding in (None, BYTES):
         monkeypatch.setattr(bins, "encoding", lambda encoding=encoding: encoding)
         _, read = drawn_from(data_set(samples), 2, 20, 0)
         found.append([s.id for s in read])

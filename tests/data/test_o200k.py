@@ -6,13 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.data import bins
-from freqq.data.bins import count, estimate
+from freqq.data.bins import MARK, count, estimate
+from tests.data.conftest import BYTES
 
 ENCODING = bins.encoding
-BYTES = tiktoken.Encoding(
-    "bytes", pat_str=r"\S+|\s+", mergeable_ranks={bytes([i]): i for i in range(256)}, special_tokens={}
-)
-"""A real encoding without merges: a token a byte."""
 
 
 @given(st.text(), st.text())
@@ -30,6 +27,21 @@ def test_a_count_is_the_sum_over_the_texts(texts):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bins, "encoding", lambda: BYTES)
         assert count(texts) == (sum(len(t.encode()) for t in texts), "o200k")
+
+
+@given(st.lists(st.lists(st.sampled_from(["ab", " ", "ab ", "\n", "é", "<|endof", "text|>", MARK])).map("".join)))
+def test_texts_are_counted_each_by_itself(texts):
+    """Pairs of the same letters or blanks are a token, but not across two texts."""
+    pairs = tiktoken.Encoding(
+        "pairs",
+        pat_str=r"\S+|\s+(?!\S)|\s+",
+        mergeable_ranks=BYTES._mergeable_ranks | {b"ab": 256, b"ba": 257, b"  ": 258, b"><": 259},
+        special_tokens={MARK: 300},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bins, "encoding", lambda: pairs)
+        assert count(texts) == (sum(len(pairs.encode_ordinary(text)) for text in texts), "o200k")
+        assert count(texts, most=1e9) == count(texts)
 
 
 def test_counting_stops_beyond_the_most(monkeypatch):
