@@ -77,8 +77,9 @@ def test_a_request_wins_over_the_server_and_that_over_the_environment(monkeypatc
 def test_a_model_that_no_codebook_fits_is_refused_before_a_page_is_seen():
     spec.check_channels(compressor("token-vq").at("mild"), 256)
     for name in ("token-vq", "token-prune+vq"):
-        with pytest.raises(ValueError, match="no codebook fits these tokens of 4096 channels"):
+        with pytest.raises(ValueError, match="no codebook fits these tokens of 4096 channels") as caught:
             spec.check_channels(compressor(name).at("mild"), 4096)
+        assert "run 'freqq codebook train --tokens --model MODEL' and set FREQQ_CODEBOOKS" in str(caught.value)
     book = compressor("token-vq").at("mild").resources[0]
     with pytest.raises(ValueError, match="is for 256 channels"):
         spec.check_channels(compressor("token-vq").at("mild", codebook=book), 12)
