@@ -48,7 +48,7 @@ def serve(
     freqq's own server answers one user message of pages (data: URLs, or vLLM's image_embeds) and a question, and does
     not stream. It is small and meant for trying things. vLLM is for work: it runs every token method inside the engine.
 
-    Neither asks for a key nor encrypts anything unless vLLM is told to, so listen where you trust who can reach it.
+    Neither asks for a key nor encrypts anything unless vLLM is asked to, so listen where you trust who can reach it.
     SIGTERM or Ctrl-C stops it after the current requests are answered.
 
     Example: freqq serve --port 8123

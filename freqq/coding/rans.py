@@ -152,7 +152,7 @@ def decode(
 ) -> NDArray[np.int64] | None:
     """The symbols [rows, steps] of a message and what escaped in it (as `Automaton.walk` gives it).
 
-    An escaped symbol s is told as -1 - s. None if the words are not those of a message. With `contexts` [rows, steps]
+    An escaped symbol s comes as -1 - s. None if the words are not those of a message. With `contexts` [rows, steps]
     the state before each symbol is given by its place, and not by the symbols before it.
     """
     state = states.astype(np.int64)

@@ -21,7 +21,7 @@ LEVEL = 1
 
 @dataclass(frozen=True, eq=False)
 class PackedTurns(Sequence[Turn]):
-    """A sequence of turns that is taken apart when one is asked for; the last that was is kept for the next.
+    """A sequence of turns that is parsed when one is asked for; the last that was is kept for the next.
 
     Parameters
     ----------

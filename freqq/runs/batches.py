@@ -83,7 +83,7 @@ class Remaining:
 
 
 def counter(remaining: Remaining, progress: Callable[[int, int], None]) -> Callable[[int], None]:
-    """What counts rows that are added to those that are there, and tells how many there are of how many."""
+    """What counts rows that are added to those that are there, and reports how many there are of how many."""
     finished, total = remaining.total - remaining.missing, remaining.total
 
     def add(rows: int) -> None:

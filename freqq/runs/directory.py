@@ -19,7 +19,7 @@ from freqq.runs.settings import Settings, renamed
 
 RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", "slurm"
 TOLD = ("drawn", "skipped")
-"""Of ``run.json``, what only tells how the samples came about, which the other entries decide."""
+"""Of ``run.json``, what only says how the samples came about, which the other entries decide."""
 
 SHOWN = 60
 """Characters of a value that an error message shows."""

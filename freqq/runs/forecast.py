@@ -102,7 +102,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What ``freqq eval --dry-run`` tells.
+    """What ``freqq eval --dry-run`` shows.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def evaluate_remaining(
                 unstored.store(wait=True)  # a suspect is the only one at work
             batch = ahead or remaining.take(batch_size)
             following = remaining.take(batch_size) if remaining.is_usual else None
-            unstored.begin(batch, following)  # told before either is touched, which may be the end of this process
+            unstored.begin(batch, following)  # before either is touched, which may be the end of this process
             current = batch if isinstance(batch, Prepared) else evaluator.prepare(batch.samples, batch.todo)
             ahead = None if following is None else evaluator.prepare(following.samples, following.todo)
             for answered in evaluator.answer(current):

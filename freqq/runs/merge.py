@@ -27,7 +27,7 @@ STRETCH = 16_384
 """Rows of a stretch of the plan, which are sorted in memory and become one row group."""
 
 GATHERED = 8_192
-"""Rows of parts that are dealt out together: parts may be as small as one row."""
+"""Rows of parts that are distributed together: parts may be as small as one row."""
 
 POSITION = "position"
 
@@ -143,7 +143,7 @@ def _gathered(path: Path, found: _Found) -> Iterator[pa.Table]:
 
 
 def _write(file: Path, stretches: list[Path], metadata: dict[str, Any], found: _Found) -> None:
-    """Write the results, and note what is to be told of them."""
+    """Write the results, and note what a user should know of them."""
     schema = SCHEMA.with_metadata(packed(SCHEMA, metadata))
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for stretch in stretches:

@@ -167,7 +167,7 @@ def read_part(path: Path, columns: list[str] | None = None) -> pa.Table:
         if len(named) == DIGITS and named != _digest(content):
             raise OSError("its content is not that of its name")
         with pq.ParquetFile(pa.BufferReader(content)) as file:
-            # Most parts are so small that dealing their columns out to threads takes longer than reading them.
+            # Most parts are so small that giving their columns to threads takes longer than reading them.
             return file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]

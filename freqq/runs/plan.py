@@ -200,7 +200,7 @@ def draw(settings: Settings) -> Drawn:
 
 
 def share(everything: Sequence[Entry], shard: Shard) -> list[Entry]:
-    """A shard's samples: longest first, dealt round robin. Neighbours are of like length, so batches pad little."""
+    """A shard's samples: longest first, round robin. Neighbours are of like length, so batches pad little."""
     order = sorted(everything, key=lambda entry: (-_size(entry), entry.bare.id))
     return order[shard.index :: shard.count]
 

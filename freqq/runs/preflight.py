@@ -65,7 +65,7 @@ class Planned:
 
 
 def preflight(planned: Planned) -> list[Reason]:
-    """All reasons that can be told without the model."""
+    """All reasons that are known without the model."""
     settings = planned.settings
     found = disk_reasons(rows=len(planned.arms) * len(planned.samples), path=planned.path)
     found += font_reasons(planned.samples, settings.rendering)

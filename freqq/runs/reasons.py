@@ -53,7 +53,7 @@ def gathered(reasons: Sequence[Reason]) -> list[Reason]:
 
 
 def enforce(reasons: Sequence[Reason], note: Callable[[str], None]) -> None:
-    """Refuse a run for the first fatal reason; the others are told.
+    """Refuse a run for the first fatal reason; the others are notes.
 
     Raises
     ------

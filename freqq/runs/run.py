@@ -1,4 +1,4 @@
-"""A run from settings to results: resumable, interruptible, and the same however it is sharded, batched or dealt."""
+"""A run from settings to results: resumable, interruptible, and the same in any shards and batches."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing

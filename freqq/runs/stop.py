@@ -54,7 +54,7 @@ class StopRequest:
         self.finish: Callable[[], object] = lambda: None
         self._notify, self._words = notify, words
         self._before: dict[signal.Signals, object] = {}
-        self._pipe: tuple[int, int] | None = None  # where Python tells of a signal, and its place before
+        self._pipe: tuple[int, int] | None = None  # where Python writes signals, and where it did before
         self._left = threading.Event()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -69,10 +69,10 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._before = {s: signal.signal(s, self._handle) for s in SIGNALS}
             if self.grace_s is not None:
-                heard, told = os.pipe()
-                os.set_blocking(told, False)
-                self._pipe = told, signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-                threading.Thread(target=self._watch, args=(heard,), daemon=True).start()
+                reading, writing = os.pipe()
+                os.set_blocking(writing, False)
+                self._pipe = writing, signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+                threading.Thread(target=self._watch, args=(reading,), daemon=True).start()
         return self
 
     def __exit__(
@@ -80,23 +80,23 @@ class StopRequest:
     ) -> None:
         self._left.set()
         if self._pipe is not None:
-            told, before = self._pipe
+            writing, before = self._pipe
             signal.set_wakeup_fd(before)
-            os.close(told)
+            os.close(writing)
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _watch(self, heard: int) -> None:
+    def _watch(self, reading: int) -> None:
         """Wait for a signal, then for the end of the block; handlers wait as long as the main thread computes."""
         # A thread begins with what was blocked when it was started, and maybe no other thread can take a signal.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        while numbers := os.read(heard, 64):
+        while numbers := os.read(reading, 64):
             if not set(SIGNALS).isdisjoint(numbers):
                 began = monotonic()
                 while not self._left.wait(PATIENCE_S):
                     if self.grace_s is not None and monotonic() - began > self.grace_s:
                         self._end()
-        os.close(heard)
+        os.close(reading)
 
     def _end(self) -> None:
         code, text = Interrupted.exit_code, self._words

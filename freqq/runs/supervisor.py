@@ -58,7 +58,7 @@ class Process(Protocol):
 
 
 class Processes(Protocol):
-    """Starts processes, and tells what they report and how they end."""
+    """Starts processes, and passes on what they report and how they end."""
 
     def start(self, assignment: Assignment) -> Process:
         """A process that does an assignment."""

@@ -19,7 +19,7 @@ from freqq.runs.schema import SCHEMA, conform
 from freqq.runs.settings import Settings
 
 COMPARED = ("score", "response", "error", "started_at")
-"""Columns by which rows of the results are told to be those of the parts."""
+"""Columns by which rows of the results are known as those of the parts."""
 
 NAMED = 3
 """Examples that a finding names."""

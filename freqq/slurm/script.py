@@ -212,7 +212,7 @@ def engine_script(job: Job, engine: Sequence[str], command: Sequence[str], run: 
 
 
 def _srun(job: Job) -> str:
-    """Common arguments: srun does not inherit the cores from sbatch, nor the environment if sbatch was told not to."""
+    """Common arguments: srun does not inherit the cores from sbatch, nor the environment if sbatch is asked not to."""
     return f"--cpus-per-task={job.cpus} --export=ALL"
 
 

@@ -66,9 +66,9 @@ def test_rulers_needles_have_a_few_pages_and_numbers_that_training_never_asks_fo
     pages = list(Rendering.read(None, None, 96.0).pages(sample))
     assert 1 <= len(pages) <= MOST_PAGES
     assert sample.references[0] in " ".join(line.text for page in pages for line in page.lines)
-    told = haystack(random.Random(f"{subtask}{context}{seed}"), 600)
-    (question,) = told.questions
-    assert not is_held_out(told.text[question.start : question.stop])
+    source = haystack(random.Random(f"{subtask}{context}{seed}"), 600)
+    (question,) = source.questions
+    assert not is_held_out(source.text[question.start : question.stop])
 
 
 def test_it_is_a_look_of_small_data_and_of_nothing_else():

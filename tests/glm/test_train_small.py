@@ -156,17 +156,17 @@ def test_questions_end_with_pages_of_the_sizes_of_evaluation(seed, step):
 @given(SEEDS, st.sampled_from([72.0, 96.0, 144.0]))
 def test_every_character_of_a_chat_has_its_place_on_a_page(seed, dpi):
     rng = random.Random(seed)
-    told = chat(rng, 300, 50)
-    page = drawn(rng, told.text, dpi, 3, 8, 14)
+    source = chat(rng, 300, 50)
+    page = drawn(rng, source.text, dpi, 3, 8, 14)
     if page is None:
         return
-    shown = [i for i in range(len(told.text)) if page.cell[i] >= 0]
-    left = "".join(told.text[i] for i in range(len(told.text)) if page.cell[i] < 0)
+    shown = [i for i in range(len(source.text)) if page.cell[i] >= 0]
+    left = "".join(source.text[i] for i in range(len(source.text)) if page.cell[i] < 0)
     assert set(left) <= {" ", "\n"}
     places = [(page.cell[i], page.slot[i]) for i in shown]
     assert len(set(places)) == len(places)
     for i in shown:
-        if told.text[i] in " .,'`;:":
+        if source.text[i] in " .,'`;:":
             continue
         number, cell = divmod(int(page.cell[i]), 8 * 14)
         row, column = divmod(cell, 14)
@@ -221,9 +221,9 @@ def test_the_tokenizer_of_small_gives_its_questions_as_in_training():
     ordinal = 1 + [o in sample.question for o in ORDINALS].index(True)
     wanted = question_tokens(sample.prefix, Exchange(pair, ordinal, ""))
     assert tokenizer(sample.question + "<|assistant|>")["input_ids"] == wanted
-    told = haystack(random.Random(4), 600)
-    text = "".join(ENTRIES[t] for t in told.questions[0].tokens)
-    assert tokenizer(text)["input_ids"] == list(told.questions[0].tokens)
+    source = haystack(random.Random(4), 600)
+    text = "".join(ENTRIES[t] for t in source.questions[0].tokens)
+    assert tokenizer(text)["input_ids"] == list(source.questions[0].tokens)
 
 
 def test_whitening_changes_what_tokens_are_and_not_what_the_head_reads():

@@ -5,7 +5,7 @@ right slot of that cell or the next, and pick the character there. Trained on th
 stays at the floor for long, so three aids show the way, and fade:
 
 - guidance: most heads of three layers are drawn to the cell of the character just written, or of the next one;
-- probes: linear heads tell the slots of both;
+- probes: linear heads give the slots of both;
 - the reading head of stage 1, so that the tower goes on learning to read.
 """
 
@@ -242,8 +242,8 @@ class Aloud:
         for name, probe, layer, shift in (("slot", self.slots.written, 1, 0), ("next_slot", self.slots.next, 2, 1)):
             slot = made.slot[:, shift : shift + length]
             hidden = trace.blocks[layer][:, 0].float()
-            told = F.linear(hidden, probe.weight, probe.bias)  # float32: 42 classes over a long sum
-            found[name] = F.cross_entropy(told.flatten(0, 1), slot.flatten(), ignore_index=-100)
+            logits = F.linear(hidden, probe.weight, probe.bias)  # float32: 42 classes over a long sum
+            found[name] = F.cross_entropy(logits.flatten(0, 1), slot.flatten(), ignore_index=-100)
         return found
 
     @torch.no_grad()

@@ -43,7 +43,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Told:
+class Source:
     """A text, what can be asked of it, and of a chat its exchanges with the places of their answers."""
 
     text: str
@@ -52,7 +52,7 @@ class Told:
     answers: tuple[tuple[int, int], ...] = field(default=())
 
 
-def chat(rng: random.Random, room: int, usual: int) -> Told:
+def chat(rng: random.Random, room: int, usual: int) -> Source:
     """A chat of at most about `room` characters, with answers of usually `usual`; each of its answers can be asked."""
     base = random_pairs(rng, (1, 2, 4, 8))
     counts: dict[tuple[str, str], int] = {}
@@ -81,10 +81,10 @@ def chat(rng: random.Random, room: int, usual: int) -> Told:
     for i, (exchange, (start, stop)) in enumerate(zip(made, spans, strict=True)):
         prefix = "".join(rng.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", k=6))
         questions.append(Question(tuple(question_tokens(prefix, exchange)), prefix, start, stop, i))
-    return Told(text, tuple(questions), tuple(made), tuple(spans))
+    return Source(text, tuple(questions), tuple(made), tuple(spans))
 
 
-def haystack(rng: random.Random, room: int) -> Told:
+def haystack(rng: random.Random, room: int) -> Source:
     """A text of RULER's with one number to find, or one of four; the number is none of evaluation's."""
     while True:
         made = needles(rng.choice(NEEDLES), rng, room)
@@ -100,7 +100,7 @@ def haystack(rng: random.Random, room: int) -> Told:
         rest = rest[len(part) :]
         tokens += [ENTRIES.index(part)] if part in NEEDLE_QUESTION else [TOKEN[c] for c in part]
     question = Question((*tokens, ASSISTANT), " ", start, start + len(value))
-    return Told(made.context, (question,))
+    return Source(made.context, (question,))
 
 
 @dataclass(frozen=True)
@@ -201,13 +201,13 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
     made = [_one(rng, size, rng.random() < ruler) for _ in range(count)]
     total = size.pages * size.rows * size.columns
     blocks = []
-    for told, page in made:
-        order = list(range(len(told.questions)))
+    for source, page in made:
+        order = list(range(len(source.questions)))
         rng.shuffle(order)
         for k in range(questions):
-            question = told.questions[order[k % len(order)]]
+            question = source.questions[order[k % len(order)]]
             cut = None if rng.random() < whole else rng.randint(24, 48)
-            blocks.append(_block(told, page, question, cut))
+            blocks.append(_block(source, page, question, cut))
     longest = max(len(block[0]) for block in blocks)
     shape = (count, questions, longest)
     tokens, labels, cell, slot = (torch.full(shape, fill).flatten(0, 1) for fill in (END, -100, -1, -100))
@@ -216,8 +216,8 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
             into[i, : len(values)] = torch.tensor(values)
     facts = torch.full((count, MOST_EXCHANGES, 3), -100)
     answers, beginnings = (torch.zeros(count, MOST_EXCHANGES, total, dtype=torch.bool) for _ in range(2))
-    for s, (told, page) in enumerate(made):
-        for e, (exchange, (start, stop)) in enumerate(zip(told.chat, told.answers, strict=True)):
+    for s, (source, page) in enumerate(made):
+        for e, (exchange, (start, stop)) in enumerate(zip(source.chat, source.answers, strict=True)):
             facts[s, e] = torch.tensor(
                 (FORMATS.index(exchange.pair[0]), TOPICS.index(exchange.pair[1]), exchange.ordinal - 1)
             )
@@ -236,24 +236,24 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
     )
 
 
-def _one(rng: random.Random, size: Size, ruler: bool) -> tuple[Told, Drawn]:
+def _one(rng: random.Random, size: Size, ruler: bool) -> tuple[Source, Drawn]:
     room = size.room
     while True:
-        told = haystack(rng, max(room, 300)) if ruler else chat(rng, room, size.usual)
-        page = drawn(rng, told.text, size.dpi, size.pages, size.rows, size.columns)
+        source = haystack(rng, max(room, 300)) if ruler else chat(rng, room, size.usual)
+        page = drawn(rng, source.text, size.dpi, size.pages, size.rows, size.columns)
         if page is not None:
-            return told, page
+            return source, page
         room = int(room * 0.85)
         ruler = ruler and room >= 200  # a needle needs so much
 
 
 def _block(
-    told: Told, page: Drawn, question: Question, cut: int | None
+    source: Source, page: Drawn, question: Question, cut: int | None
 ) -> tuple[list[int], list[int], list[int], list[int], int]:
     """Tokens, labels, cells and slots of a question and its answer, and the exchange that is asked for."""
     stop = question.stop if cut is None else min(question.stop, question.start + cut)
     ends = stop == question.stop
-    said = [TOKEN[c] for c in question.prefix + told.text[question.start : stop]] + [END] * ends
+    said = [TOKEN[c] for c in question.prefix + source.text[question.start : stop]] + [END] * ends
     first = len(question.tokens) - 1
     tokens = [*question.tokens, *said[:-1]]
     labels = [-100] * first + said

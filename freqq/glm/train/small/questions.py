@@ -4,7 +4,7 @@ A question is a chain (put requests together, count equal ones, choose one, find
 does not find from answers alone. As in the training of `tiny`, aids show the way and fade to zero before the end:
 
 - guidance: some heads are drawn to what a solution looks at, always a set of tokens, so that none becomes a carrier;
-- probes: linear heads tell the request and the running number of an answer's tokens, and what a question asks for.
+- probes: linear heads give the request and the running number of an answer's tokens, and what a question asks for.
 """
 
 import random
@@ -226,7 +226,7 @@ WEIGHTS = {"count": 0.3, "turn": 0.2, "pair": 0.1, "question": 0.1, "select": 0.
 
 
 def _facts(logits: Tensor, facts: Tensor) -> Tensor:
-    """Cross-entropy of the facts that a probe tells of, [n, 2 or 3]."""
+    """Cross-entropy of the facts that a probe gives, [n, 2 or 3]."""
     if not len(facts):
         return logits.sum() * 0
     kinds = KINDS if logits.shape[-1] == sum(KINDS) else KINDS[:2]

@@ -1,4 +1,4 @@
-"""Stage 1: the tower reads. A linear head tells of every merged token which characters stand where in its cell."""
+"""Stage 1: the tower reads. A linear head says of every merged token which characters stand where in its cell."""
 
 import random
 from functools import cache

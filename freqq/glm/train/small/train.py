@@ -1,6 +1,6 @@
 """The recipe of `small`, stage by stage; each goes on from its last checkpoint.
 
-1. **Read**: the vision tower tells which characters stand in the cell of each token, at 72 to 144 dpi.
+1. **Read**: the vision tower says which characters stand in the cell of each token, at 72 to 144 dpi.
 2. **Read aloud**: the language model writes a page's text, and the tower learns along.
 3. **Questions**: it answers MRCR's and RULER's questions about one to five pages, and goes on reading aloud.
 """
