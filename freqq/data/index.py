@@ -1,7 +1,7 @@
 """What is known of the samples of data in files without holding their texts, kept in the cache for the next process.
 
 Which samples a run draws, and which of them a shard reads, follows from their ids, strata and lengths. To find those,
-all texts are read and taken apart once; then they are known by the content of the files, and a shard reads its own
+all texts are read and parsed once; then they are known by the content of the files, and a shard reads its own
 samples alone. Tokens are counted once, too, and only of samples that are read.
 
 A file of the cache is named by a digest of the data's content, which each process computes from all bytes of the files

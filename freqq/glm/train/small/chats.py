@@ -5,7 +5,7 @@ Chats share with `freqq.data.mini_glyph` what training does: no asked pair and n
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ from freqq.pages.pagination import flow
 NEEDLES = ("niah_single_1", "niah_single_2", "niah_multikey_1")
 LABEL = len("Assistant: ")
 MOST_EXCHANGES = 16
-BEGINNING = 10
-"""Characters of an answer that say where it begins."""
+BEGINNING, ENDING = 3, 5
+"""Tokens of an answer that count as its beginning, and characters that end a request: then its topic is known."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Source:
-    """A text, what can be asked of it, and of a chat its exchanges with the places of their answers."""
+    """A text, what can be asked of it, and of a chat its exchanges with the places of their requests and answers."""
 
     text: str
     questions: tuple[Question, ...]
     chat: tuple[Exchange, ...] = ()
-    answers: tuple[tuple[int, int], ...] = field(default=())
+    requests: tuple[tuple[int, int], ...] = ()
+    answers: tuple[tuple[int, int], ...] = ()
 
 
 def chat(rng: random.Random, room: int, usual: int) -> Source:
@@ -71,9 +72,11 @@ def chat(rng: random.Random, room: int, usual: int) -> Source:
         made.append(Exchange(pair, counts[pair], answer))
     turns = [turn for e in made for turn in (Turn("user", request(e.pair)), Turn("assistant", e.answer))]
     text = context(Sample("", 0, "", tuple(turns), "", "", ""))
-    spans, at = [], 0
+    asks, spans, at = [], [], 0
     for exchange in made:
-        at += len(f"User: {request(exchange.pair)}\nAssistant: ")
+        at += len("User: ")
+        asks.append((at, at + len(request(exchange.pair))))
+        at += len(f"{request(exchange.pair)}\nAssistant: ")
         spans.append((at, at + len(exchange.answer)))
         at += len(exchange.answer) + 1
     assert all(text[a:b] == e.answer for (a, b), e in zip(spans, made, strict=True))
@@ -81,7 +84,7 @@ def chat(rng: random.Random, room: int, usual: int) -> Source:
     for i, (exchange, (start, stop)) in enumerate(zip(made, spans, strict=True)):
         prefix = "".join(rng.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", k=6))
         questions.append(Question(tuple(question_tokens(prefix, exchange)), prefix, start, stop, i))
-    return Source(text, tuple(questions), tuple(made), tuple(spans))
+    return Source(text, tuple(questions), tuple(made), tuple(asks), tuple(spans))
 
 
 def haystack(rng: random.Random, room: int) -> Source:
@@ -110,7 +113,8 @@ class Asked:
     ``pixels`` uint8 [S P, H, W]; ``tokens``, ``labels`` int64 [S, K, T], the label the next token or -100; ``cell``,
     ``slot`` [S, K, T]: where the next character stands (-1 and -100 where it stands nowhere); ``facts`` [S, E, 3]:
     format, topic and ordinal - 1 of each exchange, or -100; ``wanted`` [S, K]: the exchange that is asked for, or -1;
-    ``answers``, ``beginnings`` bool [S, E, V]: the tokens that show an exchange's answer, and the beginning of it.
+    ``requests``, ``answers``, ``beginnings`` bool [S, E, V]: the tokens that show the end of an exchange's request,
+    those behind them that show its answer, and the first of these.
     """
 
     pixels: NDArray[np.uint8]
@@ -123,6 +127,7 @@ class Asked:
     slot: Tensor
     facts: Tensor
     wanted: Tensor
+    requests: Tensor
     answers: Tensor
     beginnings: Tensor
 
@@ -193,7 +198,7 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
     questions : int
         Of each sample; RULER's texts have one, and it is asked that often.
     whole : float
-        Share of the answers that are asked for to their end; the others stop after 24 to 48 characters, since what
+        Share of the answers that are asked for to their end; the others stop after 12 to 32 characters, since what
         comes then is reading aloud.
     ruler : float
         Share of the samples that are RULER's rather than chats.
@@ -206,7 +211,7 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
         rng.shuffle(order)
         for k in range(questions):
             question = source.questions[order[k % len(order)]]
-            cut = None if rng.random() < whole else rng.randint(24, 48)
+            cut = None if rng.random() < whole else rng.randint(12, 32)
             blocks.append(_block(source, page, question, cut))
     longest = max(len(block[0]) for block in blocks)
     shape = (count, questions, longest)
@@ -215,14 +220,20 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
         for into, values in zip((tokens, labels, cell, slot), block[:4], strict=True):
             into[i, : len(values)] = torch.tensor(values)
     facts = torch.full((count, MOST_EXCHANGES, 3), -100)
-    answers, beginnings = (torch.zeros(count, MOST_EXCHANGES, total, dtype=torch.bool) for _ in range(2))
+    requests, answers, beginnings = (torch.zeros(count, MOST_EXCHANGES, total, dtype=torch.bool) for _ in range(3))
     for s, (source, page) in enumerate(made):
-        for e, (exchange, (start, stop)) in enumerate(zip(source.chat, source.answers, strict=True)):
+        for e, (exchange, asks, (start, stop)) in enumerate(
+            zip(source.chat, source.requests, source.answers, strict=True)
+        ):
             facts[s, e] = torch.tensor(
                 (FORMATS.index(exchange.pair[0]), TOPICS.index(exchange.pair[1]), exchange.ordinal - 1)
             )
-            answers[s, e, _cells(page, start, stop)] = True
-            beginnings[s, e, _cells(page, start, start + BEGINNING)] = True
+            ends = _cells(page, asks[1] - ENDING, asks[1])
+            # A token shows parts of two lines, so an answer may begin on one that is read before its request ends.
+            follow = [cell for cell in _cells(page, start, stop) if cell > max(ends, default=-1)]
+            requests[s, e, ends] = True
+            answers[s, e, follow] = True
+            beginnings[s, e, follow[:BEGINNING]] = True
     return Asked(
         np.concatenate([page.pixels for _, page in made]),
         size.pages,
@@ -231,6 +242,7 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
         *(x.view(shape) for x in (tokens, labels, cell, slot)),
         facts,
         torch.tensor([block[4] for block in blocks]).view(count, questions),
+        requests,
         answers,
         beginnings,
     )
@@ -265,4 +277,5 @@ def _block(
 
 
 def _cells(page: Drawn, start: int, stop: int) -> Sequence[int]:
-    return sorted({int(c) for c in page.cell[start:stop] if c >= 0})
+    """The tokens that show some characters, in the order of reading."""
+    return list(dict.fromkeys(int(c) for c in page.cell[start:stop] if c >= 0))

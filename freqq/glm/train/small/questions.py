@@ -4,7 +4,8 @@ A question is a chain (put requests together, count equal ones, choose one, find
 does not find from answers alone. As in the training of `tiny`, aids show the way and fade to zero before the end:
 
 - guidance: some heads are drawn to what a solution looks at, always a set of tokens, so that none becomes a carrier;
-- probes: linear heads give the request and the running number of an answer's tokens, and what a question asks for.
+- probes: linear heads give the request where it ends, the request and the running number of an answer's tokens, and
+  what a question asks for.
 """
 
 import random
@@ -24,8 +25,13 @@ from freqq.glm.train.small.aloud import Recipe as AloudRecipe
 from freqq.glm.train.small.chats import Asked, Size, asked
 from freqq.glm.train.small.model import WIDTH
 
-COUNT, SELECT, COPY = 3, 4, 5
-"""Layers whose attention is guided; those before put a request together and bring it to its answer."""
+REQUEST, COUNT, SELECT, COPY = 1, 3, 4, 5
+"""Layers behind which a request has been put together, and whose attention is guided; the one between brings the
+request to its answer."""
+TINY = 1e-12
+"""Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
+FIRST = 3
+"""Characters of an answer that have to be found by the question; what follows them is read on."""
 COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
 """Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each: with n
 earlier ones the start keeps w / (w + n), and two weights spread both small and large counts."""
@@ -44,6 +50,7 @@ class QuestionHeads(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.request = nn.Linear(WIDTH, sum(KINDS[:2]))
         self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
         self.turn = nn.Linear(WIDTH, sum(KINDS))
         self.question = nn.Linear(WIDTH, sum(KINDS))
@@ -76,7 +83,7 @@ class Recipe:
     """
 
     tokens: int = 2400
-    questions: int = 4
+    questions: int = 8
     grow: int = 1200
     finer: int = 1500
     ruler: float = 0.25
@@ -130,7 +137,7 @@ class Questions:
             return total, {f"aloud_{name}": value for name, value in values.items()}
         rng = random.Random(f"train/questions/{seed}/{step}")
         size = recipe.draw(rng, step)
-        length = size.pages * size.rows * size.columns + recipe.questions * 90
+        length = size.pages * size.rows * size.columns + recipe.questions * 75
         made = asked(rng, size, max(1, round(recipe.tokens / length)), recipe.questions, recipe.whole, recipe.ruler)
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/questions/{seed}/{step}/wrong")
@@ -138,8 +145,10 @@ class Questions:
             hidden, trace = self.forward(made, tokens, (COUNT, SELECT, COPY) if aid else ())
             speaking = made.labels >= 0
             logits = self.logits(hidden[speaking]).float()
-            losses = {"answer": F.cross_entropy(logits, made.labels[speaking])}
-            total = losses["answer"]
+            each = F.cross_entropy(logits, made.labels[speaking], reduction="none")
+            first = first_characters(made)[speaking]
+            losses = {"answer": each.mean(), "first": each[first].mean()}
+            total = losses["answer"] + losses["first"]
             if aid:
                 aids = self._probes(made, trace) | self._guidance(made, trace)
                 total = total + aid * torch.stack([WEIGHTS[name] * loss for name, loss in aids.items()]).sum()
@@ -161,6 +170,9 @@ class Questions:
         facts = made.facts[sample, exchange]
         before, counted = (trace.prefix[layer][:, visual][sample, token] for layer in (COUNT - 1, COUNT))
         losses = {"pair": _facts(self.heads.pair(before), facts), "turn": _facts(self.heads.turn(counted), facts)}
+        sample, exchange, token = (made.requests & (made.requests.sum(1, keepdim=True) == 1)).nonzero(as_tuple=True)
+        ends = trace.prefix[REQUEST][:, visual][sample, token]
+        losses["request"] = _facts(self.heads.request(ends), made.facts[sample, exchange])
         speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
         s, k, _ = speaking.nonzero(as_tuple=True)
         wanted = made.facts[s, made.wanted[s, k]]
@@ -182,21 +194,22 @@ class Questions:
         of = counted.any(1)
         per = []
         for head, start in COUNT_HEADS.items():
-            rows = torch.log(trace.prefix_attention[COUNT][:, head, visual].float() + 1e-6)
+            rows = torch.log(trace.prefix_attention[COUNT][:, head, visual].float() + TINY)
             each = (rows[..., visual] * shows).sum(-1) / shows.sum(-1).clamp(min=1)
             per.append(-(start * rows[..., 0] + n * each) / (start + n))
         losses["count"] = torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())
-        speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
+        found = first_characters(made)
+        speaking = found & (made.wanted >= 0)[..., None]
         samples = torch.arange(len(pair))[:, None]
         turn = made.answers[samples, made.wanted.clamp(min=0)]  # [S, K, V]
         heads = trace.block_attention[SELECT][:, list(SELECT_HEADS)][..., visual]  # [S, H, K, T, V]
         mass = (heads * turn[:, None, :, None]).float().sum(-1)
-        chosen = -torch.log(mass + 1e-6).mean(1)[speaking]
+        chosen = -torch.log(mass + TINY).mean(1)[speaking]
         losses["select"] = chosen.mean() if speaking.any() else torch.zeros(())
         heads = trace.block_attention[COPY][:, list(COPY_HEADS)][..., visual]
         target = made.cell.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
-        found = heads.gather(-1, target)[..., 0].float()
-        losses["copy"] = -torch.log(found + 1e-6).mean(1)[made.cell >= 0].mean()
+        mass = heads.gather(-1, target)[..., 0].float()
+        losses["copy"] = -torch.log(mass + TINY).mean(1)[found].mean()
         return losses
 
     @torch.no_grad()
@@ -222,7 +235,13 @@ class Questions:
         return found
 
 
-WEIGHTS = {"count": 0.3, "turn": 0.2, "pair": 0.1, "question": 0.1, "select": 0.3, "copy": 0.4}
+WEIGHTS = {"request": 0.3, "count": 0.3, "turn": 0.3, "pair": 0.3, "question": 0.3, "select": 0.3, "copy": 0.3}
+
+
+def first_characters(made: Asked) -> Tensor:
+    """Places [S, K, T] whose next tokens are the first characters of an answer."""
+    copied = made.cell >= 0
+    return copied & (copied.cumsum(-1) <= FIRST)
 
 
 def _facts(logits: Tensor, facts: Tensor) -> Tensor:
