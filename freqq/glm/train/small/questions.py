@@ -28,7 +28,7 @@ from freqq.glm.train.small.model import WIDTH
 REQUEST, COUNT, SELECT, COPY = 1, 3, 4, 5
 """Layers behind which a request has been put together, and whose attention is guided; the one between brings the
 request to its answer."""
-TINY = 1e-12
+TINY = 1e-30
 """Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
 FIRST = 3
 """Characters of an answer that have to be found by the question; what follows them is read on."""
