@@ -28,7 +28,7 @@ NEEDLES = ("niah_single_1", "niah_single_2", "niah_multikey_1")
 LABEL = len("Assistant: ")
 MOST_EXCHANGES = 16
 BEGINNING, ENDING = 3, 5
-"""Tokens of an answer that count as its beginning, and characters that end a request: then its topic is known."""
+"""Tokens of an answer that count as its beginning, and characters at the end of a request: then its topic is known."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Asked:
     ``pixels`` uint8 [S P, H, W]; ``tokens``, ``labels`` int64 [S, K, T], the label the next token or -100; ``cell``,
     ``slot`` [S, K, T]: where the next character stands (-1 and -100 where it stands nowhere); ``facts`` [S, E, 3]:
     format, topic and ordinal - 1 of each exchange, or -100; ``wanted`` [S, K]: the exchange that is asked for, or -1;
-    ``requests``, ``answers``, ``beginnings`` bool [S, E, V]: the tokens that show the end of an exchange's request,
-    those behind them that show its answer, and the first of these.
+    ``requests``, ``answers``, ``beginnings`` bool [S, E, V]: the tokens that show an exchange's request, those behind
+    its end that show its answer, and the first of these.
     """
 
     pixels: NDArray[np.uint8]
@@ -231,7 +231,7 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
             ends = _cells(page, asks[1] - ENDING, asks[1])
             # A token shows parts of two lines, so an answer may begin on one that is read before its request ends.
             follow = [cell for cell in _cells(page, start, stop) if cell > max(ends, default=-1)]
-            requests[s, e, ends] = True
+            requests[s, e, _cells(page, *asks)] = True
             answers[s, e, follow] = True
             beginnings[s, e, follow[:BEGINNING]] = True
     return Asked(

@@ -4,8 +4,8 @@ A question is a chain (put requests together, count equal ones, choose one, find
 does not find from answers alone. As in the training of `tiny`, aids show the way and fade to zero before the end:
 
 - guidance: some heads are drawn to what a solution looks at, always a set of tokens, so that none becomes a carrier;
-- probes: linear heads give the request where it ends, the request and the running number of an answer's tokens, and
-  what a question asks for.
+- probes: linear heads give the request of the tokens that show it, as the tower leaves them, the request and the
+  running number of an answer's tokens, and what a question asks for.
 """
 
 import random
@@ -23,13 +23,13 @@ from freqq.glm.train.forward import Trace
 from freqq.glm.train.small.aloud import CURRICULUM, Aloud, with_wrong
 from freqq.glm.train.small.aloud import Recipe as AloudRecipe
 from freqq.glm.train.small.chats import Asked, Size, asked
-from freqq.glm.train.small.model import WIDTH
+from freqq.glm.train.small.model import HEADS, SIZE, WIDTH
 
-REQUEST, COUNT, SELECT, COPY = 1, 3, 4, 5
-"""Layers behind which a request has been put together, and whose attention is guided; the one between brings the
-request to its answer."""
-TINY = 1e-30
+COUNT, SELECT, COPY = 3, 4, 5
+"""Layers whose attention is guided; those before put a request together and bring it to its answer."""
+TINY = 1e-12
 """Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
+SOFTER = 0.02
 FIRST = 3
 """Characters of an answer that have to be found by the question; what follows them is read on."""
 COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
@@ -114,17 +114,31 @@ class Recipe:
                 return size
 
 
+@torch.no_grad()
+def soften(net: nn.Module) -> None:
+    """Let the heads that are guided to the answer begin undecided.
+
+    After reading aloud they look at the text alone, so hard that pages get an attention of 0 and no gradient.
+    """
+    for layer, heads in ((SELECT, SELECT_HEADS), (COPY, COPY_HEADS)):
+        query = net.model.language_model.layers[layer].self_attn.q_proj
+        for head in heads:
+            query.weight.view(HEADS, SIZE, WIDTH)[head].mul_(SOFTER)
+            query.bias.view(HEADS, SIZE)[head].mul_(SOFTER)
+
+
 class Questions:
     """Forward pass and losses of questions, beside those of `aloud`, whose network it shares."""
 
     def __init__(self, aloud: Aloud, heads: QuestionHeads) -> None:
         self.aloud, self.heads = aloud, heads
 
-    def forward(self, made: Asked, tokens: Tensor, watch: tuple[int, ...] = ()) -> tuple[Tensor, Trace]:
-        """Final hidden states [S, K, T, C] of the questions, and the trace."""
+    def forward(self, made: Asked, tokens: Tensor, watch: tuple[int, ...] = ()) -> tuple[Tensor, Tensor, Trace]:
+        """Final hidden states [S, K, T, C] of the questions, the pages' tokens [S, V, C], and the trace."""
         samples = tokens.shape[0]
         seen = self.aloud.tower(torch.from_numpy(made.pixels)).view(samples, -1, WIDTH)
-        return self.aloud.packed.language(made.pages, made.rows, made.columns, seen, tokens, watch)
+        hidden, trace = self.aloud.packed.language(made.pages, made.rows, made.columns, seen, tokens, watch)
+        return hidden, seen, trace
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [..., V] of final hidden states [..., C]."""
@@ -142,7 +156,7 @@ class Questions:
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/questions/{seed}/{step}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
-            hidden, trace = self.forward(made, tokens, (COUNT, SELECT, COPY) if aid else ())
+            hidden, seen, trace = self.forward(made, tokens, (COUNT, SELECT, COPY) if aid else ())
             speaking = made.labels >= 0
             logits = self.logits(hidden[speaking]).float()
             each = F.cross_entropy(logits, made.labels[speaking], reduction="none")
@@ -150,7 +164,7 @@ class Questions:
             losses = {"answer": each.mean(), "first": each[first].mean()}
             total = losses["answer"] + losses["first"]
             if aid:
-                aids = self._probes(made, trace) | self._guidance(made, trace)
+                aids = self._probes(made, seen, trace) | self._guidance(made, trace)
                 total = total + aid * torch.stack([WEIGHTS[name] * loss for name, loss in aids.items()]).sum()
                 losses |= aids
         right = logits.argmax(-1) == made.labels[speaking]
@@ -163,7 +177,7 @@ class Questions:
         ids = torch.tensor(self.aloud.packed.prefix_ids(made.pages, made.rows, made.columns))
         return ids.eq(IMAGE).nonzero()[:, 0]
 
-    def _probes(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
+    def _probes(self, made: Asked, seen: Tensor, trace: Trace) -> dict[str, Tensor]:
         visual = self._visual(made)
         shows = made.answers & (made.answers.sum(1, keepdim=True) == 1)  # a token that shows two answers tells neither
         sample, exchange, token = shows.nonzero(as_tuple=True)
@@ -171,8 +185,7 @@ class Questions:
         before, counted = (trace.prefix[layer][:, visual][sample, token] for layer in (COUNT - 1, COUNT))
         losses = {"pair": _facts(self.heads.pair(before), facts), "turn": _facts(self.heads.turn(counted), facts)}
         sample, exchange, token = (made.requests & (made.requests.sum(1, keepdim=True) == 1)).nonzero(as_tuple=True)
-        ends = trace.prefix[REQUEST][:, visual][sample, token]
-        losses["request"] = _facts(self.heads.request(ends), made.facts[sample, exchange])
+        losses["request"] = _facts(self.heads.request(seen[sample, token]), made.facts[sample, exchange])
         speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
         s, k, _ = speaking.nonzero(as_tuple=True)
         wanted = made.facts[s, made.wanted[s, k]]
@@ -217,7 +230,7 @@ class Questions:
         """Of held-out streams: shares of the tokens that are right given those before, and of whole answers."""
         made = asked(random.Random(f"test/questions/{size}/{ruler}"), size, count, questions, 0.0, float(ruler))
         with torch.autocast("cpu", torch.bfloat16):
-            hidden, _ = self.forward(made, made.tokens)
+            hidden, _, _ = self.forward(made, made.tokens)
             logits = self.logits(hidden)
         speaking = made.labels >= 0
         right = (logits.argmax(-1) == made.labels) | ~speaking

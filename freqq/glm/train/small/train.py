@@ -18,7 +18,7 @@ from freqq.glm.train.gradients import LossOf
 from freqq.glm.train.loop import Stage, parameters, run
 from freqq.glm.train.small.aloud import Aloud, Recipe, moment
 from freqq.glm.train.small.model import REQUESTS, SlotHeads, build
-from freqq.glm.train.small.questions import QuestionHeads, Questions
+from freqq.glm.train.small.questions import QuestionHeads, Questions, soften
 from freqq.glm.train.small.questions import Recipe as QuestionRecipe
 from freqq.glm.train.small.reading import ReadingHead, evaluate, reading_step
 from freqq.glm.train.small.tower import Tower, start, vision_config
@@ -132,6 +132,7 @@ def train_questions(
     """Stage 3, from what `train_aloud` gave."""
     torch.manual_seed(training.seed)
     every = nn.ModuleDict({**whole, "heads": QuestionHeads()})
+    soften(whole["net"])
     questions = Questions(Aloud(whole["net"], whole["head"], whole["slots"]), every["heads"])
     stage = Stage("questions", training.question_steps, 2e-3, 6e-3, decay=training.question_decay, **OFTEN)
 
