@@ -17,9 +17,11 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.float64()) for name in ("loss", "answer", "distill", "token", "whole", "rate", "norm")),
         pa.field("seconds", pa.float64()),
         *(pa.field(name, pa.float64()) for name in NAMES),
+        *(pa.field(name, pa.int64()) for name in ("pass_examples", "vision_pass_pages")),
     ]
 )
-"""Losses and accuracies on the step's examples, and on held-out ones if a validation followed."""
+"""Losses and accuracies on the step's examples, and on held-out ones if a validation followed; and, where there was no
+memory for as many as usual, the examples of a pass and the fewest pages that the tower was given at once."""
 
 
 class Log:

@@ -174,6 +174,7 @@ class Training:
         for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
             optimizer.param_groups[0]["lr"] = peak * factor
         level = random.Random(f"adapt/level/{self.adaptation.seed}/{self.step}").randrange(len(self.compressors))
+        self.student.pages_at_once = None
         try:
             sums = self.gradients.step(self._batches(), self.compressors[level], self._forget)
         except FloatingPointError as error:
@@ -188,7 +189,10 @@ class Training:
             self.averages.step(self._total)
         self.step += 1
         took, rate = self._clock() - began, self.optimizers[0].param_groups[0]["lr"]
-        self.log.add(step=self.step, level=self.adaptation.levels[level], seconds=took, rate=rate, **sums)
+        self.log.add(
+            step=self.step, level=self.adaptation.levels[level], seconds=took, rate=rate,
+            pass_examples=self.gradients.piece, vision_pass_pages=self.student.pages_at_once, **sums,
+        )  # fmt: skip
         return sums
 
     def _batches(self) -> list[list[Example]]:

@@ -54,6 +54,8 @@ class Student(nn.Module):
     ----------
     note : callable
         Called with a line if memory ran out and batches are split.
+    pages_at_once : int or None
+        The fewest pages that the tower was given at once, if memory ran out; to be set to None before a step.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Student(nn.Module):
         self.net = adapter.peft
         self.adapter, self.distill, self.recompute = adapter, distill, recompute
         self.note: Callable[[str], None] = lambda text: None
+        self.pages_at_once: int | None = None
         reader = adapter.reader
         self._model: Any = reader.model
         self._processor = reader.image_processor
@@ -149,6 +152,7 @@ class Student(nn.Module):
         gc.collect()
         torch.cuda.empty_cache()
         half = len(grid) // 2
+        self.pages_at_once = min(self.pages_at_once or half, half)
         self.note(f"out of memory on {len(grid)} pages at once: they are seen {half} at a time")
         first = int(grid[:half].prod(1).sum())
         return torch.cat([self._states(pixels[:first], grid[:half]), self._states(pixels[first:], grid[half:])])

@@ -145,7 +145,7 @@ class Counts:
         return _path("tokens", self.content)
 
 
-THREADS, AHEAD = 4, 8
+THREADS, AHEAD = 2, 4
 """Threads that count tokens beside the one that reads samples, which is ahead of them by at most so many samples."""
 
 

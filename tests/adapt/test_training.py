@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from freqq.adapt.adapt import adapt, prepare
-from freqq.adapt.log import NAME
+from freqq.adapt.log import NAME, SCHEMA, Log
 from freqq.adapt.loop import CHECKPOINT, Habits, Training
 from freqq.adapt.memory import estimate
 from freqq.adapt.schedule import TimeLimit, timed_rate_factor
@@ -98,9 +99,27 @@ def test_where_memory_runs_out_fewer_pages_are_seen_at_once_and_the_note_says_so
     pages = int(first.split()[4])
     assert first == f"out of memory on {pages} pages at once: they are seen {pages // 2} at a time"
     assert second == f"out of memory on {pages // 2} pages at once: they are seen {pages // 4} at a time"
+    assert [row["vision_pass_pages"] for row in log(tmp_path / "a") + log(tmp_path / "b")] == [None, pages // 4]
     for [mine, theirs] in zip(log(tmp_path / "b"), log(tmp_path / "a"), strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
         assert mine["norm"] == pytest.approx(theirs["norm"], rel=1e-3)
+
+
+def test_where_memory_runs_out_in_a_pass_the_log_says_how_many_examples_fit(tmp_path: Path, faulty: Any) -> None:
+    faulty(FaultyDevice({("prefill", 3): out_of_memory}))
+    adapt(replace(SMALL, steps=2, batch=4), tmp_path / "a", HABITS)
+    assert [row["pass_examples"] for row in log(tmp_path / "a")] == [None, 2]
+
+
+def test_a_training_goes_on_from_a_log_of_before_sizes_were_in_it(tmp_path: Path) -> None:
+    rows = [{"step": step, "level": "mild", "loss": 2.0, "seconds": 1.0} for step in (1, 2)]
+    later = ("pass_examples", "vision_pass_pages")
+    before = pa.schema([field for field in SCHEMA if field.name not in later])
+    pq.write_table(pa.Table.from_pylist(rows, before), tmp_path / NAME)
+    found = Log(tmp_path, 2)
+    found.add(step=3, level="mild", loss=1.5, pass_examples=2)
+    found.write()
+    assert [(row["loss"], row["pass_examples"]) for row in log(tmp_path)] == [(2.0, None), (2.0, None), (1.5, 2)]
 
 
 @pytest.mark.parametrize("fault", [out_of_memory, MemoryError])
