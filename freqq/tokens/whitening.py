@@ -72,8 +72,8 @@ def _moments_on_cpu(tokens: Tensor) -> tuple[Tensor, Tensor]:
     magnitude (Chan, Golub and LeVeque 1983, section 3), which is at most |mean| + √n deviations.
     """
     n = len(tokens)
-    parts = [_two_passes(part) for part in tokens.split(COLUMNS, 1)]
-    moments = torch.cat(parts, 1)  # float64 [2, C]
+    variance, mean = (torch.cat(parts) for parts in zip(*map(_two_passes, tokens.split(COLUMNS, 1)), strict=True))
+    moments = torch.stack([variance.sqrt(), mean])  # float64 [2, C]
     largest = moments[1].abs() + n**0.5 * moments[0]
     error = 4 * n * 2.0**-53 * largest
     unsure = ((moments - error).float() != (moments + error).float()).any(0) | (moments[0] <= 1.01 * CONSTANT * largest)
@@ -84,8 +84,8 @@ def _moments_on_cpu(tokens: Tensor) -> tuple[Tensor, Tensor]:
     return deviation, mean
 
 
-def _two_passes(tokens: Tensor) -> Tensor:
-    """Deviations and means float64 [2, C]."""
+def _two_passes(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances and means float64 [C]."""
     values = tokens.double()
     mean = values.mean(0)
-    return torch.stack([values.sub_(mean).square_().mean(0).sqrt_(), mean])
+    return values.sub_(mean).square_().mean(0), mean

@@ -398,8 +398,7 @@ def test_the_memory_that_is_needed_grows_with_what_is_asked(tmp_path: Path) -> N
         estimate(prepare(replace(SMALL, **change), tmp_path / str(i), replace(HABITS, recompute=recompute)))
         for i, (change, recompute) in enumerate([({}, False), ({"batch": 2}, False), ({}, True), ({"rank": 4}, False)])
     )
-    assert wide["activations"] == 2 * small["activations"]
+    assert small["activations"] < wide["activations"] <= 2 * small["activations"]
     assert wide["weights"] == small["weights"] == recomputed["weights"]
     assert recomputed["activations"] < small["activations"]
     assert lora["trained"] > small["trained"]
-    assert small["trained"] % 16 == 0
