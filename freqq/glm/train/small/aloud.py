@@ -282,7 +282,7 @@ class Aloud:
         for dpi in (144.0, 120.0, 96.0, 72.0):
             for rows, columns in ((3, 8), (7, 12)):
                 found[f"aloud_{dpi:g}_{rows}x{columns}"] = self.accuracy(dpi, rows, columns)
-            found[f"error_{dpi:g}"] = self.error(dpi, 3, 8)
+            found[f"error_{dpi:g}"] = self.error(dpi, 3, 8, 4)
         return found
 
 

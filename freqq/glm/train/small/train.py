@@ -162,10 +162,10 @@ def _train(
     report: Report,
     processes: int = 1,
 ) -> None:
-    """Run a stage; every `evaluate_every` steps, and at its end, the report also gets what `evaluated` gives."""
+    """Run a stage; every `evaluate_every` steps, and at the end of more, the report also gets what `evaluated` gives."""
 
     def evaluating(name: str, step: int, steps: int, values: dict[str, float]) -> None:
-        if step % training.evaluate_every == 0 or step == steps:
+        if step % training.evaluate_every == 0 or training.evaluate_every < step == steps:
             values |= evaluated()
         report(name, step, steps, values)
 
