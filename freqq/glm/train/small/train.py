@@ -162,7 +162,7 @@ def _train(
     report: Report,
     processes: int = 1,
 ) -> None:
-    """Run a stage; every `evaluate_every` steps, and at the end of more, the report also gets what `evaluated` gives."""
+    """Run a stage; every `evaluate_every` steps, and at the end of more, the report gets what `evaluated` gives."""
 
     def evaluating(name: str, step: int, steps: int, values: dict[str, float]) -> None:
         if step % training.evaluate_every == 0 or training.evaluate_every < step == steps:
