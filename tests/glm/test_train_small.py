@@ -202,6 +202,20 @@ def test_what_is_asked_for_stands_where_it_is_said_to(seed):
     assert (first.sum(-1) == (made.cell >= 0).sum(-1).clamp(max=FIRST)).all()
 
 
+@given(SEEDS)
+def test_a_text_that_goes_on_over_pages_is_read_from_the_start_or_from_anywhere(seed):
+    made = asked(random.Random(seed), SIZE, 2, 4, 0.5, 0.5, 1.0)
+    assert (made.wanted == -1).all()
+    for tokens, labels, cell in zip(*(x.flatten(0, 1) for x in (made.tokens, made.labels, made.cell)), strict=True):
+        said = labels >= 0
+        first, last = int(said.nonzero()[0]), int(said.nonzero()[-1])
+        assert (first == len(START) - 1) == (int(tokens[0]) == START[0])
+        assert torch.equal(tokens[first + 1 : last + 1], labels[first:last])
+        shown = cell[cell >= 0]
+        pages = shown // (made.rows * made.columns)
+        assert (pages.diff() >= 0).all(), "page after page"
+
+
 def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_reading_aloud():
     head = ReadingHead(512, torch.Generator().manual_seed(0))
     net = build(tower(256, 4, 512).visual.state_dict(), head, torch.eye(512), 0)

@@ -19,6 +19,7 @@ from freqq.data.ruler.contexts import needles
 from freqq.data.sample import Sample, Turn, context
 from freqq.glm.train.architecture import ASSISTANT, CELL, END, TOKEN
 from freqq.glm.train.corpus import MAX_ORDINAL, question_tokens, random_pairs
+from freqq.glm.train.small.aloud import GIVEN, MIDDLE, START
 from freqq.glm.train.small.model import ENTRIES, NEEDLE_QUESTION
 from freqq.glm.train.small.sheets import COLUMNS, ROWS, STRETCH, look, placed
 from freqq.pages.glyph_pages import paint_blocks
@@ -27,6 +28,8 @@ from freqq.pages.pagination import flow
 NEEDLES = ("niah_single_1", "niah_single_2", "niah_multikey_1")
 LABEL = len("Assistant: ")
 MOST_EXCHANGES = 16
+FROM_START = 0.3
+"""Of the texts that are read aloud, how many begin where the first page does."""
 BEGINNING, ENDING = 3, 5
 """Tokens of an answer that count as its beginning, and characters at the end of a request: then its topic is known."""
 
@@ -190,7 +193,9 @@ class Size:
         return int(self.pages * max(1, high // 10) * wide / 5.6)
 
 
-def asked(rng: random.Random, size: Size, count: int, questions: int, whole: float, ruler: float) -> Asked:
+def asked(
+    rng: random.Random, size: Size, count: int, questions: int, whole: float, ruler: float, reading: float = 0.0
+) -> Asked:
     """A batch of `count` samples.
 
     Parameters
@@ -202,6 +207,8 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
         comes then is reading aloud.
     ruler : float
         Share of the samples that are RULER's rather than chats.
+    reading : float
+        Share of the questions that ask for the text instead: from the first page's start, or from anywhere.
     """
     made = [_one(rng, size, rng.random() < ruler) for _ in range(count)]
     total = size.pages * size.rows * size.columns
@@ -212,6 +219,8 @@ def asked(rng: random.Random, size: Size, count: int, questions: int, whole: flo
         for k in range(questions):
             question = source.questions[order[k % len(order)]]
             cut = None if rng.random() < whole else rng.randint(12, 32)
+            if rng.random() < reading:
+                question, cut = _aloud(rng, source.text), rng.randint(30, 60)
             blocks.append(_block(source, page, question, cut))
     longest = max(len(block[0]) for block in blocks)
     shape = (count, questions, longest)
@@ -257,6 +266,15 @@ def _one(rng: random.Random, size: Size, ruler: bool) -> tuple[Source, Drawn]:
             return source, page
         room = int(room * 0.85)
         ruler = ruler and room >= 200  # a needle needs so much
+
+
+def _aloud(rng: random.Random, text: str) -> Question:
+    """The request to read a text aloud, or one that begins anywhere in it, whose first characters are given."""
+    if rng.random() < FROM_START:
+        return Question(START, "", 0, len(text))
+    start = rng.randrange(len(text) - GIVEN)
+    given = [TOKEN[c] for c in text[start : start + GIVEN]]
+    return Question((*MIDDLE, *given), "", start + GIVEN, len(text))
 
 
 def _block(

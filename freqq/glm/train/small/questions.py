@@ -72,6 +72,8 @@ class Recipe:
         Share of the samples that are RULER's.
     whole : float
         Share of the answers that are asked for to their end.
+    text : float
+        Share of the questions that ask for the pages' text instead, which goes on from page to page.
     aloud : int
         One step in so many reads aloud.
     wrong : float
@@ -88,6 +90,7 @@ class Recipe:
     finer: int = 1500
     ruler: float = 0.25
     whole: float = 0.2
+    text: float = 0.25
     aloud: int = 2
     wrong: float = 0.05
     reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0), wrong=0.05))
@@ -152,7 +155,8 @@ class Questions:
         rng = random.Random(f"train/questions/{seed}/{step}")
         size = recipe.draw(rng, step)
         length = size.pages * size.rows * size.columns + recipe.questions * 75
-        made = asked(rng, size, max(1, round(recipe.tokens / length)), recipe.questions, recipe.whole, recipe.ruler)
+        count = max(1, round(recipe.tokens / length))
+        made = asked(rng, size, count, recipe.questions, recipe.whole, recipe.ruler, recipe.text)
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/questions/{seed}/{step}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
