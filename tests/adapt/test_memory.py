@@ -7,7 +7,9 @@ import sys
 
 import pytest
 
-from tests.conftest import needs_tiny
+from tests.conftest import FULL, needs_tiny
+
+MINUTES = pytest.mark.skipif(not FULL, reason="minutes: make test-full runs it")
 
 MEASURE = """
 import json, sys, time
@@ -55,9 +57,9 @@ print(json.dumps([parts, bytes_of("VmHWM") - before]))
     ("train", "pages", "batch", "checkpointing"),
     [
         ("lora", 1, 1, False),
-        pytest.param("lora", 4, 1, False, marks=pytest.mark.slow),
-        pytest.param("lora", 2, 2, True, marks=pytest.mark.slow),
-        pytest.param("merger", 1, 1, False, marks=pytest.mark.slow),
+        pytest.param("lora", 4, 1, False, marks=MINUTES),
+        pytest.param("lora", 2, 2, True, marks=MINUTES),
+        pytest.param("merger", 1, 1, False, marks=MINUTES),
     ],
 )
 def test_a_training_takes_what_was_estimated(tmp_path, train, pages, batch, checkpointing):
