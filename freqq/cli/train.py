@@ -35,7 +35,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Seed of initial weights and batches.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
     processes: Annotated[
-        int, typer.Option(min=1, help="Of small: 2 halves the time of stage 3 and changes no result.")
+        int,
+        typer.Option(
+            min=1, help="Of small: 2 compute both batches of a step of stage 3 at once, with the same result."
+        ),
     ] = 1,
 ) -> None:
     """Train a small GLM-4V from scratch on two CPU cores; run it again to resume from the last checkpoint.

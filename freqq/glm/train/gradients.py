@@ -18,8 +18,8 @@ LossOf = Callable[[int], tuple[Tensor, dict[str, Tensor]]]
 class Gradients:
     """Computes gradients of the weights of a model; use it as a context, which ends the processes.
 
-    A process more takes a part more at the same time, on the same weights: they move to shared memory. With two parts
-    the gradients are the same to the last bit, with more they are added in another order.
+    Further processes share the weights, which move to shared memory. Two parts give the same gradients with one process
+    and with two, bit for bit; more parts are added in another order.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Gradients:
         Of `model`.
     parts : sequence of callables
     processes : int
-        At most as many as there are parts count.
+        This one included; more than there are parts are not started.
     """
 
     def __init__(
