@@ -8,87 +8,78 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freqq.cli import options as o
-from freqq.cli.command import completing
+from freqq.cli.command import option, switch
 from freqq.names import several, single
 from freqq.runs.options import counts, levels, overrides
 
 if TYPE_CHECKING:
     from freqq.adapt.loop import Report
 
-Train = Annotated[
-    str,
-    typer.Option(
-        "--train", metavar="PART", help="merger, lora or both.", autocompletion=completing(("merger", "lora", "both"))
-    ),
-]
+TRAINING = "Training"
+"""Title of the group of its own options in the help text."""
 
 
 def adapt(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the adapter, its checkpoint and log.")],
+    out: Annotated[Path, option("--out", "DIR", "Folder of the adapter, its checkpoint and log.")],
     method: o.OneTokenMethod = ["token-lowpass"],  # noqa: B006
     level: o.Level = o.MILD,
     model: o.Model = "tiny",
     revision: o.Revision = None,
-    train: Train = "both",
-    rank: Annotated[int, typer.Option("--rank", metavar="R", help="Rank of LoRA.")] = 16,
+    train: Annotated[
+        str, option("--train", "PART", "merger, lora or both.", TRAINING, ("merger", "lora", "both"))
+    ] = "both",
+    rank: Annotated[int, option("--rank", "R", "Rank of LoRA.", TRAINING)] = 16,
     steps: Annotated[
-        int | None, typer.Option("--steps", metavar="N", help="Optimizer steps; this or --minutes is needed.")
+        int | None, option("--steps", "N", "Optimizer steps; this or --minutes is required.", TRAINING)
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            "--minutes", metavar="M", help="In place of --steps: train for so long, loading and validation included."
-        ),
+        option("--minutes", "M", "Total time of the command, loading and validation included.", TRAINING),
     ] = None,
     data: o.Data = "mini",
     skip_bad: o.SkipBad = False,
     needle: o.Needle = None,
     bin: o.Bin = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", metavar="B", help="Chats in a forward pass.")] = 4,
-    questions: Annotated[int, typer.Option("--questions", metavar="Q", help="Questions about each chat of mini.")] = 6,
-    accumulate: Annotated[int, typer.Option("--accumulate", metavar="K", help="Forward passes in a step.")] = 1,
-    rate: Annotated[float, typer.Option("--rate", metavar="R", help="Peak learning rate of LoRA.")] = 2e-3,
+    batch_size: Annotated[int, option("--batch-size", "B", "Chats in a forward pass.", TRAINING)] = 4,
+    questions: Annotated[int, option("--questions", "Q", "Questions about each chat of mini.", TRAINING)] = 6,
+    accumulate: Annotated[int, option("--accumulate", "K", "Forward passes in a step.", TRAINING)] = 1,
+    rate: Annotated[float, option("--rate", "R", "Peak learning rate of LoRA.", TRAINING)] = 2e-3,
     merger_rate: Annotated[
-        float, typer.Option("--merger-rate", metavar="R", help="Peak learning rate of the merger's matrices.")
+        float, option("--merger-rate", "R", "Peak learning rate of the merger's matrices.", TRAINING)
     ] = 2e-3,
     distill: Annotated[
         float,
-        typer.Option(
-            "--distill", metavar="W", help="Weight in [0, 1] of distillation from the base model on uncompressed pages."
-        ),
+        option("--distill", "W", "Weight (0 to 1) of distillation from the model on uncompressed pages.", TRAINING),
     ] = 0.0,
     learn_codebook: Annotated[
-        bool, typer.Option("--learn-codebook", help="Let the codebook of token-vq follow the model (EMA).")
+        bool, switch("--learn-codebook", "Train the codebook of token-vq too (moving average).", TRAINING)
     ] = False,
     first_weight: Annotated[
-        float,
-        typer.Option(
-            "--first-weight", metavar="W", help="Weight of an answer's first character in the loss; others: 1."
-        ),
+        float, option("--first-weight", "W", "Weight of an answer's first character in the loss; others: 1.", TRAINING)
     ] = 3.0,
     keep: o.Keep = None,
     bits: o.Bits = None,
     assignments: o.Set = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Seed of initial weights and batches.")] = 0,
+    seed: Annotated[int, option("--seed", "S", "Seed of initial weights and batches.", TRAINING)] = 0,
     dtype: o.Dtype = "auto",
     gradient_checkpointing: Annotated[
-        bool, typer.Option("--gradient-checkpointing", help="Save memory: recompute activations in the backward pass.")
+        bool, switch("--gradient-checkpointing", "Save memory: compute activations again when needed.", TRAINING)
     ] = False,
     judge_every: Annotated[
-        int, typer.Option("--judge-every", metavar="N", help="Steps between two validations on held-out chats.", min=1)
+        int, option("--judge-every", "N", "Steps between validations on held-out chats.", TRAINING, min=1)
     ] = 250,
     patience: Annotated[
-        int,
-        typer.Option("--patience", metavar="N", help="Stop after N validations without a lower loss; 0: never."),
+        int, option("--patience", "N", "Stop after N validations without a lower loss; 0: never.", TRAINING)
     ] = 0,
 ) -> None:
     """Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model's weights stay.
 
-    With several --level, one is drawn for each batch; include baseline to keep the model good at uncompressed
-    pages. Run the same command again to resume. Several GPUs: accelerate launch -m freqq adapt ...
+    With several --level, one is drawn for each batch; include baseline if the adapted model is to read uncompressed
+    pages as well. Run the same command again to resume. Several GPUs: accelerate launch -m freqq adapt ...
 
-    Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter, then
-    freqq eval --method token-lowpass --level mild --adapter adapter
+    Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter
+
+    Example: freqq eval --method token-lowpass --level mild --adapter adapter
     """
     import os
 

@@ -26,8 +26,8 @@ COMMANDS = {
         "compress_image:compress_image",
         "Compress page images with image codecs, and measure their real sizes and quality.",
     ),
-    "decompress": ("decompress:decompress", "Decode a page from its stream alone, whatever codec wrote it."),
-    "info": ("decompress:info", "Say what a stream of a page holds, without decoding it. Its checksum is verified."),
+    "decompress": ("decompress:decompress", "Decode a page from its stream, whatever codec wrote it."),
+    "info": ("decompress:info", "Describe the stream of a page and verify its checksum, without decoding it."),
     "compress-tokens": (
         "compress_tokens:compress_tokens",
         "Compress the vision tokens of page images, and measure the error and the real size.",
@@ -64,10 +64,10 @@ COMMANDS = {
         "doctor:doctor",
         "Show versions, devices, memory, fonts and codebooks, what is missing, and how to get it.",
     ),
-    "codebook": ("codebook:app", "Codebooks of vector quantization."),
+    "codebook": ("codebook:app", "Train and list codebooks of vector quantization."),
     "visualize": ("visualize:app", "Draw what compression does to a page, or how long chats are."),
-    "data": ("data:app", "Look at data sets."),
-    "runs": ("runs:app", "Work with run directories."),
+    "data": ("data:app", "List data sets, or describe one."),
+    "runs": ("runs:app", "List, show, merge and verify run directories."),
 }
 """The location of each command, and the first paragraph of its help. Modules are imported when their command runs."""
 

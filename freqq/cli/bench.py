@@ -6,40 +6,44 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freqq.cli import options as o
+from freqq.cli.command import option
 
 if TYPE_CHECKING:
     from freqq.bench.turns import Arm, Saving, Turn
 
 
+TokenMethods = Annotated[list[str], option("--method", "NAME,...", "Token methods.", o.METHODS, o.token_method_names)]
+LOAD = "Load"
+"""Title of the group of its own options in the help text."""
+
+
 def bench(
-    method: o.Method = ["token-prune"],  # noqa: B006
+    method: TokenMethods = ["token-prune"],  # noqa: B006
     level: o.Level = o.MILD,
     model: o.Model = "tiny",
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     base_url: o.BaseUrl = None,
     served_model: o.ServedModel = None,
-    concurrency: Annotated[int, typer.Option("--concurrency", metavar="C", min=1, help="Requests under way.")] = 8,
+    concurrency: Annotated[int, option("--concurrency", "N", "Requests at a time.", LOAD, min=1)] = 8,
     request_rate: Annotated[
         float | None,
-        typer.Option("--request-rate", metavar="R", help="Requests a second; by default one begins as another ends."),
+        option("--request-rate", "R", "Requests per second; by default one starts when another ends.", LOAD),
     ] = None,
-    requests: Annotated[int, typer.Option("--requests", metavar="N", min=1, help="Requests of a turn.")] = 16,
-    pages: Annotated[int, typer.Option("--pages", metavar="P", min=1, help="Pages of a request.")] = 4,
-    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", metavar="N", min=1, help="New tokens.")] = 8,
-    repeats: Annotated[int, typer.Option("--repeats", metavar="N", min=1, help="Turns of each method.")] = 5,
-    seed: o.Seed = 0,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write every turn to this Parquet file.")
-    ] = None,
+    requests: Annotated[int, option("--requests", "N", "Requests in a turn.", LOAD, min=1)] = 16,
+    pages: Annotated[int, option("--pages", "P", "Pages in a request.", LOAD, min=1)] = 4,
+    max_new_tokens: Annotated[int, option("--max-new-tokens", "N", "Tokens of an answer.", LOAD, min=1)] = 8,
+    repeats: Annotated[int, option("--repeats", "N", "Turns of each method.", LOAD, min=1)] = 5,
+    seed: Annotated[int, option("--seed", "S", "Seed of the pages' words.", LOAD)] = 0,
+    out: Annotated[Path | None, option("--out", "FILE", "Write every turn to this Parquet file.")] = None,
     tensor_parallel: o.TensorParallel = 1,
     data_parallel: o.DataParallel = 1,
     as_json: o.Json = False,
 ) -> None:
     """Measure what token methods save in vLLM: throughput, time to first token, key-value cache.
 
-    Each turn asks about pages that nothing has seen before, and the methods take turns with no compression, so that
-    what else the machine does hits all alike. Without --base-url vLLM is started for it.
+    Each turn asks about new pages, and the methods and the baseline take turns, so that other work on the machine
+    affects all of them. Without --base-url, vLLM is started.
 
     Example: freqq bench --method token-prune --level mild --level aggressive --pages 6 --out bench.parquet
     """
@@ -48,7 +52,6 @@ def bench(
     from tempfile import TemporaryDirectory
 
     from freqq.bench.turns import Load, savings, turns
-    from freqq.cli.eval import _note as note
     from freqq.cli.printing import print_json
     from freqq.errors import UserError
     from freqq.files import check_writable, write_whole
@@ -81,7 +84,7 @@ def bench(
         if (reason := why_not(client, name)) is not None:
             raise UserError(f"the server compresses no tokens as a request asks ({reason}): {START}")
         check_methods(client, name, {f"{arm[0]} ({arm[1]})": arm[2] for arm in arms if arm[2] is not None})
-        found = list(turns(client, name, arms, load, repeats, seed, lambda turn: note(_line(turn))))
+        found = list(turns(client, name, arms, load, repeats, seed, _report))
     shared = {f"load_{key}": value for key, value in asdict(load).items()} | {"model": name}
     if out is not None:
         import pyarrow as pa
@@ -108,8 +111,9 @@ def _arms(method: list[str], level: list[str]) -> "list[Arm]":
     return [(BASELINE, "baseline", None), *((m, one, compressor_at(m, one)) for m in names for one in chosen)]
 
 
-def _line(turn: "Turn") -> str:
-    return f"{turn.method} ({turn.level}), turn {turn.repeat + 1}: {turn.answers_per_s:.2f} answers/s"
+def _report(turn: "Turn") -> None:
+    line = f"{turn.method} ({turn.level}), turn {turn.repeat + 1}: {turn.answers_per_s:.2f} answers/s"
+    typer.echo(line, err=True)
 
 
 def _show(found: "list[Saving]", repeats: int) -> None:

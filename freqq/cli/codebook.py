@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freqq.cli import options as o
+from freqq.cli.command import argument, option, switch
 from freqq.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,34 +18,18 @@ if TYPE_CHECKING:
     from freqq.pages.glyph import GlyphConfig
     from freqq.pages.page import Page
 
-app = typer.Typer(help="Codebooks of vector quantization.", no_args_is_help=True)
+app = typer.Typer(help="Train and list codebooks of vector quantization.", no_args_is_help=True)
 
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="TEXT...",
-        help="Texts or chats to render and learn from, or mini: the training of the built-in data, in its look. "
-        "Without any: what every Python brings along, and invented words.",
-        show_default=False,
+    argument(
+        "TEXT", "Texts or chats to render and learn from, or mini: the pages that the embedded model was trained on. "
+        "By default the texts that come with Python, and random words.", show_default=False,
     ),
-]
-Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The codebook, a .safetensors file.")]
-Size = Annotated[int, typer.Option(min=2, max=65534, help="Most patterns.")]
-Width = Annotated[int, typer.Option(min=1, max=64, help="Width of a block in pixels.")]
+]  # fmt: skip
 SIZE, WIDTH = 20480, 3
 """SIZE is `freqq.image.vq_training.SIZE`, which is too slow to import for a help text."""
-Tokens = Annotated[bool, typer.Option("--tokens", help="Learn a model's vision tokens, for token-vq.")]
 PAGES, BATCH = 600, 16
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        min=1,
-        help=f"Most pages to learn from; {PAGES} of mini, or with --tokens.",
-        show_default=False,
-    ),
-]
 
 
 @app.callback()
@@ -55,21 +40,23 @@ def codebook() -> None:
 @app.command()
 def train(
     texts: Texts = None,
-    out: Out = Path("codebook.safetensors"),
+    out: Annotated[Path, option("--out", "FILE", "The codebook, a .safetensors file.")] = Path("codebook.safetensors"),
     config: o.Config = None,
     dpi: o.Dpi = None,
     font: o.Font = None,
-    size: Size = SIZE,
-    width: Width = WIDTH,
-    tokens: Tokens = False,
+    size: Annotated[int, option("--size", "N", "Most patterns.", min=2, max=65534)] = SIZE,
+    width: Annotated[int, option("--width", "PX", "Width of a block in pixels.", min=1, max=64)] = WIDTH,
+    tokens: Annotated[bool, switch("--tokens", "Learn from a model's vision tokens, for token-vq.")] = False,
     model: o.Model = "tiny",
-    limit: Limit = None,
+    limit: Annotated[
+        int | None,
+        option("--limit", "N", f"Most pages to learn from; {PAGES} of mini, or with --tokens.", min=1),
+    ] = None,
 ) -> None:
-    """Learn a codebook for one look of pages (its font, size and line height), or for the tokens of a model.
+    """Learn a codebook for pages of one look (font, size and line height), or for the tokens of a model.
 
-    The file is found in the folder that the environment variable FREQQ_CODEBOOKS names.
-
-    The embedded model learns from pages of its own training unless texts are given.
+    Codebooks are searched in the folder that the environment variable FREQQ_CODEBOOKS names. For the tokens of the
+    embedded model, the default pages are mini.
 
     Example: freqq codebook train --font Verdana.ttf --out codebooks/verdana.safetensors
 
@@ -147,7 +134,7 @@ def _tokens(reader: "Reader", pages: "Iterator[Page]") -> "Iterator[Tensor]":
 
 @app.command("list")
 def show(as_json: o.Json = False) -> None:
-    """Which codebooks are found, those that were learned on first use included.
+    """List the codebooks of this machine, including those that were learned on first use.
 
     Example: freqq codebook list
     """

@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +29,12 @@ def option(name: str, metavar: str, help: str, panel: str | None = None, offered
     """
     completed = completing(offered) if offered else None
     return typer.Option(name, metavar=metavar, help=help, rich_help_panel=panel, autocompletion=completed, **more)
+
+
+def argument(metavar: str, help: str, offered: Names = (), **more: Any) -> Any:
+    """An argument; `offered` as for `option`."""
+    completed = completing(offered) if offered else None
+    return typer.Argument(metavar=metavar, help=help, autocompletion=completed, **more)
 
 
 def switch(name: str, help: str, panel: str | None = None) -> Any:
@@ -79,7 +86,13 @@ def from_options(kind: type, named: Mapping[str, Any]) -> Callable[[Callable[...
 
 
 class Command(TyperCommand):
-    """A command whose help shows an option's metavar as the type of its value, and no type for a switch."""
+    """A command whose help shows an option's metavar as the type of its value, and no type for a switch.
+
+    Paragraphs of its help are wrapped to the terminal's width; Typer keeps the line breaks of the docstring.
+    """
+
+    def __init__(self, *arguments: Any, help: str | None = None, **values: Any) -> None:
+        super().__init__(*arguments, help=re.sub(r"(?<!\n)\n(?!\n)", " ", help or ""), **values)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, --help included."""

@@ -5,18 +5,19 @@ from typing import Annotated
 
 import typer
 
+from freqq.cli.command import argument, option
 from freqq.cli.options import Json
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Run directories.", show_default=False)],
+    runs: Annotated[list[Path], argument("RUN", "Run directories.", show_default=False)],
     reference: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--reference",
-            metavar="ARM",
-            help="What the others are compared with: METHOD/LEVEL or baseline of the first run, RUN:METHOD/LEVEL, "
-            "or RUN for its baseline; by default the first baseline.",
+            "ARM",
+            "What the others are compared with: METHOD/LEVEL or baseline of the first run, "
+            "RUN:METHOD/LEVEL, or RUN for its baseline; by default the first baseline.",
         ),
     ] = None,
     as_json: Json = False,

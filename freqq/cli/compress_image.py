@@ -5,11 +5,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from freqq.cli import options as o
 from freqq.cli.codecs import arms_of
-from freqq.cli.command import option
+from freqq.cli.command import argument, option, switch
 from freqq.image import CODECS
 from freqq.names import several
 from freqq.runs.options import overrides
@@ -24,46 +22,39 @@ Row = dict[str, Any]
 SAVE_S = 5.0
 """Most seconds of work that are lost if the program is killed."""
 
-Images = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.", show_default=False)
-]
-Codec = Annotated[
-    list[str],
-    option(
-        "--codec",
-        "NAME,...",
-        f"Some of {', '.join(o.codec_names(CODECS.own))}, or all.",
-        o.METHODS,
-        lambda: (*o.codec_names(), "all"),
-    ),
-]
+Images = Annotated[list[Path], argument("IMAGE", "Image files, or folders of them.", show_default=False)]
 Keep = Annotated[
     float | None,
-    option("--keep", "FRACTION", "Fraction of the coefficients to keep, in place of the level's.", o.METHODS),
+    option("--keep", "FRACTION", "Fraction of the coefficients to keep, instead of the level's.", o.METHODS),
 ]
 Block = Annotated[int | None, option("--block", "PX", "Side of the blocks; 14 by default.", o.METHODS)]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the outputs.")]
-Ocr = Annotated[bool, typer.Option("--ocr", help="Read the decoded pages back with tesseract, and count the errors.")]
-Text = Annotated[
-    Path | None,
-    typer.Option("--text", metavar="FILE", help="The text of the one image, if no pages.parquet in its folder has it."),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", metavar="N", min=1, help="Pages in parallel; by default one a core."),
-]
+Out = Annotated[Path, option("--out", "DIR", "Folder for the outputs.")]
 
 
 def compress_image(
     images: Images,
-    codec: Codec = ["dct"],  # noqa: B006
+    codec: Annotated[
+        list[str],
+        option(
+            "--codec",
+            "NAME,...",
+            f"Some of {', '.join(o.codec_names(CODECS.own))}, or all.",
+            o.METHODS,
+            lambda: (*o.codec_names(), "all"),
+        ),
+    ] = ["dct"],  # noqa: B006
     level: o.Level = o.MILD,
     keep: Keep = None,
     block: Block = None,
     assignments: o.Set = None,
-    ocr: Ocr = False,
-    text: Text = None,
-    workers: Workers = None,
+    ocr: Annotated[bool, switch("--ocr", "Read the decoded pages with tesseract, and count the errors.")] = False,
+    text: Annotated[
+        Path | None,
+        option("--text", "FILE", "The text of a single image that has no pages.parquet in its folder."),
+    ] = None,
+    workers: Annotated[
+        int | None, option("--workers", "N", "Pages in parallel; by default one per core.", min=1)
+    ] = None,
     out: Out = Path("compressed"),
     as_json: o.Json = False,
 ) -> None:
@@ -71,8 +62,8 @@ def compress_image(
 
     Writes for each image the decoded page (NAME.png) and its stream (NAME.fqi), in a folder for each codec and level if
     there are several, and pages.parquet with sizes, PSNR, SSIM, times, vision tokens and legibility. The level baseline
-    stores pages without loss. Outputs of an earlier run are kept. The texts of pages are those that 'freqq
-    render' wrote into their folder.
+    is lossless. Outputs of an earlier run are kept. The texts of pages come from the pages.parquet that 'freqq render'
+    writes.
 
     Example: freqq compress-image pages/ --codec vq,webp --level all --out out
     """

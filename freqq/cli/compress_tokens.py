@@ -17,17 +17,14 @@ if TYPE_CHECKING:
 Method = Annotated[
     list[str],
     typer.Option(
-        "--method",
-        "--compressor",
-        metavar="NAME",
+        "--method", "--compressor", metavar="NAME", rich_help_panel=o.METHODS,
         help="token (or quantize), lowpass, prune and so on, or a combination such as lowpass+quantize.",
         autocompletion=completing(o.token_method_names),
-        rich_help_panel=o.METHODS,
     ),
-]
+]  # fmt: skip
 Low = Annotated[
     str | None,
-    option("--low", "FRACTION", "Upper edge of the low band, of the grid's highest frequency.", o.METHODS),
+    option("--low", "FRACTION", "Upper edge of the low band, as a fraction of the highest frequency.", o.METHODS),
 ]
 Mid = Annotated[str | None, option("--mid", "FRACTION", "Upper edge of the middle band.", o.METHODS)]
 
@@ -49,7 +46,7 @@ def compress_tokens(
     """Compress the vision tokens of page images, and measure the error and the real size.
 
     Writes for each image its stream (NAME.fqt), and tokens.parquet with sizes, errors, cosines, entropies and times;
-    freqq eval --tokens-from reads both again. The level baseline stores tokens without loss.
+    freqq eval --tokens-from reads both. The level baseline is lossless.
 
     Example: freqq compress-tokens pages/ --method lowpass+quantize --level mild --out store
     """

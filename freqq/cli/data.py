@@ -5,21 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from freqq.cli.options import SkipBad
+from freqq.cli.command import argument, option
+from freqq.cli.options import Json, SkipBad
 
 if TYPE_CHECKING:
     from freqq.data.dataset import DataSet
     from freqq.data.describe import Description
 
-app = typer.Typer(help="Look at data sets.", no_args_is_help=True)
+app = typer.Typer(help="List data sets, or describe one.", no_args_is_help=True)
 
-Name = Annotated[
-    str,
-    typer.Argument(metavar="NAME|PATH", help="mini, mrcr, ruler, ruler-mini, or a file or folder.", show_default=False),
-]
-Limit = Annotated[
-    int | None, typer.Option("--limit", metavar="N", min=1, help="Read only the first N samples of each needle count.")
-]
+Name = Annotated[str, argument("NAME|PATH", "mini, mrcr, ruler, ruler-mini, or a file or folder.", show_default=False)]
+Limit = Annotated[int | None, option("--limit", "N", "Read only the first N samples of each needle count.", min=1)]
 SHOWN = 400
 """Characters of the example's texts to print."""
 
@@ -30,7 +26,7 @@ def data() -> None:
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False) -> None:
+def list_(as_json: Json = False) -> None:
     """List the data sets that can be named, the formats of files, and the tasks with their parts.
 
     Example: freqq data list
@@ -67,7 +63,7 @@ def info(
     name: Name,
     limit: Limit = None,
     skip_bad: SkipBad = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and no tables.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Count a data set's samples by needles and length of context, show how long its chats are, and one sample.
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from freqq.cli.command import argument
 from freqq.cli.options import Json
 
-File = Annotated[Path, typer.Argument(metavar="FILE.fqi", help="A stream of a page.", show_default=False)]
+File = Annotated[Path, argument("FILE.fqi", "The stream of a page.", show_default=False)]
 Out = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="By default next to the stream, with its name.")
 ]
@@ -18,7 +19,7 @@ MOST_BYTES = 1 << 28
 
 
 def decompress(file: File, out: Out = None) -> None:
-    """Decode a page from its stream alone, whatever codec wrote it.
+    """Decode a page from its stream, whatever codec wrote it.
 
     Example: freqq decompress out/page.fqi -o page.png
     """
@@ -44,7 +45,7 @@ def decompress(file: File, out: Out = None) -> None:
 
 
 def info(file: File, as_json: Json = False) -> None:
-    """Say what a stream of a page holds, without decoding it. Its checksum is verified.
+    """Describe the stream of a page and verify its checksum, without decoding it.
 
     Example: freqq info out/page.fqi
     """

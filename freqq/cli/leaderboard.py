@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from freqq.cli.command import argument, option
 from freqq.cli.options import Json
 
 if TYPE_CHECKING:
@@ -15,15 +16,11 @@ SORTS = ("score", "macro", "retention", "difference", "tokens", "token-bytes", "
 
 
 def leaderboard(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the run directories are in.")] = Path(
-        "runs"
-    ),
+    folder: Annotated[Path, argument("DIR", "The folder that contains the run directories.")] = Path("runs"),
     sort: Annotated[
-        str, typer.Option("--sort", metavar="BY", help=f"{', '.join(SORTS)}. Rates are sorted from the lowest.")
+        str, option("--sort", "BY", f"{', '.join(SORTS)}. Rates are sorted from the lowest.", offered=SORTS)
     ] = "score",
-    least: Annotated[
-        int, typer.Option("--min-samples", metavar="N", min=1, help="Leave out runs that share fewer samples.")
-    ] = 10,
+    least: Annotated[int, option("--min-samples", "N", "Leave out runs that share fewer samples.", min=1)] = 10,
     as_json: Json = False,
 ) -> None:
     """Rank the arms of all runs in a folder, with their rates.

@@ -5,19 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freqq.cli.command import completing
+from freqq.cli.command import argument
 from freqq.cli.options import Json, method_names
 
 if TYPE_CHECKING:
     from freqq.runs.cards import Card
 
-Name = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[NAME]", help="A method, for all that is known of it.", show_default=False,
-        autocompletion=completing(method_names),
-    ),
-]  # fmt: skip
+Name = Annotated[str | None, argument("NAME", "The method whose card to show.", method_names, show_default=False)]
 
 
 def methods(name: Name = None, as_json: Json = False) -> None:

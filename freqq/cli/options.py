@@ -66,28 +66,28 @@ MILD = ["mild"]
 """Default level of most commands."""
 Keep = Annotated[
     str | None,
-    option("--keep", "FRACTION", "Fraction of coefficients or tokens to keep, in place of the level's.", METHODS),
+    option("--keep", "FRACTION", "Fraction of coefficients or tokens to keep, instead of the level's.", METHODS),
 ]
 Bits = Annotated[
     str | None,
-    option("--bits", "L,M,H", "Bits of the low, middle and high band, in place of the level's.", METHODS),
+    option("--bits", "L,M,H", "Bits of the low, middle and high band, instead of the level's.", METHODS),
 ]
 Block = Annotated[str | None, option("--block", "PX", "Side of an image method's blocks; 14 by default.", METHODS)]
 Set = Annotated[
     list[str] | None,
-    option("--set", "NAME=VALUE,...", "Any parameters of a method, in place of the level's.", METHODS),
+    option("--set", "NAME=VALUE,...", "Any parameters of a method, instead of the level's.", METHODS),
 ]
 NoBaseline = Annotated[bool, switch("--no-baseline", "Leave out the run without compression.", METHODS)]
 TokensFrom = Annotated[
     str | None,
     option(
-        "--tokens-from", "DIR", "Read tokens that compress-tokens stored; the vision tower does not run.", METHODS
+        "--tokens-from", "DIR", "Read tokens stored by compress-tokens, without running the vision tower.", METHODS
     ),
 ]  # fmt: skip
 Adapter = Annotated[
     Path | None,
     option(
-        "--adapter", "DIR", "What freqq adapt made, or the name of a shipped one; on for its method, off for the "
+        "--adapter", "DIR", "An adapter of freqq adapt, or the name of a shipped one; used for its method, not for the "
         "baseline.", METHODS,
     ),
 ]  # fmt: skip
@@ -103,7 +103,7 @@ Data = Annotated[
 Look = Annotated[
     str | None,
     option(
-        "--look", "NAME", "Of mini and ruler-mini: glyph, longer texts in Glyph's look, at any --dpi. tiny cannot read "
+        "--look", "NAME", "glyph: longer texts of mini and ruler-mini in Glyph's look, at any --dpi; tiny cannot read "
         "them.", DATA, ("glyph",),
     ),
 ]  # fmt: skip
@@ -111,26 +111,29 @@ Task = Annotated[
     str | None,
     option(
         "--task", "NAME", "mrcr, ruler, longbench, transcribe, or a part such as niah_multikey_1 or qasper; by default "
-        "what the data are made for.", DATA, task_names,
+        "the task of the data.", DATA, task_names,
     ),
 ]  # fmt: skip
 Context = Annotated[
     str | None,
-    option("--context", "TOKENS", "Length of a context that is made here, such as 8k. 4k by default for ruler.", DATA),
+    option("--context", "TOKENS", "Length of generated contexts, such as 8k; 4k by default for ruler.", DATA),
 ]
 Needle = Annotated[
-    list[str] | None, option("--needle", "2,4,8", "Needles in a chat; 2 where the data have such chats.", DATA)
+    list[str] | None,
+    option("--needle", "2,4,8", "Needles in a chat; 2 by default, where the data have such chats.", DATA),
 ]
-Bin = Annotated[list[str] | None, option("--bin", "RANGE,...", "Lengths of context, such as 0-8k or 8k-128k.", DATA)]
+Bin = Annotated[
+    list[str] | None, option("--bin", "RANGE,...", "Lengths of context in tokens, such as 0-8k or 8k-128k.", DATA)
+]
 Limit = Annotated[
     int,
     option(
-        "--limit", "N", "Samples for each needle count, drawn so that the lengths of context keep their shares. "
-        "A larger N adds to the same run.", DATA,
+        "--limit", "N", "Samples for each needle count, drawn in proportion from all lengths of context. A larger N "
+        "adds to the same run.", DATA,
     ),
 ]  # fmt: skip
 Seed = Annotated[int, option("--seed", "S", "Which samples are drawn.", DATA)]
-SkipBad = Annotated[bool, switch("--skip-bad", "Go on without those files of a folder that cannot be read.", DATA)]
+SkipBad = Annotated[bool, switch("--skip-bad", "Skip the files of a folder that cannot be read.", DATA)]
 
 Config = Annotated[
     str | None, option("--config", "FILE", "Glyph's rendering configuration; its own by default.", PAGES)
@@ -138,16 +141,16 @@ Config = Annotated[
 Font = Annotated[
     str | None,
     option(
-        "--font", "FILE", "A font, in place of the configuration's: TrueType, OpenType or a collection (fonts.ttc#1: "
-        "its second one).", PAGES,
+        "--font", "FILE", "A font instead of the configuration's: TrueType, OpenType or a collection (fonts.ttc#1 is "
+        "its second font).", PAGES,
     ),
 ]  # fmt: skip
-Dpi = Annotated[float | None, option("--dpi", "DPI", "Resolution, in place of the configuration's.", PAGES)]
+Dpi = Annotated[float | None, option("--dpi", "DPI", "Resolution, instead of the configuration's.", PAGES)]
 LineBreaks = Annotated[
     str | None,
     option(
-        "--line-breaks", "NAME", "What a line break inside a message is on a page: real, or literal, a backslash and "
-        "an n, as in Glyph's evaluation. By default literal for MRCR, real for all else.", PAGES, ("real", "literal"),
+        "--line-breaks", "NAME", "How line breaks in a message are drawn: real, or literal (a backslash and an n, as "
+        "in Glyph's evaluation); by default literal for MRCR, else real.", PAGES, ("real", "literal"),
     ),
 ]  # fmt: skip
 
@@ -168,22 +171,22 @@ Dtype = Annotated[
 Attention = Annotated[
     str,
     option(
-        "--attention", "NAME", "What computes attention: sdpa, eager or flash_attention_2. auto is the last where it "
-        "is installed, on a GPU in half precision, else sdpa.", MODEL, ("auto", "sdpa", "eager", "flash_attention_2"),
+        "--attention", "NAME", "sdpa, eager or flash_attention_2; auto takes flash_attention_2 on a GPU in half "
+        "precision if it is installed, else sdpa.", MODEL, ("auto", "sdpa", "eager", "flash_attention_2"),
     ),
 ]  # fmt: skip
 Quantization = Annotated[
     str | None,
     option(
-        "--quantization", "int8|nf4", "Store the language model's linear layers in 8 or 4 bits, by bitsandbytes, which "
-        "freqq's extra quantization installs.", MODEL, ("int8", "nf4"),
+        "--quantization", "int8|nf4", "Store the linear layers of the language model in 8 or 4 bits, by bitsandbytes, "
+        "which freqq's extra quantization installs.", MODEL, ("int8", "nf4"),
     ),
 ]  # fmt: skip
 Protocol = Annotated[
     str | None,
     option(
-        "--protocol", "NAME", "How samples are asked, answered and graded: official (the default: greedy, the data "
-        "set's own rule on the answer behind the model's thoughts), or glyph, each step as in Glyph's scripts "
+        "--protocol", "NAME", "How samples are asked, answered and graded: official (the default: greedy decoding, the "
+        "data set's own metric on the answer after the model's thoughts), or glyph, as in Glyph's scripts "
         "(temperature 1e-4, top_k 50, repetition penalty 1.1, 8192 new tokens).", MODEL, ("official", "glyph"),
     ),
 ]  # fmt: skip
@@ -193,45 +196,45 @@ Generation = Annotated[
 MaxNewTokens = Annotated[
     int | None,
     option(
-        "--max-new-tokens", "N", "Longest response. By default 64 for mini, else 8192 or what the model's context "
-        "leaves room for.", MODEL,
+        "--max-new-tokens", "N", "Longest response; by default 64 for mini, else 8192 or what the model's context has "
+        "room for.", MODEL,
     ),
 ]  # fmt: skip
 
 Sizes = Annotated[
     str,
     option(
-        "--sizes", "NAME", "Of which pages the bytes of stored tokens are counted, which takes entropy coding: all, "
-        "sample (one page in eight of each chat, by --seed) or none. Changes no answer.", MACHINE,
+        "--sizes", "NAME", "Pages whose stored tokens are counted in bytes, which takes time: all, sample (one page in "
+        "eight of each chat, by --seed) or none. Changes no answer.", MACHINE,
         ("all", "sample", "none"),
     ),
 ]  # fmt: skip
 BatchSize = Annotated[
     int | None,
     option(
-        "--batch-size", "B", "Samples read together; changes no answer in float32, some in half precision: the keys of "
-        "such rows cover it.", MACHINE,
+        "--batch-size", "B", "Samples read together. Changes no answer in float32; in half precision it may, and other "
+        "values give rows of their own.", MACHINE,
     ),
 ]  # fmt: skip
 MaxBatchTokens = Annotated[
     int | None,
     option(
-        "--max-batch-tokens", "T", "Most tokens read together, padding and new ones included; changes answers as "
+        "--max-batch-tokens", "T", "Most tokens read together, padding and new tokens included. Changes answers as "
         "--batch-size does.", MACHINE,
     ),
 ]  # fmt: skip
 PrefillChunk = Annotated[
     int | None,
     option(
-        "--prefill-chunk", "N", "Read prompts in pieces of so many tokens, for less memory; changes no answer. "
-        "What runs out of memory is tried again in pieces of 1024 anyway.", MACHINE,
+        "--prefill-chunk", "N", "Read prompts in pieces of N tokens to save memory. Changes no answer. Prompts that "
+        "run out of memory are retried in pieces of 1024 in any case.", MACHINE,
     ),
 ]  # fmt: skip
 Offload = Annotated[
     bool,
     switch(
-        "--offload", "Try what runs out of memory even so once more, in pieces of 128 tokens and, on a GPU, with the "
-        "key-value cache in main memory.", MACHINE,
+        "--offload", "If that runs out of memory too, retry in pieces of 128 tokens and, on a GPU, with the key-value "
+        "cache in main memory.", MACHINE,
     ),
 ]  # fmt: skip
 Gpus = Annotated[
@@ -241,35 +244,36 @@ Workers = Annotated[
     int | None, option("--workers", "N", "Number of processes that share the cores of the CPU.", MACHINE)
 ]
 DeviceMap = Annotated[
-    str | None, option("--device-map", "auto", "auto: spread one model over all GPUs, by accelerate.", MACHINE)
+    str | None, option("--device-map", "auto", "auto: split one model over all GPUs, by accelerate.", MACHINE)
 ]
 
 Backend = Annotated[
     str,
     option(
-        "--backend", "NAME", "What answers: local; vllm, an engine that is started for the run and compresses tokens "
-        "itself; or openai, a running server of that protocol. Tried with vLLM 0.31 and 0.32 on a CPU.", SERVER,
+        "--backend", "NAME", "Where the model runs: local, in this process; vllm, in an engine that is started for the "
+        "run and compresses tokens; openai, in a running server of that protocol. Tried with vLLM 0.31 and 0.32 on a "
+        "CPU.", SERVER,
         ("local", "vllm", "openai"),
     ),
 ]  # fmt: skip
 BaseUrl = Annotated[
     str | None,
     option(
-        "--base-url", "URL", "Where the server is, such as http://127.0.0.1:8000/v1; its key, if it needs one, is read "
-        "from the environment variable OPENAI_API_KEY.", SERVER,
+        "--base-url", "URL", "Address of the server, such as http://127.0.0.1:8000/v1; its key, if it needs one, is in "
+        "the environment variable OPENAI_API_KEY.", SERVER,
     ),
 ]  # fmt: skip
 ServedModel = Annotated[
     str | None,
     option(
-        "--served-model", "NAME", "What the server calls its model; by default the only one that it has. --model is "
-        "then the one whose vision tower makes tokens here.", SERVER,
+        "--served-model", "NAME", "Name of the model on the server; by default the only one there. The vision tower of "
+        "--model makes the tokens in this process.", SERVER,
     ),
 ]  # fmt: skip
 Concurrency = Annotated[int | None, option("--concurrency", "N", "Requests at a time; 8 by default.", SERVER)]
-Timeout = Annotated[float | None, option("--timeout", "S", "Longest wait for one answer; 600 s by default.", SERVER)]
+Timeout = Annotated[float | None, option("--timeout", "S", "Longest wait for an answer; 600 s by default.", SERVER)]
 Retries = Annotated[
-    int | None, option("--retries", "N", "Further tries of a request, with growing pauses; 5 by default.", SERVER)
+    int | None, option("--retries", "N", "Retries of a request, after growing pauses; 5 by default.", SERVER)
 ]
 TensorParallel = Annotated[
     int, option("--tensor-parallel", "N", "GPUs that share one replica of the model (vllm).", SERVER, min=1)
@@ -278,12 +282,12 @@ DataParallel = Annotated[int, option("--data-parallel", "N", "Replicas of the mo
 
 Out = Annotated[
     Path | None,
-    option("--out", "DIR", "The run directory. By default one under runs/ that is named after the settings."),
+    option("--out", "DIR", "The run directory; by default under runs/, named after the settings."),
 ]
-RetryFailed = Annotated[bool, switch("--retry-failed", "Try samples again that failed in an earlier run.")]
+RetryFailed = Annotated[bool, switch("--retry-failed", "Retry samples that failed before.")]
 Shard = Annotated[
     str | None,
-    option("--shard", "I/N", "Do the I-th of N parts only, from 0; 'freqq runs merge' puts them together."),
+    option("--shard", "I/N", "Only part I of N, counted from 0; 'freqq runs merge' merges the parts."),
 ]
 DryRun = Annotated[
     bool,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freqq.cli import options as o
+from freqq.cli.command import argument
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def regrade(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, of this or an older version.")],
+    run: Annotated[Path, argument("RUN", "A run directory, of this or an older version.")],
     protocol: o.Protocol = None,
     as_json: o.Json = False,
 ) -> None:
     """Grade the stored responses of a run again, without a model, and show what changed.
 
-    Without --protocol by the run's own. Its data are read for the right answers; what the model wrote stays as it is.
+    By default with the run's own protocol. Right answers are read from its data; stored responses do not change.
 
     Example: freqq regrade runs/glyph --protocol official
     """

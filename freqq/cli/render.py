@@ -5,9 +5,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from freqq.cli import options as o
+from freqq.cli.command import argument, option
 
 if TYPE_CHECKING:
     from freqq.cli.outputs import OutputFolder
@@ -15,14 +14,10 @@ if TYPE_CHECKING:
     from freqq.runs.rendering import Rendering
 
 Chat = Annotated[
-    str,
-    typer.Argument(
-        metavar="CHAT", help="A chat (JSON, JSON Lines, text), or any data that 'freqq data info' reads.",
-        show_default=False,
-    ),
-]  # fmt: skip
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pages.")]
-Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Render the first N chats only.")]
+    str, argument("CHAT", "A chat (JSON, JSON Lines, text), or any data of 'freqq data info'.", show_default=False)
+]
+Out = Annotated[Path, option("--out", "DIR", "Folder for the pages.")]
+Limit = Annotated[int | None, option("--limit", "N", "Render the first N chats only.", min=1)]
 
 TABLE = "pages.parquet"
 
@@ -40,9 +35,8 @@ def render(
 ) -> None:
     """Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.
 
-    Writes page-0001.png and so on, and pages.parquet with each page's text, size and hash; in a folder of its own for
-    each chat if there are several. Pages that an earlier call wrote there are replaced; a folder that holds other files
-    is refused, and so is one chat among several or several beside one.
+    Writes page-0001.png and so on, and pages.parquet with each page's text, size and hash, in a folder for each chat if
+    there are several. Pages of an earlier call of the same kind are replaced; a folder with other files is refused.
 
     Example: freqq render chat.json --dpi 96 --out pages
     """

@@ -5,39 +5,36 @@ from typing import Annotated
 
 import typer
 
+from freqq.cli.command import argument, option
 from freqq.files import check_writable
 from freqq.names import several
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.", show_default=False)],
+    runs: Annotated[list[Path], argument("RUN", "Run directories.", show_default=False)],
     format: Annotated[
         str | None,
-        typer.Option(
-            "--format", metavar="F", help="html, md, csv, json or latex; by default what --out ends in, or html."
-        ),
+        option("--format", "NAME", "html, md, csv, json or latex; by default what --out ends in, or html."),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="The file to write; by default report.html, or standard output for another format.",
-        ),
+        option("--out", "FILE", "By default report.html, or standard output for another format."),
     ] = None,
     columns: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             "--columns",
-            metavar="NAME,...",
-            help="Columns of a table as md or latex, such as method,level,score,tokens; by default latex has those "
-            "that fit into a paper's column.",
+            "NAME,...",
+            "Columns of a table as md or latex, such as method,level,score,tokens; by default "
+            "latex has those that fit the column of a paper.",
         ),
     ] = None,
 ) -> None:
     """Report the results of runs: each method against the baseline on the same samples.
 
-    The page needs no network, and can be printed. Example: freqq report runs/a runs/b --out report.html
+    The page needs no network and can be printed.
+
+    Example: freqq report runs/a runs/b --out report.html
     """
     from freqq.report.evaluation import document, format_of
 

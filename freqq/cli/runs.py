@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freqq.cli.command import argument
 from freqq.cli.options import Json
 
 if TYPE_CHECKING:
     from freqq.runs.status import Status
 
-app = typer.Typer(help="Work with run directories.", no_args_is_help=True)
+app = typer.Typer(help="List, show, merge and verify run directories.", no_args_is_help=True)
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
+Run = Annotated[Path, argument("RUN", "A run directory.")]
 
 
 @app.command("list")
 def list_(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that the run directories are in.")] = Path(
-        "runs"
-    ),
+    folder: Annotated[Path, argument("DIR", "The folder that contains the run directories.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """List the run directories of a folder: what was asked, and how far they are.
@@ -76,7 +75,7 @@ def show(run: Run, as_json: Json = False) -> None:
 
 @app.command()
 def merge(run: Run, as_json: Json = False) -> None:
-    """Put the parts of a sharded run together, check that every planned answer is there once, and show the table.
+    """Merge the parts of a sharded run, check that every planned answer is there once, and show the tables.
 
     Example: freqq runs merge runs/glyph
     """

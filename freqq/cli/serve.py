@@ -5,39 +5,32 @@ from typing import Annotated
 import typer
 
 from freqq.cli import options as o
-from freqq.cli.command import completing, option
+from freqq.cli.command import argument, option
 from freqq.levels import LEVELS
 from freqq.names import single
 
 
 def serve(
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="-- [VLLM OPTIONS]", help="What follows -- is for vllm serve.")
-    ] = None,
+    arguments: Annotated[list[str] | None, argument("-- [VLLM OPTIONS]", "Options of vllm serve.")] = None,
     engine: Annotated[
         str,
-        typer.Option(
+        option(
             "--engine",
-            metavar="freqq|vllm",
-            help="What answers: a small server of freqq's own, or vLLM, which compresses tokens by freqq's plug-in.",
-            autocompletion=completing(("freqq", "vllm")),
+            "freqq|vllm",
+            "freqq's own small server, or vLLM with freqq's plug-in that compresses tokens.",
+            offered=("freqq", "vllm"),
         ),
     ] = "freqq",
     model: o.Model = "tiny",
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes any that is free.")] = 8000,
-    batch_size: Annotated[
-        int,
-        typer.Option("--batch-size", metavar="B", min=1, help="Questions answered together, if so many wait (freqq)."),
-    ] = 16,
-    max_request_mb: Annotated[
-        int, typer.Option("--max-request-mb", metavar="MB", min=1, help="The longest request, in MiB (freqq).")
-    ] = 256,
+    host: Annotated[str, option("--host", "ADDRESS", "Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, option("--port", "N", "Port to listen on; 0: any free one.")] = 8000,
+    batch_size: Annotated[int, option("--batch-size", "B", "Most questions answered together (freqq).", min=1)] = 16,
+    max_request_mb: Annotated[int, option("--max-request-mb", "MB", "Largest request in MiB (freqq).", min=1)] = 256,
     method: Annotated[
         list[str] | None,
-        option("--method", "NAME", "A token method for requests that name none (vllm).", offered=o.token_method_names),
+        option("--method", "NAME", "Token method for requests that name none (vllm).", offered=o.token_method_names),
     ] = None,
     level: Annotated[list[str], option("--level", "NAME", "Its level (vllm).", offered=LEVELS)] = o.MILD,
     tensor_parallel: o.TensorParallel = 1,
@@ -45,11 +38,11 @@ def serve(
 ) -> None:
     """Serve a model to freqq eval --backend openai and other clients of the protocol.
 
-    freqq's own server answers one user message of pages (data: URLs, or vLLM's image_embeds) and a question, and does
-    not stream. It is small and meant for trying things. vLLM is for work: it runs every token method inside the engine.
+    freqq's own server, for trials, answers a user message of pages (data: URLs, or vLLM's image_embeds) and a question,
+    and does not stream. vLLM, for production, runs every token method inside the engine.
 
-    Neither asks for a key nor encrypts anything unless vLLM is asked to, so listen where you trust who can reach it.
-    SIGTERM or Ctrl-C stops it after the current requests are answered.
+    Without options of vLLM that say otherwise, there is no key and no encryption: listen only where you trust everyone
+    who can connect. SIGTERM or Ctrl-C stops the server after the current requests are answered.
 
     Example: freqq serve --port 8123
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freqq.cli.command import argument
 from freqq.cli.options import Json
 
 if TYPE_CHECKING:
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def slurm_status(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory that slurm-submit was given.")],
+    run: Annotated[Path, argument("RUN", "The run directory of a submission.")],
     as_json: Json = False,
 ) -> None:
     """Show the state, rows and last error of each shard of a submitted run, and of its merge.
 
-    States come from squeue, then sacct, and for jobs that neither knows from the logs.
+    States come from squeue, then sacct; for jobs that neither knows, from the logs.
 
     Example: freqq slurm-status runs/glyph
     """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freqq.cli.command import completing
+from freqq.cli.command import argument, option, switch
 from freqq.cli.eval import evaluate
 from freqq.runs.options import EvalOptions
 
@@ -25,63 +25,60 @@ OURS = {
 """Options of `freqq eval` that the scripts set themselves, and what to do instead."""
 
 
+JOBS = "Slurm's jobs"
+"""Title of the group of sbatch's options in the help text."""
+
+
 def slurm_submit(
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="-- [EVAL OPTIONS]", help="What follows -- is for freqq eval.")
-    ] = None,
-    gpus: Annotated[int, typer.Option("--gpus", metavar="N", help="Processes, each with a GPU or an engine.")] = 1,
+    arguments: Annotated[list[str] | None, argument("-- [EVAL OPTIONS]", "Options of freqq eval.")] = None,
+    gpus: Annotated[int, option("--gpus", "N", "Processes, each with a GPU or an engine.")] = 1,
     layout: Annotated[
         str,
-        typer.Option(
+        option(
             "--layout",
-            metavar="array|node",
-            help="array: a task for each shard, requeued separately. node: one job on one node for all shards.",
-            autocompletion=completing(("array", "node")),
+            "array|node",
+            "array: a task for each shard, requeued separately. node: one job on one node for all shards.",
+            offered=("array", "node"),
         ),
     ] = "array",
     nodes_per_engine: Annotated[
         int,
-        typer.Option(
-            "--nodes-per-engine",
-            metavar="N",
-            help="Nodes that share one engine of --backend vllm, each with its part of --tensor-parallel.",
-        ),
+        option("--nodes-per-engine", "N", "Nodes that share an engine of --backend vllm and its --tensor-parallel."),
     ] = 1,
-    partition: Annotated[str | None, typer.Option(metavar="NAME", help="The partition.")] = None,
-    account: Annotated[str | None, typer.Option(metavar="NAME", help="The account to charge.")] = None,
-    qos: Annotated[str | None, typer.Option(metavar="NAME", help="The quality of service.")] = None,
-    time: Annotated[str | None, typer.Option(metavar="TIME", help="Time limit of a job, such as 04:00:00.")] = None,
+    partition: Annotated[str | None, option("--partition", "NAME", "The partition.", JOBS)] = None,
+    account: Annotated[str | None, option("--account", "NAME", "The account to charge.", JOBS)] = None,
+    qos: Annotated[str | None, option("--qos", "NAME", "The quality of service.", JOBS)] = None,
+    time: Annotated[str | None, option("--time", "TIME", "Time limit of a job, such as 04:00:00.", JOBS)] = None,
     mem: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Memory of a process, such as 64G (node: for each GPU)."),
+        str | None, option("--mem", "SIZE", "Memory of a process, such as 64G (node: for each GPU).", JOBS)
     ] = None,
-    constraint: Annotated[str | None, typer.Option(metavar="NAME", help="A feature that nodes must have.")] = None,
-    cpus_per_gpu: Annotated[int, typer.Option(metavar="N", help="Processor cores for each GPU.")] = 8,
+    constraint: Annotated[str | None, option("--constraint", "NAME", "A feature that nodes must have.", JOBS)] = None,
+    cpus_per_gpu: Annotated[int, option("--cpus-per-gpu", "N", "Processor cores for each GPU.", JOBS)] = 8,
     setup: Annotated[
-        list[str] | None, typer.Option(metavar="LINE", help="A shell line to run first. Can be repeated.")
+        list[str] | None, option("--setup", "LINE", "A shell line to run first; can be repeated.", JOBS)
     ] = None,
     sbatch_arg: Annotated[
-        list[str] | None, typer.Option(metavar="ARG", help="A further sbatch argument. Can be repeated.")
+        list[str] | None, option("--sbatch-arg", "ARG", "A further argument of sbatch; can be repeated.", JOBS)
     ] = None,
-    job_name: Annotated[str, typer.Option(metavar="NAME", help="Name of the job.")] = "freqq",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the scripts; write and submit nothing.")] = False,
+    job_name: Annotated[str, option("--job-name", "NAME", "Name of the job.", JOBS)] = "freqq",
+    dry_run: Annotated[bool, switch("--dry-run", "Print the scripts; write and submit nothing.")] = False,
     check: Annotated[
         bool,
-        typer.Option(
+        switch(
             "--check",
-            help="Look for the model and whether Slurm would take the jobs, forecast the run, and report "
-            "what cannot work; write and submit nothing.",
+            "Check the model and whether Slurm accepts the jobs, forecast the run, and report what cannot work; write "
+            "and submit nothing.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --check, print JSON and no table.")] = False,
+    as_json: Annotated[bool, switch("--json", "With --check, print JSON and no table.")] = False,
 ) -> None:
     """Submit an evaluation as an array of shards, and a job that merges them.
 
-    With --backend vllm after --, each process starts an engine of its own, over the GPUs of a node that
-    --tensor-parallel and --data-parallel ask for, or with --nodes-per-engine over those of several nodes.
+    With --backend vllm after --, each process starts an engine of its own, on as many GPUs as --tensor-parallel and
+    --data-parallel say, of one node or with --nodes-per-engine of several.
 
-    A process that is stopped (time limit, preemption) stores what it has and is queued again. freqq slurm-status shows
-    its progress; run the same command again to submit what is missing.
+    A process that is stopped (time limit, preemption) stores its answers and is queued again. freqq slurm-status shows
+    the progress; run the same command again to submit what is missing.
 
     Example: freqq slurm-submit --gpus 4 --time 08:00:00 -- --model glyph --method token --needle 2 --out runs/glyph
     """
@@ -159,9 +156,9 @@ def parse_eval(arguments: list[str]) -> EvalOptions:
     """
     from freqq.errors import UserError
 
-    for argument in arguments:
-        if any("\ud800" <= c <= "\udfff" for c in argument):  # Python's representation of bytes that are not UTF-8
-            raise UserError(f"{argument!r} cannot stand in a Slurm script: it is not UTF-8")
+    for one in arguments:
+        if any("\ud800" <= c <= "\udfff" for c in one):  # Python's representation of bytes that are not UTF-8
+            raise UserError(f"{one!r} cannot stand in a Slurm script: it is not UTF-8")
     single = typer.Typer()
     single.command()(evaluate)
     command = typer.main.get_command(single)

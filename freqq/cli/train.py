@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from freqq.cli.command import completing
+from freqq.cli.command import argument, option
 
 MODELS = ("tiny", "small")
 SHOWN = ("loss", "reads", "token", "whole", "right", "aloud_token", "reads_72", "reads_96", "reads_120", "reads_144")
@@ -13,31 +11,34 @@ SHOWN = ("loss", "reads", "token", "whole", "right", "aloud_token", "reads_72", 
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints, log.jsonl and the finished model/.")],
+    out: Annotated[Path, option("--out", "DIR", "Folder for checkpoints, log.jsonl and the finished model/.")],
     model: Annotated[
         str,
-        typer.Argument(
-            metavar="[tiny|small]",
-            help="tiny: the embedded model. small: a reader of Glyph's look at 72 to 144 dpi.",
-            autocompletion=completing(MODELS),
-        ),
+        argument("tiny|small", "tiny: the embedded model. small: a reader of Glyph's look at 72 to 144 dpi.", MODELS),
     ] = "tiny",
     vision_steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of stage 1: learn to read. The recipe's by default.")
+        int | None, option("--vision-steps", "N", "Steps of stage 1, reading; by default the recipe's.", min=1)
     ] = None,
     language_steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Steps of stage 2: learn to find and copy (tiny) or to read aloud (small)."),
+        option(
+            "--language-steps", "N", "Steps of stage 2: finding and copying (tiny) or reading aloud (small).", min=1
+        ),
     ] = None,
     question_steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of stage 3 of small: learn to answer questions.")
+        int | None, option("--question-steps", "N", "Steps of stage 3 of small: answering questions.", min=1)
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of initial weights and batches.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads; results depend on it in the last digits.")] = 1,
+    seed: Annotated[int, option("--seed", "S", "Seed of initial weights and batches.")] = 0,
+    threads: Annotated[
+        int, option("--threads", "N", "CPU threads; the last digits of results depend on it.", min=1)
+    ] = 1,
     processes: Annotated[
         int,
-        typer.Option(
-            min=1, help="Of small: 2 compute both batches of a step of stage 3 at once, with the same result."
+        option(
+            "--processes",
+            "N",
+            "Of small: 2 compute both batches of a step of stage 3 at once, with the same result.",
+            min=1,
         ),
     ] = 1,
 ) -> None:

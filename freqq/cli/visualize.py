@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freqq.cli import options as o
-from freqq.cli.command import option
+from freqq.cli.command import argument, option
 from freqq.cli.compress_image import Block, Keep, codec_at
 from freqq.cli.compress_tokens import Method, token_method
+from freqq.cli.data import Limit, Name
 from freqq.cli.figure_files import FORMATS, NamedOut, target_file, write_figure
 from freqq.cli.visualize_runs import pareto, resolution, throughput
 from freqq.levels import LEVELS
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Draw what compression does to a page, or how long chats are.", no_args_is_help=True)
 
-Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.", show_default=False)]
+Image = Annotated[Path, argument("IMAGE", "An image file.", show_default=False)]
 Out = Annotated[Path | None, option("--out", "FILE", FORMATS.format("; by default a PNG named after the image"))]
 Keeps = Annotated[
     list[str] | None,
@@ -114,13 +115,9 @@ def tokens(
 
 @app.command()
 def lengths(
-    data: Annotated[
-        str, typer.Argument(metavar="NAME|PATH", help="mini, mrcr, or a file or folder.", show_default=False)
-    ],
+    data: Name,
     out: NamedOut = Path("lengths.png"),
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="The first N samples of each needle count.")
-    ] = None,
+    limit: Limit = None,
     skip_bad: o.SkipBad = False,
 ) -> None:
     """How long the chats of a data set and their messages are, as two histograms.

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freqq.cli.command import argument, option
 from freqq.cli.figure_files import STANDARD_OUTPUT, NamedOut, target_file, write_figure
 from freqq.cli.options import Json
 
@@ -14,12 +15,15 @@ if TYPE_CHECKING:
     from freqq.report.resolution import Point
 
 
+COSTS = ("tokens", "image-bytes", "token-bytes")
+
+
 def pareto(
     tables: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="TABLE.parquet...",
-            help="pages.parquet of 'freqq compress-image --ocr', a run directory or its results.parquet, or several.",
+        argument(
+            "TABLE",
+            "Run directories, their results.parquet, or the pages.parquet of 'freqq compress-image --ocr'.",
             show_default=False,
         ),
     ],
@@ -49,13 +53,8 @@ def pareto(
 
 
 def throughput(
-    bench: Annotated[
-        Path, typer.Argument(metavar="BENCH.parquet", help="What 'freqq bench --out' wrote.", show_default=False)
-    ],
-    run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="A run directory with the scores of the same methods.", show_default=False),
-    ],
+    bench: Annotated[Path, argument("BENCH.parquet", "The output of 'freqq bench --out'.", show_default=False)],
+    run: Annotated[Path, argument("RUN", "A run directory with scores of the same methods.", show_default=False)],
     out: NamedOut = Path("throughput.png"),
 ) -> None:
     """Score against throughput of the methods that were both measured by 'freqq bench' and scored by 'freqq eval'.
@@ -80,17 +79,17 @@ def throughput(
 def resolution(
     runs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="RUN...",
-            help="Run directories of one model on the same samples at several values of --dpi, each with its baseline.",
+        argument(
+            "RUN",
+            "Run directories of one model on the same samples at several values of --dpi, each with its baseline.",
             show_default=False,
         ),
     ],
     out: NamedOut = Path("resolution.png"),
     cost: Annotated[
-        str, typer.Option("--cost", metavar="WHAT", help="What is spent: tokens, image-bytes or token-bytes.")
+        str, option("--cost", "NAME", "The horizontal axis: tokens, image-bytes or token-bytes.", offered=COSTS)
     ] = "tokens",
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write the numbers.")] = None,
+    csv: Annotated[Path | None, option("--csv", "FILE", "Also write the numbers as CSV.")] = None,
     as_json: Json = False,
 ) -> None:
     """Score against tokens: do methods lose less than drawing the page smaller?
@@ -139,9 +138,15 @@ def _show(points: "Sequence[Point]") -> None:
         equal = "" if p.equal_dpi is None else f"{p.equal_dpi:.0f} dpi"
         change = "" if p.difference is None else estimate(p.difference, signed=True)
         table.add_row(
-            f"{p.dpi:g}", escape(p.method), p.level, count(p.cost), estimate(p.score), equal, change,
+            f"{p.dpi:g}",
+            escape(p.method),
+            p.level,
+            count(p.cost),
+            estimate(p.score),
+            equal,
+            change,
             "" if p.p_value is None else p_value(p.p_value),
-        )  # fmt: skip
+        )
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100  # a file or a pipe has no width of its own

@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 
 import freqq as package
 from freqq import __version__
-from freqq.cli.app import app
+from freqq.cli.app import COMMANDS as COMMANDS_BY_NAME
+from freqq.cli.app import app, built
 from freqq.cli.command import Guarded
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.names import unknown
@@ -77,6 +78,23 @@ for line in {wrong!r}:
     assert "torch" not in sys.modules, line
 """
     python(code)
+
+
+def every_command(command=None, path=()):
+    """All commands and groups with their options, by the words that call them."""
+    for name, below in command.commands.items() if command else ((name, built(name)) for name in COMMANDS_BY_NAME):
+        yield " ".join((*path, name)), below
+        if hasattr(below, "commands"):
+            yield from every_command(below, (*path, name))
+
+
+def test_every_help_is_whole_paragraphs_and_every_value_has_a_name():
+    found = dict(every_command())
+    assert {"eval", "codebook train", "runs verify"} <= set(found)
+    for words, command in found.items():
+        shown = freqq(*words.split(), "--help").stdout
+        assert not re.search(r"<\w+( \w+)?>|\.\.\.\S*\.\.\.", shown), words
+        assert not re.search(r"[^\n]\n[^\n]", command.help), words
 
 
 def test_no_bracket_of_a_help_text_is_swallowed():
