@@ -163,9 +163,9 @@ def as_markdown(evidence: Evidence, chosen: Sequence[str] | None = None) -> str:
 
 NOTE = (
     "Intervals: 95 %, weighted bootstrap; an interval of a difference excludes 0 exactly where p < .05. Differences: "
-    "paired, on the samples that both answered. p (Holm): corrected for all lines. Detectable: the effect that so many "
-    "samples detect with 80 % power; - if no answer changed or all changed alike. Rates: of the uncompressed. "
-    "KV cache: of the prompt."
+    "paired, on the samples that both answered. p (Holm): corrected for all lines. Detectable: the effect that this "
+    "many samples detect with 80 % power; - if no answer changed or all changed by the same amount. Rates: of the "
+    "uncompressed. KV cache: of the prompt."
 )
 
 

@@ -187,7 +187,7 @@ def _verdict_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     ]
     table = _rows(title, [c for c in groups if c.reference is not None], columns, heads, no_wrap=True)
     table.caption = (
-        "+/=/-: answers better, alike, worse; detects: the effect that so many samples detect with 80 % power"
+        "+/=/-: answers better, equal, worse; detects: the effect that this many samples detect with 80 % power"
     )
     table.caption_justify = "left"
     return table

@@ -207,7 +207,7 @@ def _first(smaller: Sequence[Comparison]) -> str:
         return "No method makes anything smaller"
     margin = f"{100 * MARGIN:g} points"
     if kept := [c for c in smaller if c.verdict != "worse" and _excluded(c)]:
-        return f"No loss shows, and more than {margin} are excluded, at {', '.join(_furthest(kept))}"
+        return f"No loss of more than {margin} at {', '.join(_furthest(kept))}"
     if undecided := [c for c in smaller if c.verdict != "worse"]:
         best = max(undecided, key=lambda c: (c.n_paired, c.difference.low if c.difference else 0))
         are = "1 sample is" if best.n_paired == 1 else f"{best.n_paired} samples are"

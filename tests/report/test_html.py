@@ -114,7 +114,7 @@ def test_the_table_says_what_the_evidence_says(tree, small_run):
             assert cells["difference"] == f"{points(d.mean, True)} [{points(d.low, True)}, {points(d.high, True)}]"
             assert cells["in words"] == typeset(wording.verdict(c))
             assert cells["p (Holm)"] == wording.p_value(c.p_holm)
-            assert cells["better / alike / worse"] == f"{c.wins} / {c.ties} / {c.losses}"
+            assert cells["better / equal / worse"] == f"{c.wins} / {c.ties} / {c.losses}"
         assert cells["exact"] == points(c.exact)
         assert (cells["n"], cells["failed"]) == (str(c.n), str(c.n_failed))
         rates = [cells[name] for name in ("image bytes", "token bytes", "tokens")]
@@ -351,5 +351,5 @@ def test_data_and_task_are_both_named_and_answers_counted_of_samples(tmp_path):
     assert tiles["data"] == "mini (mrcr)"
     [group] = [e.text.strip() for e in section(tree, "table").all("tr") if e.attributes.get("class") == "group"]
     assert group == "2 needles · mrcr on mini"
-    assert re.search(r"<dt>answers</dt><dd>20 to 5 samples, 0 failed</dd>", page)
-    assert "a dash where no answer changed" in section(tree, "table").text
+    assert re.search(r"<dt>answers</dt><dd>20, of 5 samples; 0 failed</dd>", page)
+    assert "a dash if no answer changed" in section(tree, "table").text

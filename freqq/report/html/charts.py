@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from textwrap import wrap
+from textwrap import TextWrapper
 from typing import Any
 
 import matplotlib as mpl
@@ -89,8 +89,9 @@ def inline(figure: Figure, name: str, label: str) -> str:
 
 
 MOST_BARS = 24
-LINE = 22
-"""Longest line of a bar's name, in characters; longer names are wrapped."""
+WRAPPER = TextWrapper(22)
+"""Wraps the names of bars, which are paths and names of methods, also after these signs."""
+WRAPPER.wordsep_re = re.compile(r"(\s+|[^\s/_+-]*[/_+-]+)")
 
 STAGES = (
     ("vision tower", "vision_ms", 0, ""),
@@ -131,7 +132,7 @@ def _bars(
     shown: Callable[[float], str], what: str,
 ) -> str:  # fmt: skip
     bars = bars[:MOST_BARS]
-    lines = [[line for part in bar.label.split(", ") for line in wrap(part, LINE)] or [""] for bar in bars]
+    lines = [[line for part in bar.label.split(", ") for line in WRAPPER.wrap(part)] or [""] for bar in bars]
     height = np.array([max(len(own), 1.3) for own in lines])
     with mpl.rc_context(SETTINGS):
         figure, axes = new_figure(3.9, 1.2 + 0.145 * float(height.sum()))

@@ -43,6 +43,7 @@ def html(evidence: Evidence, shown: Callable[[], Sequence[Example]] | None = Non
         "percent": lambda value: typeset(wording.percent(value)),
         "p_value": lambda value: typeset(wording.p_value(value)),
         "typeset": typeset,
+        "whole_words": lambda text: Markup(re.sub(r"\S+", r"<span>\g<0></span>", str(escape(text)))),
         "breakable": lambda name: escape(name).replace("+", Markup("+<wbr>")),
     }
     contexts, labels = _contexts(evidence), {run.path: run.label for run in evidence.runs}
@@ -176,7 +177,7 @@ def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[s
     for c in arms:
         value = c.retention if what == "retention" else c.score
         if value is not None and value.mean == value.mean:
-            name = c.method if len(runs_of[c.method]) == 1 else f"{c.method}, {c.run}"
+            name = c.method if len(runs_of[c.method]) == 1 else f"{c.method} ({c.run})"
             lines.setdefault(name, []).append(rates.Point(c.level, c.rates, value))
     found = rates.panels(lines, f"rates{number}", what)
     return {"title": title, "what": what, "panels": {**vars(found), "charts": [*map(Markup, found.charts)]}}
@@ -235,7 +236,7 @@ def _pairs(run: RunFacts) -> list[tuple[str, str]]:
         ("model", f"{run.model}, revision {run.model_revision}, {run.dtype}"),
         ("data", f"{run.data}, revision {run.data_revision}"),
         ("protocol", run.protocol),
-        ("answers", f"{run.n_rows:,} to {run.n_samples:,} samples, {run.n_failed:,} failed"),
+        ("answers", f"{run.n_rows:,}, of {run.n_samples:,} samples; {run.n_failed:,} failed"),
         ("made", f"{run.started_at} to {run.ended_at} UTC"),
         *(("versions", ", ".join(f"{n} {v}" for n, v in found.items())) for found in run.versions),
         *(("hardware", ", ".join(f"{n} {v}" for n, v in found.items() if v is not None)) for found in run.hardware),
