@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.errors import UserError
+from freqq.transforms import quantize
 from freqq.transforms.bands import band_order
 from freqq.transforms.dct import CHUNK, dct2
 from freqq.transforms.quantize import (
@@ -11,6 +12,7 @@ from freqq.transforms.quantize import (
     check_edges,
     highest_symbol,
     quantize_grid,
+    quantize_integers,
     restore_grid,
 )
 
@@ -65,6 +67,17 @@ def test_channels_are_quantized_independently():
     order = torch.randperm(CHUNK + 70, generator=torch.Generator().manual_seed(0))
     shuffled = round_trip(grid[:, :, order])
     torch.testing.assert_close(shuffled, round_trip(grid)[:, :, order], atol=0, rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, CHUNK - 1, CHUNK + 1, 2 * CHUNK + 1, 3 * CHUNK])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_integers_in_parts_are_those_of_the_whole_grid_bit_for_bit(channels, dtype, monkeypatch):
+    grid = ((grid_of(30, 21, channels) + 3) * torch.logspace(-3, 3, channels)).to(dtype)
+    in_parts = quantize_integers(grid, 8)
+    monkeypatch.setattr(quantize, "at_once", lambda grid: channels)
+    at_once = quantize_integers(grid, 8)
+    for name in ("means", "scales", "symbols"):
+        assert torch.equal(getattr(in_parts, name), getattr(at_once, name)), name
 
 
 def test_an_outlier_channel_does_not_silence_the_others():
