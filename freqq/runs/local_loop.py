@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from freqq.data.sample import Sample
-from freqq.errors import BrokenDevice, Interrupted
+from freqq.errors import Interrupted
+from freqq.glm.device_errors import classified, is_broken_device
 from freqq.runs.batches import Batch, Remaining, Todo
 from freqq.runs.evaluate import Answered
 from freqq.runs.parts import PartWriter
@@ -66,12 +67,14 @@ def evaluate_remaining(
                 if stop.requested:
                     break
             unstored.end_batch()
-    except BrokenDevice:
-        unstored.accuse()
-        unstored.finish()
-        raise
     except Interrupted:  # between two tokens; what was begun is not stored
         pass
+    except Exception as error:
+        if not is_broken_device(error):
+            raise
+        unstored.accuse()
+        unstored.finish()
+        raise classified(error) from error
     finally:
         if ahead is not None:
             ahead.cancel()

@@ -22,7 +22,7 @@ from typing import IO, Any
 import torch
 
 from freqq.errors import BrokenDevice, FreqqError, Interrupted
-from freqq.glm.device_errors import check_device
+from freqq.glm.device_errors import check_device, classified
 from freqq.glm.load import Weights, load
 from freqq.glm.place import Placement
 from freqq.runs.batches import Remaining
@@ -52,12 +52,23 @@ class Replica:
     machine: Machine
 
     def open(self) -> tuple[BatchEvaluator, PartWriter]:
-        """Load the model; the writer gathers its rows."""
+        """Load the model; the writer gathers its rows.
+
+        Raises
+        ------
+        BrokenDevice
+            If the accelerator fails.
+        FreqqError
+            If the model cannot be loaded.
+        """
         if self.machine.threads is not None:
             torch.set_num_threads(self.machine.threads)
         reader = load(self.weights, self.placement)
         check_device(reader.model.device)
-        evaluator = BatchEvaluator(reader, self.settings, self.shard, self.machine)
+        try:
+            evaluator = BatchEvaluator(reader, self.settings, self.shard, self.machine)
+        except RuntimeError as error:  # an adapter goes to the device, too
+            raise classified(error) from error
         return evaluator, PartWriter(self.run, self.shard, part_metadata(self.run, reader.device))
 
     @property

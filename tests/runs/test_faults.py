@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from freqq.errors import BrokenDevice, FreqqError, Interrupted, OutOfMemory, UserError
 from freqq.glm.device_errors import classified
@@ -14,6 +15,7 @@ from freqq.runs.failures import stage
 from freqq.runs.parts import answered
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
+from freqq.tokens.base import Quantizer
 from tests.runs.faulty_device import BREAKING, PLACES, FaultyDevice, out_of_memory
 from tests.runs.killing import table
 
@@ -93,6 +95,47 @@ def test_a_device_that_breaks_is_no_row_and_the_next_process_goes_on(
     there = answered(tmp_path / "run")
     assert there == answered(tmp_path / "run", retry_failed=True)
     assert table(run(settings, tmp_path / "run")) == whole
+
+
+def test_a_device_may_break_between_the_calls_of_the_model(same_reader, settings, whole, tmp_path, monkeypatch):
+    """The second batch runs out of memory, and the device fails when memory is given back."""
+
+    def break_down():
+        raise BREAKING["ecc"]()
+
+    device = FaultyDevice({("prefill", 3): out_of_memory})
+    with monkeypatch.context() as patch, device.under(same_reader.model):
+        patch.setattr(torch.cuda, "empty_cache", break_down)
+        with pytest.raises(BrokenDevice, match=r"uncorrectable ECC .* run the same command again"):
+            run(settings, tmp_path / "run", machine=shard_process.Machine(batch_size=2))
+    assert len(answered(tmp_path / "run")) == 4
+    assert table(run(settings, tmp_path / "run")) == whole
+
+
+def test_a_device_may_break_while_an_adapter_moves_to_it(same_reader, settings, tmp_path, monkeypatch):
+    def attach(*given):
+        raise BREAKING["cublas without a handle"]()
+
+    monkeypatch.setattr(shard_process, "BatchEvaluator", attach)
+    with pytest.raises(BrokenDevice, match="CUBLAS_STATUS_NOT_INITIALIZED"):
+        run(settings, tmp_path / "run")
+
+
+def test_a_method_that_runs_out_of_memory_is_tried_again_sample_by_sample(
+    same_reader, settings, whole, tmp_path, monkeypatch
+):
+    begin, calls = Quantizer.begin, []
+
+    def begin_with_less(self, grid):
+        calls.append(grid)
+        if len(calls) == 2:
+            raise out_of_memory()
+        return begin(self, grid)
+
+    monkeypatch.setattr(Quantizer, "begin", begin_with_less)
+    path = run(settings, tmp_path / "run", machine=shard_process.Machine(batch_size=4))
+    assert len(calls) > 5
+    assert table(path) == whole
 
 
 def test_a_sample_that_breaks_the_device_twice_alone_is_a_row_with_its_error(
