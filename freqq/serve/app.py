@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from freqq.errors import FreqqError, OutOfMemory
+from freqq.errors import BrokenDevice, FreqqError, OutOfMemory
 from freqq.glm.reader import Answer, Reader
 from freqq.serve.batcher import Batcher, Gone
 from freqq.serve.question import BadRequest, parse
@@ -50,9 +50,13 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
     }
 
     async def models(request: Request) -> Response:
+        if (broken := request.app.state.broken) is not None:
+            return _error(503, str(broken))
         return JSONResponse({"object": "list", "data": [card]})
 
     async def complete(request: Request) -> Response:
+        if (broken := request.app.state.broken) is not None:
+            return _error(503, str(broken))
         body = await _body(request, most_request_bytes)
         try:
             question = await run_in_threadpool(lambda: parse(_json(body)))
@@ -61,6 +65,9 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
             answer = await request.app.state.batcher.answer(question, request.is_disconnected)
         except BadRequest as error:
             return _error(400, str(error), error.field, error.code)
+        except BrokenDevice as error:  # no fault of the request, and nothing works any more
+            request.app.state.broken = error
+            return _error(503, str(error))
         except OutOfMemory as error:
             return _error(503, str(error))
         except FreqqError as error:
@@ -72,6 +79,7 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
         app.state.batcher = batcher = Batcher(reader, batch_size)
+        app.state.broken = None
         worker = asyncio.create_task(batcher.work())
         yield
         worker.cancel()
@@ -113,14 +121,31 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, sock: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM, then finish the current requests and return."""
+    """Serve until Ctrl-C or SIGTERM, then finish the current requests and return.
+
+    Raises
+    ------
+    BrokenDevice
+        If the accelerator fails. Until the server ends it answers every request with 503, so that clients do not take
+        it for a fault of what they sent.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn handles these itself and afterwards raises them again for earlier handlers.
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
         app, log_level="warning", limit_concurrency=MOST_AT_ONCE, timeout_graceful_shutdown=LONGEST_END_S
     )
-    uvicorn.Server(config).run(sockets=[sock])
+    _Server(config).run(sockets=[sock])
+    if app.state.broken is not None:
+        raise app.state.broken
+
+
+class _Server(uvicorn.Server):
+    """A server that ends, too, when the device is broken."""
+
+    async def on_tick(self, counter: int) -> bool:
+        app: Any = self.config.app
+        return await super().on_tick(counter) or app.state.broken is not None
 
 
 async def _body(request: Request, most: int) -> bytes:

@@ -4,11 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from freqq.errors import BrokenDevice
+from freqq.glm.device_errors import classified
 from freqq.glm.reader import Answer, Reader
 from freqq.pages.page import Page
 from freqq.serve.question import BadRequest, Question
@@ -95,13 +98,15 @@ class Batcher:
         return batch
 
     def _answers(self, questions: Sequence[Question]) -> Sequence[Answer | Exception]:
-        """Answers or errors. If a batch fails, each question is tried alone."""
+        """Answers or errors. If a batch fails, each question is tried alone, unless the device is broken."""
         try:
             return self._answer_many(questions)
         except Exception as error:
-            if len(questions) == 1:
-                return [error.with_traceback(None)]
-        torch.cuda.empty_cache()  # it may have run out of memory
+            failed = classified(error).with_traceback(None)
+            if len(questions) == 1 or isinstance(failed, BrokenDevice):
+                return [failed] * len(questions)
+        with suppress(RuntimeError):  # of a broken device, which the next question meets, too
+            torch.cuda.empty_cache()  # it may have run out of memory
         return [self._answers([question])[0] for question in questions]
 
     def _answer_many(self, questions: Sequence[Question]) -> list[Answer]:

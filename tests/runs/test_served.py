@@ -17,10 +17,12 @@ from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.runs import sources
 from freqq.runs.directory import RunDirectory
 from freqq.runs.machine import Machine
+from freqq.runs.parts import answered
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.verify import verify
 from freqq.serve.endpoint import Endpoint
+from tests.runs.faulty_device import BREAKING, FaultyDevice
 from tests.serve.faulty import Fault, Server
 
 METHODS = ("token", "image-jpeg", "token-lowpass+int8", "token-pool")
@@ -74,6 +76,19 @@ def test_answers_are_those_of_the_local_runner(server, settings, local, tmp_path
         assert row.kv_bytes is row.prefill_ms is row.peak_memory_bytes is None
         assert (row.model, row.dtype) == (settings.model, "unknown")
     assert all(finding.passed for finding in verify(path))
+
+
+def test_a_broken_device_of_the_server_is_no_row(served_reader, settings, local, tmp_path):
+    server, device = Server(served_reader), FaultyDevice({("prefill", 4): BREAKING["ecc"]})
+    with device.under(served_reader.model), pytest.raises(Interrupted, match="does not answer any more"):
+        run(settings, tmp_path / "run", machine=by(server, concurrency=2))
+    server.stop()
+    assert answered(tmp_path / "run") == answered(tmp_path / "run", retry_failed=True)
+    server = Server(served_reader)
+    try:
+        assert_alike(rows(run(settings, tmp_path / "run", machine=by(server))), local)
+    finally:
+        server.stop()
 
 
 def test_glyphs_protocol_is_sent(server, settings, tmp_path):
