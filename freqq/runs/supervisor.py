@@ -8,7 +8,7 @@ only this sample is given up: its rows say so. A replica whose processes die aga
 import signal
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -121,7 +121,8 @@ class Supervisor:
         self._processes, self._give_up, self._progress, self._note = processes, give_up, progress, note
         self._template, self._waiting = shares[0], deque(share for share in shares if share.samples)
         self.suspects = suspects
-        self._untried: dict[str, Worker | None] = dict.fromkeys(suspects.deaths)  # with the worker that had them
+        self._untried = dict.fromkeys(suspects.deaths)
+        self._died_with: defaultdict[str, list[Worker]] = defaultdict(list)  # of each suspect, in order
         self._error: FreqqError | None = None
 
     def run(self, stop: StopRequest) -> bool:
@@ -167,13 +168,18 @@ class Supervisor:
     def _next(self, worker: Worker) -> Assignment | None:
         if self._waiting:
             return self._waiting.popleft()
-        others = any(other is not worker and not other.retired for other in self.workers)
-        ids = [id for id, where in self._untried.items() if where is not worker or not others]
-        if not ids:
+        if not (ids := [id for id in self._untried if self._is_to_try(worker, id)]):
             return None
         for id in ids:
             del self._untried[id]
         return replace(self._template, samples=tuple(ids), suspects={id: self.suspects.deaths[id] for id in ids})
+
+    def _is_to_try(self, worker: Worker, id: str) -> bool:
+        """Whether a suspect is for this worker: if there is a choice, for none that died with it, and for one that died
+        least of late, as what dies with a broken device says nothing of the sample."""
+        there, before = [other for other in self.workers if not other.retired], self._died_with[id]
+        able = [w for w in there if w not in before] or [w for w in there if w is not before[-1]] or there
+        return worker in able and worker.strikes == min(w.strikes for w in able)
 
     def _listen(self, ending: bool = False) -> None:
         by_process = {process: worker for worker, process in self._busy.items()}
@@ -218,10 +224,12 @@ class Supervisor:
             self._progress(self._give_up(id, why_given_up(how)))
         rest = [id for id in assignment.samples if id not in worker.at]
         if assignment.suspects:
-            self._untried |= dict.fromkeys(rest, worker)
+            self._untried |= dict.fromkeys(rest)
         elif rest:
             self._waiting.append(replace(assignment, samples=tuple(rest)))
-        self._untried |= {id: worker for id in worker.at if id not in given_up}
+        for id in worker.at:
+            self._died_with[id].append(worker)
+        self._untried |= dict.fromkeys(id for id in worker.at if id not in given_up)
         then = f"given up: {', '.join(given_up)}" if given_up else "they are tried again later, one by one"
         if worker.retired:
             then += "; the worker is not started again"

@@ -106,7 +106,9 @@ class World:
         self.poisonous = set(chance.sample(ids, chance.choice([0, 0, 1, 2])))
         self.sick = set(chance.sample(ids, chance.choice([0, 1])))
         self.arms = [(replace(BASELINE_ARM, level=h), h) for h in HASHES]
-        self.broken_workers = set(chance.sample(["cuda:0", "cuda:1", "cuda:2"], chance.choice([0, 0, 1])))
+        # For each GPU that is broken, how often it may be tried: it fails when the model loads, or in every pass.
+        broken = chance.sample(["cuda:0", "cuda:1", "cuda:2"], chance.choice([0, 0, 1]))
+        self.tries = {gpu: chance.choice([MOST_STRIKES // LOADING_STRIKES, MOST_STRIKES]) for gpu in broken}
         self.left = chance.randrange(8)  # faults and kills that are to come
         self.died_alone: Counter[str] = Counter()
         self.pids = count()
@@ -117,9 +119,11 @@ class World:
         self.left -= now
         return now
 
-    def device(self) -> FaultyDevice:
+    def device(self, gpu: str) -> FaultyDevice:
         faults = {}
-        if self.happens(0.3):
+        if gpu in self.tries:
+            faults = {("vision", call): self.chance.choice(list(BREAKING.values())) for call in range(1, 1000)}
+        elif self.happens(0.3):
             place, at = self.chance.choice(PLACES), self.chance.randrange(1, 8)
             faults[place, at] = self.chance.choice(list(BREAKING.values()))
         return FaultyDevice(faults)
@@ -147,9 +151,9 @@ class SimulatedProcesses:
         self.started: Counter[str] = Counter()
 
     def start(self, assignment: Assignment) -> Simulated:
-        device = assignment.replica.placement.device
-        self.started[device] += 1
-        assert device not in self.world.broken_workers or self.started[device] <= MOST_STRIKES / LOADING_STRIKES
+        gpu = assignment.replica.placement.device
+        self.started[gpu] += 1
+        assert self.started[gpu] <= self.world.tries.get(gpu, 1000)
         self.live.append(Simulated(assignment, next(self.world.pids)))
         return self.live[-1]
 
@@ -163,8 +167,8 @@ class SimulatedProcesses:
         return [(process, reports, code)]
 
     def work(self, assignment: Assignment, reports: list[dict]) -> int:
-        world = self.world
-        if assignment.replica.placement.device in world.broken_workers or world.happens(0.05):
+        world, gpu = self.world, assignment.replica.placement.device
+        if world.tries.get(gpu) == MOST_STRIKES // LOADING_STRIKES or world.happens(0.05):
             return BrokenDevice.exit_code  # while it loads
 
         def report(what: dict) -> None:
@@ -176,7 +180,7 @@ class SimulatedProcesses:
         samples = [world.samples[id] for id in assignment.samples]
         remaining = Remaining(samples, world.arms, answered(world.run), assignment.suspects)
         writer = PartWriter(world.run, Shard(), {})
-        evaluator = Evaluator(world.device(), world.poisonous, world.sick, world.chance.randrange(1 << 32))
+        evaluator = Evaluator(world.device(gpu), world.poisonous, world.sick, world.chance.randrange(1 << 32))
         report({"ready": True})
         try:
             done = evaluate_remaining(evaluator, writer, remaining, 3, self.stop, report)
@@ -254,6 +258,48 @@ def test_nothing_is_lost_nothing_is_twice_and_no_sick_worker_is_kept(tmp_path, f
         assert errors == given_up | world.sick - given_up, seed
         assert world.poisonous <= given_up, seed
         assert all(world.died_alone[id] >= 2 for id in given_up), seed
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_healthy_worker_died_with_is_not_for_a_broken_one(tmp_path, seed):
+    """The first GPU breaks in each batch, the second once, the third never."""
+    chance = random.Random(seed)
+
+    class Scripted:
+        def __init__(self) -> None:
+            self.live: list[Simulated] = []
+            self.started: list[tuple[str, Assignment]] = []
+
+        def start(self, assignment: Assignment) -> Simulated:
+            self.started.append((assignment.replica.placement.device, assignment))
+            self.live.append(Simulated(assignment, len(self.started)))
+            return self.live[-1]
+
+        def wait(self, seconds: float):
+            process = self.live.pop(chance.randrange(len(self.live)))
+            samples, gpu = process.assignment.samples, process.assignment.replica.placement.device
+            if gpu == "cuda:0" or (gpu == "cuda:1" and [on for on, _ in self.started].count(gpu) == 1):
+                return [(process, [{"ready": True}, {"at": samples[:2]}], BrokenDevice.exit_code)]
+            return [(process, [{"ready": True}, {"rows": 2 * len(samples), "held": 0}, {"done": True}], 0)]
+
+    replicas = [
+        Replica(tmp_path, Settings(), None, Placement("float32", f"cuda:{i}"), Shard(), Machine()) for i in range(3)
+    ]
+    shares = [Assignment(replicas[0], tuple(f"s-{3 * i + n}" for i in range(4))) for n in range(3)]
+    processes = Scripted()
+    supervisor = Supervisor(
+        replicas,
+        shares,
+        processes,
+        lambda *_: pytest.fail("given up"),
+        lambda rows: None,
+        lambda text: None,
+        Suspects(),
+    )
+    assert supervisor.run(StopRequest())
+    suspects = [(gpu, assignment.samples) for gpu, assignment in processes.started if assignment.suspects]
+    assert {"s-1", "s-4"} <= {id for _, samples in suspects for id in samples}
+    assert "cuda:0" not in {gpu for gpu, _ in suspects}
 
 
 def test_a_process_that_crashes_when_all_is_stored_is_not_started_again(tmp_path):
