@@ -138,6 +138,8 @@ class Guarded(Group):
                 raise
             failure = FreqqError(str(error))
             failure.__cause__ = error
+        except (RuntimeError, MemoryError) as error:
+            failure = _of_device(error)
         if ctx.params.get("debug"):
             import traceback
 
@@ -145,6 +147,18 @@ class Guarded(Group):
         else:
             _report(str(failure))
         raise typer.Exit(failure.exit_code)
+
+
+def _of_device(error: Exception) -> FreqqError:
+    """The error of a broken device, or of one without memory left; raises any other error again."""
+    if "torch" in sys.modules:  # imports here would make --help slow
+        from freqq.glm.device_errors import classified
+
+        failed = classified(error, "what this command computes at once: use fewer or smaller pages")
+        if isinstance(failed, FreqqError):
+            failed.__cause__ = error
+            return failed
+    raise error
 
 
 def _one_line(show: Callable[..., None]) -> Callable[..., None]:

@@ -15,6 +15,7 @@ from freqq.cli.app import app, built
 from freqq.cli.command import Guarded
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.names import unknown
+from tests.runs.faulty_device import BREAKING, out_of_memory
 
 HEAVY = (
     "torch transformers numpy scipy datasets pyarrow matplotlib PIL accelerate safetensors pandas tokenizers peft "
@@ -149,7 +150,8 @@ def test_it_runs_as_a_module():
 @pytest.mark.parametrize(
     ("error", "code"),
     [(UserError("give\n  a [b]file[/b]"), 2), (FreqqError("it broke"), 1), (Interrupted("later"), 75),
-     (KeyboardInterrupt(), 75), (PermissionError(13, "Permission denied", "x"), 1)],
+     (KeyboardInterrupt(), 75), (PermissionError(13, "Permission denied", "x"), 1),
+     (BREAKING["cudnn"](), 69), (out_of_memory(), 1), (MemoryError(), 1)],
 )  # fmt: skip
 def test_an_error_is_one_line_and_a_code(error, code):
     failing = typer.Typer(cls=Guarded, pretty_exceptions_enable=False)
@@ -171,17 +173,18 @@ def test_an_error_is_one_line_and_a_code(error, code):
     assert "Traceback" in shown.stderr
 
 
-def test_a_bug_is_not_dressed_up_as_the_users_error():
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RuntimeError("shapes do not match")])
+def test_a_bug_is_not_dressed_up_as_the_users_error(error):
     failing = typer.Typer(cls=Guarded, pretty_exceptions_enable=False)
 
     @failing.command()
     def fail() -> None:
-        raise ZeroDivisionError
+        raise error
 
     @failing.callback()
     def options(debug: bool = False) -> None: ...
 
-    assert isinstance(CliRunner().invoke(failing, ["fail"]).exception, ZeroDivisionError)
+    assert isinstance(CliRunner().invoke(failing, ["fail"]).exception, type(error))
 
 
 @pytest.mark.parametrize(("name", "meant"), [("extrem", "extreme"), ("MILD", "mild"), ("agressive", "aggressive")])

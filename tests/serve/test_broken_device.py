@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 
 import pytest
 
@@ -10,6 +11,7 @@ from freqq.serve.app import application, listen, serve
 from freqq.serve.chat import chat_request
 from freqq.serve.client import Client
 from freqq.serve.endpoint import Endpoint
+from tests.cli.test_serve import is_open
 from tests.runs.faulty_device import BREAKING, PLACES, FaultyDevice
 from tests.serve.faulty import Server
 from tests.serve.test_client import PAGES, Pauses
@@ -42,10 +44,13 @@ def signals():
 
 def test_the_server_ends_with_the_devices_error(served_reader, signals):
     sock = listen("127.0.0.1", 0)
-    client = Client(Endpoint(f"http://127.0.0.1:{sock.getsockname()[1]}/v1", retries=0), Pauses())
+    port = sock.getsockname()[1]
+    client = Client(Endpoint(f"http://127.0.0.1:{port}/v1", retries=0), Pauses())
     found = []
 
     def ask():
+        while not is_open(port):
+            time.sleep(0.01)
         try:
             found.append(client.complete(chat_request(served_reader.model_name, "What?", PAGES, 5)))
         except Exception as error:
@@ -60,3 +65,4 @@ def test_the_server_ends_with_the_devices_error(served_reader, signals):
         thread.join()
     [error] = found
     assert isinstance(error, Interrupted)
+    assert "the device is lost" in str(error)
