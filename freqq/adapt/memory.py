@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from freqq.adapt.loop import Training
+from freqq.adapt.student import MOST_PATCHES
 from freqq.errors import FreqqError
 from freqq.glm.memory import memories
 
@@ -21,7 +22,7 @@ MASTER_BYTES = 8
 def estimate(training: Training) -> dict[str, int]:
     """Bytes of the frozen weights, of the trained parameters and their optimizers' state, and of what a step adds.
 
-    A step adds the most either while the tower sees all pages of a pass, which keeps nothing, or while the language
+    A step adds the most either while the tower sees the pages, which keeps nothing, or while the language
     model reads them, whose layers keep what their backward passes need. On a CPU attention is plain, with its squares
     (`freqq.adapt.student`). Within 15 % of what was measured with GLM-4.1V's widths in bfloat16 (examples/results).
     """
@@ -86,7 +87,7 @@ class Load:
 
 
 def _seeing(training: Training, load: Load) -> int:
-    """Bytes of a pass of the tower: its pixels, and one block's attention or perceptron.
+    """Bytes of a pass of the tower: all pixels, and one block's attention or perceptron for the pages seen at once.
 
     Of attention that are about 18 vectors a patch, and on a CPU the scores of a page, their exponentials in float32,
     and those narrowed; of the perceptron as in `freqq.glm.spec.ModelSpec.vision_bytes`.
@@ -96,9 +97,11 @@ def _seeing(training: Training, load: Load) -> int:
     pixels, perceptron = reader.family.pass_numbers(vision)
     each = reader.family.patches_per_token(reader.model.config)
     patches, page = each * load.batch * load.pages, each * load.page
+    at_once = min(patches, max(MOST_PATCHES, page))
     square = (2 * size + 4) * vision.num_heads * page**2 if _is_plain(training) else 0
-    attention = square + 18 * size * vision.hidden_size * patches
-    return int(4 * pixels * patches + max(attention, size * (6 * vision.hidden_size + 3 * perceptron) * patches))
+    attention = square + 18 * size * vision.hidden_size * at_once
+    block = max(attention, size * (6 * vision.hidden_size + 3 * perceptron) * at_once)
+    return int(4 * pixels * patches + block + size * vision.hidden_size * (patches - at_once))
 
 
 def _reading(training: Training, load: Load) -> int:

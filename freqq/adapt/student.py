@@ -17,8 +17,12 @@ from freqq.adapt.training_data import Example
 from freqq.glm.adapter import Adapter
 from freqq.glm.device_errors import is_out_of_memory
 from freqq.glm.families.base import as_grid, patches
+from freqq.glm.sequence import packs
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
+
+MOST_PATCHES = 1 << 15
+"""Of a pass of the tower, 13 of Glyph's pages, unless a single page has more."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,17 @@ class Student(nn.Module):
         return self._packer.tokens(text)
 
     def see(self, examples: Sequence[Example]) -> Seen:
-        """Run the frozen tower, without gradient. If memory runs out, batches of pages are halved, repeatedly."""
+        """Run the frozen tower, without gradient, on as many pages at once as have `MOST_PATCHES`.
+
+        If memory runs out, batches of pages are halved, repeatedly.
+        """
         pixels, grid = patches([page for example in examples for page in example.pages], self._processor)
-        size = self._processor.merge_size
+        size, counts = self._processor.merge_size, grid.prod(1).tolist()
         shapes = tuple((h // size, w // size) for _, h, w in grid.tolist())
-        return Seen(self._states(pixels, grid), shapes)
+        runs = list(packs(counts, MOST_PATCHES))
+        parts = pixels.split([sum(counts[run]) for run in runs])
+        states = [self._states(part, grid[run]) for part, run in zip(parts, runs, strict=True)]
+        return Seen(states[0] if len(states) == 1 else torch.cat(states), shapes)
 
     def _states(self, pixels: Tensor, grid: Tensor) -> Tensor:
         """States [n, C] of the patches [n, P] of pages whose sizes are grid [pages, 3]."""

@@ -23,9 +23,10 @@ from safetensors.torch import load_file
 from freqq.adapt.adapt import adapt, prepare
 from freqq.adapt.log import NAME, SCHEMA, Log
 from freqq.adapt.loop import CHECKPOINT, Habits, Training
-from freqq.adapt.memory import estimate
+from freqq.adapt.memory import Load, _seeing, estimate
 from freqq.adapt.schedule import TimeLimit, timed_rate_factor
 from freqq.adapt.settings import Adaptation
+from freqq.adapt.student import Seen
 from freqq.adapt.training_data import Example, mini_data
 from freqq.coding.codebook_files import MissingCodebook
 from freqq.errors import BrokenDevice, FreqqError, Interrupted, OutOfMemory, UserError
@@ -103,6 +104,25 @@ def test_where_memory_runs_out_fewer_pages_are_seen_at_once_and_the_note_says_so
     for [mine, theirs] in zip(log(tmp_path / "b"), log(tmp_path / "a"), strict=True):
         assert mine["loss"] == pytest.approx(theirs["loss"], abs=1e-4)
         assert mine["norm"] == pytest.approx(theirs["norm"], rel=1e-3)
+
+
+def test_pages_are_seen_in_pieces_whose_size_bounds_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(folder: Path) -> tuple[int, Seen, int]:
+        """Passes of the tower, what it saw, and the bytes that were estimated, of four chats of up to three pages."""
+        training = prepare(replace(SMALL, batch=4), folder, HABITS)
+        device = FaultyDevice({})
+        with device.under(training.adapter.reader.model):
+            found = training.student.see([training.data.train(i) for i in range(4)])
+        return device.calls["vision"], found, _seeing(training, Load.of(training))
+
+    passes, whole, most = seen(tmp_path / "a")
+    monkeypatch.setattr("freqq.adapt.student.MOST_PATCHES", 500)
+    monkeypatch.setattr("freqq.adapt.memory.MOST_PATCHES", 500)
+    more, parts, less = seen(tmp_path / "b")
+    assert (passes, more > 1) == (1, True)
+    assert parts.shapes == whole.shapes
+    assert torch.allclose(parts.states, whole.states, atol=1e-4)
+    assert less < most
 
 
 def test_where_memory_runs_out_in_a_pass_the_log_says_how_many_examples_fit(tmp_path: Path, faulty: Any) -> None:
