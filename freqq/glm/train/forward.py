@@ -123,7 +123,14 @@ class PackedForward:
         return visual.merger(x)
 
     def language(
-        self, pages: int, rows: int, columns: int, seen: Tensor, blocks: Tensor, watch: tuple[int, ...] = ()
+        self,
+        pages: int,
+        rows: int,
+        columns: int,
+        seen: Tensor,
+        blocks: Tensor,
+        watch: tuple[int, ...] = (),
+        layers: int | None = None,
     ) -> tuple[Tensor, Trace]:
         """Final hidden states [B, K, T, D] of the question blocks, and the trace.
 
@@ -135,6 +142,8 @@ class PackedForward:
             Question, answer and end tokens of each block, padded at the end.
         watch : tuple of int
             Layers whose attention probabilities the trace keeps.
+        layers : int, optional
+            How many of the first layers run; None: all.
         """
         language = self.model.model.language_model
         ids = torch.tensor(self.prefix_ids(pages, rows, columns))
@@ -152,7 +161,7 @@ class PackedForward:
         trace = Trace([], [], {}, {})
         causal_prefix = torch.ones(len(ids), len(ids), dtype=torch.bool).tril()
         causal_block = torch.ones(length, length, dtype=torch.bool).tril()
-        for index, layer in enumerate(language.layers):
+        for index, layer in enumerate(language.layers[:layers]):
             attention = layer.self_attn
             heads, size = attention.num_heads, attention.head_dim
             groups = attention.num_key_value_groups

@@ -113,6 +113,7 @@ def run(
     both = optimizers(stage, groups)
     trained = [p for g in groups for p in g["params"]]
     step = restore(folder / f"{stage.name}.safetensors", model, both)
+    threads = torch.get_num_threads()
     named: dict[str, list[float]] = {}
     seen, since = 0, time.perf_counter()
     with Gradients(model, trained, parts, processes) as gradients:
@@ -124,8 +125,10 @@ def run(
                     group["lr"] = peak * factor * group["scale"]
             values = gradients.of(step)
             values["norm"] = float(torch.nn.utils.clip_grad_norm_(trained, stage.clip))
+            torch.set_num_threads(max(threads, processes))  # the other processes wait
             for optimizer in both:
                 optimizer.step()
+            torch.set_num_threads(threads)
             step += 1
             seen += 1
             for name, value in values.items():

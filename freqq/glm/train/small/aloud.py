@@ -23,7 +23,7 @@ from freqq.glm.train.architecture import ASSISTANT, CELL, END, IMAGE, TOKEN
 from freqq.glm.train.forward import PackedForward, Trace
 from freqq.glm.train.small.model import ENTRIES, TRANSCRIBE, SlotHeads
 from freqq.glm.train.small.reading import ReadingHead, reading_loss
-from freqq.glm.train.small.sheets import COLUMNS, ROWS, STRETCH, Crops, Written, batch, look
+from freqq.glm.train.small.sheets import COLUMNS, ROWS, STRETCH, Crops, Written, batch, joined, look
 from freqq.glm.train.small.text import CHARACTERS, KINDS, Split
 from freqq.glm.train.small.tower import Tower
 from freqq.pages.glyph import FRAME_PADDING
@@ -84,14 +84,10 @@ def pages(
     room = CELL * rows * 72 / dpi / (1 + STRETCH) - 2 * FRAME_PADDING - 2 * look(dpi, 600, 600).leading
     widest = min(10.0, room / 2)
     made = [batch(rng, (dpi,), rows, columns, 1, split, kinds, top=rng.uniform(0.0, widest)) for _ in range(count)]
-    values = []
-    for i, one in enumerate(made):
-        w = one.written
-        values.append([w.crop + i, w.row, w.column, w.other, w.character, w.whole])
     crops = Crops(
         np.concatenate([one.pixels for one in made]),
         np.full(count, dpi),
-        Written(*(np.concatenate(column) for column in zip(*values, strict=True))),
+        joined([one.written for one in made], 1),
     )
     start, given = (MIDDLE, GIVEN) if middle else (START, 0)
     texts = [_text(crops.written, i, columns) for i in range(count)]

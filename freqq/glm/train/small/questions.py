@@ -4,12 +4,15 @@ A question is a chain (put requests together, count equal ones, choose one, find
 does not find from answers alone. As in the training of `tiny`, aids show the way and fade to zero before the end:
 
 - guidance: some heads are drawn to what a solution looks at, always a set of tokens, so that none becomes a carrier;
-- probes: linear heads give the request of the tokens that show it, as the tower leaves them, the request and the
-  running number of an answer's tokens, and what a question asks for.
+- probes: linear heads give the format and the topic of tokens that show them, as the tower leaves them, the request and
+  the running number of an answer's tokens, and what a question asks for.
+
+Tokens of pages learn whose they are by far more chats than can be asked about: these pass the tower and the layers up
+to the counting one alone.
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +25,9 @@ from freqq.glm.train.corpus import MAX_ORDINAL
 from freqq.glm.train.forward import Trace
 from freqq.glm.train.small.aloud import CURRICULUM, Aloud, with_wrong
 from freqq.glm.train.small.aloud import Recipe as AloudRecipe
-from freqq.glm.train.small.chats import Asked, Size, asked
+from freqq.glm.train.small.asked import Asked, Size, asked
 from freqq.glm.train.small.model import HEADS, SIZE, WIDTH
+from freqq.glm.train.small.reading import reading_loss
 
 COUNT, SELECT, COPY = 3, 4, 5
 """Layers whose attention is guided; those before put a request together and bring it to its answer."""
@@ -50,7 +54,8 @@ class QuestionHeads(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.request = nn.Linear(WIDTH, sum(KINDS[:2]))
+        self.format = nn.Linear(WIDTH, KINDS[0])
+        self.topic = nn.Linear(WIDTH, KINDS[1])
         self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
         self.turn = nn.Linear(WIDTH, sum(KINDS))
         self.question = nn.Linear(WIDTH, sum(KINDS))
@@ -66,6 +71,8 @@ class Recipe:
         About how many a batch has, of pages and questions.
     questions : int
         Of each sample.
+    shown : int
+        About how many tokens a batch of pages has about which nothing is asked.
     grow, finer : int
         Steps after which all numbers and sizes of pages, and all resolutions, are in the mix.
     ruler : float
@@ -78,6 +85,8 @@ class Recipe:
         One step in so many reads aloud.
     wrong : float
         Share of an answer's characters said so far that are wrong.
+    read : float
+        Weight of the reading head's loss on the pages.
     reading : AloudRecipe
         Of those steps, which have no aids.
     fade : (float, float)
@@ -85,14 +94,16 @@ class Recipe:
     """
 
     tokens: int = 2400
-    questions: int = 8
-    grow: int = 1200
-    finer: int = 1500
+    questions: int = 6
+    shown: int = 2400
+    grow: int = 800
+    finer: int = 1000
     ruler: float = 0.25
     whole: float = 0.2
     text: float = 0.25
     aloud: int = 2
     wrong: float = 0.05
+    read: float = 0.4
     reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0), wrong=0.05))
     fade: tuple[float, float] = (0.5, 0.8)
 
@@ -138,73 +149,108 @@ class Questions:
 
     def forward(self, made: Asked, tokens: Tensor, watch: tuple[int, ...] = ()) -> tuple[Tensor, Tensor, Trace]:
         """Final hidden states [S, K, T, C] of the questions, the pages' tokens [S, V, C], and the trace."""
-        samples = tokens.shape[0]
-        seen = self.aloud.tower(torch.from_numpy(made.pixels)).view(samples, -1, WIDTH)
+        seen = self.see(made)
         hidden, trace = self.aloud.packed.language(made.pages, made.rows, made.columns, seen, tokens, watch)
         return hidden, seen, trace
+
+    def see(self, made: Asked) -> Tensor:
+        """The pages' tokens [S, V, C]."""
+        return self.aloud.tower(torch.from_numpy(made.pixels)).view(len(made.facts), -1, WIDTH)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits [..., V] of final hidden states [..., C]."""
         return F.linear(hidden, self.aloud.net.lm_head.weight)
 
     def step(self, recipe: Recipe, step: int, steps: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of one step, and what to report of it."""
+        """The loss of one step that asks or reads aloud, and what to report of it."""
         if step % recipe.aloud == recipe.aloud - 1:
             total, values = self.aloud.step(recipe.reading, step, steps, seed + 1)
             return total, {f"aloud_{name}": value for name, value in values.items()}
-        rng = random.Random(f"train/questions/{seed}/{step}")
+        return self._ask(recipe, step, steps, f"train/questions/{seed}/{step}")
+
+    def show(self, recipe: Recipe, step: int, steps: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of chats about which nothing is asked; without aids, of further questions."""
+        aid = recipe.aid(step / steps)
+        if not aid:
+            return self._ask(recipe, step, steps, f"train/shown/{seed}/{step}")
+        rng = random.Random(f"train/shown/{seed}/{step}")
+        size = replace(recipe.draw(rng, step), usual=45)
+        count = max(1, round(recipe.shown / (size.pages * size.rows * size.columns)))
+        made = asked(rng, size, count, 0, 0.0, 0.0)
+        with torch.autocast("cpu", torch.bfloat16):
+            seen = self.see(made)
+            _, trace = self.aloud.packed.language(
+                made.pages, made.rows, made.columns, seen, made.tokens, (COUNT,), COUNT + 1
+            )
+            losses = {"read": self._read(made, seen)} | self._known(made, seen, trace) | self._counted(made, trace)
+        total = recipe.read * losses["read"]
+        total = total + aid * torch.stack([AID * loss for name, loss in losses.items() if name != "read"]).sum()
+        return total, {f"shown_{name}": value for name, value in losses.items()}
+
+    def _ask(self, recipe: Recipe, step: int, steps: int, seed: str) -> tuple[Tensor, dict[str, Tensor]]:
+        rng = random.Random(seed)
         size = recipe.draw(rng, step)
         length = size.pages * size.rows * size.columns + recipe.questions * 75
         count = max(1, round(recipe.tokens / length))
         made = asked(rng, size, count, recipe.questions, recipe.whole, recipe.ruler, recipe.text)
         aid = recipe.aid(step / steps)
-        tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/questions/{seed}/{step}/wrong")
+        tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"{seed}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
             hidden, seen, trace = self.forward(made, tokens, (COUNT, SELECT, COPY) if aid else ())
             speaking = made.labels >= 0
             logits = self.logits(hidden[speaking]).float()
             each = F.cross_entropy(logits, made.labels[speaking], reduction="none")
             first = first_characters(made)[speaking]
-            losses = {"answer": each.mean(), "first": each[first].mean()}
-            total = losses["answer"] + losses["first"]
+            losses = {"answer": each.mean(), "first": each[first].mean(), "read": self._read(made, seen)}
+            total = losses["answer"] + losses["first"] + recipe.read * losses["read"]
             if aid:
-                aids = self._probes(made, seen, trace) | self._guidance(made, trace)
-                total = total + aid * torch.stack([WEIGHTS[name] * loss for name, loss in aids.items()]).sum()
+                aids = self._known(made, seen, trace) | self._counted(made, trace) | self._guidance(made, trace)
+                aids["question"] = self._wanted(made, trace)
+                total = total + aid * torch.stack([AID * loss for loss in aids.values()]).sum()
                 losses |= aids
         right = logits.argmax(-1) == made.labels[speaking]
         found = torch.ones_like(speaking)
         found[speaking] = right
         return total, losses | {"token": right.float().mean(), "right": found.all(-1).float().mean()}
 
+    def _read(self, made: Asked, seen: Tensor) -> Tensor:
+        return reading_loss(self.aloud.head(seen), made.written, made.rows, made.columns)
+
     def _visual(self, made: Asked) -> Tensor:
         """Where the pages' tokens stand in the prefix."""
         ids = torch.tensor(self.aloud.packed.prefix_ids(made.pages, made.rows, made.columns))
         return ids.eq(IMAGE).nonzero()[:, 0]
 
-    def _probes(self, made: Asked, seen: Tensor, trace: Trace) -> dict[str, Tensor]:
-        visual = self._visual(made)
-        shows = made.answers & (made.answers.sum(1, keepdim=True) == 1)  # a token that shows two answers tells neither
-        sample, exchange, token = shows.nonzero(as_tuple=True)
-        facts = made.facts[sample, exchange]
-        before, counted = (trace.prefix[layer][:, visual][sample, token] for layer in (COUNT - 1, COUNT))
-        losses = {"pair": _facts(self.heads.pair(before), facts), "turn": _facts(self.heads.turn(counted), facts)}
-        sample, exchange, token = (made.requests & (made.requests.sum(1, keepdim=True) == 1)).nonzero(as_tuple=True)
-        losses["request"] = _facts(self.heads.request(seen[sample, token]), made.facts[sample, exchange])
-        speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
-        s, k, _ = speaking.nonzero(as_tuple=True)
-        wanted = made.facts[s, made.wanted[s, k]]
-        losses["question"] = _facts(self.heads.question(trace.blocks[COUNT][speaking]), wanted)
-        return losses
-
-    def _guidance(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
-        """Minus the log of what guided heads give to the tokens that they should look at."""
+    def _known(self, made: Asked, seen: Tensor, trace: Trace) -> dict[str, Tensor]:
+        """What probes lose of tokens that show a request, and of those of its answer."""
         visual = self._visual(made)
         losses = {}
+        for column, (name, probe, shown) in enumerate(
+            (("format", self.heads.format, made.formats), ("topic", self.heads.topic, made.topics))
+        ):
+            sample, exchange, token = _only(shown).nonzero(as_tuple=True)
+            losses[name] = _facts(probe(seen[sample, token]), made.facts[sample, exchange, column : column + 1])
+        sample, exchange, token = _only(made.answers).nonzero(as_tuple=True)
+        facts = made.facts[sample, exchange]
+        before, counted = (trace.prefix[layer][:, visual][sample, token] for layer in (COUNT - 1, COUNT))
+        losses["pair"] = _facts(self.heads.pair(before), facts[:, :2])
+        losses["turn"] = _facts(self.heads.turn(counted), facts)
+        return losses
+
+    def _wanted(self, made: Asked, trace: Trace) -> Tensor:
+        """What the probe of questions loses."""
+        speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
+        s, k, _ = speaking.nonzero(as_tuple=True)
+        return _facts(self.heads.question(trace.blocks[COUNT][speaking]), made.facts[s, made.wanted[s, k]])
+
+    def _counted(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
+        """Minus the log of what heads that count give to the beginnings of earlier answers to the same request."""
+        visual = self._visual(made)
         pair = made.facts[..., 0] * len(TOPICS) + made.facts[..., 1]  # [S, E]
         real = made.facts[..., 0] >= 0
         index = torch.arange(pair.shape[1])
         earlier = (pair[:, :, None] == pair[:, None]) & real[:, :, None] & (index[:, None] > index[None])  # [S, E, E']
-        counted = made.answers & (made.answers.sum(1, keepdim=True) == 1)
+        counted = _only(made.answers)
         # [S, V, V']: from a token of an answer to the beginnings of earlier answers to the same request
         shows = torch.einsum("sev,sef,sfw->svw", counted.float(), earlier.float(), made.beginnings.float()) > 0
         n = torch.einsum("sev,sef->sv", counted.float(), earlier.float())
@@ -214,10 +260,15 @@ class Questions:
             rows = torch.log(trace.prefix_attention[COUNT][:, head, visual].float() + TINY)
             each = (rows[..., visual] * shows).sum(-1) / shows.sum(-1).clamp(min=1)
             per.append(-(start * rows[..., 0] + n * each) / (start + n))
-        losses["count"] = torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())
+        return {"count": torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())}
+
+    def _guidance(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
+        """Minus the log of what guided heads of questions give to the tokens that they should look at."""
+        visual = self._visual(made)
+        losses = {}
         found = first_characters(made)
         speaking = found & (made.wanted >= 0)[..., None]
-        samples = torch.arange(len(pair))[:, None]
+        samples = torch.arange(len(made.facts))[:, None]
         turn = made.answers[samples, made.wanted.clamp(min=0)]  # [S, K, V]
         heads = trace.block_attention[SELECT][:, list(SELECT_HEADS)][..., visual]  # [S, H, K, T, V]
         mass = (heads * turn[:, None, :, None]).float().sum(-1)
@@ -252,7 +303,8 @@ class Questions:
         return found
 
 
-WEIGHTS = {"request": 0.3, "count": 0.3, "turn": 0.3, "pair": 0.3, "question": 0.3, "select": 0.3, "copy": 0.3}
+AID = 0.1
+"""Weight of each aid."""
 
 
 def first_characters(made: Asked) -> Tensor:
@@ -261,10 +313,15 @@ def first_characters(made: Asked) -> Tensor:
     return copied & (copied.cumsum(-1) <= FIRST)
 
 
+def _only(shows: Tensor) -> Tensor:
+    """Of which of [S, E, V] each token shows just one: one that shows two tells neither."""
+    return shows & (shows.sum(1, keepdim=True) == 1)
+
+
 def _facts(logits: Tensor, facts: Tensor) -> Tensor:
-    """Cross-entropy of the facts that a probe gives, [n, 2 or 3]."""
+    """Cross-entropy of the facts [n, k] that a probe gives, whose classes fill the logits' columns."""
     if not len(facts):
         return logits.sum() * 0
-    kinds = KINDS if logits.shape[-1] == sum(KINDS) else KINDS[:2]
+    kinds = KINDS[: facts.shape[1]] if facts.shape[1] > 1 else logits.shape[-1]
     parts = logits.float().split(kinds, -1)
     return torch.stack([F.cross_entropy(part, facts[:, i], ignore_index=-100) for i, part in enumerate(parts)]).sum()

@@ -5,7 +5,7 @@ rows (the lines of 72 dpi are 10 px apart, so no two share a row) and `COLUMNS` 
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,16 +157,27 @@ def _written(
         crop = int(run.middle // high)
         if not 0 <= crop < crops:
             continue
-        column = run.column
-        beside = np.where(run.centre / (CELL / COLUMNS) - column < 0.5, column - 1, column + 1)
-        inside = (column >= 0) & (column < columns * COLUMNS)
-        line = np.full((len(run.text), 6), crop)
-        line[:, 1] = run.row - crop * rows * ROWS
-        line[:, 2], line[:, 4] = column, ID[np.frombuffer(run.text.encode("latin1"), np.uint8)]
-        line[:, 3] = np.where((beside >= 0) & (beside < columns * COLUMNS), beside, -1)
-        line[:, 5] = run.top >= crop * high and run.bottom <= (crop + 1) * high
-        found.append(line[inside])
-    values = np.concatenate(found) if found else np.zeros((0, 6), np.int64)
+        whole = run.top >= crop * high and run.bottom <= (crop + 1) * high
+        found.append(line_of(run, crop, rows, columns, whole))
+    return written_of(found)
+
+
+def line_of(run: PlacedRun, crop: int, rows: int, columns: int, whole: bool) -> NDArray[np.int64]:
+    """The fields of `Written` of those characters of a run that stand on a crop, [n, 6]."""
+    column = run.column
+    beside = np.where(run.centre / (CELL / COLUMNS) - column < 0.5, column - 1, column + 1)
+    inside = (column >= 0) & (column < columns * COLUMNS)
+    line = np.full((len(run.text), 6), crop)
+    line[:, 1] = run.row - crop * rows * ROWS
+    line[:, 2], line[:, 4] = column, ID[np.frombuffer(run.text.encode("latin1"), np.uint8)]
+    line[:, 3] = np.where((beside >= 0) & (beside < columns * COLUMNS), beside, -1)
+    line[:, 5] = whole
+    return line[inside]
+
+
+def written_of(lines: list[NDArray[np.int64]]) -> Written:
+    """What `line_of` gave of all lines, together."""
+    values = np.concatenate(lines) if lines else np.zeros((0, 6), np.int64)
     return Written(*values.T[:5], values[:, 5].astype(bool))
 
 
@@ -176,12 +187,16 @@ def batch(
 ) -> Crops:  # fmt: skip
     """`crops` crops at each resolution."""
     sheets = [sheet(rng, dpi, rows, columns, crops, split, kinds, top) for dpi in dpis]
-    values = []
-    for i, made in enumerate(sheets):
-        w = made.written
-        values.append([w.crop + i * crops, w.row, w.column, w.other, w.character, w.whole])
     return Crops(
         np.concatenate([s.pixels for s in sheets]),
         np.concatenate([s.dpi for s in sheets]),
-        Written(*(np.concatenate(column) for column in zip(*values, strict=True))),
+        joined([s.written for s in sheets], crops),
     )
+
+
+def joined(parts: Sequence[Written], crops: int) -> Written:
+    """What is written on several groups of so many crops."""
+    values = []
+    for i, w in enumerate(parts):
+        values.append([w.crop + i * crops, w.row, w.column, w.other, w.character, w.whole])
+    return Written(*(np.concatenate(column) for column in zip(*values, strict=True)))

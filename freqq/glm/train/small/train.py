@@ -52,8 +52,6 @@ class Training:
         Steps of stage 2, in which the whole model learns to read aloud. Stage 3 goes on with that, so it is short.
     question_steps, question_decay : int
         Of stage 3, in which it learns to answer questions.
-    question_crops : int
-        Crops at each of five resolutions that the tower reads in each step of stage 3.
     crops : int
         Crops at each of a step's five resolutions in stage 1.
     seed : int
@@ -67,9 +65,8 @@ class Training:
     language_steps: int = 4_000
     language_decay: int = 1_200
     recipe: Recipe = Recipe()
-    question_steps: int = 4_000
-    question_decay: int = 1_600
-    question_crops: int = 10
+    question_steps: int = 3_000
+    question_decay: int = 1_200
     questions: QuestionRecipe = QuestionRecipe()
     evaluate_every: int = 500
 
@@ -136,18 +133,16 @@ def train_questions(
     questions = Questions(Aloud(whole["net"], whole["head"], whole["slots"]), every["heads"])
     stage = Stage("questions", training.question_steps, 2e-3, 6e-3, decay=training.question_decay, **OFTEN)
 
-    tower = questions.aloud.tower
-
     def asking(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         return questions.step(training.questions, step, training.question_steps, training.seed)
 
-    def reading(step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        return reading_step(tower, whole["head"], step, training.seed + 1, training.question_crops)
+    def showing(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        return questions.show(training.questions, step, training.question_steps, training.seed)
 
     def evaluated() -> dict[str, float]:
-        return questions.evaluate() | questions.aloud.evaluate() | evaluate(tower, whole["head"])
+        return questions.evaluate() | questions.aloud.evaluate() | evaluate(questions.aloud.tower, whole["head"])
 
-    _train(stage, every, QUESTION_SCALES, [asking, reading], evaluated, training, folder, report, processes)
+    _train(stage, every, QUESTION_SCALES, [asking, showing], evaluated, training, folder, report, processes)
     return every
 
 
