@@ -1,6 +1,7 @@
 """The training of `small`: what it shows is what it says, and its fast forward pass is transformers' own."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +14,16 @@ from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, ORDINALS, TOPICS, Exchange
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS, mini_glyph
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
 from freqq.glm.train.corpus import question_tokens
+from freqq.glm.train.small.aids import COUNT, FIRST, QuestionHeads, first_characters
 from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages, with_wrong
-from freqq.glm.train.small.chats import Size, asked, chat, drawn, haystack
+from freqq.glm.train.small.asked import LONGEST_WHOLE, Size, asked
+from freqq.glm.train.small.chats import chat, haystack
+from freqq.glm.train.small.drawn import drawn
 from freqq.glm.train.small.model import ENTRIES, REQUESTS, SlotHeads, build
-from freqq.glm.train.small.questions import FIRST, QuestionHeads, Questions, first_characters
+from freqq.glm.train.small.questions import Questions
 from freqq.glm.train.small.questions import Recipe as QuestionRecipe
 from freqq.glm.train.small.reading import CLASSES, ReadingHead, accuracy, places, reading_loss
-from freqq.glm.train.small.sheets import DPIS, SLOTS, sheet
+from freqq.glm.train.small.sheets import COLUMNS, DPIS, ROWS, SLOTS, sheet
 from freqq.glm.train.small.text import CHARACTERS, KINDS, split_of, text
 from freqq.glm.train.small.tower import Tower, start, vision_config
 
@@ -191,15 +195,32 @@ def test_what_is_asked_for_stands_where_it_is_said_to(seed):
             assert f"{FORMATS[kind]} about {TOPICS[topic]}. " in question
             assert f" {ORDINALS[ordinal]} (1 indexed) " in question
             assert question[len("Prepend ") :][:6] == said[:6]
-            asks, answers = (found[s, wanted].nonzero()[:, 0] for found in (made.requests, made.answers))
-            assert len(asks)
+            assert len(said) <= 6 + LONGEST_WHOLE + len(ENTRIES[END])
+            marks = (made.formats, made.topics, made.answers)
+            formats, topics, answers = (found[s, wanted].nonzero()[:, 0] for found in marks)
+            assert len(formats)
             cells = made.cell[s, k][shown]
-            assert set(cells[cells > asks.max()].tolist()) <= set(answers.tolist())
-            assert (answers > asks.max()).all()
+            assert set(cells[cells > topics.max()].tolist()) <= set(answers.tolist())
+            assert (answers > topics.max()).all()
             same = (made.facts[s, : wanted + 1, :2] == made.facts[s, wanted, :2]).all(-1).sum()
             assert same == ordinal + 1
     first = first_characters(made)
     assert (first.sum(-1) == (made.cell >= 0).sum(-1).clamp(max=FIRST)).all()
+
+
+@given(SEEDS)
+def test_tokens_that_show_a_format_or_a_topic_are_those_where_it_is_written(seed):
+    made = asked(random.Random(seed), SIZE, 2, 0, 0.0, 0.0)
+    w = made.written
+    cell = (w.crop * made.rows + w.row // ROWS) * made.columns + w.column // COLUMNS
+    of_sample = made.pages * made.rows * made.columns
+    for column, (names, marks) in enumerate(((FORMATS, made.formats), (TOPICS, made.topics))):
+        for s, e in (made.facts[..., 0] >= 0).nonzero().tolist():
+            there = np.isin(cell, marks[s, e].nonzero()[:, 0].numpy() + s * of_sample)
+            lines = [
+                "".join(CHARACTERS[c] for c in w.character[there & (w.lines() == n)]) for n in set(w.lines()[there])
+            ]
+            assert any(names[made.facts[s, e, column]] in line for line in lines)
 
 
 @given(SEEDS)
@@ -227,7 +248,9 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
     assert {
         "answer",
         "first",
-        "request",
+        "read",
+        "format",
+        "topic",
         "pair",
         "turn",
         "question",
@@ -242,6 +265,15 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
     aloud, said = questions.step(recipe, recipe.aloud - 1, 10, 0)
     assert "aloud_write" in said
     assert torch.isfinite(aloud)
+    net.zero_grad()
+    shown, seen = questions.show(replace(recipe, shown=300), 0, 10, 0)
+    shown.backward()
+    assert {f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count")} == set(seen)
+    last = f"layers.{COUNT}."
+    assert [n for n, p in net.named_parameters() if last in n and p.grad is None] == []
+    assert all(p.grad is None for n, p in net.named_parameters() if f"layers.{COUNT + 1}." in n), "no more layers run"
+    _, asked_instead = questions.show(recipe, 9, 10, 0)
+    assert "answer" in asked_instead
     _, late = questions.step(recipe, 9, 10, 0)
     assert "count" not in late, "the aids have faded"
 

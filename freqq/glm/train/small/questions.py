@@ -18,47 +18,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from freqq.data.mini import FORMATS, TOPICS
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS
 from freqq.glm.train.architecture import CELL, IMAGE
-from freqq.glm.train.corpus import MAX_ORDINAL
 from freqq.glm.train.forward import Trace
+from freqq.glm.train.small.aids import (
+    COPY,
+    COPY_HEADS,
+    COUNT,
+    SELECT,
+    SELECT_HEADS,
+    QuestionHeads,
+    counted,
+    first_characters,
+    guidance,
+    known,
+    wanted,
+)
 from freqq.glm.train.small.aloud import CURRICULUM, Aloud, with_wrong
 from freqq.glm.train.small.aloud import Recipe as AloudRecipe
 from freqq.glm.train.small.asked import Asked, Size, asked
 from freqq.glm.train.small.model import HEADS, SIZE, WIDTH
 from freqq.glm.train.small.reading import reading_loss
 
-COUNT, SELECT, COPY = 3, 4, 5
-"""Layers whose attention is guided; those before put a request together and bring it to its answer."""
-TINY = 1e-12
-"""Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
 SOFTER = 0.02
-FIRST = 3
-"""Characters of an answer that have to be found by the question; what follows them is read on."""
-COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
-"""Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each: with n
-earlier ones the start keeps w / (w + n), and two weights spread both small and large counts."""
-SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
-KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
+AID = 0.1
+"""Weight of each aid: of the size of reading aloud's gradient and not thirty times that."""
 
 MOST_PAGES = 5
 SIDES = ((150, 170), (80, 110))
 """Widths and heights of pages that training begins with, in points; it ends with those of evaluation, too."""
 LEAST_ROOM = 200
 """Characters: two short exchanges need so many."""
-
-
-class QuestionHeads(nn.Module):
-    """Probes, dropped after training."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.format = nn.Linear(WIDTH, KINDS[0])
-        self.topic = nn.Linear(WIDTH, KINDS[1])
-        self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
-        self.turn = nn.Linear(WIDTH, sum(KINDS))
-        self.question = nn.Linear(WIDTH, sum(KINDS))
 
 
 @dataclass(frozen=True)
@@ -182,7 +172,9 @@ class Questions:
             _, trace = self.aloud.packed.language(
                 made.pages, made.rows, made.columns, seen, made.tokens, (COUNT,), COUNT + 1
             )
-            losses = {"read": self._read(made, seen)} | self._known(made, seen, trace) | self._counted(made, trace)
+            visual = self._visual(made)
+            losses = {"read": self._read(made, seen)} | known(self.heads, made, seen, trace, visual)
+            losses |= counted(made, trace, visual)
         total = recipe.read * losses["read"]
         total = total + aid * torch.stack([AID * loss for name, loss in losses.items() if name != "read"]).sum()
         return total, {f"shown_{name}": value for name, value in losses.items()}
@@ -204,8 +196,9 @@ class Questions:
             losses = {"answer": each.mean(), "first": each[first].mean(), "read": self._read(made, seen)}
             total = losses["answer"] + losses["first"] + recipe.read * losses["read"]
             if aid:
-                aids = self._known(made, seen, trace) | self._counted(made, trace) | self._guidance(made, trace)
-                aids["question"] = self._wanted(made, trace)
+                visual = self._visual(made)
+                aids = known(self.heads, made, seen, trace, visual) | counted(made, trace, visual)
+                aids |= guidance(made, trace, visual) | {"question": wanted(self.heads, made, trace)}
                 total = total + aid * torch.stack([AID * loss for loss in aids.values()]).sum()
                 losses |= aids
         right = logits.argmax(-1) == made.labels[speaking]
@@ -220,65 +213,6 @@ class Questions:
         """Where the pages' tokens stand in the prefix."""
         ids = torch.tensor(self.aloud.packed.prefix_ids(made.pages, made.rows, made.columns))
         return ids.eq(IMAGE).nonzero()[:, 0]
-
-    def _known(self, made: Asked, seen: Tensor, trace: Trace) -> dict[str, Tensor]:
-        """What probes lose of tokens that show a request, and of those of its answer."""
-        visual = self._visual(made)
-        losses = {}
-        for column, (name, probe, shown) in enumerate(
-            (("format", self.heads.format, made.formats), ("topic", self.heads.topic, made.topics))
-        ):
-            sample, exchange, token = _only(shown).nonzero(as_tuple=True)
-            losses[name] = _facts(probe(seen[sample, token]), made.facts[sample, exchange, column : column + 1])
-        sample, exchange, token = _only(made.answers).nonzero(as_tuple=True)
-        facts = made.facts[sample, exchange]
-        before, counted = (trace.prefix[layer][:, visual][sample, token] for layer in (COUNT - 1, COUNT))
-        losses["pair"] = _facts(self.heads.pair(before), facts[:, :2])
-        losses["turn"] = _facts(self.heads.turn(counted), facts)
-        return losses
-
-    def _wanted(self, made: Asked, trace: Trace) -> Tensor:
-        """What the probe of questions loses."""
-        speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
-        s, k, _ = speaking.nonzero(as_tuple=True)
-        return _facts(self.heads.question(trace.blocks[COUNT][speaking]), made.facts[s, made.wanted[s, k]])
-
-    def _counted(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
-        """Minus the log of what heads that count give to the beginnings of earlier answers to the same request."""
-        visual = self._visual(made)
-        pair = made.facts[..., 0] * len(TOPICS) + made.facts[..., 1]  # [S, E]
-        real = made.facts[..., 0] >= 0
-        index = torch.arange(pair.shape[1])
-        earlier = (pair[:, :, None] == pair[:, None]) & real[:, :, None] & (index[:, None] > index[None])  # [S, E, E']
-        counted = _only(made.answers)
-        # [S, V, V']: from a token of an answer to the beginnings of earlier answers to the same request
-        shows = torch.einsum("sev,sef,sfw->svw", counted.float(), earlier.float(), made.beginnings.float()) > 0
-        n = torch.einsum("sev,sef->sv", counted.float(), earlier.float())
-        of = counted.any(1)
-        per = []
-        for head, start in COUNT_HEADS.items():
-            rows = torch.log(trace.prefix_attention[COUNT][:, head, visual].float() + TINY)
-            each = (rows[..., visual] * shows).sum(-1) / shows.sum(-1).clamp(min=1)
-            per.append(-(start * rows[..., 0] + n * each) / (start + n))
-        return {"count": torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())}
-
-    def _guidance(self, made: Asked, trace: Trace) -> dict[str, Tensor]:
-        """Minus the log of what guided heads of questions give to the tokens that they should look at."""
-        visual = self._visual(made)
-        losses = {}
-        found = first_characters(made)
-        speaking = found & (made.wanted >= 0)[..., None]
-        samples = torch.arange(len(made.facts))[:, None]
-        turn = made.answers[samples, made.wanted.clamp(min=0)]  # [S, K, V]
-        heads = trace.block_attention[SELECT][:, list(SELECT_HEADS)][..., visual]  # [S, H, K, T, V]
-        mass = (heads * turn[:, None, :, None]).float().sum(-1)
-        chosen = -torch.log(mass + TINY).mean(1)[speaking]
-        losses["select"] = chosen.mean() if speaking.any() else torch.zeros(())
-        heads = trace.block_attention[COPY][:, list(COPY_HEADS)][..., visual]
-        target = made.cell.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
-        mass = heads.gather(-1, target)[..., 0].float()
-        losses["copy"] = -torch.log(mass + TINY).mean(1)[found].mean()
-        return losses
 
     @torch.no_grad()
     def accuracy(self, size: Size, ruler: bool, count: int = 8, questions: int = 3) -> tuple[float, float]:
@@ -301,27 +235,3 @@ class Questions:
                 token, whole = self.accuracy(size, ruler)
                 found |= {f"{name}_{dpi:g}_token": token, f"{name}_{dpi:g}_whole": whole}
         return found
-
-
-AID = 0.1
-"""Weight of each aid."""
-
-
-def first_characters(made: Asked) -> Tensor:
-    """Places [S, K, T] whose next tokens are the first characters of an answer."""
-    copied = made.cell >= 0
-    return copied & (copied.cumsum(-1) <= FIRST)
-
-
-def _only(shows: Tensor) -> Tensor:
-    """Of which of [S, E, V] each token shows just one: one that shows two tells neither."""
-    return shows & (shows.sum(1, keepdim=True) == 1)
-
-
-def _facts(logits: Tensor, facts: Tensor) -> Tensor:
-    """Cross-entropy of the facts [n, k] that a probe gives, whose classes fill the logits' columns."""
-    if not len(facts):
-        return logits.sum() * 0
-    kinds = KINDS[: facts.shape[1]] if facts.shape[1] > 1 else logits.shape[-1]
-    parts = logits.float().split(kinds, -1)
-    return torch.stack([F.cross_entropy(part, facts[:, i], ignore_index=-100) for i, part in enumerate(parts)]).sum()

@@ -16,9 +16,10 @@ from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 from freqq.glm.train.architecture import save
 from freqq.glm.train.gradients import LossOf
 from freqq.glm.train.loop import Stage, parameters, run
+from freqq.glm.train.small.aids import QuestionHeads
 from freqq.glm.train.small.aloud import Aloud, Recipe, moment
 from freqq.glm.train.small.model import REQUESTS, SlotHeads, build
-from freqq.glm.train.small.questions import QuestionHeads, Questions, soften
+from freqq.glm.train.small.questions import Questions, soften
 from freqq.glm.train.small.questions import Recipe as QuestionRecipe
 from freqq.glm.train.small.reading import ReadingHead, evaluate, reading_step
 from freqq.glm.train.small.tower import Tower, start, vision_config

@@ -1,0 +1,115 @@
+"""The aids of stage 3: what probes and guided heads lose."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from freqq.data.mini import FORMATS, TOPICS
+from freqq.glm.train.corpus import MAX_ORDINAL
+from freqq.glm.train.forward import Trace
+from freqq.glm.train.small.asked import Asked
+from freqq.glm.train.small.model import WIDTH
+
+COUNT, SELECT, COPY = 3, 4, 5
+"""Layers whose attention is guided; those before put a request together and bring it to its answer."""
+TINY = 1e-12
+"""Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
+FIRST = 3
+"""Characters of an answer that have to be found by the question; what follows them is read on."""
+COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
+"""Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each: with n
+earlier ones the start keeps w / (w + n), and two weights spread both small and large counts."""
+SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
+KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
+
+
+class QuestionHeads(nn.Module):
+    """Probes, dropped after training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.format = nn.Linear(WIDTH, KINDS[0])
+        self.topic = nn.Linear(WIDTH, KINDS[1])
+        self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
+        self.turn = nn.Linear(WIDTH, sum(KINDS))
+        self.question = nn.Linear(WIDTH, sum(KINDS))
+
+
+def known(heads: QuestionHeads, made: Asked, seen: Tensor, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+    """What probes lose of tokens that show a request, and of those of its answer."""
+    losses = {}
+    for column, (name, probe, shown) in enumerate(
+        (("format", heads.format, made.formats), ("topic", heads.topic, made.topics))
+    ):
+        sample, exchange, token = _only(shown).nonzero(as_tuple=True)
+        losses[name] = _facts(probe(seen[sample, token]), made.facts[sample, exchange, column : column + 1])
+    sample, exchange, token = _only(made.answers).nonzero(as_tuple=True)
+    facts = made.facts[sample, exchange]
+    before, counted = (trace.prefix[layer][:, visual][sample, token] for layer in (COUNT - 1, COUNT))
+    losses["pair"] = _facts(heads.pair(before), facts[:, :2])
+    losses["turn"] = _facts(heads.turn(counted), facts)
+    return losses
+
+
+def wanted(heads: QuestionHeads, made: Asked, trace: Trace) -> Tensor:
+    """What the probe of questions loses."""
+    speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
+    s, k, _ = speaking.nonzero(as_tuple=True)
+    return _facts(heads.question(trace.blocks[COUNT][speaking]), made.facts[s, made.wanted[s, k]])
+
+
+def counted(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+    """Minus the log of what heads that count give to the beginnings of earlier answers to the same request."""
+    pair = made.facts[..., 0] * len(TOPICS) + made.facts[..., 1]  # [S, E]
+    real = made.facts[..., 0] >= 0
+    index = torch.arange(pair.shape[1])
+    earlier = (pair[:, :, None] == pair[:, None]) & real[:, :, None] & (index[:, None] > index[None])  # [S, E, E']
+    those = _only(made.answers)
+    # [S, V, V']: from a token of an answer to the beginnings of earlier answers to the same request
+    shows = torch.einsum("sev,sef,sfw->svw", those.float(), earlier.float(), made.beginnings.float()) > 0
+    n = torch.einsum("sev,sef->sv", those.float(), earlier.float())
+    of = those.any(1)
+    per = []
+    for head, start in COUNT_HEADS.items():
+        rows = torch.log(trace.prefix_attention[COUNT][:, head, visual].float() + TINY)
+        each = (rows[..., visual] * shows).sum(-1) / shows.sum(-1).clamp(min=1)
+        per.append(-(start * rows[..., 0] + n * each) / (start + n))
+    return {"count": torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())}
+
+
+def guidance(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+    """Minus the log of what guided heads of questions give to the tokens that they should look at."""
+    losses = {}
+    found = first_characters(made)
+    speaking = found & (made.wanted >= 0)[..., None]
+    samples = torch.arange(len(made.facts))[:, None]
+    turn = made.answers[samples, made.wanted.clamp(min=0)]  # [S, K, V]
+    heads = trace.block_attention[SELECT][:, list(SELECT_HEADS)][..., visual]  # [S, H, K, T, V]
+    mass = (heads * turn[:, None, :, None]).float().sum(-1)
+    chosen = -torch.log(mass + TINY).mean(1)[speaking]
+    losses["select"] = chosen.mean() if speaking.any() else torch.zeros(())
+    heads = trace.block_attention[COPY][:, list(COPY_HEADS)][..., visual]
+    target = made.cell.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
+    mass = heads.gather(-1, target)[..., 0].float()
+    losses["copy"] = -torch.log(mass + TINY).mean(1)[found].mean()
+    return losses
+
+
+def first_characters(made: Asked) -> Tensor:
+    """Places [S, K, T] whose next tokens are the first characters of an answer."""
+    copied = made.cell >= 0
+    return copied & (copied.cumsum(-1) <= FIRST)
+
+
+def _only(shows: Tensor) -> Tensor:
+    """Of which of [S, E, V] each token shows just one: one that shows two tells neither."""
+    return shows & (shows.sum(1, keepdim=True) == 1)
+
+
+def _facts(logits: Tensor, facts: Tensor) -> Tensor:
+    """Cross-entropy of the facts [n, k] that a probe gives, whose classes fill the logits' columns."""
+    if not len(facts):
+        return logits.sum() * 0
+    kinds = KINDS[: facts.shape[1]] if facts.shape[1] > 1 else logits.shape[-1]
+    parts = logits.float().split(kinds, -1)
+    return torch.stack([F.cross_entropy(part, facts[:, i], ignore_index=-100) for i, part in enumerate(parts)]).sum()
