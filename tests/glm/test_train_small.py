@@ -193,6 +193,12 @@ def test_what_is_asked_for_stands_where_it_is_said_to(seed):
             question = "".join(ENTRIES[t] for t in made.tokens[s, k][: int((labels >= 0).nonzero()[0]) + 1].tolist())
             kind, topic, ordinal = made.facts[s, wanted].tolist()
             assert f"{FORMATS[kind]} about {TOPICS[topic]}. " in question
+            form, about, number = made.parts[s, k].tolist()
+            tokens = made.tokens[s, k]
+            spelled = "".join(ENTRIES[t] for t in tokens[: form + 1].tolist())
+            assert spelled.endswith(f" {FORMATS[kind]}")
+            assert "".join(ENTRIES[t] for t in tokens[form + 1 : about + 1].tolist()) == f" about {TOPICS[topic]}"
+            assert ORDINALS[ordinal] in ENTRIES[int(tokens[number])]
             assert f" {ORDINALS[ordinal]} (1 indexed) " in question
             assert question[len("Prepend ") :][:6] == said[:6]
             assert len(said) <= 6 + LONGEST_WHOLE + len(ENTRIES[END])
@@ -257,6 +263,8 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
         "count",
         "select",
         "copy",
+        "bring",
+        "ask",
         "token",
         "right",
     } <= set(values)
@@ -268,7 +276,7 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
     net.zero_grad()
     shown, seen = questions.show(replace(recipe, shown=300), 0, 10, 0)
     shown.backward()
-    assert {f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count")} == set(seen)
+    assert {f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count", "bring")} == set(seen)
     last = f"layers.{COUNT}."
     assert [n for n, p in net.named_parameters() if last in n and p.grad is None] == []
     assert all(p.grad is None for n, p in net.named_parameters() if f"layers.{COUNT + 1}." in n), "no more layers run"

@@ -10,8 +10,9 @@ from freqq.glm.train.forward import Trace
 from freqq.glm.train.small.asked import Asked
 from freqq.glm.train.small.model import WIDTH
 
-COUNT, SELECT, COPY = 3, 4, 5
-"""Layers whose attention is guided; those before put a request together and bring it to its answer."""
+BRING, COUNT, SELECT, COPY = 2, 3, 4, 5
+"""Layers whose attention is guided: a request is brought to its answer (and what is asked for to what is said), equal
+ones are counted, one is selected, and its answer is copied."""
 TINY = 1e-12
 """Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
 FIRST = 3
@@ -19,6 +20,8 @@ FIRST = 3
 COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
 """Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each: with n
 earlier ones the start keeps w / (w + n), and two weights spread both small and large counts."""
+BRING_HEADS, ORDINAL_HEAD = (6, 7), 7
+"""Heads of BRING for the format and the topic, and of COUNT for the ordinal of a question."""
 SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
 KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
 
@@ -77,6 +80,17 @@ def counted(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     return {"count": torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())}
 
 
+def brought(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+    """Minus the log of what an answer's tokens give to those that show its format and its topic."""
+    those = _only(made.answers)
+    lost = []
+    for head, shown in zip(BRING_HEADS, (made.formats, made.topics), strict=True):
+        target = torch.einsum("sev,sew->svw", those.float(), shown.float()) > 0
+        rows = trace.prefix_attention[BRING][:, head][:, visual][..., visual]
+        lost.append(-torch.log((rows * target).float().sum(-1) + TINY)[target.any(-1)])
+    return {"bring": torch.cat(lost).mean() if those.any() else torch.zeros(())}
+
+
 def guidance(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     """Minus the log of what guided heads of questions give to the tokens that they should look at."""
     losses = {}
@@ -92,6 +106,13 @@ def guidance(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     target = made.cell.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
     mass = heads.gather(-1, target)[..., 0].float()
     losses["copy"] = -torch.log(mass + TINY).mean(1)[found].mean()
+    asks = (made.labels >= 0) & (made.wanted >= 0)[..., None]
+    places = made.parts.clamp(min=0) + trace.block_attention[BRING].shape[-1] - made.tokens.shape[-1]
+    lost = []
+    for part, (layer, head) in enumerate(((BRING, BRING_HEADS[0]), (BRING, BRING_HEADS[1]), (COUNT, ORDINAL_HEAD))):
+        rows = trace.block_attention[layer][:, head]  # [S, K, T, P + T]
+        lost.append(rows.gather(-1, places[..., part, None, None].expand(-1, -1, rows.shape[2], 1))[..., 0][asks])
+    losses["ask"] = -torch.log(torch.cat(lost).float() + TINY).mean() if asks.any() else torch.zeros(())
     return losses
 
 

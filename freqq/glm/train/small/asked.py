@@ -32,6 +32,7 @@ class Asked:
     ``pixels`` uint8 [S P, H, W]; ``tokens``, ``labels`` int64 [S, K, T], the label the next token or -100; ``cell``,
     ``slot`` [S, K, T]: where the next character stands (-1 and -100 where it stands nowhere); ``facts`` [S, E, 3]:
     format, topic and ordinal - 1 of each exchange, or -100; ``wanted`` [S, K]: the exchange that is asked for, or -1;
+    ``parts`` [S, K, 3]: the tokens that end the format and the topic in a question and are its ordinal, or -1;
     ``formats``, ``topics``, ``answers``, ``beginnings`` bool [S, E, V]: the tokens that show an exchange's format and
     its topic, those behind its request that show its answer, and the first of these; ``written``: all pages' text.
     """
@@ -46,6 +47,7 @@ class Asked:
     slot: Tensor
     facts: Tensor
     wanted: Tensor
+    parts: Tensor
     formats: Tensor
     topics: Tensor
     answers: Tensor
@@ -132,6 +134,7 @@ def asked(
         *(x.view(shape) for x in (tokens, labels, cell, slot)),
         facts,
         torch.tensor([block[4] for block in blocks], dtype=torch.long).view(count, questions),
+        torch.tensor([block[5] for block in blocks], dtype=torch.long).view(count, questions, 3),
         *marks,
         joined([page.written for _, page in made], size.pages),
     )
@@ -159,8 +162,8 @@ def _aloud(rng: random.Random, text: str) -> Question:
 
 def _block(
     source: Source, page: Drawn, question: Question, cut: int | None
-) -> tuple[list[int], list[int], list[int], list[int], int]:
-    """Tokens, labels, cells and slots of a question and its answer, and the exchange that is asked for."""
+) -> tuple[list[int], list[int], list[int], list[int], int, tuple[int, int, int]]:
+    """Tokens, labels, cells and slots of a question and its answer, the exchange that is asked for, and its parts."""
     stop = question.stop if cut is None else min(question.stop, question.start + cut)
     ends = stop == question.stop
     said = [TOKEN[c] for c in question.prefix + source.text[question.start : stop]] + [END] * ends
@@ -171,4 +174,4 @@ def _block(
     before = first + len(question.prefix)
     cell = [-1] * before + [int(page.cell[i]) for i in places] + [-1] * ends
     slot = [-100] * before + [int(page.slot[i]) if page.slot[i] >= 0 else -100 for i in places] + [-100] * ends
-    return tokens, labels, cell, slot, question.exchange
+    return tokens, labels, cell, slot, question.exchange, question.parts

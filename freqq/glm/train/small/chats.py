@@ -21,13 +21,18 @@ MOST_EXCHANGES = 16
 
 @dataclass(frozen=True)
 class Question:
-    """A question's tokens up to the answer, what is said before the answer, and the answer's place in the text."""
+    """A question's tokens up to the answer, what is said before the answer, and the answer's place in the text.
+
+    Of a chat also which exchange is asked for, and which of the tokens end the format and the topic and are the
+    ordinal.
+    """
 
     tokens: tuple[int, ...]
     prefix: str
     start: int
     stop: int
     exchange: int = -1
+    parts: tuple[int, int, int] = (-1, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,10 @@ def chat(rng: random.Random, room: int, usual: int) -> Source:
     questions = []
     for i, (exchange, (start, stop)) in enumerate(zip(made, spans, strict=True)):
         prefix = "".join(rng.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", k=6))
-        questions.append(Question(tuple(question_tokens(prefix, exchange)), prefix, start, stop, i))
+        ordinal = len(prefix) + 2  # behind two phrases of one token each
+        form = ordinal + len(exchange.pair[0])
+        parts = (form, form + 1 + len(exchange.pair[1]), ordinal)
+        questions.append(Question(tuple(question_tokens(prefix, exchange)), prefix, start, stop, i, parts))
     return Source(text, tuple(questions), tuple(made), tuple(asks), tuple(spans))
 
 

@@ -22,12 +22,14 @@ from freqq.data.mini_glyph import HEIGHTS, WIDTHS
 from freqq.glm.train.architecture import CELL, IMAGE
 from freqq.glm.train.forward import Trace
 from freqq.glm.train.small.aids import (
+    BRING,
     COPY,
     COPY_HEADS,
     COUNT,
     SELECT,
     SELECT_HEADS,
     QuestionHeads,
+    brought,
     counted,
     first_characters,
     guidance,
@@ -170,11 +172,11 @@ class Questions:
         with torch.autocast("cpu", torch.bfloat16):
             seen = self.see(made)
             _, trace = self.aloud.packed.language(
-                made.pages, made.rows, made.columns, seen, made.tokens, (COUNT,), COUNT + 1
+                made.pages, made.rows, made.columns, seen, made.tokens, (BRING, COUNT), COUNT + 1
             )
             visual = self._visual(made)
             losses = {"read": self._read(made, seen)} | known(self.heads, made, seen, trace, visual)
-            losses |= counted(made, trace, visual)
+            losses |= counted(made, trace, visual) | brought(made, trace, visual)
         total = recipe.read * losses["read"]
         total = total + aid * torch.stack([AID * loss for name, loss in losses.items() if name != "read"]).sum()
         return total, {f"shown_{name}": value for name, value in losses.items()}
@@ -188,7 +190,7 @@ class Questions:
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"{seed}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
-            hidden, seen, trace = self.forward(made, tokens, (COUNT, SELECT, COPY) if aid else ())
+            hidden, seen, trace = self.forward(made, tokens, (BRING, COUNT, SELECT, COPY) if aid else ())
             speaking = made.labels >= 0
             logits = self.logits(hidden[speaking]).float()
             each = F.cross_entropy(logits, made.labels[speaking], reduction="none")
@@ -198,7 +200,11 @@ class Questions:
             if aid:
                 visual = self._visual(made)
                 aids = known(self.heads, made, seen, trace, visual) | counted(made, trace, visual)
-                aids |= guidance(made, trace, visual) | {"question": wanted(self.heads, made, trace)}
+                aids |= (
+                    brought(made, trace, visual)
+                    | guidance(made, trace, visual)
+                    | {"question": wanted(self.heads, made, trace)}
+                )
                 total = total + aid * torch.stack([AID * loss for loss in aids.values()]).sum()
                 losses |= aids
         right = logits.argmax(-1) == made.labels[speaking]

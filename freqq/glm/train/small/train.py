@@ -121,7 +121,7 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
     return every
 
 
-QUESTION_SCALES = ALOUD_SCALES | {"net.model.visual": 0.5, "heads": 5.0}
+QUESTION_SCALES = ALOUD_SCALES | {"net.model.visual": 0.35, "heads": 5.0}
 
 
 def train_questions(
