@@ -65,6 +65,8 @@ class Recipe:
         Of each sample.
     shown : int
         About how many tokens a batch of pages has about which nothing is asked.
+    more : int
+        Steps after which such a batch takes turns with more questions: before, requests are too little known.
     grow, finer : int
         Steps after which all numbers and sizes of pages, and all resolutions, are in the mix.
     ruler : float
@@ -88,6 +90,7 @@ class Recipe:
     tokens: int = 2400
     questions: int = 6
     shown: int = 2400
+    more: int = 800
     grow: int = 800
     finer: int = 1000
     ruler: float = 0.25
@@ -161,9 +164,9 @@ class Questions:
         return self._ask(recipe, step, steps, f"train/questions/{seed}/{step}")
 
     def show(self, recipe: Recipe, step: int, steps: int, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of chats about which nothing is asked; without aids, of further questions."""
+        """The loss of chats about which nothing is asked; of questions beside reading aloud, and without aids."""
         aid = recipe.aid(step / steps)
-        if not aid:
+        if not aid or (step >= recipe.more and step % recipe.aloud == recipe.aloud - 1):
             return self._ask(recipe, step, steps, f"train/shown/{seed}/{step}")
         rng = random.Random(f"train/shown/{seed}/{step}")
         size = replace(recipe.draw(rng, step), usual=45)
