@@ -79,8 +79,9 @@ class Recipe:
         One step in so many reads aloud.
     wrong : float
         Share of an answer's characters said so far that are wrong.
-    read : float
-        Weight of the reading head's loss on the pages.
+    answer, first, read : float
+        Weights of the losses of answers' characters, of the first of them, and of the reading head on the pages. The
+        first are few, so their gradient is noisy; the tower forgot how to read at a weight of 1.
     reading : AloudRecipe
         Of those steps, which have no aids.
     fade : (float, float)
@@ -98,6 +99,8 @@ class Recipe:
     text: float = 0.25
     aloud: int = 2
     wrong: float = 0.05
+    answer: float = 0.5
+    first: float = 0.25
     read: float = 0.4
     reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0), wrong=0.05))
     fade: tuple[float, float] = (0.5, 0.8)
@@ -199,7 +202,7 @@ class Questions:
             each = F.cross_entropy(logits, made.labels[speaking], reduction="none")
             first = first_characters(made)[speaking]
             losses = {"answer": each.mean(), "first": each[first].mean(), "read": self._read(made, seen)}
-            total = losses["answer"] + losses["first"] + recipe.read * losses["read"]
+            total = recipe.answer * losses["answer"] + recipe.first * losses["first"] + recipe.read * losses["read"]
             if aid:
                 visual = self._visual(made)
                 aids = known(self.heads, made, seen, trace, visual) | counted(made, trace, visual)

@@ -66,8 +66,8 @@ class Training:
     language_steps: int = 4_000
     language_decay: int = 1_200
     recipe: Recipe = Recipe()
-    question_steps: int = 3_000
-    question_decay: int = 1_200
+    question_steps: int = 2_400
+    question_decay: int = 1_300
     questions: QuestionRecipe = QuestionRecipe()
     evaluate_every: int = 500
 
