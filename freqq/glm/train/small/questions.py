@@ -103,7 +103,7 @@ class Recipe:
     first: float = 0.25
     read: float = 0.4
     reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0), wrong=0.05))
-    fade: tuple[float, float] = (0.5, 0.8)
+    fade: tuple[float, float] = (0.7, 0.92)
 
     def aid(self, progress: float) -> float:
         """Weight of the aids at a share of the stage."""
