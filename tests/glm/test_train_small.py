@@ -280,9 +280,13 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
     last = f"layers.{COUNT}."
     assert [n for n, p in net.named_parameters() if last in n and p.grad is None] == []
     assert all(p.grad is None for n, p in net.named_parameters() if f"layers.{COUNT + 1}." in n), "no more layers run"
-    _, asked_instead = questions.show(recipe, 9, 10, 0)
+    _, beside = questions.show(replace(recipe, more=0), recipe.aloud - 1, 10, 0)
+    assert "select" in beside, "more questions beside reading aloud"
+    _, asked_instead = questions.show(recipe, 98, 100, 0)
     assert "answer" in asked_instead
-    _, late = questions.step(recipe, 9, 10, 0)
+    assert "count" not in asked_instead
+    _, late = questions.step(recipe, 98, 100, 0)
+    assert "answer" in late
     assert "count" not in late, "the aids have faded"
 
 
