@@ -1,6 +1,6 @@
 """The five levels of every method, and how to create a method at a level."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Self
 
@@ -9,6 +9,12 @@ from freqq.names import unknown
 
 LEVELS = ("baseline", "ultra_mild", "mild", "aggressive", "extreme")
 """From no compression (``baseline``: no method at all) to the most."""
+
+
+def no_parameters(given: Iterable[str]) -> None:
+    """Refuse parameters at the level ``baseline``, which has no method."""
+    for name in given:
+        raise UserError(f"level baseline does not compress: leave out --{name}, or choose another level")
 
 
 class Leveled:
@@ -37,9 +43,7 @@ class Leveled:
         if level not in LEVELS:
             raise unknown("level", level, LEVELS)
         if level == "baseline":
-            raise UserError(
-                "level 'baseline' touches nothing, so no method has parameters for it: choose another level"
-            )
+            raise UserError("level 'baseline' does not compress, so it has no method: choose another level")
         known = [f.name for f in fields(cls) if f.init]  # type: ignore[arg-type]
         for name in overrides:
             if name not in known:

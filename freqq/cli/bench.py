@@ -82,7 +82,7 @@ def bench(
         stack.callback(client.close)
         name = client.served(served_model if base_url else model).name
         if (reason := why_not(client, name)) is not None:
-            raise UserError(f"the server compresses no tokens as a request asks ({reason}): {START}")
+            raise UserError(f"the server cannot compress tokens as requests ask ({reason}): {START}")
         check_methods(client, name, {f"{arm[0]} ({arm[1]})": arm[2] for arm in arms if arm[2] is not None})
         found = list(turns(client, name, arms, load, repeats, seed, _report))
     shared = {f"load_{key}": value for key, value in asdict(load).items()} | {"model": name}

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from freqq.levels import LEVELS
+from freqq.levels import LEVELS, no_parameters
 
 if TYPE_CHECKING:
     from freqq.image.batch import Arm
@@ -21,7 +21,6 @@ def arms_of(codec: list[str], level: list[str], given: dict[str, str]) -> "tuple
         For an unknown name or parameter, a value out of range, or parameters at the baseline alone.
     """
     from freqq.cli.options import codec_names
-    from freqq.errors import UserError
     from freqq.image import CODECS
     from freqq.image.batch import Arm
     from freqq.image.jxl_file import is_installed
@@ -38,8 +37,8 @@ def arms_of(codec: list[str], level: list[str], given: dict[str, str]) -> "tuple
     for one in wanted:
         if one not in LEVELS:
             raise unknown("level", one, (*LEVELS, "all"))
-    if wanted == ("baseline",) and given:
-        raise UserError(f"level baseline touches nothing: leave out --{next(iter(given))}, or choose another level")
+    if wanted == ("baseline",):
+        no_parameters(given)
     left_out = []
     if every and not is_installed():
         names.remove("jxl")

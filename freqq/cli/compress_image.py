@@ -116,14 +116,13 @@ def check_images(paths: list[Path]) -> None:
 
 def codec_at(level: str, keep: float | None = None, block: int | None = None) -> "BlockDct | None":
     """The block DCT at a level, with some parameters overridden; None at the baseline."""
-    from freqq.errors import UserError
     from freqq.image.dct import BlockDct
+    from freqq.levels import no_parameters
 
     given = {name: value for name, value in (("keep", keep), ("block", block)) if value is not None}
     if level != "baseline":
         return BlockDct.at(level, **given)
-    if given:
-        raise UserError(f"level baseline touches nothing: leave out --{next(iter(given))}, or choose another level")
+    no_parameters(given)
     return None
 
 
@@ -141,7 +140,7 @@ def _texts(paths: list[Path], text: Path | None) -> "dict[Path, Content]":
     except OSError as error:
         raise UserError(f"cannot read {text}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{text} is no text in UTF-8") from error
+        raise UserError(f"{text} is not text in UTF-8") from error
 
 
 def _without_text(arms: "list[Arm]", sources: "list[Source]", named: bool) -> "tuple[list[Arm], list[str]]":
@@ -209,74 +208,52 @@ def _earlier(out: Path) -> list[Row]:
     return [row for row in rows if "source_sha256" in row and (out / row["file"]).is_file()]
 
 
+SIZES = ("input_bytes", "page_png_bytes", "stream_bytes", "decoded_png_bytes")
+MARKS = {"psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f", "cer": ".4f"}
+COSTS = {"word_recall": ".4f", "encode_ms": ".0f", "decode_ms": ".0f"}
+
+
 def _show(rows: list[Row], arms: "list[Arm]", out: Path, kept: int) -> None:
-    from freqq.cli.printing import mean, show
+    from freqq.cli.printing import show
 
     note = f"pages, streams and pages.parquet are in {out}"
     if kept:
         note += f"; {kept} of {len(rows)} were there from an earlier run"
     if len(arms) > 1:
-        order = [(arm.name, arm.level) for arm in arms]
-        groups = [[row for row in rows if (row["codec"], row["level"]) == key] for key in order]
+        groups = {arm: [row for row in rows if (row["codec"], row["level"]) == (arm.name, arm.level)] for arm in arms}
         show(
-            f"Means over {len(groups[0])} pages; sizes in bytes; of file: the stream by the file as it came",
+            f"Means of {len(groups[arms[0]])} pages; sizes in bytes; of file: the stream by the original file",
             (
-                "codec, level",
-                "stream",
-                "of file",
-                "bits/pixel",
-                "PSNR dB",
-                "SSIM",
-                "tokens",
-                "CER",
-                "words",
-                "ms",
+                "codec, level", "stream", "of file", "bits/pixel", "PSNR dB", "SSIM", "tokens", "CER", "words", "ms",
                 "ms back",
             ),
             [
-                (f"{name}, {level}" if name != level else name, *_means(group))
-                for (name, level), group in zip(order, groups, strict=True)
+                (
+                    ", ".join(dict.fromkeys((arm.name, arm.level))), *_means(group, {"stream_bytes": ",.0f"}),
+                    _of_file(group), *_means(group, {"bits_per_pixel": ".3f", **MARKS, **COSTS}),
+                )
+                for arm, group in groups.items()
             ],
             note,
-        )
+        )  # fmt: skip
         return
-    sizes = ("input_bytes", "page_png_bytes", "stream_bytes", "decoded_png_bytes")
-    marks = {"psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f", "cer": ".4f"}
+
+    def cells(of: list[Row]) -> list[str]:
+        return [*_means(of, dict.fromkeys(SIZES, ",.0f")), _of_file(of), *_means(of, MARKS)]
+
     show(
-        "Sizes in bytes: the file as it came, the page as PNG, its stream, and the decoded page as PNG",
+        "Sizes in bytes: the original file, the page as PNG, its stream, and the decoded page as PNG",
         ("page", "pixels", "file", "PNG", "stream", "decoded", "of file", "PSNR dB", "SSIM", "tokens", "CER"),
-        [
-            (
-                row["name"],
-                f"{row['width']}x{row['height']}",
-                *(f"{row[name]:,}" for name in sizes),
-                _of_file([row]),
-                *(mean([row[name]], form) for name, form in marks.items()),
-            )
-            for row in rows
-        ],
+        [(row["name"], f"{row['width']}x{row['height']}", *cells([row])) for row in rows],
         note,
-        (
-            f"mean of {len(rows)}",
-            "",
-            *(mean([row[name] for row in rows], ",.0f") for name in sizes),
-            _of_file(rows),
-            *(mean([row[name] for row in rows], form) for name, form in marks.items()),
-        )
-        if len(rows) > 1
-        else None,
+        (f"mean of {len(rows)}", "", *cells(rows)) if len(rows) > 1 else None,
     )
 
 
-def _means(rows: list[Row]) -> list[str]:
+def _means(rows: list[Row], forms: dict[str, str]) -> list[str]:
     from freqq.cli.printing import mean
 
-    forms = {
-        "bits_per_pixel": ".3f", "psnr": ".1f", "ssim": ".4f", "vision_tokens": ",.0f",
-        "cer": ".4f", "word_recall": ".4f", "encode_ms": ".0f", "decode_ms": ".0f",
-    }  # fmt: skip
-    stream = mean([row["stream_bytes"] for row in rows], ",.0f")
-    return [stream, _of_file(rows), *(mean([row[column] for row in rows], form) for column, form in forms.items())]
+    return [mean([row[column] for row in rows], form) for column, form in forms.items()]
 
 
 def _of_file(rows: list[Row]) -> str:

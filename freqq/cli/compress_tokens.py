@@ -98,6 +98,7 @@ def compress_tokens(
 def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, TokenCompressor | None]":
     """A token method's full name, and the method at a level (None at the baseline). ``token-`` may be omitted."""
     from freqq.errors import UserError
+    from freqq.levels import no_parameters
     from freqq.runs.methods import canonical, check_overrides, method_at, method_class
     from freqq.tokens.base import TokenCompressor
 
@@ -105,8 +106,7 @@ def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, 
     if not issubclass(method_class(name), TokenCompressor):
         raise UserError(f"--method {method} does not act on tokens")
     if level == "baseline":
-        if given:
-            raise UserError(f"level baseline touches nothing: leave out --{next(iter(given))}, or choose another level")
+        no_parameters(given)
         return name, None
     check_overrides((name,), given)
     found = method_at(name, level, given)
@@ -118,37 +118,20 @@ def _show(rows: list[dict[str, Any]], out: Path) -> None:
     from freqq.cli.printing import mean, show
     from freqq.transforms.bands import BANDS
 
-    raw, streams = (sum(row[name] for row in rows) for name in ("raw_bf16_bytes", "stream_bytes"))
-    entropies = [[row[f"entropy_{band}"] for row in rows] for band in BANDS]
+    def cells(of: list[dict[str, Any]]) -> list[str]:
+        forms = {"tokens_kept": ",.0f", "raw_bf16_bytes": ",.0f", "stream_bytes": ",.0f"}
+        errors = {"whitened_error": ".2g", "whitened_cosine": ".4f"}
+        sizes, measures = ([mean([row[n] for row in of], form) for n, form in kind.items()] for kind in (forms, errors))
+        saved = sum(row["raw_bf16_bytes"] for row in of) / sum(row["stream_bytes"] for row in of)
+        return [
+            *sizes, f"{saved:.2f}x", *measures,
+            " ".join(mean([row[f"entropy_{band}"] for row in of], ".1f") for band in BANDS),
+        ]  # fmt: skip
+
     show(
         "Bytes of the tokens in bfloat16 and of their stream; error and cosine are whitened",
         ("page", "grid", "tokens", "bf16", "stream", "saved", "error", "cosine", "bits/value"),
-        [
-            (
-                row["name"],
-                f"{row['h']}x{row['w']}x{row['channels']}",
-                f"{row['tokens_kept']:,}",
-                f"{row['raw_bf16_bytes']:,}",
-                f"{row['stream_bytes']:,}",
-                f"{row['raw_bf16_bytes'] / row['stream_bytes']:.2f}x",
-                f"{row['whitened_error']:.2g}",
-                f"{row['whitened_cosine']:.4f}",
-                " ".join(mean([row[f"entropy_{band}"]], ".1f") for band in BANDS),
-            )
-            for row in rows
-        ],
+        [(row["name"], f"{row['h']}x{row['w']}x{row['channels']}", *cells([row])) for row in rows],
         f"streams and tokens.parquet are in {out}",
-        (
-            f"mean of {len(rows)}",
-            "",
-            mean([row["tokens_kept"] for row in rows], ",.0f"),
-            f"{raw / len(rows):,.0f}",
-            f"{streams / len(rows):,.0f}",
-            f"{raw / streams:.2f}x",
-            mean([row["whitened_error"] for row in rows], ".2g"),
-            mean([row["whitened_cosine"] for row in rows], ".4f"),
-            " ".join(mean(values, ".1f") for values in entropies),
-        )
-        if len(rows) > 1
-        else None,
+        (f"mean of {len(rows)}", "", *cells(rows)) if len(rows) > 1 else None,
     )

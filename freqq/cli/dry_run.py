@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rich.table import Table
-
     from freqq.runs.forecast import ArmForecast, Forecast
 
 
@@ -23,7 +21,7 @@ def show_forecast(found: "Forecast", as_json: bool, checked: "Mapping[str, str] 
     UserError
         If the run, or an arm of it, cannot work.
     """
-    from freqq.cli.printing import console_for, print_json
+    from freqq.cli.printing import console_for, print_json, show
     from freqq.errors import UserError
 
     if as_json:
@@ -34,7 +32,7 @@ def show_forecast(found: "Forecast", as_json: bool, checked: "Mapping[str, str] 
             console.print(f"{name}: {text}", markup=False, soft_wrap=True)
         for name, text in facts(found).items():
             console.print(f"{name:<8}{text}", markup=False, soft_wrap=True)
-        console.print(_table(found))
+        show("", COLUMNS, [_cells(arm) for arm in found.arms], "")
         for reason in found.reasons:
             console.print(f"{'cannot work' if reason.fatal else 'note'}: {reason}", markup=False, soft_wrap=True)
     if fatal := found.fatal:
@@ -81,19 +79,10 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-def _table(found: "Forecast") -> "Table":
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("method", "level"):
-        table.add_column(column)
-    for column in ("vision tokens", "kept", "prompt min", "median", "max", "cache of max", "tokens in bf16", "time"):
-        table.add_column(column, justify="right")
-    table.add_column("")
-    for arm in found.arms:
-        table.add_row(*_cells(arm))
-    return table
+COLUMNS = (
+    "method, level", "vision tokens", "kept", "prompt min", "median", "max", "cache of max", "tokens in bf16", "time",
+    "",
+)  # fmt: skip
 
 
 def _cells(arm: "ArmForecast") -> list[str]:
@@ -103,8 +92,7 @@ def _cells(arm: "ArmForecast") -> list[str]:
     if arm.prompts is not None:
         prompts = [f"{arm.prompts.least:,}", f"{arm.prompts.median:,.0f}", f"{arm.prompts.most:,}"]
     return [
-        arm.method,
-        arm.level,
+        arm.method if arm.method == arm.level else f"{arm.method}, {arm.level}",
         "-" if arm.vision_tokens is None else f"{arm.vision_tokens:,.0f}",
         "-" if arm.kept is None else f"{arm.kept:.3f}",
         *prompts,

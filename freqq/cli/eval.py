@@ -87,7 +87,7 @@ def _warn_of_failures(summary: dict[str, Any]) -> None:
     failed = [g for g in summary["groups"] if g["n_failed"]]
     if failed:
         count = sum(g["n_failed"] for g in failed)
-        _note(f"{count} answers failed and are in no mean, the first with {failed[0]['first_error']}")
+        _note(f"{count} answers failed and are left out of all means; the first error is {failed[0]['first_error']}")
 
 
 def _note(text: str) -> None:

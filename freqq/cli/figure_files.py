@@ -30,9 +30,7 @@ def target_file(target: Path) -> Path:
             check_protocol(os.environ)
         return target
     if target.suffix.lower() not in ENDINGS:
-        raise UserError(
-            f"--out {target}: let the name end in {', '.join(ENDINGS)}, which says what the figure is to be"
-        )
+        raise UserError(f"--out {target}: let the name end in {', '.join(ENDINGS)}, which sets the format")
     if target.is_dir():
         raise UserError(f"--out {target} is a folder: give a file name")
     OutputFolder(target.parent).check([], [])

@@ -2,15 +2,19 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+UNBOUNDED = 10_000
+"""Columns of a terminal in which no table has to wrap."""
 
 
 def console_for(width: int, **options: Any) -> Console:
@@ -38,15 +42,34 @@ def show(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str, last: Sequence[str] | None = None
 ) -> None:
     """Print a table (text in the first column, numbers in the others), a summary row, and a line below."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", no_wrap=bool(i), overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    if last is not None:
-        table.add_section()
-        table.add_row(*last)
-    _print(table, note)
+    console = console_for(140)
+    console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)
+    for table in fitting(columns, rows, last, console.width):
+        console.print(table, markup=False)
+    console.print(note, soft_wrap=True, highlight=False, markup=False)
+
+
+def fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], last: Sequence[str] | None, width: int
+) -> Iterator[Table]:
+    """A table no wider than `width`; if numbers would be cut, several that share its columns and repeat the first."""
+    endless, left = Console(width=UNBOUNDED), list(range(1, len(columns)))
+    while left:
+        count = len(left)
+        while True:
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+            table.add_column(columns[0], overflow="fold", max_width=width // 3)
+            for i in left[:count]:
+                table.add_column(columns[i], justify="right", no_wrap=True)
+            for row in [*rows, *([last] if last is not None else [])]:
+                if row is last:
+                    table.add_section()
+                table.add_row(*(Text(row[i]) for i in (0, *left[:count])))
+            if count == 1 or Measurement.get(endless, endless.options, table).maximum <= width:
+                break
+            count -= 1
+        yield table
+        left = left[count:]
 
 
 def show_values(title: str, rows: Sequence[tuple[str, str]], note: str) -> None:
@@ -56,10 +79,6 @@ def show_values(title: str, rows: Sequence[tuple[str, str]], note: str) -> None:
     table.add_column("value", overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
-    _print(table, note)
-
-
-def _print(table: Table, note: str) -> None:
     console = console_for(140)
     console.print(table, markup=False)
     console.print(note, soft_wrap=True, highlight=False, markup=False)

@@ -11,8 +11,6 @@ from freqq.cli import options as o
 from freqq.cli.command import argument
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from freqq.runs.regrade import Regraded
 
 
@@ -43,25 +41,19 @@ def regrade(
 
 
 def _print(done: "Regraded", run: Path) -> None:
-    from freqq.cli.printing import console_for
+    from freqq.cli.printing import show
+    from freqq.report.wording import fraction
 
-    console = console_for(120)
-    console.print(_table(done))
+    rows = [
+        (
+            ", ".join(dict.fromkeys((c.method, c.level))), str(c.needles), str(c.n), str(c.changed), fraction(c.before),
+            fraction(c.after),
+        )
+        for c in done.changes
+    ]  # fmt: skip
     count = sum(change.changed for change in done.changes)
     n = sum(change.n for change in done.changes)
     state = "results.parquet and summary.json are updated" if done.whole else "the unfinished run's parts are updated"
-    console.print(
-        f"{count} of {n} scores changed under the protocol {done.protocol}; {state}", soft_wrap=True, highlight=False
-    )
-
-
-def _table(done: "Regraded") -> "Table":
-    from rich.table import Table
-
-    from freqq.report.wording import fraction
-
-    table = Table("needles", "method", "level", "n", "changed", "score before", "after", box=None)
-    for c in done.changes:
-        numbers = str(c.n), str(c.changed), fraction(c.before), fraction(c.after)
-        table.add_row(str(c.needles), c.method, c.level, *numbers)
-    return table
+    columns = ("method, level", "needles", "n", "changed", "score before", "after")
+    note = f"{count} of {n} scores changed under the protocol {done.protocol}; {state}"
+    show(f"Scores of {run}, graded again", columns, rows, note)

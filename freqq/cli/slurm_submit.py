@@ -158,7 +158,7 @@ def parse_eval(arguments: list[str]) -> EvalOptions:
 
     for one in arguments:
         if any("\ud800" <= c <= "\udfff" for c in one):  # Python's representation of bytes that are not UTF-8
-            raise UserError(f"{one!r} cannot stand in a Slurm script: it is not UTF-8")
+            raise UserError(f"{one!r} cannot be used in a Slurm script: it is not UTF-8")
     single = typer.Typer()
     single.command()(evaluate)
     command = typer.main.get_command(single)

@@ -123,31 +123,18 @@ def resolution(
 
 
 def _show(points: "Sequence[Point]") -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from freqq.cli.printing import show
     from freqq.report.wording import count, estimate, p_value
 
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name in ("dpi", "method", "level"):
-        table.add_column(name, overflow="fold")
-    for name in ("cost", "score", "as plain at", "difference", "p (Holm)"):
-        table.add_column(name, justify="right", overflow="fold")
-    for p in points:
-        equal = "" if p.equal_dpi is None else f"{p.equal_dpi:.0f} dpi"
-        change = "" if p.difference is None else estimate(p.difference, signed=True)
-        table.add_row(
-            f"{p.dpi:g}",
-            escape(p.method),
-            p.level,
-            count(p.cost),
-            estimate(p.score),
-            equal,
-            change,
+    rows = [
+        (
+            ", ".join(dict.fromkeys((p.method, p.level))), f"{p.dpi:g}", count(p.cost), estimate(p.score),
+            "" if p.equal_dpi is None else f"{p.equal_dpi:.0f} dpi",
+            "" if p.difference is None else estimate(p.difference, signed=True),
             "" if p.p_value is None else p_value(p.p_value),
         )
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 100  # a file or a pipe has no width of its own
-    console.print(table)
+        for p in points
+    ]  # fmt: skip
+    columns = ("method, level", "dpi", "cost", "score", "as plain at", "difference", "p (Holm)")
+    note = "as plain at: resolution at which plain pages cost the same; difference: to plain pages at that resolution"
+    show("Methods compared with pages drawn smaller", columns, rows, note)

@@ -82,7 +82,7 @@ class AdapterCard:
         """
         file = folder / CARD
         if not file.is_file():
-            raise UserError(f"{folder} is no adapter: it has no {CARD}; freqq adapt makes one")
+            raise UserError(f"{folder} is not an adapter: it has no {CARD}; freqq adapt makes one")
         try:
             values = json.loads(file.read_text())
             values["levels"] = tuple(map(str, values["levels"]))
@@ -148,7 +148,7 @@ def digest(folder: Path) -> str:
     total = hashlib.sha256()
     for name in (CARD, WEIGHTS):
         if not (folder / name).is_file():
-            raise UserError(f"{folder} is no adapter: it has no {name}; freqq adapt makes one")
+            raise UserError(f"{folder} is not an adapter: it has no {name}; freqq adapt makes one")
         with (folder / name).open("rb") as stream:
             total.update(f"{name} {hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()[:16]

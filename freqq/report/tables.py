@@ -28,10 +28,11 @@ UNBOUNDED = 10_000
 
 @dataclass(frozen=True)
 class Heads:
-    """The first columns of a table: their names and cells."""
+    """The first columns of a table: their names and cells, and the longest line of an arm's name."""
 
     names: tuple[str, ...]
     cells: Callable[[Comparison], list[str]]
+    arm: int = 15
 
 
 WIDE = Heads(("needles", "method", "level"), lambda c: [COLUMNS["needles"](c), escape(c.method), c.level])
@@ -70,7 +71,8 @@ def notes(comparisons: Sequence[Comparison]) -> list[str]:
 def comparison_tables(evidence: Evidence, width: int) -> list[RenderableType]:
     """The tables of ``freqq compare``: differences and verdicts for each reference."""
     names = _run_names([c.run for c in evidence.comparisons], LONGEST_RUN - max(0, FULL_WIDTH - width))
-    heads = Heads(("run", "needles", "arm"), lambda c: [escape(names[c.run]), COLUMNS["needles"](c), escape(c.arm)])
+    arm = 20 if width >= FULL_WIDTH else 15
+    heads = Heads(("run", *NARROW.names), lambda c: [escape(names[c.run]), COLUMNS["needles"](c), escape(c.arm)], arm)
     found: list[RenderableType] = []
     for (run, reference), group in groupby(evidence.comparisons, key=lambda c: (c.reference_run, c.reference)):
         lines = list(group)
@@ -186,9 +188,7 @@ def _verdict_table(groups: Sequence[Comparison], heads: Heads) -> Table:
         *_columns("in words"),
     ]
     table = _rows(title, [c for c in groups if c.reference is not None], columns, heads, no_wrap=True)
-    table.caption = (
-        "+/=/-: answers better, equal, worse; detects: the effect that this many samples detect with 80 % power"
-    )
+    table.caption = "+/=/-: answers better, equal, worse; detects: effect that this many samples detect with 80 % power"
     table.caption_justify = "left"
     return table
 
@@ -199,14 +199,15 @@ def _size_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     def costs(name: str, raw: str, shown: Callable[[float | None], str]) -> Callable[[Comparison], str]:
         return lambda c: _arrow(shown(c.costs[raw]), shown(c.costs[name]))
 
+    def cache(c: Comparison) -> str:
+        prompt, answer = (wording.size(c.costs[name]) for name in ("kv_prompt_bytes", "kv_answer_bytes"))
+        return _joined(prompt, "+", answer) if heads is WIDE else f"{prompt}\n+ {answer}"
+
     columns: list[Column] = [
         ("tokens", costs("vision_tokens", "vision_tokens_full", wording.count)),
         ("stored tokens", costs("token_bytes", "token_bytes_raw", wording.size)),
         ("images", costs("image_bytes", "image_bytes_raw", wording.size)),
-        (
-            "KV cache",
-            lambda c: _joined(wording.size(c.costs["kv_prompt_bytes"]), "+", wording.size(c.costs["kv_answer_bytes"])),
-        ),
+        ("KV cache", cache),
     ]
     title = "Mean sizes of a sample: tokens read, tokens as stored, page images, KV cache of prompt + answer"
     return _rows(title, groups, columns, heads)
@@ -219,9 +220,8 @@ def _time_table(groups: Sequence[Comparison], heads: Heads) -> Table:
         ("prefill", lambda c: wording.milliseconds(c.costs["prefill_ms"])),
         ("decode", lambda c: wording.milliseconds(c.stages["answer_ms"])),
     ]
-    return _rows(
-        "Mean times of a sample in ms; token methods and the baseline share the vision tower", groups, columns, heads
-    )
+    title = "Mean times of a sample in ms; token methods and the baseline share the vision tower"
+    return _rows(title, groups, columns, heads)
 
 
 def _area_table(between: Sequence[Area]) -> Table:
@@ -261,10 +261,10 @@ def _rows(
 def _table(title: str, heads: Heads) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False, box=box.SIMPLE_HEAD)
     table.padding, table.show_edge = (0, 1, 0, 0), False
-    widest = {"run": LONGEST_RUN, "arm": 20 if "run" in heads.names else 15, "method": 22}
+    widest = {"run": LONGEST_RUN, "arm": heads.arm, "method": 22}
     for name in heads.names:
         if name in widest:
-            table.add_column(name, overflow="fold", min_width=min(8, widest[name]), max_width=widest[name])
+            table.add_column(name, overflow="fold", min_width=3 if name == "run" else 8, max_width=widest[name])
         else:
             table.add_column(name, justify="right" if name == "needles" else "left", no_wrap=True)
     return table

@@ -133,7 +133,7 @@ class Client:
                 self.stop.wait(max(pause, self._backoff(attempt)))
         tries = f"{self.endpoint.retries + 1} tries"
         if limited:
-            raise Interrupted(f"the server still allows no more requests after {tries} ({failure})")
+            raise Interrupted(f"the server still limits requests after {tries} ({failure})")
         if not self._is_there():
             raise Interrupted(f"the server at {self.endpoint.url} does not answer any more ({failure})")
         raise Refused(f"no answer in {tries}, the last with {failure}")

@@ -36,8 +36,8 @@ def check_nodes(nodes: int, backend: str, tensor_parallel: int, data_parallel: i
         )
     if tensor_parallel % nodes != 0:
         raise UserError(
-            f"{given}: --tensor-parallel {tensor_parallel} after -- is no multiple of it; give all GPUs of an engine, "
-            f"such as --tensor-parallel {8 * nodes}"
+            f"{given}: --tensor-parallel {tensor_parallel} after -- is not a multiple of it; give all GPUs of an "
+            f"engine, such as --tensor-parallel {8 * nodes}"
         )
 
 
@@ -92,7 +92,7 @@ def find_model(name: str, revision: str | None) -> str:
             folder = Path(huggingface_hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
         except (OSError, ValueError) as error:
             raise UserError(
-                f"--model {name}: it is no folder and not in this machine's cache, and nodes often have no network; "
+                f"--model {name}: it is neither a folder nor in this machine's cache, and nodes often have no network; "
                 f"fetch it first: hf download {hub_id}"
             ) from error
     for needed in ("config.json", "*.safetensors"):

@@ -280,7 +280,7 @@ def _given(name: str, value: str | None) -> list[str]:
 
 def _directive(name: str, value: str) -> str:
     if not value.isprintable():
-        raise UserError(f"{value!r} cannot stand in a Slurm script: choose a path without line breaks")
+        raise UserError(f"{value!r} cannot be used in a Slurm script: choose a path without line breaks")
     return f"#SBATCH --{name}={quote(value)}"
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from freqq.report import wording
 from freqq.report.evidence import gather, join
 from freqq.report.leaderboard import boards
 from freqq.report.tables import comparison_tables, result_tables, show_board
@@ -92,6 +93,8 @@ def test_a_long_name_of_a_run_takes_no_room_from_the_arms(width, needles, tmp_pa
     assert {"token", "mild", "aggressive", "(Holm)"} <= words
     assert any(line.split()[:2] == ["1", "2"] for line in text.splitlines())
     assert f"run 1: {NAMES[0]}" in text.replace("\n", " ").replace("  ", " ")
+    said = [wording.verdict(c) for c in join([tmp_path / NAMES[0]]).comparisons if c.reference]
+    assert {word for text in said for word in text.split()} <= words  # such as the ends of an interval
     short = write_run(tmp_path / "short", made_rows(20, needles))
     assert width < 100 or "run 1:" not in compared([short], width)
 
