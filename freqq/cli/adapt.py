@@ -77,9 +77,8 @@ def adapt(
     With several --level, one is drawn for each batch; include baseline if the adapted model is to read uncompressed
     pages as well. Run the same command again to resume. Several GPUs: accelerate launch -m freqq adapt ...
 
-    Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter
-
-    Example: freqq eval --method token-lowpass --level mild --adapter adapter
+    Example: freqq adapt --method token-lowpass --level mild --minutes 5 --out adapter, then freqq eval --method
+    token-lowpass --level mild --adapter adapter
     """
     import os
 

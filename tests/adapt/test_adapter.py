@@ -128,7 +128,7 @@ def test_a_card_that_lies_is_refused(stored: tuple[Path, Path], tmp_path: Path, 
 
 
 def test_what_is_no_adapter_is_refused(stored: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no adapter"):
+    with pytest.raises(UserError, match="is not an adapter"):
         AdapterCard.read(tmp_path)
     for text in ("[]", "{", '{"rank": 1}', "[" * 100_000):
         (tmp_path / CARD).write_text(text)

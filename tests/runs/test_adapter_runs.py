@@ -89,7 +89,7 @@ def test_what_it_was_not_made_for_is_refused(
 ) -> None:
     with pytest.raises(UserError, match="was trained for token-lowpass, not token-prune"):
         replace(adapted, methods=("token-prune",))
-    with pytest.raises(UserError, match="no adapter"):
+    with pytest.raises(UserError, match="is not an adapter"):
         replace(adapted, adapter=str(tmp_path))
     with pytest.raises(UserError, match="use its own base"):
         run(replace(adapted, model=random_model), tmp_path / "run")
