@@ -16,10 +16,10 @@ from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_token
 from freqq.glm.train.corpus import question_tokens
 from freqq.glm.train.small.aids import COUNT, FIRST, QuestionHeads, first_characters
 from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages, with_wrong
-from freqq.glm.train.small.asked import LONGEST_WHOLE, Size, asked
 from freqq.glm.train.small.chats import chat, haystack
-from freqq.glm.train.small.drawn import drawn
 from freqq.glm.train.small.model import ENTRIES, REQUESTS, SlotHeads, build
+from freqq.glm.train.small.page_text import page_text
+from freqq.glm.train.small.question_batch import LONGEST_WHOLE, Size, question_batch
 from freqq.glm.train.small.questions import Questions
 from freqq.glm.train.small.questions import Recipe as QuestionRecipe
 from freqq.glm.train.small.reading import CLASSES, ReadingHead, accuracy, places, reading_loss
@@ -161,7 +161,7 @@ def test_questions_end_with_pages_of_the_sizes_of_evaluation(seed, step):
 def test_every_character_of_a_chat_has_its_place_on_a_page(seed, dpi):
     rng = random.Random(seed)
     source = chat(rng, 300, 50)
-    page = drawn(rng, source.text, dpi, 3, 8, 14)
+    page = page_text(rng, source.text, dpi, 3, 8, 14)
     if page is None:
         return
     shown = [i for i in range(len(source.text)) if page.cell[i] >= 0]
@@ -180,7 +180,7 @@ def test_every_character_of_a_chat_has_its_place_on_a_page(seed, dpi):
 
 @given(SEEDS)
 def test_what_is_asked_for_stands_where_it_is_said_to(seed):
-    made = asked(random.Random(seed), SIZE, 2, 3, 0.5, 0.5)
+    made = question_batch(random.Random(seed), SIZE, 2, 3, 0.5, 0.5)
     for s in range(2):
         for k in range(3):
             labels = made.labels[s, k]
@@ -216,7 +216,7 @@ def test_what_is_asked_for_stands_where_it_is_said_to(seed):
 
 @given(SEEDS)
 def test_tokens_that_show_a_format_or_a_topic_are_those_where_it_is_written(seed):
-    made = asked(random.Random(seed), SIZE, 2, 0, 0.0, 0.0)
+    made = question_batch(random.Random(seed), SIZE, 2, 0, 0.0, 0.0)
     w = made.written
     cell = (w.crop * made.rows + w.row // ROWS) * made.columns + w.column // COLUMNS
     of_sample = made.pages * made.rows * made.columns
@@ -231,7 +231,7 @@ def test_tokens_that_show_a_format_or_a_topic_are_those_where_it_is_written(seed
 
 @given(SEEDS)
 def test_a_text_that_goes_on_over_pages_is_read_from_the_start_or_from_anywhere(seed):
-    made = asked(random.Random(seed), SIZE, 2, 4, 0.5, 0.5, 1.0)
+    made = question_batch(random.Random(seed), SIZE, 2, 4, 0.5, 0.5, 1.0)
     assert (made.wanted == -1).all()
     for tokens, labels, cell in zip(*(x.flatten(0, 1) for x in (made.tokens, made.labels, made.cell)), strict=True):
         said = labels >= 0

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from freqq.data.mini import FORMATS, TOPICS
 from freqq.glm.train.corpus import MAX_ORDINAL
 from freqq.glm.train.forward import Trace
-from freqq.glm.train.small.asked import Asked
 from freqq.glm.train.small.model import WIDTH
+from freqq.glm.train.small.question_batch import QuestionBatch
 
 BRING, COUNT, SELECT, COPY = 2, 3, 4, 5
 """Layers whose attention is guided: a request is brought to its answer (and what is asked for to what is said), equal
@@ -38,7 +38,7 @@ class QuestionHeads(nn.Module):
         self.question = nn.Linear(WIDTH, sum(KINDS))
 
 
-def known(heads: QuestionHeads, made: Asked, seen: Tensor, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+def known(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     """What probes lose of tokens that show a request, and of those of its answer."""
     losses = {}
     for column, (name, probe, shown) in enumerate(
@@ -54,14 +54,14 @@ def known(heads: QuestionHeads, made: Asked, seen: Tensor, trace: Trace, visual:
     return losses
 
 
-def wanted(heads: QuestionHeads, made: Asked, trace: Trace) -> Tensor:
+def wanted(heads: QuestionHeads, made: QuestionBatch, trace: Trace) -> Tensor:
     """What the probe of questions loses."""
     speaking = (made.labels >= 0) & (made.wanted >= 0)[..., None]
     s, k, _ = speaking.nonzero(as_tuple=True)
     return _facts(heads.question(trace.blocks[COUNT][speaking]), made.facts[s, made.wanted[s, k]])
 
 
-def counted(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+def counted(made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     """Minus the log of what heads that count give to the beginnings of earlier answers to the same request."""
     pair = made.facts[..., 0] * len(TOPICS) + made.facts[..., 1]  # [S, E]
     real = made.facts[..., 0] >= 0
@@ -80,7 +80,7 @@ def counted(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     return {"count": torch.stack(per).mean(0)[of].mean() if of.any() else torch.zeros(())}
 
 
-def brought(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+def brought(made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     """Minus the log of what an answer's tokens give to those that show its format and its topic."""
     those = _only(made.answers)
     lost = []
@@ -91,7 +91,7 @@ def brought(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     return {"bring": torch.cat(lost).mean() if those.any() else torch.zeros(())}
 
 
-def guidance(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+def guidance(made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     """Minus the log of what guided heads of questions give to the tokens that they should look at."""
     losses = {}
     found = first_characters(made)
@@ -116,7 +116,7 @@ def guidance(made: Asked, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
     return losses
 
 
-def first_characters(made: Asked) -> Tensor:
+def first_characters(made: QuestionBatch) -> Tensor:
     """Places [S, K, T] whose next tokens are the first characters of an answer."""
     copied = made.cell >= 0
     return copied & (copied.cumsum(-1) <= FIRST)

@@ -38,8 +38,8 @@ from freqq.glm.train.small.aids import (
 )
 from freqq.glm.train.small.aloud import CURRICULUM, Aloud, with_wrong
 from freqq.glm.train.small.aloud import Recipe as AloudRecipe
-from freqq.glm.train.small.asked import Asked, Size, asked
 from freqq.glm.train.small.model import HEADS, SIZE, WIDTH
+from freqq.glm.train.small.question_batch import QuestionBatch, Size, question_batch
 from freqq.glm.train.small.reading import reading_loss
 
 SOFTER = 0.02
@@ -145,13 +145,13 @@ class Questions:
     def __init__(self, aloud: Aloud, heads: QuestionHeads) -> None:
         self.aloud, self.heads = aloud, heads
 
-    def forward(self, made: Asked, tokens: Tensor, watch: tuple[int, ...] = ()) -> tuple[Tensor, Tensor, Trace]:
+    def forward(self, made: QuestionBatch, tokens: Tensor, watch: tuple[int, ...] = ()) -> tuple[Tensor, Tensor, Trace]:
         """Final hidden states [S, K, T, C] of the questions, the pages' tokens [S, V, C], and the trace."""
         seen = self.see(made)
         hidden, trace = self.aloud.packed.language(made.pages, made.rows, made.columns, seen, tokens, watch)
         return hidden, seen, trace
 
-    def see(self, made: Asked) -> Tensor:
+    def see(self, made: QuestionBatch) -> Tensor:
         """The pages' tokens [S, V, C]."""
         return self.aloud.tower(torch.from_numpy(made.pixels)).view(len(made.facts), -1, WIDTH)
 
@@ -174,7 +174,7 @@ class Questions:
         rng = random.Random(f"train/shown/{seed}/{step}")
         size = replace(recipe.draw(rng, step), usual=45)
         count = max(1, round(recipe.shown / (size.pages * size.rows * size.columns)))
-        made = asked(rng, size, count, 0, 0.0, 0.0)
+        made = question_batch(rng, size, count, 0, 0.0, 0.0)
         with torch.autocast("cpu", torch.bfloat16):
             seen = self.see(made)
             _, trace = self.aloud.packed.language(
@@ -192,7 +192,7 @@ class Questions:
         size = recipe.draw(rng, step)
         length = size.pages * size.rows * size.columns + recipe.questions * 75
         count = max(1, round(recipe.tokens / length))
-        made = asked(rng, size, count, recipe.questions, recipe.whole, recipe.ruler, recipe.text)
+        made = question_batch(rng, size, count, recipe.questions, recipe.whole, recipe.ruler, recipe.text)
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"{seed}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
@@ -218,10 +218,10 @@ class Questions:
         found[speaking] = right
         return total, losses | {"token": right.float().mean(), "right": found.all(-1).float().mean()}
 
-    def _read(self, made: Asked, seen: Tensor) -> Tensor:
+    def _read(self, made: QuestionBatch, seen: Tensor) -> Tensor:
         return reading_loss(self.aloud.head(seen), made.written, made.rows, made.columns)
 
-    def _visual(self, made: Asked) -> Tensor:
+    def _visual(self, made: QuestionBatch) -> Tensor:
         """Where the pages' tokens stand in the prefix."""
         ids = torch.tensor(self.aloud.packed.prefix_ids(made.pages, made.rows, made.columns))
         return ids.eq(IMAGE).nonzero()[:, 0]
@@ -229,7 +229,9 @@ class Questions:
     @torch.no_grad()
     def accuracy(self, size: Size, ruler: bool, count: int = 8, questions: int = 3) -> tuple[float, float]:
         """Of held-out streams: shares of the tokens that are right given those before, and of whole answers."""
-        made = asked(random.Random(f"test/questions/{size}/{ruler}"), size, count, questions, 0.0, float(ruler))
+        made = question_batch(
+            random.Random(f"test/questions/{size}/{ruler}"), size, count, questions, 0.0, float(ruler)
+        )
         with torch.autocast("cpu", torch.bfloat16):
             hidden, _, _ = self.forward(made, made.tokens)
             logits = self.logits(hidden)

@@ -15,7 +15,7 @@ from freqq.pages.pagination import flow
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PageText:
     """A text on pages: ``pixels`` [P, H, W], each character's token and slot in it, -1 where it is not drawn, and what
     is written on each page, a crop of its own."""
 
@@ -25,7 +25,7 @@ class Drawn:
     written: Written
 
 
-def drawn(rng: random.Random, text: str, dpi: float, pages: int, rows: int, columns: int) -> Drawn | None:
+def page_text(rng: random.Random, text: str, dpi: float, pages: int, rows: int, columns: int) -> PageText | None:
     """A text on pages of rows x columns cells, resampled as the image processor would; None if it needs more."""
     width, height = CELL * columns, CELL * rows
     stretch = [1 + rng.uniform(-STRETCH, STRETCH) if rng.random() < 0.7 else 1.0 for _ in range(2)]
@@ -55,9 +55,9 @@ def drawn(rng: random.Random, text: str, dpi: float, pages: int, rows: int, colu
                 cell[at] = (page * rows + run.row // ROWS) * columns + c // COLUMNS
                 slot[at] = (run.row % ROWS) * COLUMNS + c % COLUMNS
                 at += 1
-    return Drawn(pixels, cell, slot, written_of(lines))
+    return PageText(pixels, cell, slot, written_of(lines))
 
 
-def cells(page: Drawn, start: int, stop: int) -> Sequence[int]:
+def cells(page: PageText, start: int, stop: int) -> Sequence[int]:
     """The tokens that show some characters, in the order of reading."""
     return list(dict.fromkeys(int(c) for c in page.cell[start:stop] if c >= 0))

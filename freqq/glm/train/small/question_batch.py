@@ -12,7 +12,7 @@ from freqq.data.mini import FORMATS, TOPICS
 from freqq.glm.train.architecture import CELL, END, TOKEN
 from freqq.glm.train.small.aloud import GIVEN, MIDDLE, START
 from freqq.glm.train.small.chats import MOST_EXCHANGES, Question, Source, chat, haystack
-from freqq.glm.train.small.drawn import Drawn, cells, drawn
+from freqq.glm.train.small.page_text import PageText, cells, page_text
 from freqq.glm.train.small.sheets import Written, joined
 
 FROM_START = 0.3
@@ -26,7 +26,7 @@ LONGEST_WHOLE = 64
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionBatch:
     """S samples of P pages of one size, V = P rows columns tokens together, with K questions of T tokens each.
 
     ``pixels`` uint8 [S P, H, W]; ``tokens``, ``labels`` int64 [S, K, T], the label the next token or -100; ``cell``,
@@ -73,9 +73,9 @@ class Size:
         return int(self.pages * max(1, high // 10) * wide / 5.6)
 
 
-def asked(
+def question_batch(
     rng: random.Random, size: Size, count: int, questions: int, whole: float, ruler: float, reading: float = 0.0
-) -> Asked:
+) -> QuestionBatch:
     """A batch of `count` samples.
 
     Parameters
@@ -126,7 +126,7 @@ def asked(
             topics[s, e, cells(page, asks[1] - len(exchange.pair[1]), asks[1])] = True
             answers[s, e, follow] = True
             beginnings[s, e, follow[:BEGINNING]] = True
-    return Asked(
+    return QuestionBatch(
         np.concatenate([page.pixels for _, page in made]),
         size.pages,
         size.rows,
@@ -140,11 +140,11 @@ def asked(
     )
 
 
-def _one(rng: random.Random, size: Size, ruler: bool) -> tuple[Source, Drawn]:
+def _one(rng: random.Random, size: Size, ruler: bool) -> tuple[Source, PageText]:
     room = size.room
     while True:
         source = haystack(rng, max(room, 300)) if ruler else chat(rng, room, size.usual)
-        page = drawn(rng, source.text, size.dpi, size.pages, size.rows, size.columns)
+        page = page_text(rng, source.text, size.dpi, size.pages, size.rows, size.columns)
         if page is not None:
             return source, page
         room = int(room * 0.85)
@@ -161,7 +161,7 @@ def _aloud(rng: random.Random, text: str) -> Question:
 
 
 def _block(
-    source: Source, page: Drawn, question: Question, cut: int | None
+    source: Source, page: PageText, question: Question, cut: int | None
 ) -> tuple[list[int], list[int], list[int], list[int], int, tuple[int, int, int]]:
     """Tokens, labels, cells and slots of a question and its answer, the exchange that is asked for, and its parts."""
     stop = question.stop if cut is None else min(question.stop, question.start + cut)
