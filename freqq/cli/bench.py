@@ -24,7 +24,10 @@ def bench(
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     base_url: o.BaseUrl = None,
-    served_model: o.ServedModel = None,
+    served_model: Annotated[
+        str | None,
+        option("--served-model", "NAME", "Name of the model on the server; by default the only one there.", o.SERVER),
+    ] = None,
     concurrency: Annotated[int, option("--concurrency", "N", "Requests at a time.", LOAD, min=1)] = 8,
     request_rate: Annotated[
         float | None,

@@ -41,12 +41,15 @@ def _finite(value: Any) -> Any:
 def show(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str, last: Sequence[str] | None = None
 ) -> None:
-    """Print a table (text in the first column, numbers in the others), a summary row, and a line below."""
+    """Print a table (text in the first column, numbers in the others), a summary row, and a line above and below; an
+    empty one is left out."""
     console = console_for(140)
-    console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)
+    if title:
+        console.print(title, style="italic", soft_wrap=True, highlight=False, markup=False)
     for table in fitting(columns, rows, last, console.width):
         console.print(table, markup=False)
-    console.print(note, soft_wrap=True, highlight=False, markup=False)
+    if note:
+        console.print(note, soft_wrap=True, highlight=False, markup=False)
 
 
 def fitting(
