@@ -263,6 +263,8 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
         "count",
         "select",
         "copy",
+        "follow",
+        "around",
         "bring",
         "ask",
         "token",
@@ -276,7 +278,9 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
     net.zero_grad()
     shown, seen = questions.show(replace(recipe, shown=300), 0, 10, 0)
     shown.backward()
-    assert {f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count", "bring")} == set(seen)
+    assert {f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count", "bring", "around")} == set(
+        seen
+    )
     last = f"layers.{COUNT}."
     assert [n for n, p in net.named_parameters() if last in n and p.grad is None] == []
     assert all(p.grad is None for n, p in net.named_parameters() if f"layers.{COUNT + 1}." in n), "no more layers run"

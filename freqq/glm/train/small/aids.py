@@ -1,5 +1,6 @@
 """The aids of stage 3: what probes and guided heads lose."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +10,8 @@ from freqq.glm.train.corpus import MAX_ORDINAL
 from freqq.glm.train.forward import Trace
 from freqq.glm.train.small.model import WIDTH
 from freqq.glm.train.small.question_batch import QuestionBatch
+from freqq.glm.train.small.sheets import COLUMNS, ROWS
+from freqq.glm.train.small.text import CHARACTERS
 
 BRING, COUNT, SELECT, COPY = 2, 3, 4, 5
 """Layers whose attention is guided: a request is brought to its answer (and what is asked for to what is said), equal
@@ -24,6 +27,8 @@ BRING_HEADS, ORDINAL_HEAD = (6, 7), 7
 """Heads of BRING for the format and the topic, and of COUNT for the ordinal of a question."""
 SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
 KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
+AROUND = 6
+"""Characters before and after what a token shows of a line, which it has to know."""
 
 
 class QuestionHeads(nn.Module):
@@ -36,6 +41,7 @@ class QuestionHeads(nn.Module):
         self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
         self.turn = nn.Linear(WIDTH, sum(KINDS))
         self.question = nn.Linear(WIDTH, sum(KINDS))
+        self.around = nn.Linear(WIDTH, 2 * ROWS * AROUND * len(CHARACTERS))
 
 
 def known(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
@@ -52,6 +58,38 @@ def known(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace,
     losses["pair"] = _facts(heads.pair(before), facts[:, :2])
     losses["turn"] = _facts(heads.turn(counted), facts)
     return losses
+
+
+def around(heads: QuestionHeads, made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+    """What a probe loses of the text before and after what a page's tokens show of each line.
+
+    The next character is found by those before it, and behind a line's end these stand at the other side of the page.
+    """
+    logits = heads.around(trace.prefix[BRING][:, visual]).view(-1, len(CHARACTERS))
+    return {"around": F.cross_entropy(logits.float(), neighbours(made).flatten(), ignore_index=-100)}
+
+
+def neighbours(made: QuestionBatch) -> Tensor:
+    """The characters [S V, 2, ROWS, AROUND] before and after what each token shows of each line, nearest first.
+
+    -100 where there are none, or where they stand on a later token, which causal attention does not reach.
+    """
+    w = made.written
+    order = np.lexsort((w.column, w.row, w.crop))
+    sample = w.crop[order] // made.pages
+    row = w.row[order]
+    cell = (w.crop[order] * made.rows + row // ROWS) * made.columns + w.column[order] // COLUMNS
+    slot, character = row % ROWS, w.character[order]
+    edges = np.flatnonzero(np.diff(cell * ROWS + slot)) + 1
+    found = np.full((made.facts.shape[0] * made.pages * made.rows * made.columns, 2, ROWS, AROUND), -100)
+    ends = (np.r_[0, edges], -1), (np.r_[edges - 1, len(cell) - 1], 1)
+    for side, (end, sign) in enumerate(ends if len(cell) else ()):
+        for k in range(AROUND):
+            at = end + sign * (k + 1)
+            there = at.clip(0, len(cell) - 1)
+            seen = (at == there) & (sample[there] == sample[end]) & (cell[there] <= cell[end])
+            found[cell[end], side, slot[end], k] = np.where(seen, character[there], -100)
+    return torch.from_numpy(found)
 
 
 def wanted(heads: QuestionHeads, made: QuestionBatch, trace: Trace) -> Tensor:
@@ -105,7 +143,10 @@ def guidance(made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Ten
     heads = trace.block_attention[COPY][:, list(COPY_HEADS)][..., visual]
     target = made.cell.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
     mass = heads.gather(-1, target)[..., 0].float()
-    losses["copy"] = -torch.log(mass + TINY).mean(1)[found].mean()
+    lost = -torch.log(mass + TINY).mean(1)
+    losses["copy"] = lost[found].mean()
+    rest = (made.cell >= 0) & ~found
+    losses["follow"] = lost[rest].mean() if rest.any() else torch.zeros(())
     asks = (made.labels >= 0) & (made.wanted >= 0)[..., None]
     places = made.parts.clamp(min=0) + trace.block_attention[BRING].shape[-1] - made.tokens.shape[-1]
     lost = []

@@ -44,8 +44,8 @@ FARTHEST = 0.6
 LETTER = np.array([TOKEN[c] for c in CHARACTERS])
 SPACE = TOKEN[" "]
 
-WRITTEN, NEXT = (1,), (2, 3)
-"""Layers that are guided to the cell of the character just written, and to the next one's."""
+WRITTEN = (1,)
+"""Layers that are guided to the cell of the character just written."""
 GUIDED = 6
 """Heads of those layers that are guided."""
 
@@ -159,6 +159,8 @@ class Recipe:
         Between which shares of the stage guidance and probes fade to zero.
     wrong : float
         Share of the characters said so far that are wrong.
+    next : tuple of int
+        Layers that are guided to the next character's cell.
     """
 
     characters: int = 2400
@@ -170,6 +172,7 @@ class Recipe:
     reading: float = 0.4
     fade: tuple[float, float] = (0.6, 0.85)
     wrong: float = 0.0
+    next: tuple[int, ...] = (2, 3)
 
     def aid(self, progress: float) -> float:
         """Weight of guidance and probes at a share of the stage."""
@@ -209,25 +212,25 @@ class Aloud:
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/aloud/{seed}/{step}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
-            logits, seen, trace = self.forward(made, tokens, WRITTEN + NEXT if aid else ())
+            logits, seen, trace = self.forward(made, tokens, WRITTEN + recipe.next if aid else ())
             read = self.head(seen)
             speaking = made.labels >= 0
             losses = {"write": F.cross_entropy(logits[speaking].float(), made.labels[speaking])}
             losses["read"] = reading_loss(read, made.crops.written, rows, columns)
             total = losses["write"] + recipe.reading * losses["read"]
             if aid:
-                losses |= self._aids(made, trace)
+                losses |= self._aids(made, trace, recipe.next)
                 total = total + aid * recipe.guidance * (losses["here"] + losses["there"] / 2)
                 total = total + aid * recipe.probes * (losses["slot"] + losses["next_slot"])
         right = (logits.argmax(-1) == made.labels)[speaking].float().mean()
         return total, losses | {"token": right, "dpi": torch.tensor(dpi)}
 
-    def _aids(self, made: Pages, trace: Trace) -> dict[str, Tensor]:
+    def _aids(self, made: Pages, trace: Trace, following: tuple[int, ...]) -> dict[str, Tensor]:
         rows, columns = (side // CELL for side in made.crops.pixels.shape[1:])
         first = self.packed.prefix_ids(1, rows, columns).index(IMAGE)
         length = made.tokens.shape[1]
         found = {}
-        for name, layers, shift in (("here", WRITTEN, 0), ("there", NEXT, 1)):
+        for name, layers, shift in (("here", WRITTEN, 0), ("there", following, 1)):
             cell = made.cell[:, shift : shift + length]
             where = (cell + first).clamp(min=0)[:, None, :, None].expand(-1, GUIDED, -1, 1)
             parts = []

@@ -48,7 +48,7 @@ class Source:
 
 def chat(rng: random.Random, room: int, usual: int) -> Source:
     """A chat of at most about `room` characters, with answers of usually `usual`; each of its answers can be asked."""
-    base = random_pairs(rng, (1, 2, 4, 8))
+    base = random_pairs(rng, (1, 1, 2, 4, 8))
     counts: dict[tuple[str, str], int] = {}
     made: list[Exchange] = []
     size = 0

@@ -83,7 +83,7 @@ def question_batch(
     questions : int
         Of each sample; RULER's texts have one, and it is asked that often.
     whole : float
-        Share of the short answers that are asked for to their end; the others stop after 12 to 32 characters, since
+        Share of the short answers that are asked for to their end; the others stop after 16 to 60 characters, since
         what comes then is reading aloud.
     ruler : float
         Share of the samples that are RULER's rather than chats.
@@ -99,7 +99,7 @@ def question_batch(
         for k in range(questions):
             question = source.questions[order[k % len(order)]]
             whole_one = question.stop - question.start <= LONGEST_WHOLE and rng.random() < whole
-            cut = None if whole_one else rng.randint(12, 32)
+            cut = None if whole_one else rng.randint(16, 60)
             if rng.random() < reading:
                 question, cut = _aloud(rng, source.text), rng.randint(30, 60)
             blocks.append(_block(source, page, question, cut))

@@ -29,6 +29,7 @@ from freqq.glm.train.small.aids import (
     SELECT,
     SELECT_HEADS,
     QuestionHeads,
+    around,
     brought,
     counted,
     first_characters,
@@ -46,7 +47,12 @@ SOFTER = 0.02
 AID = 0.1
 """Weight of each aid: of the size of reading aloud's gradient and not thirty times that."""
 
+FADE = (0.7, 0.92)
+"""Between which shares of the stage the aids fade to zero."""
+
 MOST_PAGES = 5
+OFTEN = (3, 2, 3, 2, 3, 1, 1, 1)
+"""How often each resolution is drawn: those that are asked about most, more often."""
 SIDES = ((150, 170), (80, 110))
 """Widths and heights of pages that training begins with, in points; it ends with those of evaluation, too."""
 LEAST_ROOM = 200
@@ -83,9 +89,9 @@ class Recipe:
         Weights of the losses of answers' characters, of the first of them, and of the reading head on the pages. The
         first are few, so their gradient is noisy; the tower forgot how to read at a weight of 1.
     reading : AloudRecipe
-        Of those steps, which have no aids.
+        Of those steps.
     fade : (float, float)
-        Between which shares of the stage the aids fade to zero.
+        Between which shares of the stage its aids fade to zero.
     """
 
     tokens: int = 2400
@@ -98,12 +104,16 @@ class Recipe:
     whole: float = 0.2
     text: float = 0.25
     aloud: int = 2
-    wrong: float = 0.05
+    wrong: float = 0.03
     answer: float = 0.5
     first: float = 0.25
-    read: float = 0.4
-    reading: AloudRecipe = field(default_factory=lambda: AloudRecipe(grow=1, finer=1, fade=(-1.0, 0.0), wrong=0.05))
-    fade: tuple[float, float] = (0.7, 0.92)
+    read: float = 1.0
+    reading: AloudRecipe = field(
+        default_factory=lambda: AloudRecipe(
+            grow=1, finer=1, guidance=0.1, probes=0.0, reading=0.8, fade=FADE, wrong=0.03, next=(3, COPY)
+        )
+    )
+    fade: tuple[float, float] = FADE
 
     def aid(self, progress: float) -> float:
         """Weight of the aids at a share of the stage."""
@@ -111,10 +121,10 @@ class Recipe:
         return min(1.0, max(0.0, (high - progress) / (high - low)))
 
     def draw(self, rng: random.Random, step: int) -> Size:
-        """Resolution and pages of a step; the newest as often as any other."""
+        """Resolution and pages of a step."""
         grown = min(1.0, step / self.grow)
         finest = 3 + int((len(CURRICULUM) - 3) * min(1.0, step / self.finer))
-        dpi = CURRICULUM[rng.randrange(finest)]
+        dpi = rng.choices(CURRICULUM[:finest], OFTEN[:finest])[0]
         cell = CELL * 72 / dpi
         (narrow, wide), (low, high) = SIDES
         while True:
@@ -183,6 +193,7 @@ class Questions:
             visual = self._visual(made)
             losses = {"read": self._read(made, seen)} | known(self.heads, made, seen, trace, visual)
             losses |= counted(made, trace, visual) | brought(made, trace, visual)
+            losses |= around(self.heads, made, trace, visual)
         total = recipe.read * losses["read"]
         total = total + aid * torch.stack([AID * loss for name, loss in losses.items() if name != "read"]).sum()
         return total, {f"shown_{name}": value for name, value in losses.items()}
@@ -208,6 +219,7 @@ class Questions:
                 aids = known(self.heads, made, seen, trace, visual) | counted(made, trace, visual)
                 aids |= (
                     brought(made, trace, visual)
+                    | around(self.heads, made, trace, visual)
                     | guidance(made, trace, visual)
                     | {"question": wanted(self.heads, made, trace)}
                 )

@@ -66,8 +66,8 @@ class Training:
     language_steps: int = 4_000
     language_decay: int = 1_200
     recipe: Recipe = Recipe()
-    question_steps: int = 2_400
-    question_decay: int = 1_300
+    question_steps: int = 7_400
+    question_decay: int = 2_200
     questions: QuestionRecipe = QuestionRecipe()
     evaluate_every: int = 500
 
@@ -121,7 +121,7 @@ def train_aloud(training: Training, whole: nn.ModuleDict, folder: Path, report: 
     return every
 
 
-QUESTION_SCALES = ALOUD_SCALES | {"net.model.visual": 0.35, "heads": 5.0}
+QUESTION_SCALES = ALOUD_SCALES | {"net.model.visual": 0.25, "heads": 5.0}
 
 
 def train_questions(
