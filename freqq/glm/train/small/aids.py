@@ -20,9 +20,9 @@ TINY = 1e-12
 """Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
 FIRST = 3
 """Characters of an answer that have to be found by the question; what follows them is read on."""
-COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0}
+COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0, 4: 0.4}
 """Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each: with n
-earlier ones the start keeps w / (w + n), and two weights spread both small and large counts."""
+earlier ones the start keeps w / (w + n), which tells n from n + 1 best where n is about w."""
 BRING_HEADS, ORDINAL_HEAD = (6, 7), 7
 """Heads of BRING for the format and the topic, and of COUNT for the ordinal of a question."""
 SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
@@ -65,8 +65,9 @@ def around(heads: QuestionHeads, made: QuestionBatch, trace: Trace, visual: Tens
 
     The next character is found by those before it, and behind a line's end these stand at the other side of the page.
     """
+    wanted = neighbours(made).flatten()
     logits = heads.around(trace.prefix[BRING][:, visual]).view(-1, len(CHARACTERS))
-    return {"around": F.cross_entropy(logits.float(), neighbours(made).flatten(), ignore_index=-100)}
+    return {"around": F.cross_entropy(logits[wanted >= 0].float(), wanted[wanted >= 0])}
 
 
 def neighbours(made: QuestionBatch) -> Tensor:

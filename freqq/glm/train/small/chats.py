@@ -6,7 +6,7 @@ Chats share with `freqq.data.mini_glyph` what training does: no asked pair and n
 import random
 from dataclasses import dataclass
 
-from freqq.data.mini import Exchange, is_held_out, request
+from freqq.data.mini import TRAINING_PAIRS, Exchange, Pair, is_held_out, near_pair, request
 from freqq.data.mini_glyph import sentence_text
 from freqq.data.ruler.contexts import needles
 from freqq.data.sample import Sample, Turn, context
@@ -17,6 +17,8 @@ from freqq.glm.train.small.model import ENTRIES, NEEDLE_QUESTION
 NEEDLES = ("niah_single_1", "niah_single_2", "niah_multikey_1")
 LABEL = len("Assistant: ")
 MOST_EXCHANGES = 16
+REQUEST = 50
+"""About how many characters a request has with both labels."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,10 @@ class Source:
 
 def chat(rng: random.Random, room: int, usual: int) -> Source:
     """A chat of at most about `room` characters, with answers of usually `usual`; each of its answers can be asked."""
-    base = random_pairs(rng, (1, 1, 2, 4, 8))
     counts: dict[tuple[str, str], int] = {}
     made: list[Exchange] = []
     size = 0
-    while len(made) < MOST_EXCHANGES:
-        open_pairs = [pair for pair in base if counts.get(pair, 0) < MAX_ORDINAL]
-        if not open_pairs:
-            break
-        pair = rng.choice(open_pairs)
+    for pair in _requests(rng, round(room / (usual + REQUEST))):
         answer = sentence_text(rng, test=False, usual=usual)
         size += len(request(pair)) + len(answer) + LABEL + len("User: ") + 2
         if size > room and len(made) >= 2:
@@ -81,6 +78,25 @@ def chat(rng: random.Random, room: int, usual: int) -> Source:
         parts = (form, form + 1 + len(exchange.pair[1]), ordinal)
         questions.append(Question(tuple(question_tokens(prefix, exchange)), prefix, start, stop, i, parts))
     return Source(text, tuple(questions), tuple(made), tuple(asks), tuple(spans))
+
+
+def _requests(rng: random.Random, fitting: int) -> list[Pair]:
+    """What is asked of a chat that has room for about `fitting` exchanges, in order.
+
+    Every other chat repeats its requests as MRCR with two needles does, once at most; the others more often.
+    """
+    if rng.random() < 0.5:
+        base = random_pairs(rng, (1, 1, 2, 4, 8))
+        pairs = [rng.choice(base) for _ in range(MOST_EXCHANGES)]
+        return [pair for i, pair in enumerate(pairs) if pairs[:i].count(pair) < MAX_ORDINAL]
+    needle = rng.choice(TRAINING_PAIRS)
+    pairs = [needle] * 2
+    while len(pairs) < min(fitting, MOST_EXCHANGES):
+        other = near_pair(rng, needle, TRAINING_PAIRS)
+        if other not in pairs:
+            pairs += [other] * rng.choice((1, 1, 2))
+    rng.shuffle(pairs)
+    return pairs[:MOST_EXCHANGES]
 
 
 def haystack(rng: random.Random, room: int) -> Source:
