@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm import cpu_attention
 from freqq.glm.device_errors import classified, is_broken_device
 from freqq.glm.families import EMBEDDED, check_engine, family_of, find_family, known, short_names
 from freqq.glm.families.base import Family
@@ -129,12 +130,15 @@ def _load(weights: Weights, placement: Placement) -> Reader:
         check_quantizable(name, family)
         options.setdefault("device_map", torch.device(placement.device))
         options["quantization_config"] = weights_config(placement.quantization, getattr(torch, placement.dtype), family)
+    attention = placement.attention
+    if (attention, placement.device, placement.dtype) == ("sdpa", "cpu", "bfloat16"):
+        attention = cpu_attention.register()
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
         folder,
         config=config,
         dtype=getattr(torch, placement.dtype),
         use_safetensors=True,
-        attn_implementation=placement.attention,
+        attn_implementation=attention,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # _check_weights refuses them with a clear message
         **local,

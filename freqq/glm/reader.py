@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from freqq.errors import Interrupted, OutOfMemory
+from freqq.glm import cpu_attention
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.device_errors import classified
 from freqq.glm.families import family_of
@@ -86,7 +87,8 @@ class Reader:
         self.revision = revision
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.device = str(model.device)
-        self.attention = str(model.config._attn_implementation)
+        attention = str(model.config._attn_implementation)
+        self.attention = "sdpa" if attention == cpu_attention.NAME else attention
         self.family = family_of(model.config.model_type)
         self.stop_requested: Callable[[], bool] = lambda: False
         self.pages_at_once: int | None = None

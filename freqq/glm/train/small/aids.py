@@ -144,10 +144,10 @@ def guidance(made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Ten
     heads = trace.block_attention[COPY][:, list(COPY_HEADS)][..., visual]
     target = made.cell.clamp(min=0)[:, None, :, :, None].expand(-1, heads.shape[1], -1, -1, -1)
     mass = heads.gather(-1, target)[..., 0].float()
-    lost = -torch.log(mass + TINY).mean(1)
-    losses["copy"] = lost[found].mean()
+    each = -torch.log(mass + TINY).mean(1)
+    losses["copy"] = each[found].mean()
     rest = (made.cell >= 0) & ~found
-    losses["follow"] = lost[rest].mean() if rest.any() else torch.zeros(())
+    losses["follow"] = each[rest].mean() if rest.any() else torch.zeros(())
     asks = (made.labels >= 0) & (made.wanted >= 0)[..., None]
     places = made.parts.clamp(min=0) + trace.block_attention[BRING].shape[-1] - made.tokens.shape[-1]
     lost = []
