@@ -1,6 +1,7 @@
 """How all tests run; and a model for tests of what is above the model: small, random, and loaded like any other."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,29 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         programs.require(*mark.args)
 
 
+LONG = (
+    "tests/slurm/",
+    "tests/glm/test_long_prompts.py",
+    "tests/glm/test_gradients.py",
+    "tests/cli/test_study.py",
+    "tests/bench/bench_runs.py",
+    "tests/runs/test_supervisor.py",
+    "tests/cli/test_examples.py",
+)
+"""Where tests take longest: what begins last should be short, or a process waits for the other at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, then those of most tests."""
+    tests = Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        long = next((i for i, start in enumerate(LONG) if item.nodeid.startswith(start)), len(LONG))
+        return long, -tests[item.path] if long == len(LONG) else 0
+
+    items.sort(key=place)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Deal out the tests to processes by file, so that a fixture of a file is made once, whatever ``--dist`` says."""
@@ -53,6 +77,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
                 return nodeid  # they have nothing in common, and some take long
             return super()._split_scope(nodeid)
 
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
     return ByFile(config, log)
 
 
