@@ -82,6 +82,18 @@ class Remaining:
         return self.batch(taken)
 
 
+def control(samples: Sequence[Sample], arms: Sequence[tuple[Arm, str]], answered: AbstractSet[Key]) -> Batch | None:
+    """The last of the samples with an answer of some arm, for that arm; None if there is none.
+
+    A device that answers it once more works, so that a death on another sample after that may be the sample's fault.
+    """
+    for sample in reversed(samples):
+        for arm, known_as in arms:
+            if (sample.id, known_as) in answered:
+                return Batch([sample], [(arm, {sample.id})])
+    return None
+
+
 def counter(remaining: Remaining, progress: Callable[[int, int], None]) -> Callable[[int], None]:
     """What counts rows that are added to those that are there, and reports how many there are of how many."""
     finished, total = remaining.total - remaining.missing, remaining.total

@@ -14,13 +14,14 @@ from freqq.glm.device_errors import classified, is_broken_device
 from freqq.runs.batches import Batch, Remaining, Todo
 from freqq.runs.evaluate import Answered
 from freqq.runs.parts import PartWriter
+from freqq.runs.schema import Row
 from freqq.runs.stop import StopRequest
 from freqq.runs.views import Prepared
 
 Report = Callable[[dict[str, Any]], None]
 """Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` work, how many ``rows`` were
-added and how many are ``held`` and not on the disk, ``done`` when all are, why the device is ``broken``, or an
-``error`` that no sample is to blame for, with the ``exit_code`` of its kind."""
+added and how many are ``held`` and not on the disk, whether anything was ``answered``, ``done`` when all are, why the
+device is ``broken``, or an ``error`` that no sample is to blame for, with the ``exit_code`` of its kind."""
 
 
 class Evaluator(Protocol):
@@ -40,8 +41,12 @@ def evaluate_remaining(
     batch_size: int,
     stop: StopRequest,
     report: Report,
+    control: Batch | None = None,
 ) -> bool:
     """Answer what remains and write it, until it is done or a stop is requested. Returns whether all was done.
+
+    Before a suspect is read by a process that answered nothing yet, `control` is, which was answered before: if that
+    fails, the device is to blame, and no sample.
 
     Raises
     ------
@@ -57,6 +62,10 @@ def evaluate_remaining(
         while (ahead is not None or remaining) and not stop.requested:
             if ahead is None:
                 unstored.store(wait=True)  # a suspect is the only one at work
+                if control is not None and not (remaining.is_usual or unstored.answered):
+                    checked = evaluator.prepare(control.samples, control.todo)
+                    unstored.note([row for answered in evaluator.answer(checked) for row in answered.rows()])
+                    control = None
             batch = ahead or remaining.take(batch_size)
             following = remaining.take(batch_size) if remaining.is_usual else None
             unstored.begin(batch, following)  # before either is touched, which may be the end of this process
@@ -90,6 +99,12 @@ class _Unstored:
         self._batches: deque[_Unfinished] = deque()
         self._ahead: list[str] = []
         self.stored = 0
+        self.answered = False
+
+    def note(self, rows: Sequence[Row]) -> None:
+        """Take note of whether there is an answer among rows, which proves that the device works."""
+        self.answered = self.answered or any(row.error is None for row in rows)
+        self._report({"answered": self.answered})
 
     def begin(self, batch: Batch | Prepared, ahead: Batch | None) -> None:
         """A batch is at work now, and the pages of another are being made."""
@@ -115,6 +130,7 @@ class _Unstored:
                 rows = batch.answered.popleft().rows()
                 self._writer.add(rows)
                 self.stored += len(rows)
+                self.note(rows)
                 self._report({"rows": len(rows), "held": self._writer.held})
             if batch.answered or not batch.is_over:
                 return

@@ -13,7 +13,7 @@ from freqq.glm.adapter_card import check_base, is_held_out
 from freqq.glm.load import find
 from freqq.glm.spec import read_spec
 from freqq.image.base import Watch, unwatched
-from freqq.runs.batches import Remaining, counter
+from freqq.runs.batches import Batch, Remaining, control, counter
 from freqq.runs.directory import RunDirectory
 from freqq.runs.environment import part_metadata
 from freqq.runs.local_loop import evaluate_remaining
@@ -157,7 +157,9 @@ def run(
                                     replicas, remaining, retry_failed, progress, note, stop, held, suspects, rows
                                 )
                             else:
-                                done = _evaluate_here(replicas[0], remaining, progress, stop, suspects, rows)
+                                good = answered(directory.path, retry_failed=True) if suspects.deaths else set()
+                                check = control(samples, hashed, good)
+                                done = _evaluate_here(replicas[0], remaining, progress, stop, suspects, rows, check)
                         finally:
                             suspects.write(directory.path, own)
                         if not done:
@@ -239,6 +241,7 @@ def _evaluate_here(
     stop: StopRequest,
     suspects: Suspects,
     failed_rows: FailedRows,
+    check: Batch | None,
 ) -> bool:
     """Answer what remains in this process. Returns whether all was done.
 
@@ -250,18 +253,18 @@ def _evaluate_here(
     stop.finish = writer.flush
     evaluator.check_planned(remaining.arms)
     evaluator.reader.stop_requested = lambda: stop.requested
-    at: list[str] = []
+    said: dict[str, Any] = {"at": [], "answered": False}
 
     def report(what: dict[str, Any]) -> None:
-        at[:] = what.get("at", at)
+        said.update(what)
         if "rows" in what:
             add(what["rows"])
 
     try:
         with closing(evaluator):
-            done = evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report)
+            done = evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report, check)
     except BrokenDevice as error:
-        for id in suspects.accuse(at):
+        for id in suspects.accuse(said["at"], said["answered"]):
             failed_rows.write(by_id[id], why_given_up(str(error)))
         raise BrokenDevice(f"{error}; all whole answers are stored: run the same command again") from error
     if done:

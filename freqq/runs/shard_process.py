@@ -15,7 +15,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,14 +25,14 @@ from freqq.errors import BrokenDevice, FreqqError, Interrupted
 from freqq.glm.device_errors import check_device, classified
 from freqq.glm.load import Weights, load
 from freqq.glm.place import Placement
-from freqq.runs.batches import Remaining
+from freqq.runs.batches import Remaining, control
 from freqq.runs.directory import RunDirectory
 from freqq.runs.environment import part_metadata
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.local_loop import Report, evaluate_remaining
 from freqq.runs.machine import Machine
 from freqq.runs.parts import PartWriter, answered
-from freqq.runs.plan import arms, draw, prepared
+from freqq.runs.plan import arms, draw, prepared, share
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.stop import GRACE_S, SIGNALS, StopRequest
@@ -141,11 +141,15 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     planned = [arm["config_hash"] for arm in RunDirectory(replica.run).plan()["arms"]]
     hashed = list(zip(todo, planned, strict=True))
     evaluator.check_planned(hashed)
-    samples = settings.source.read([everything[id] for id in assignment.samples])
-    remaining = Remaining(samples, hashed, answered(replica.run, assignment.retry_failed), assignment.suspects)
+    good = answered(replica.run, retry_failed=True) if assignment.suspects else set()
+    check = control([entry.bare for entry in share(list(everything.values()), replica.shard)], hashed, good)
+    wanted = [*assignment.samples, *(sample.id for sample in (check.samples if check else ()))]
+    samples, count = settings.source.read([everything[id] for id in wanted]), len(assignment.samples)
+    check = check and replace(check, samples=samples[count:])
+    remaining = Remaining(samples[:count], hashed, answered(replica.run, assignment.retry_failed), assignment.suspects)
     report({"ready": True})
     with closing(evaluator):
-        if not evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report):
+        if not evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report, check):
             raise Interrupted("stopped")
     report({"done": True})
 

@@ -2,7 +2,8 @@
 
 Each process is assigned a share of the samples (`freqq.runs.shard_process`). The samples that it was reading when it
 died are read later, one by one and, if there is a choice, by another replica; the one that kills two processes that had
-only this sample is given up: its rows say so. A replica whose processes die again and again is not used any more.
+only this sample, and had answered something before, is given up: its rows say so. A death on a device that never
+answered says nothing of a sample. A replica whose processes die again and again is not used any more.
 """
 
 import signal
@@ -31,8 +32,8 @@ GRACE_S = 15.0
 midst of a long prompt (`freqq.runs.stop`), unless they hang. Then they are killed."""
 
 MOST_STRIKES, LOADING_STRIKES = 6, 3
-"""A replica is retired after so many deaths of its processes without a row between them. A death while the model loads
-counts for several: the next process would most likely die there, too."""
+"""A replica is retired after so many deaths of its processes without an answer between them. A death while the model
+loads counts for several: the next process would most likely die there, too."""
 
 ALL_DIED = (
     "all workers died; what was finished is stored. Run the same command again, with a smaller --batch-size or fewer "
@@ -77,6 +78,7 @@ class Worker:
     assignment: Assignment | None = None
     at: tuple[str, ...] = ()
     ready: bool = False
+    answered: bool = False
     done: bool = False
     held: int = 0
     strikes: int = 0
@@ -162,7 +164,7 @@ class Supervisor:
             if worker.process is None and not worker.retired and (assignment := self._next(worker)):
                 worker.assignment = replace(assignment, replica=worker.replica)
                 worker.process = self._processes.start(worker.assignment)
-                worker.ready = worker.done = False
+                worker.ready = worker.answered = worker.done = False
                 worker.at, worker.held = (), 0
 
     def _next(self, worker: Worker) -> Assignment | None:
@@ -184,20 +186,21 @@ class Supervisor:
     def _listen(self, ending: bool = False) -> None:
         by_process = {process: worker for worker, process in self._busy.items()}
         for process, reports, code in self._processes.wait(PATIENCE_S):
-            worker = by_process[process]
             for report in reports:
-                self._hear(worker, report)
+                self._hear(by_process[process], report)
             if code is not None:
-                self._ended(worker, code, ending)
+                self._ended(by_process[process], code, ending)
 
     def _hear(self, worker: Worker, report: dict[str, Any]) -> None:
         worker.ready = worker.ready or "ready" in report
+        worker.answered = report.get("answered", worker.answered)
         worker.done = worker.done or "done" in report
         worker.at = tuple(report.get("at", worker.at))
         worker.held = report.get("held", worker.held)
         worker.broken = report.get("broken", worker.broken)
         if "rows" in report:
-            worker.strikes, worker.broken = 0, None
+            if worker.answered:
+                worker.strikes, worker.broken = 0, None
             self._progress(report["rows"])
         if "error" in report:
             kind = UserError if report["exit_code"] == UserError.exit_code else FreqqError
@@ -219,7 +222,7 @@ class Supervisor:
             return
         worker.strikes += 1 if worker.ready else LOADING_STRIKES
         how = worker.broken or _how(code)
-        given_up = self.suspects.accuse(worker.at)
+        given_up = self.suspects.accuse(worker.at, worker.answered)
         for id in given_up:
             self._progress(self._give_up(id, why_given_up(how)))
         rest = [id for id in assignment.samples if id not in worker.at]
@@ -240,10 +243,7 @@ class Supervisor:
     def _end(self) -> None:
         """Let processes stop and write their rows; one that still loads its model has none."""
         for worker, process in self._busy.items():
-            if worker.ready:
-                process.terminate()
-            else:
-                process.kill()
+            (process.terminate if worker.ready else process.kill)()
         deadline = time.monotonic() + GRACE_S
         while busy := self._busy:
             self._listen(ending=True)

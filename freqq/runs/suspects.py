@@ -17,19 +17,26 @@ from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 
 MOST_DEATHS = 2
-"""So many processes may die on a sample that they have for themselves. After that it is given up."""
+"""So many processes that answered something before may die on a sample that they have for themselves. After that it is
+given up."""
 
 
 @dataclass
 class Suspects:
-    """How many processes died on each suspect when they had only this one."""
+    """How many processes on a device that works died on each suspect when they had only this one."""
 
     deaths: dict[str, int] = field(default_factory=dict)
 
-    def accuse(self, at: Sequence[str]) -> list[str]:
-        """Note what a dead process was reading. Returns what is to be given up; that is no suspect any more."""
+    def accuse(self, at: Sequence[str], device_works: bool) -> list[str]:
+        """Note what a dead process was reading. Returns what is to be given up; that is no suspect any more.
+
+        Parameters
+        ----------
+        device_works : bool
+            Whether the process had answered anything. If not, its death says nothing of a sample.
+        """
         for id in at:
-            self.deaths[id] = self.deaths.get(id, 0) + (len(at) == 1)
+            self.deaths[id] = self.deaths.get(id, 0) + (device_works and len(at) == 1)
         given_up = [id for id in at if self.deaths[id] >= MOST_DEATHS]
         for id in given_up:
             del self.deaths[id]

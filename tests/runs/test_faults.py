@@ -97,6 +97,17 @@ def test_a_device_that_breaks_is_no_row_and_the_next_process_goes_on(
     assert table(run(settings, tmp_path / "run")) == whole
 
 
+@pytest.mark.parametrize("passes", [0, 2])
+def test_a_device_that_never_works_again_is_no_fault_of_a_sample(same_reader, settings, whole, tmp_path, passes):
+    device = FaultyDevice({("vision", call): BREAKING["ecc"] for call in range(passes + 1, 100)})
+    with device.under(same_reader.model):
+        for _ in range(8):
+            with pytest.raises(BrokenDevice, match="run the same command again"):
+                run(settings, tmp_path / "run", machine=shard_process.Machine(batch_size=1))
+    assert len(answered(tmp_path / "run")) == 2 * passes
+    assert table(run(settings, tmp_path / "run")) == whole
+
+
 def test_a_device_may_break_between_the_calls_of_the_model(same_reader, settings, whole, tmp_path, monkeypatch):
     """The second batch runs out of memory, and the device fails when memory is given back."""
 

@@ -217,12 +217,18 @@ def test_suspects_that_are_answered_or_of_another_run_are_forgotten(random_model
 
 @pytest.mark.slow
 @linux
-def test_samples_that_all_kill_end_the_run(settings, tmp_path, monkeypatch, deadly):
+@pytest.mark.parametrize(
+    ("how", "code", "said"), [("kill", 1, "all workers died"), ("device", 69, r"illegal memory .* no worker is left")]
+)
+def test_samples_that_all_kill_end_the_run(settings, tmp_path, monkeypatch, deadly, how, code, said):
     deadly(settings, *range(70))
+    monkeypatch.setenv("HOW", how)
     monkeypatch.setattr("freqq.runs.supervisor.MOST_STRIKES", 2)
     notes = []
-    with pytest.raises(FreqqError, match="all workers died"):
+    with pytest.raises(FreqqError, match=said) as ended:
         run(settings, tmp_path / "run", machine=Machine(workers=1, batch_size=1), note=notes.append)
+    assert ended.value.exit_code == code
+    assert rows_on_disk(tmp_path / "run") == 0
     assert ["not started again" in note for note in notes] == [False, True]
 
 
