@@ -165,7 +165,7 @@ class RunDirectory:
         with suppress(OSError):
             (self.path / PARTS).rmdir()
             (self.path / RUN).unlink()
-            for file in locks:
+            for file in (*locks, *self.path.glob(".pages-*")):
                 file.unlink()
             self.path.rmdir()
 

@@ -20,6 +20,7 @@ from freqq.runs.local_loop import evaluate_remaining
 from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
+from freqq.runs.page_files import check_page_files
 from freqq.runs.parts import PartWriter, answered, part_files, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, prepared, share
 from freqq.runs.preflight import Planned, preflight
@@ -138,6 +139,7 @@ def run(
                 else:
                     _check_grading(directory, settings)
                     enforce(preflight(Planned(settings, todo, samples, spec, directory.path)), note)
+                    check_page_files(directory.path, samples, own)
                     if settings.store is not None:
                         _check_pages(settings.store, settings.rendering, samples, note)
                     if engine is not None:

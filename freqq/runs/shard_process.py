@@ -31,6 +31,7 @@ from freqq.runs.environment import part_metadata
 from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.local_loop import Report, evaluate_remaining
 from freqq.runs.machine import Machine
+from freqq.runs.page_files import check_page_files
 from freqq.runs.parts import PartWriter, answered
 from freqq.runs.plan import arms, draw, prepared, share
 from freqq.runs.settings import Settings
@@ -146,6 +147,7 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     wanted = [*assignment.samples, *(sample.id for sample in (check.samples if check else ()))]
     samples, count = settings.source.read([everything[id] for id in wanted]), len(assignment.samples)
     check = check and replace(check, samples=samples[count:])
+    check_page_files(replica.run, samples)
     remaining = Remaining(samples[:count], hashed, answered(replica.run, assignment.retry_failed), assignment.suspects)
     report({"ready": True})
     with closing(evaluator):
