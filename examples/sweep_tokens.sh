@@ -10,9 +10,10 @@ for name in token token-lowpass token-prune token-highpass token-stratified toke
     methods+=(--method "$name")
 done
 
-needles=(--needle 2 --needle 4 --needle 8)
-for argument in "$@"; do
-    [[ $argument == --needle ]] && needles=()
+usual=(--needle "2,4,8" --limit 200 --seed 1)
+options=() # those of the usual ones that are not given
+for ((i = 0; i < ${#usual[@]}; i += 2)); do
+    [[ " $* " == *" ${usual[i]}"[\ =]* ]] || options+=("${usual[@]:i:2}")
 done
 
-freqq eval "${methods[@]}" "${needles[@]}" --level all --limit 200 --seed 1 --out runs/sweep-tokens "$@"
+freqq eval "${methods[@]}" "${options[@]}" --level all --out runs/sweep-tokens "$@"

@@ -20,6 +20,7 @@ from typer._click.exceptions import MissingParameter
 from typer.testing import CliRunner
 
 from freqq.cli.app import app
+from freqq.cli.slurm_submit import without
 from freqq.data.load import GENERATED
 from freqq.image.dct import BlockDct
 from freqq.image.files import png
@@ -203,9 +204,10 @@ def hindrance(context: Any, folder: Path) -> str | None:
 
 
 def small(words: list[str]) -> list[str]:
-    """The same command on one sample or two; of an option that is given twice, the last counts."""
+    """The same command on one sample or two."""
     if words[1] == "eval":
-        return [*words[1:], "--limit", "1", "--max-new-tokens", "2"]
+        few = ["--limit", "1", "--max-new-tokens", "2"]
+        return [*without(words[1:], *few[::2]), *few]
     if words[1] == "adapt":
         at = words.index("--minutes")
         return [*words[1:at], *words[at + 2 :], "--steps", "2", "--batch-size", "1", "--questions", "2"]

@@ -94,6 +94,15 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, help: str | None = None, **values: Any) -> None:
         super().__init__(*arguments, help=re.sub(r"(?<!\n)\n(?!\n)", " ", help or ""), **values)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an option of one value that is given twice: click would silently take the last."""
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            for one in given:
+                if isinstance(one, TyperOption) and not (one.multiple or one.is_flag) and given.count(one) > 1:
+                    ctx.fail(f"Option '{one.opts[0]}' is given {given.count(one)} times: give it once.")
+        return super().parse_args(ctx, args)
+
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, --help included."""
         return _untyped(super().get_params(ctx))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freqq.cli.command import argument, option, switch
+from freqq.cli.command import Command, argument, option, switch
 from freqq.cli.eval import evaluate
 from freqq.runs.options import EvalOptions
 
@@ -108,12 +108,12 @@ def slurm_submit(
     arms(settings)
     run, folder = (options.folder() or settings.directory()).resolve(), Path.cwd()
     program = [sys.executable, "-m", "freqq"]
-    evaluation = [*program, "eval", *given, "--out", str(run)]
+    evaluation = [*program, "eval", *without(given, "--out"), "--out", str(run)]
     if nodes_per_engine == 1:
         shards = shards_script(job, evaluation, run, folder)
     else:
-        # The evaluation uses a server; the last of repeated options counts.
-        evaluation += ["--backend", "openai", "--tensor-parallel", "1", "--concurrency", str(ENGINE_CONCURRENCY)]
+        client = ["--backend", "openai", "--tensor-parallel", "1", "--concurrency", str(ENGINE_CONCURRENCY)]
+        evaluation = [*without(evaluation, *client[::2], "--base-url"), *client]
         shards = engine_script(job, [*program, *_serving(settings, machine.tensor_parallel)], evaluation, run, folder)
     merge = merge_script(job, [*program, "runs", "merge", str(run)], run, folder)
     if dry_run:
@@ -146,6 +146,13 @@ def _serving(settings: "Settings", tensor_parallel: int) -> list[str]:
     ]  # fmt: skip
 
 
+def without(arguments: list[str], *options: str) -> list[str]:
+    """Arguments without some options that take a value, which are set in their place."""
+    places = [i for i, one in enumerate(arguments) if one in options]
+    dropped = {*places, *(i + 1 for i in places)}
+    return [a for i, a in enumerate(arguments) if i not in dropped and a.partition("=")[0] not in options]
+
+
 def parse_eval(arguments: list[str]) -> EvalOptions:
     """The options of ``freqq eval`` with these arguments.
 
@@ -160,7 +167,7 @@ def parse_eval(arguments: list[str]) -> EvalOptions:
         if any("\ud800" <= c <= "\udfff" for c in one):  # Python's representation of bytes that are not UTF-8
             raise UserError(f"{one!r} cannot be used in a Slurm script: it is not UTF-8")
     single = typer.Typer()
-    single.command()(evaluate)
+    single.command(cls=Command)(evaluate)
     command = typer.main.get_command(single)
     with command.make_context("freqq eval", list(arguments)) as context:
         values = dict(context.params)

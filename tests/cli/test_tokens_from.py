@@ -95,11 +95,11 @@ def test_a_store_of_another_model_is_one_line(pages, random_model, tmp_path):
     folder = store(pages[:1], random_model, tmp_path / "store", "--level", "baseline")
     other = save_model("glm4v", tmp_path / "other", seed=1)
     for arguments, message in (
-        (("--model", str(other)), "compress the pages again with this model"),
-        (("--model", random_model, "--method", "image"), "leave out --tokens-from"),
-        (("--model", random_model, "--tokens-from", str(tmp_path)), "freqq compress-tokens wrote"),
+        (("--tokens-from", folder, "--model", str(other)), "compress the pages again with this model"),
+        (("--tokens-from", folder, "--model", random_model, "--method", "image"), "leave out --tokens-from"),
+        (("--tokens-from", str(tmp_path), "--model", random_model), "freqq compress-tokens wrote"),
     ):
-        done = freqq("eval", *QUICK, "--tokens-from", folder, *arguments, "--out", str(tmp_path / "run"))
+        done = freqq("eval", *QUICK, *arguments, "--out", str(tmp_path / "run"))
         assert done.exit_code == 2
         assert message in done.stderr
         assert done.stderr.count("\n") == 1

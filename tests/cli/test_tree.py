@@ -132,6 +132,34 @@ def test_a_typing_error_is_answered_with_what_was_meant(typed, meant):
     assert meant in re.split(r", ", suggested[1] or suggested[2])[:3] or suggested[1].endswith(f"-{meant}")
 
 
+def valued_options(path):
+    return [p for p in COMMANDS[path].params if p.param_type_name == "option" and not p.is_flag]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_no_option_given_twice_is_silently_dropped(path):
+    for one in valued_options(path):
+        if one.multiple:
+            context = COMMANDS[path].make_context(path[-1], [], resilient_parsing=True)
+            given, _, _ = COMMANDS[path].make_parser(context).parse_args([one.opts[0], "a", one.opts[0], "b"])
+            assert given[one.name] == ["a", "b"]
+        else:
+            done = freqq(*path, one.opts[0], "1", *(f"{name}=2" for name in one.opts))
+            assert done.exit_code == 2
+            assert f"'{one.opts[0]}' is given {1 + len(one.opts)} times" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_lists_can_be_written_with_commas_or_as_repeated_options(path):
+    assert [one.name for one in valued_options(path) if ",..." in one.metavar and not one.multiple] == []
+
+
+def test_options_handed_on_to_eval_are_given_once_too():
+    done = freqq("slurm-submit", "--gpus", "2", "--", "--task", "mrcr", "--task", "ruler")
+    assert done.exit_code == 2
+    assert "'--task' is given 2 times" in " ".join(done.stderr.split())
+
+
 def command(*arguments):
     return [sys.executable, "-m", "freqq", *arguments]
 

@@ -41,7 +41,7 @@ def test_an_engine_over_several_gpus_gets_them(tmp_path, monkeypatch):
 
 def test_an_engine_over_two_nodes_is_started_by_freqq_serve_and_asked_by_freqq_eval(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = ("--backend", "vllm", "--model", "my model", "--revision", "v1", "--tensor-parallel", "16")
+    options = ("--backend=vllm", "--model", "my model", "--revision", "v1", "--tensor-parallel", "16", "--out", "run")
     done = freqq("slurm-submit", "--nodes-per-engine", "2", "--dry-run", "--", *options)
     assert done.exit_code == 0, done.output
     assert {"#SBATCH --nodes=2", "#SBATCH --gres=gpu:8", "#SBATCH --cpus-per-task=64"} <= set(done.stdout.splitlines())
