@@ -13,7 +13,7 @@ from freqq.names import unknown
 from freqq.report.comparison import Comparison
 from freqq.report.pairs import Arm, arms, compare_all, with_holm
 from freqq.report.results import Results, read_results
-from freqq.report.run_facts import RunFacts, facts, find_contexts
+from freqq.report.run_facts import RunFacts, distinct_titles, facts, find_contexts
 from freqq.report.run_folders import labels
 from freqq.report.statistics import Estimate
 from freqq.report.wording import counted, needles
@@ -60,17 +60,11 @@ class Place:
 class Board:
     """The arms of runs of one context and size at a needle count, best first, on the `n` samples they share."""
 
+    title: str
     run: RunFacts
     needles: int
     n: int
     places: tuple[Place, ...]
-
-    @property
-    def title(self) -> str:
-        """Task, data, needles, samples and model."""
-        run = self.run
-        data = f"{Path(run.data).name} ({run.data_revision})"
-        return f"{run.task} on {data}, {needles(self.needles)}, {counted(self.n, 'sample')}: {Path(run.model).name}"
 
 
 def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[Board], list[str]]:
@@ -116,8 +110,11 @@ def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[
             notes.append(f"left out: {where}: they have {counted(len(shared), 'sample')} in common, under {least}")
             continue
         about = facts(found[first], names[first], context)
-        ranked.append(Board(about, count, len(shared), rank(_compared(inside, set(shared)), sort)))
-    return ranked, notes
+        data = f"{Path(about.data).name} ({about.data_revision})"
+        title = f"{about.task} on {data}, {needles(count)}, {counted(len(shared), 'sample')}: {Path(about.model).name}"
+        ranked.append(Board(title, about, count, len(shared), rank(_compared(inside, set(shared)), sort)))
+    titles = distinct_titles([board.title for board in ranked], [board.run for board in ranked])
+    return [replace(board, title=title) for board, title in zip(ranked, titles, strict=True)], notes
 
 
 def _compared(inside: Sequence[Arm], shared: set[str]) -> list[Comparison]:

@@ -120,5 +120,25 @@ def facts(run: Results, label: str, context: int) -> RunFacts:
     )
 
 
+def distinct_titles(names: Sequence[str], runs: Sequence[RunFacts]) -> list[str]:
+    """Titles of runs that are not comparable: equal names are extended by the facts that differ, such as ``dpi 96``.
+
+    Runs that differ in none of the facts (in their pages, for instance) have their labels instead.
+    """
+    usual = Settings().as_json()
+    known = [
+        {name: _shown(getattr(run, name, {**usual, **run.settings}.get(name))) for name in (*DESCRIBED, *SET)}
+        for run in runs
+    ]
+    titles = []
+    for name, own in zip(names, known, strict=True):
+        same = [other for title, other in zip(names, known, strict=True) if title == name]
+        differing = [f"{fact} {value}" for fact, value in own.items() if any(o[fact] != value for o in same)]
+        titles.append(", ".join([name, *differing]))
+    return [
+        f"{title}, {run.label}" if titles.count(title) > 1 else title for title, run in zip(titles, runs, strict=True)
+    ]
+
+
 def _shown(value: object) -> str:
     return value if isinstance(value, str) else "unset" if value is None else json.dumps(value)

@@ -353,3 +353,22 @@ def test_data_and_task_are_both_named_and_answers_counted_of_samples(tmp_path):
     assert group == "2 needles · mrcr on mini"
     assert re.search(r"<dt>answers</dt><dd>20, of 5 samples; 0 failed</dd>", page)
     assert "a dash if no answer changed" in section(tree, "table").text
+
+
+def test_figures_of_runs_that_differ_in_one_fact_have_titles_that_name_it(tmp_path):
+    rows = made_rows(5, (2,))
+    kept = {"settings": Settings().as_json()}
+    changes = [
+        ({"dpi": 72.0}, {}, "dpi 72.0"),
+        ({"dpi": 96.0}, {}, "dpi 96.0"),
+        ({"dpi": 96.0}, {"attention": "eager"}, "dpi 96.0"),
+    ]
+    paths = [
+        write_run(tmp_path / f"run{i}", rows, **{"settings": kept["settings"] | settings}, **description)
+        for i, (settings, description, _) in enumerate(changes)
+    ]
+    titles = [e.text for e in section(parse(html(gather(paths[:2]))), "costs").all("h3")]
+    assert titles == [f"tiny on mini, mrcr, {fact}" for *_, fact in changes[:2]]
+    titles = [e.text for e in section(parse(html(gather(paths))), "costs").all("h3")]
+    assert len(set(titles)) == 3
+    assert all(fact in title for title, (*_, fact) in zip(titles, changes, strict=True))

@@ -39,6 +39,12 @@ def test_runs_of_other_data_or_size_stand_apart_under_a_title_of_their_own(folde
     assert {b.n for b in boards(folder, least=1)[0]} == {40, 20, 5}
 
 
+def test_no_two_boards_have_the_same_title(folder):
+    found = boards(folder)[0]
+    assert len({board.title for board in found}) == len(found)
+    assert [b.title.rpartition(", ")[2] for b in found if b.n == 40][:1] == ["model_revision m1"]
+
+
 @pytest.mark.parametrize("sort", ["score", "macro", "exact"])
 def test_the_best_come_first_and_ranks_never_fall(sort, folder):
     for board in boards(folder, sort)[0]:

@@ -19,7 +19,7 @@ from freqq.report.evidence import Evidence
 from freqq.report.html import charts, rates
 from freqq.report.html.examples import Example, examples
 from freqq.report.html.heat import heat_map
-from freqq.report.run_facts import RunFacts
+from freqq.report.run_facts import RunFacts, distinct_titles
 from freqq.runs.directory import RESULTS
 
 HERE = Path(__file__).parent
@@ -155,13 +155,11 @@ def _contexts(evidence: Evidence) -> list[tuple[str, list[Comparison]]]:
     """Comparisons that may share a figure, over all needle counts of their run, with a title."""
     overall = Counter(c.run for c in evidence.comparisons if c.needles is None)
     shown = [c for c in evidence.comparisons if c.needles is None or c.run not in overall]
-    found = []
-    for context in dict.fromkeys(run.context for run in evidence.runs):
-        first = next(run for run in evidence.runs if run.context == context)
-        own = [c for c in shown if c.context == context]
-        if own:
-            found.append((f"{Path(first.model).name} on {Path(first.data).name}, {first.task}", own))
-    return found
+    firsts = {run.context: run for run in reversed(evidence.runs)}
+    runs = [firsts[context] for context in sorted(firsts)]
+    titles = distinct_titles([f"{Path(r.model).name} on {Path(r.data).name}, {r.task}" for r in runs], runs)
+    inside = ([c for c in shown if c.context == run.context] for run in runs)
+    return [(title, own) for title, own in zip(titles, inside, strict=True) if own]
 
 
 def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any] | None:
