@@ -31,6 +31,21 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     _flush_folder(path.parent)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """`write_whole` for a command's output, in a folder that is created if needed.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda temporary: temporary.write_bytes(content))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def name_of(temporary: Path) -> Path:
     """The final path of a temporary file of `write_whole`."""
     return temporary.with_name(temporary.name.removeprefix(".").rsplit(".", 2)[0])

@@ -11,6 +11,9 @@ LEVELS = ("baseline", "ultra_mild", "mild", "aggressive", "extreme")
 """From no compression (``baseline``: no method at all) to the most."""
 
 
+ALIKE: Mapping[str, Mapping[str, Any]] = {level: {} for level in LEVELS[1:]}
+
+
 def no_parameters(given: Iterable[str]) -> None:
     """Refuse parameters at the level ``baseline``, which has no method."""
     for name in given:
@@ -20,10 +23,10 @@ def no_parameters(given: Iterable[str]) -> None:
 class Leveled:
     """Base class of methods, which are frozen dataclasses.
 
-    ``LEVELS`` holds the parameters of each level except ``baseline``.
+    ``LEVELS`` holds the parameters of each level except ``baseline``; by default all of them are the same.
     """
 
-    LEVELS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    LEVELS: ClassVar[Mapping[str, Mapping[str, Any]]] = ALIKE
 
     @property
     def resources(self) -> tuple[str, ...]:

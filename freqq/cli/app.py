@@ -10,66 +10,37 @@ from freqq.cli.command import Command, Group, Guarded, Summary
 from freqq.errors import BrokenDevice, FreqqError, Interrupted, UserError
 
 COMMANDS = {
-    "eval": (
-        "eval:evaluate",
-        "Score a model on chats that it reads as page images, with and without compression, on the same samples.",
-    ),
-    "regrade": (
-        "regrade:regrade",
-        "Grade the stored responses of a run again, without a model, and show what changed.",
-    ),
-    "render": (
-        "render:render",
-        "Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.",
-    ),
-    "compress-image": (
-        "compress_image:compress_image",
-        "Compress page images with image codecs, and measure their real sizes and quality.",
-    ),
-    "decompress": ("decompress:decompress", "Decode a page from its stream, whatever codec wrote it."),
-    "info": ("decompress:info", "Describe the stream of a page and verify its checksum, without decoding it."),
-    "compress-tokens": (
-        "compress_tokens:compress_tokens",
-        "Compress the vision tokens of page images, and measure the error and the real size.",
-    ),
-    "slurm-submit": (
-        "slurm_submit:slurm_submit",
-        "Submit an evaluation as an array of shards, and a job that merges them.",
-    ),
-    "slurm-status": (
-        "slurm_status:slurm_status",
-        "Show the state, rows and last error of each shard of a submitted run, and of its merge.",
-    ),
-    "train": (
-        "train:train",
-        "Train a small GLM-4V from scratch on two CPU cores; run it again to resume from the last checkpoint.",
-    ),
-    "serve": ("serve:serve", "Serve a model to freqq eval --backend openai and other clients of the protocol."),
+    "eval": "Score a model on chats that it reads as page images, with and without compression, on the same samples.",
+    "regrade": "Grade the stored responses of a run again, without a model, and show what changed.",
+    "render": "Render chats to page images with the line breaks, page breaks and pixels of Glyph's pipeline.",
+    "compress-image": "Compress page images with image codecs, and measure their real sizes and quality.",
+    "decompress": "Decode a page from its stream, whatever codec wrote it.",
+    "info": "Describe the stream of a page and verify its checksum, without decoding it.",
+    "compress-tokens": "Compress the vision tokens of page images, and measure the error and the real size.",
+    "slurm-submit": "Submit an evaluation as an array of shards, and a job that merges them.",
+    "slurm-status": "Show the state, rows and last error of each shard of a submitted run, and of its merge.",
+    "train": "Train a small GLM-4V from scratch on two CPU cores; run it again to resume from the last checkpoint.",
+    "serve": "Serve a model to freqq eval --backend openai and other clients of the protocol.",
     "adapt": (
-        "adapt:adapt",
-        "Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model's weights stay.",
+        "Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model's weights stay."
     ),
-    "bench": (
-        "bench:bench",
-        "Measure what token methods save in vLLM: throughput, time to first token, key-value cache.",
-    ),
-    "report": ("report:report", "Report the results of runs: each method against the baseline on the same samples."),
-    "compare": ("compare:compare", "Compare the arms of several runs on the samples that they share."),
-    "leaderboard": ("leaderboard:leaderboard", "Rank the arms of all runs in a folder, with their rates."),
+    "bench": "Measure what token methods save in vLLM: throughput, time to first token, key-value cache.",
+    "report": "Report the results of runs: each method against the baseline on the same samples.",
+    "compare": "Compare the arms of several runs on the samples that they share.",
+    "leaderboard": "Rank the arms of all runs in a folder, with their rates.",
     "methods": (
-        "methods:methods",
-        "List the methods, their parameters at the four levels, and where they come from; or show the card of one.",
+        "List the methods, their parameters at the four levels, and where they come from; or show the card of one."
     ),
-    "doctor": (
-        "doctor:doctor",
-        "Show versions, devices, memory, fonts and codebooks, what is missing, and how to get it.",
-    ),
-    "codebook": ("codebook:app", "Train and list codebooks of vector quantization."),
-    "visualize": ("visualize:app", "Draw what compression does to a page, or how long chats are."),
-    "data": ("data:app", "List data sets, or describe one."),
-    "runs": ("runs:app", "List, show, merge and verify run directories."),
+    "doctor": "Show versions, devices, memory, fonts and codebooks, what is missing, and how to get it.",
+    "codebook": "Train and list codebooks of vector quantization.",
+    "visualize": "Draw what compression does to a page, or how long chats are.",
+    "data": "List data sets, or describe one.",
+    "runs": "List, show, merge and verify run directories.",
 }
-"""The location of each command, and the first paragraph of its help. Modules are imported when their command runs."""
+"""The first paragraph of each command's help. Its module is imported when it runs."""
+
+ELSEWHERE = {"eval": ("eval", "evaluate"), "info": ("decompress", "info")}
+"""Modules and functions that are not named after their commands."""
 
 SETTINGS: dict[str, dict[str, bool]] = {"slurm-submit": {"ignore_unknown_options": True}}
 
@@ -79,7 +50,7 @@ class Commands(Guarded):
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
-        self.commands = {name: Summary(name, help=help) for name, (_, help) in COMMANDS.items()}
+        self.commands = {name: Summary(name, help=help) for name, help in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Replace the summary of the named command by the command itself."""
@@ -89,15 +60,16 @@ class Commands(Guarded):
 
 def built(name: str) -> Any:
     """A command or group with its options."""
-    module, _, attribute = COMMANDS[name][0].partition(":")
-    found = getattr(import_module(f"freqq.cli.{module}"), attribute)
+    own = name.replace("-", "_")
+    module, function = ELSEWHERE.get(name, (own, own))
+    found = import_module(f"freqq.cli.{module}")
     parent = typer.Typer()
-    if isinstance(found, typer.Typer):
-        for command in found.registered_commands:
+    if hasattr(found, "app"):
+        for command in found.app.registered_commands:
             command.cls = Command
-        parent.add_typer(found, name=name, cls=Group)
+        parent.add_typer(found.app, name=name, cls=Group)
     else:
-        parent.command(name, cls=Command, context_settings=SETTINGS.get(name))(found)
+        parent.command(name, cls=Command, context_settings=SETTINGS.get(name))(getattr(found, function))
     return typer.main.get_group(parent).commands[name]
 
 

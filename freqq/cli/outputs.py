@@ -1,12 +1,18 @@
 """The output folder of a command: checked before the work, with atomic writes."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from freqq.errors import UserError
-from freqq.files import check_writable, write_whole
+from freqq.files import check_writable, write_output
+
+
+def unused(name: str, taken: Container[str]) -> str:
+    """The name, or the first of name-2, name-3 and so on, that is not taken."""
+    return next(one for one in chain([name], (f"{name}-{i}" for i in count(2))) if one not in taken)
 
 
 class OutputFolder:
@@ -40,10 +46,7 @@ class OutputFolder:
             plain = source.stem
             if len(folders[plain]) > 1:
                 plain = f"{source.resolve().parent.name}_{plain}"
-            name, number = plain, 2
-            while name in names:
-                name, number = f"{plain}-{number}", number + 1
-            names[name] = source
+            names[unused(plain, names)] = source
         originals = {source.resolve() for source in inputs}
         for output in (self.path / (name + suffix) for name in names for suffix in suffixes):
             if output.resolve() in originals:
@@ -53,11 +56,7 @@ class OutputFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file atomically."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path / name, lambda temporary: temporary.write_bytes(content))
-        except OSError as error:
-            raise UserError(f"cannot write {self.path / name}: {error.strerror or error}") from error
+        write_output(self.path / name, content)
 
     def write_table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Write rows as a Parquet file."""

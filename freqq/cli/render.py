@@ -145,9 +145,8 @@ def _own(folder: Path) -> set[str]:
 
 def _name(sample_id: str, taken: set[str]) -> str:
     """A unique folder name for a sample that is safe for any id."""
-    plain = re.sub(r"[^\w+=.-]", "_", sample_id).lstrip(".")[:100] or "chat"
-    name, number = plain, 2
-    while name in taken:
-        name, number = f"{plain}-{number}", number + 1
+    from freqq.cli.outputs import unused
+
+    name = unused(re.sub(r"[^\w+=.-]", "_", sample_id).lstrip(".")[:100] or "chat", taken)
     taken.add(name)
     return name

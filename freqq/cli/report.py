@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from freqq.cli.command import argument, option
-from freqq.files import check_writable
+from freqq.files import check_writable, write_output
 from freqq.names import several
 
 
@@ -52,17 +52,5 @@ def report(
     if target is None:
         typer.echo(text, nl=False)
     else:
-        write(target, text)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text atomically, and print where."""
-    from freqq.errors import UserError
-    from freqq.files import write_whole
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
-    typer.echo(f"wrote {path}", err=True)
+        write_output(target, text.encode())
+        typer.echo(f"wrote {target}", err=True)

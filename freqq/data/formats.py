@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from freqq.data import glyph, mrcr
+from freqq.data import glyph, mrcr, suite_records
 from freqq.data.chat import chat_samples, text_sample
 from freqq.data.chatgpt import chatgpt_samples, is_export
 from freqq.data.convbench import NotConvBench, convbench_samples
@@ -17,7 +17,7 @@ from freqq.data.json_values import json_values
 from freqq.data.mrcr import parquet_needles, parquet_records
 from freqq.data.sample import Sample
 from freqq.data.sharegpt import is_sharegpt, sharegpt_samples
-from freqq.data.suite_records import is_longbench, is_ruler, longbench_samples, ruler_samples
+from freqq.data.suite_records import is_ruler, longbench_samples, ruler_samples
 from freqq.data.unpacked import bare, opened, packing
 from freqq.errors import UserError
 
@@ -118,7 +118,7 @@ CONVBENCH = Format("convbench", "ConvBench's workbook", "transcribe", each(_conv
 TEXT = Format("text", "plain text", "transcribe", each(lambda path, label: iter([text_sample(path, label)])))
 JSON_FORMATS = (
     Format("ruler", "RULER (JSON)", "ruler", each(ruler_samples), is_ruler),
-    Format("longbench", "LongBench (JSON)", "longbench", each(longbench_samples), is_longbench),
+    Format("longbench", "LongBench (JSON)", "longbench", each(longbench_samples), has(suite_records.FIELDS, 4)),
     Format("glyph", "Glyph's files (JSON)", "mrcr", each(glyph_samples), has(glyph.FIELDS, 3)),
     MRCR,
     Format("chatgpt", "ChatGPT's export (JSON)", "transcribe", each(chatgpt_samples), is_export),

@@ -102,7 +102,7 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
         If there is no such name or path, or the files are damaged, of another schema, or of different formats.
     """
     if str(name) == "mini":
-        return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", _mini, generated=True)
+        return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", partial(_by_needles, mini), generated=True)
     if str(name) in ruler.MAKERS:
         return DataSet.from_maker(str(name), ruler.MAKERS[str(name)])
     if str(name) in NAMES:
@@ -131,16 +131,10 @@ def with_look(data: DataSet, look: str) -> DataSet:
     if look not in LOOKS:
         raise unknown("look", look, LOOKS)
     if data.format == "mini":
-        return replace(data, format="mini-glyph", revision=mini_glyph.REVISION, draw=_mini_glyph)
+        return replace(
+            data, format="mini-glyph", revision=mini_glyph.REVISION, draw=partial(_by_needles, mini_glyph.mini_glyph)
+        )
     return replace(DataSet.from_maker(data.name, ruler.IN_GLYPHS_LOOK), format=f"{data.format}-glyph")
-
-
-def _mini(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
-    return _by_needles(mini, needles, limit, seed)
-
-
-def _mini_glyph(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
-    return _by_needles(mini_glyph.mini_glyph, needles, limit, seed)
 
 
 def _by_needles(

@@ -134,11 +134,6 @@ def _last(pattern: re.Pattern[str], text: str, start: int) -> re.Match[str] | No
 FIELDS = ("input", "context", "answers", "all_classes", "dataset")
 
 
-def is_longbench(record: object) -> bool:
-    """Whether a record is one of LongBench's."""
-    return isinstance(record, dict) and sum(field in record for field in FIELDS) >= 4
-
-
 def longbench_samples(path: Path, label: str) -> Iterator[Sample]:
     """The records of a file. Ids are `unique_id`, else data set and `_id`, else file and position.
 

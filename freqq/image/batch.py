@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.errors import UserError
-from freqq.files import write_whole
+from freqq.files import write_output
 from freqq.image.base import ImageCodec
 from freqq.image.files import read_page
 from freqq.image.legibility import legibility
@@ -153,8 +153,8 @@ def recode_source(task: Task) -> list[Row]:
         except UserError as error:
             raise UserError(f"{task.source.path}: {error}") from error
         file = _file(task.source, arm, task.apart)
-        _write(task.folder / file, recoded.stream)
-        _write((task.folder / file).with_suffix(".png"), recoded.png)
+        write_output(task.folder / file, recoded.stream)
+        write_output((task.folder / file).with_suffix(".png"), recoded.png)
         seen = recoded.page.sha256
         if task.ocr and seen not in read:
             marks = legibility(recoded.page, page.text, height, width)
@@ -190,11 +190,3 @@ def _is_done(row: Row, digest: str, arm: Arm, folder: Path, ocr: bool) -> bool:
     stream = folder / row["file"]
     there = stream.is_file() and stream.with_suffix(".png").is_file()
     return same and there and stream.stat().st_size == row["stream_bytes"] and not (ocr and row["cer"] is None)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda temporary: temporary.write_bytes(content))
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from error

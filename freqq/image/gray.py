@@ -34,8 +34,6 @@ class Gray4(FileCodec):
 
     depth: int = 4
 
-    LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
-
     def __post_init__(self) -> None:
         if not 1 <= self.depth <= 7:
             raise UserError(f"depth {self.depth}: give 1 to 7 bits a pixel")

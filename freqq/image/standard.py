@@ -27,8 +27,6 @@ class Png(FileCodec):
     The PNG specification (ISO/IEC 15948).
     """
 
-    LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
-
     def encode(self, page: Page) -> bytes:
         """The page's pixels, unchanged."""
         content = min(png_bytes(page, 9), saved(page.pixels, "png", optimize=True), key=len)

@@ -56,8 +56,6 @@ class Text(ImageCodec):
     A lower bound.
     """
 
-    LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
-
     def encode(self, page: Page) -> bytes:
         """The page's text and style. If the style is unknown, that of Glyph's evaluation is assumed."""
         if not page.text.strip() and page.style is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from textwrap import fill
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -71,18 +72,7 @@ def _names(kind: str) -> Sequence[str]:
 
 
 def _box(axes: Axes, x: float, y: float, name: str, description: str, face: str, edge: str) -> None:
-    corner = (x - WIDTH / 2, y - HEIGHT / 2)
-    axes.add_patch(
-        FancyBboxPatch(
-            corner,
-            WIDTH,
-            HEIGHT,
-            boxstyle="round,pad=0,rounding_size=0.12",
-            facecolor=face,
-            edgecolor=edge,
-            linewidth=1.2,
-        )
-    )
+    _frame(axes, x, y, WIDTH, HEIGHT, facecolor=face, edgecolor=edge, linewidth=1.2)
     axes.text(x, y + 0.2, name, ha="center", va="center", fontsize=12, fontweight="bold", color=INK)
     axes.text(x, y - 0.2, description, ha="center", va="center", fontsize=9, color=DIM, linespacing=1.2)
 
@@ -90,12 +80,7 @@ def _box(axes: Axes, x: float, y: float, name: str, description: str, face: str,
 def _method(axes: Axes, x: float, name: str, methods: Sequence[str], description: str, colour: str) -> None:
     """A box above the gap at `x`, with arrows to and from it."""
     width, height, y = WIDTH + GAP - 0.18, 1.3, 1.55
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.12",
-            facecolor="white", edgecolor=colour, linewidth=1.8,
-        )
-    )  # fmt: skip
+    _frame(axes, x, y, width, height, facecolor="white", edgecolor=colour, linewidth=1.8)
     axes.text(x, y + 0.45, name, ha="center", va="center", fontsize=10.5, fontweight="bold", color=colour)
     axes.text(x, y + 0.2, description, ha="center", va="center", fontsize=8.5, color=DIM)
     axes.text(
@@ -103,6 +88,11 @@ def _method(axes: Axes, x: float, name: str, methods: Sequence[str], description
     )
     _arrow(axes, (x - 0.2, 0.05), (x - 0.2, y - height / 2), colour)
     _arrow(axes, (x + 0.2, y - height / 2), (x + 0.2, 0.05), colour)
+
+
+def _frame(axes: Axes, x: float, y: float, width: float, height: float, **style: Any) -> None:
+    corner = (x - width / 2, y - height / 2)
+    axes.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.12", **style))
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, thin: bool = False) -> None:

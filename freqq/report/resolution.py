@@ -9,7 +9,7 @@ interpolated along the logarithm of the mean cost, and the differences are paire
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import reduce
 from itertools import pairwise
 from math import exp, log
@@ -132,9 +132,7 @@ def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Poi
             found.append(point)
             continue
         one, p = next(corrected)
-        found.append(
-            Point(point.dpi, point.method, point.level, point.cost, point.score, point.equal_dpi, one.estimate, p)
-        )
+        found.append(replace(point, difference=one.estimate, p_value=p))
     return found
 
 

@@ -24,7 +24,6 @@ class Int8(Quantizer):
     """
 
     BITS: ClassVar[int] = 8
-    LEVELS = {"ultra_mild": {}, "mild": {}, "aggressive": {}, "extreme": {}}
 
     def code(self, grid: Tensor) -> IntegerGrid:
         """A grid [h, w, C] as integers."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from freqq.pages.page import Page
-from freqq.report.html.charts import INK, SERIES, SETTINGS, Costs, inline, latency, memory, new_figure
+from freqq.report.html.charts import INK, SERIES, SETTINGS, inline, latency, memory, new_figure
 from freqq.report.html.differences import CONTEXT, MOST, compared, differences, shortened
 from freqq.report.html.heat import STRONG, colours
 from freqq.report.html.page_pictures import picture
@@ -198,7 +198,7 @@ def test_every_axis_has_ticks_and_100_percent_among_them(rates):
 
 def test_bars_carry_whole_names_and_the_cache_is_of_two_parts():
     names = ["token-lowpass+quantize ultra_mild, a-run-with-a-long-name", "baseline"]
-    bars = [Costs(name, {"prefill_ms": 10.0, "kv_prompt_bytes": 3e6, "kv_answer_bytes": 1e6}) for name in names]
+    bars = [(name, {"prefill_ms": 10.0, "kv_prompt_bytes": 3e6, "kv_answer_bytes": 1e6}) for name in names]
     for chart in (latency(bars, "x"), memory(bars, "y")):
         shown = "".join(e.text for e in parse(chart).all("text"))
         for name in names:

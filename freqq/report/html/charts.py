@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 from textwrap import TextWrapper
 from typing import Any
@@ -106,39 +105,35 @@ MEMORY = (("prompt", "kv_prompt_bytes", 0, ""), ("answer", "kv_answer_bytes", 5,
 """Parts of the KV cache, in the same form."""
 
 
-@dataclass(frozen=True)
-class Costs:
-    """A bar: method and level, and the means of its costs (None: not measured)."""
-
-    label: str
-    values: Mapping[str, float | None]
+Bar = tuple[str, Mapping[str, float | None]]
+"""Method and level, and the means of its costs (None: not measured)."""
 
 
-def latency(bars: Sequence[Costs], name: str) -> str:
+def latency(bars: Sequence[Bar], name: str) -> str:
     """Stacked bars of the time per sample, as SVG."""
     return _bars(
         bars, name, STAGES, 1.0, "ms a sample", lambda ms: f"{ms:,.0f}", "Mean time of a sample in milliseconds"
     )
 
 
-def memory(bars: Sequence[Costs], name: str) -> str:
+def memory(bars: Sequence[Bar], name: str) -> str:
     """Stacked bars of the KV cache of prompt and answer, as SVG."""
     what = "Mean size of the KV cache of a sample"
     return _bars(bars, name, MEMORY, 1e-6, "MB of KV cache a sample", lambda mb: wording.size(mb * 1e6), what)
 
 
 def _bars(
-    bars: Sequence[Costs], name: str, parts: Sequence[tuple[str, str, int, str]], unit: float, label: str,
+    bars: Sequence[Bar], name: str, parts: Sequence[tuple[str, str, int, str]], unit: float, axis: str,
     shown: Callable[[float], str], what: str,
 ) -> str:  # fmt: skip
     bars = bars[:MOST_BARS]
-    lines = [[line for part in bar.label.split(", ") for line in WRAPPER.wrap(part)] or [""] for bar in bars]
+    lines = [[line for part in label.split(", ") for line in WRAPPER.wrap(part)] or [""] for label, _ in bars]
     height = np.array([max(len(own), 1.3) for own in lines])
     with mpl.rc_context(SETTINGS):
         figure, axes = new_figure(3.9, 1.2 + 0.145 * float(height.sum()))
         places, left = np.cumsum(height) - height / 2, np.zeros(len(bars))
         for part, cost, colour, hatch in parts:
-            width = unit * np.array([bar.values.get(cost) or 0.0 for bar in bars])
+            width = unit * np.array([costs.get(cost) or 0.0 for _, costs in bars])
             if not width.any():
                 continue
             axes.barh(
@@ -153,10 +148,10 @@ def _bars(
         axes.set_ylim(float(height.sum()), 0)
         # Room for the number after the longest bar.
         axes.set_xlim(0, left.max(initial=0) * 1.3 or 1)
-        axes.set_xlabel(label)
+        axes.set_xlabel(axis)
         if left.any():
             figure.legend(
                 loc="outside upper left", ncols=2, frameon=False, fontsize=8, handlelength=1.4, columnspacing=1
             )
-        totals = "; ".join(f"{bar.label} {shown(total)}" for bar, total in zip(bars, left, strict=True))
+        totals = "; ".join(f"{label} {shown(total)}" for (label, _), total in zip(bars, left, strict=True))
         return inline(figure, name, f"{what}. {totals}.")

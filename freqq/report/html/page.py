@@ -200,7 +200,7 @@ def _areas(contexts: Sequence[tuple[str, Sequence[Comparison]]]) -> list[dict[st
 
 def _costs(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[str, Any]:
     several = len({c.run for c in comparisons}) > 1
-    bars = [charts.Costs(c.arm + (f", {c.run}" if several else ""), c.stages) for c in comparisons[: charts.MOST_BARS]]
+    bars = [(c.arm + (f", {c.run}" if several else ""), c.stages) for c in comparisons[: charts.MOST_BARS]]
     return {
         "title": title
         + (f" (the first {charts.MOST_BARS} of {len(comparisons)})" if len(comparisons) > charts.MOST_BARS else ""),
