@@ -121,17 +121,22 @@ class Training:
         """
         self.student.note = note
         with StopRequest() as stop:
-            if self.adaptation.minutes and self.time is None:
-                self.time = self._time_limit(note)
-            while not self.finished:
-                values = self._learn()
-                self._plan()
-                report(self.step, self.steps, values)
-                if self.step % self.habits.validate_every == 0 or self.step == self.steps:
-                    self._validate(report)
-                if stop.requested and not self.finished:
-                    self._store()
-                    raise Interrupted(f"stopped after step {self.step}; run the same command again to go on")
+            # Of several processes, which may notice a signal at different batches, none may leave the others.
+            self.adapter.reader.stop_requested = lambda: stop.requested and self.accelerator.num_processes == 1
+            try:
+                if self.adaptation.minutes and self.time is None:
+                    self.time = self._time_limit(note)
+                self._validate_if_due(report)  # a validation that was stopped
+                while not self.finished:
+                    values = self._learn()
+                    self._plan()
+                    report(self.step, self.steps, values)
+                    self._validate_if_due(report)
+                    if stop.requested and not self.finished:
+                        raise Interrupted("stopped between two steps")
+            except Interrupted as stopped:
+                self._store()
+                raise Interrupted(f"stopped after step {self.step}; run the same command again to go on") from stopped
 
     @property
     def seconds(self) -> float:
@@ -207,8 +212,11 @@ class Training:
         if self.averages is not None:
             self.averages.forget()
 
-    def _validate(self, report: Report) -> None:
-        """Validate the model, keep it if it is the best so far, and store a checkpoint."""
+    def _validate_if_due(self, report: Report) -> None:
+        """Where a validation belongs that was not done, validate, keep the best model so far, store a checkpoint."""
+        due = self.step % self.habits.validate_every == 0 or self.step == self.steps
+        if not due or all(row.get("held_loss") is not None for row in self.log.rows[-1:]):
+            return
         began = self._clock()
         report(self.step, self.steps, asdict(self._scores()))
         if self.time is not None:
@@ -253,7 +261,7 @@ class Training:
         )
 
     def _store(self) -> None:
-        if self.accelerator.is_main_process:
+        if self.accelerator.is_main_process and self.step:
             facts: dict[str, Any] = {
                 "step": self.step, "steps": self.steps, "seconds": self.seconds,
                 "best": self.best, "bad": self.bad, "best_step": self.best_step,

@@ -11,6 +11,7 @@ from freqq.adapt.student import Student
 from freqq.adapt.training_data import Question, TrainingData
 from freqq.data.responses import take_apart
 from freqq.data.tasks.mrcr import grade
+from freqq.errors import Interrupted
 from freqq.glm.reader import Reader
 from freqq.tokens.base import TokenCompressor
 
@@ -70,10 +71,12 @@ class Validator:
         ------
         FloatingPointError
             If the loss is not finite.
+        Interrupted
+            If the reader's `stop_requested` says so, before the next batch or token.
         """
         with torch.no_grad(), self.student.at_rest():
             losses = [
-                float(self.student(self.examples[at : at + BATCH], compressor)["answer"])
+                self._loss(at, compressor)
                 for compressor in self.compressors
                 for at in range(0, len(self.examples), BATCH)
             ]
@@ -91,7 +94,7 @@ class Validator:
         began = clock()
         with torch.no_grad(), self.student.at_rest():
             for compressor in self.compressors:
-                self.student(self.examples[:BATCH], compressor)
+                self._loss(0, compressor)
             scored = clock()
             self._marks(0)
         batches, answers = ceil(len(self.examples) / BATCH), ceil(len(self.answered) / BATCH)
@@ -103,6 +106,11 @@ class Validator:
     def take(self, examples: int, answers: int) -> None:
         """Validate on the first examples and answers only."""
         self.examples, self.answered = self.examples[:examples], self.answered[:answers]
+
+    def _loss(self, at: int, compressor: TokenCompressor | None) -> float:
+        if self.reader.stop_requested():
+            raise Interrupted("stopped in a validation")
+        return float(self.student(self.examples[at : at + BATCH], compressor)["answer"])
 
     def _marks(self, at: int) -> list[tuple[float, float, float]]:
         examples = self.answered[at : at + BATCH]

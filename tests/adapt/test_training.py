@@ -184,6 +184,40 @@ def test_a_stopped_and_killed_training_ends_at_the_same_loss_curve_and_weights(w
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+@pytest.mark.parametrize("step", [3, 6])
+@pytest.mark.parametrize("place", ["loss", "answers"])
+def test_a_signal_in_a_validation_ends_it_and_it_is_done_again(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, place: str
+) -> None:
+    """No pass of the model follows the one in which the signal comes: the first over questions, or the first token."""
+    training = prepare(SMALL, tmp_path / "a", HABITS)
+    validator, reached, passes = training.validator, ["loss"], []
+    marks = validator._marks
+
+    def reach_answers(at: int) -> Any:
+        reached.append("answers")
+        return marks(at)
+
+    def send_signal(module: Any, args: Any) -> None:
+        if training.step == step and reached[-1] == place:
+            passes.append(module)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def report(at: int, steps: int, values: dict[str, float]) -> None:
+        reached.append("loss")
+        if "held_loss" in values:
+            reports.append(at)
+
+    monkeypatch.setattr(validator, "_marks", reach_answers)
+    reports: list[int] = []
+    head = training.adapter.reader.model.lm_head
+    with head.register_forward_pre_hook(send_signal), pytest.raises(Interrupted, match=f"after step {step}"):
+        training.run(report)
+    assert (len(passes), step in reports) == (1, False)
+    adapt(SMALL, tmp_path / "a", HABITS)
+    assert log(tmp_path / "a") == log(whole)
+
+
 def test_a_finished_training_does_nothing_more(whole: Path) -> None:
     seen = []
     adapt(SMALL, whole, HABITS, lambda *values: seen.append(values))
