@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.glm4v.modeling_glm4v import Glm4vVisionModel
 
@@ -14,7 +14,7 @@ from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, ORDINALS, TOPICS, Exchange
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS, mini_glyph
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
 from freqq.glm.train.corpus import question_tokens
-from freqq.glm.train.small.aids import COUNT, FIRST, QuestionHeads, first_characters
+from freqq.glm.train.small.aids import AROUND, COUNT, FIRST, QuestionHeads, first_characters, own_and_around
 from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages, with_wrong
 from freqq.glm.train.small.chats import chat, haystack
 from freqq.glm.train.small.model import ENTRIES, REQUESTS, SlotHeads, build
@@ -265,6 +265,8 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
         "select",
         "copy",
         "follow",
+        "wrap",
+        "own",
         "around",
         "bring",
         "ask",
@@ -279,9 +281,9 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
     net.zero_grad()
     shown, seen = questions.show(replace(recipe, shown=300), 0, 10, 0)
     shown.backward()
-    assert {f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count", "bring", "around")} == set(
-        seen
-    )
+    assert {
+        f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count", "bring", "own", "around")
+    } == set(seen)
     last = f"layers.{COUNT}."
     assert [n for n, p in net.named_parameters() if last in n and p.grad is None] == []
     assert all(p.grad is None for n, p in net.named_parameters() if f"layers.{COUNT + 1}." in n), "no more layers run"
@@ -336,3 +338,34 @@ def test_a_step_of_reading_aloud_has_a_gradient_everywhere():
     assert {"write", "read", "here", "there", "slot", "next_slot", "token"} <= set(values)
     without = [n for n, p in net.named_parameters() if p.grad is None]
     assert without == []
+
+
+@given(SEEDS)
+@settings(max_examples=20)
+def test_tokens_are_asked_for_their_text_and_what_stands_beside_it(seed):
+    made = question_batch(random.Random(seed), SIZE, 2, 0, 0.0, 0.5)
+    own, beside = own_and_around(made)
+    per_sample = made.pages * made.rows * made.columns
+    written = made.written
+    for sample in range(2):
+        here = np.flatnonzero(written.crop // made.pages == sample)
+        here = here[np.lexsort((written.column[here], written.row[here], written.crop[here]))]
+        row = written.row[here]
+        cell = (written.crop[here] * made.rows + row // ROWS) * made.columns + written.column[here] // COLUMNS
+        characters = written.character[here]
+        places = list(zip(cell.tolist(), (row % ROWS).tolist(), strict=True))
+        for place in set(places):
+            shown = [i for i, other in enumerate(places) if other == place]
+            assert shown == list(range(shown[0], shown[-1] + 1))
+            text = [int(characters[i]) for i in shown][:AROUND]
+            assert own[place[0], 1, place[1], : len(text)].tolist() == text
+            assert (own[place[0], :, place[1], len(shown) :] == -100).all()
+            assert int(own[place[0], 0, place[1], 0]) == int(characters[shown[-1]])
+            for side, (edge, sign) in enumerate(((shown[0], -1), (shown[-1], 1))):
+                for k in range(AROUND):
+                    at = edge + sign * (k + 1)
+                    reached = 0 <= at < len(places) and cell[at] <= place[0]
+                    assert int(beside[place[0], side, place[1], k]) == (int(characters[at]) if reached else -100)
+        empty = set(range(sample * per_sample, (sample + 1) * per_sample)) - {c for c, _ in places}
+        assert (own[list(empty)] == -100).all()
+        assert (beside[list(empty)] == -100).all()

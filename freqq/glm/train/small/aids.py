@@ -28,7 +28,10 @@ BRING_HEADS, ORDINAL_HEAD = (6, 7), 7
 SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
 KINDS = (len(FORMATS), len(TOPICS), MAX_ORDINAL)
 AROUND = 6
-"""Characters before and after what a token shows of a line, which it has to know."""
+"""Characters of what a token shows of a line, before it, and after it, which it has to know."""
+DENSE = 3.0
+"""Weight of these relative to the other aids: all tokens of a page learn from them, and what else is found rests on
+them."""
 
 
 class QuestionHeads(nn.Module):
@@ -41,6 +44,7 @@ class QuestionHeads(nn.Module):
         self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
         self.turn = nn.Linear(WIDTH, sum(KINDS))
         self.question = nn.Linear(WIDTH, sum(KINDS))
+        self.own = nn.Linear(WIDTH, 2 * ROWS * AROUND * len(CHARACTERS))
         self.around = nn.Linear(WIDTH, 2 * ROWS * AROUND * len(CHARACTERS))
 
 
@@ -61,19 +65,27 @@ def known(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace,
 
 
 def around(heads: QuestionHeads, made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
-    """What a probe loses of the text before and after what a page's tokens show of each line.
+    """What probes lose of the text that a page's tokens show, and of that before and after it.
 
     The next character is found by those before it, and behind a line's end these stand at the other side of the page.
+    The tower knows in which column a character stands; its place in the text is what can be handed on.
     """
-    wanted = neighbours(made).flatten()
-    logits = heads.around(trace.prefix[BRING][:, visual]).view(-1, len(CHARACTERS))
-    return {"around": F.cross_entropy(logits[wanted >= 0].float(), wanted[wanted >= 0])}
+    losses = {}
+    for name, probe, layer, wanted in zip(
+        ("own", "around"), (heads.own, heads.around), (0, BRING), own_and_around(made), strict=True
+    ):
+        logits = probe(trace.prefix[layer][:, visual]).view(-1, len(CHARACTERS))
+        wanted = wanted.flatten()
+        losses[name] = DENSE * F.cross_entropy(logits[wanted >= 0].float(), wanted[wanted >= 0])
+    return losses
 
 
-def neighbours(made: QuestionBatch) -> Tensor:
-    """The characters [S V, 2, ROWS, AROUND] before and after what each token shows of each line, nearest first.
+def own_and_around(made: QuestionBatch) -> tuple[Tensor, Tensor]:
+    """Characters [S V, 2, ROWS, AROUND] of each token and of each line: those it shows, and those beside them.
 
-    -100 where there are none, or where they stand on a later token, which causal attention does not reach.
+    Of its own, first those from the last to the first, then from the first to the last; of the others, those before and
+    those after, the nearest first. -100 where there are none, or where they stand on a later token, which causal
+    attention does not reach.
     """
     w = made.written
     order = np.lexsort((w.column, w.row, w.crop))
@@ -82,15 +94,19 @@ def neighbours(made: QuestionBatch) -> Tensor:
     cell = (w.crop[order] * made.rows + row // ROWS) * made.columns + w.column[order] // COLUMNS
     slot, character = row % ROWS, w.character[order]
     edges = np.flatnonzero(np.diff(cell * ROWS + slot)) + 1
-    found = np.full((made.facts.shape[0] * made.pages * made.rows * made.columns, 2, ROWS, AROUND), -100)
-    ends = (np.r_[0, edges], -1), (np.r_[edges - 1, len(cell) - 1], 1)
-    for side, (end, sign) in enumerate(ends if len(cell) else ()):
+    first, last = np.r_[0, edges], np.r_[edges - 1, len(cell) - 1]
+    shape = (made.facts.shape[0] * made.pages * made.rows * made.columns, 2, ROWS, AROUND)
+    own, beside = np.full(shape, -100), np.full(shape, -100)
+    for side, (end, other, sign) in enumerate(((first, last, -1), (last, first, 1))):
         for k in range(AROUND):
+            inside = other + sign * k
+            shown = (first <= inside) & (inside <= last)
+            own[cell[end], side, slot[end], k] = np.where(shown, character[inside.clip(first, last)], -100)
             at = end + sign * (k + 1)
             there = at.clip(0, len(cell) - 1)
-            seen = (at == there) & (sample[there] == sample[end]) & (cell[there] <= cell[end])
-            found[cell[end], side, slot[end], k] = np.where(seen, character[there], -100)
-    return torch.from_numpy(found)
+            reached = (at == there) & (sample[there] == sample[end]) & (cell[there] <= cell[end])
+            beside[cell[end], side, slot[end], k] = np.where(reached, character[there], -100)
+    return torch.from_numpy(own), torch.from_numpy(beside)
 
 
 def wanted(heads: QuestionHeads, made: QuestionBatch, trace: Trace) -> Tensor:
@@ -148,6 +164,8 @@ def guidance(made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Ten
     losses["copy"] = each[found].mean()
     rest = (made.cell >= 0) & ~found
     losses["follow"] = each[rest].mean() if rest.any() else torch.zeros(())
+    wrapped = rest & (made.cell.roll(1, -1) < 0)  # the space at a line's end is not drawn
+    losses["wrap"] = each[wrapped].mean() if wrapped.any() else torch.zeros(())
     asks = (made.labels >= 0) & (made.wanted >= 0)[..., None]
     places = made.parts.clamp(min=0) + trace.block_attention[BRING].shape[-1] - made.tokens.shape[-1]
     lost = []
