@@ -14,7 +14,15 @@ from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, ORDINALS, TOPICS, Exchange
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS, mini_glyph
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
 from freqq.glm.train.corpus import question_tokens
-from freqq.glm.train.small.aids import AROUND, COUNT, FIRST, QuestionHeads, first_characters, own_and_around
+from freqq.glm.train.small.aids import (
+    AROUND,
+    COUNT,
+    FIRST,
+    QuestionHeads,
+    first_characters,
+    own_and_around,
+    reading_order,
+)
 from freqq.glm.train.small.aloud import FARTHEST, GIVEN, MIDDLE, START, Aloud, Recipe, pages, with_wrong
 from freqq.glm.train.small.chats import chat, haystack
 from freqq.glm.train.small.model import ENTRIES, REQUESTS, SlotHeads, build
@@ -268,6 +276,8 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
         "wrap",
         "own",
         "around",
+        "edges",
+        "link",
         "bring",
         "ask",
         "token",
@@ -282,7 +292,8 @@ def test_a_step_of_questions_has_a_gradient_everywhere_but_in_the_aids_of_readin
     shown, seen = questions.show(replace(recipe, shown=300), 0, 10, 0)
     shown.backward()
     assert {
-        f"shown_{name}" for name in ("read", "format", "topic", "pair", "turn", "count", "bring", "own", "around")
+        f"shown_{name}"
+        for name in ("read", "format", "topic", "pair", "turn", "count", "bring", "own", "around", "edges", "link")
     } == set(seen)
     last = f"layers.{COUNT}."
     assert [n for n, p in net.named_parameters() if last in n and p.grad is None] == []
@@ -344,7 +355,7 @@ def test_a_step_of_reading_aloud_has_a_gradient_everywhere():
 @settings(max_examples=20)
 def test_tokens_are_asked_for_their_text_and_what_stands_beside_it(seed):
     made = question_batch(random.Random(seed), SIZE, 2, 0, 0.0, 0.5)
-    own, beside = own_and_around(made)
+    own, beside = own_and_around(reading_order(made), 2 * made.pages * made.rows * made.columns)
     per_sample = made.pages * made.rows * made.columns
     written = made.written
     for sample in range(2):

@@ -1,8 +1,11 @@
 """The aids of stage 3: what probes and guided heads lose."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from freqq.data.mini import FORMATS, TOPICS
@@ -13,9 +16,9 @@ from freqq.glm.train.small.question_batch import QuestionBatch
 from freqq.glm.train.small.sheets import COLUMNS, ROWS
 from freqq.glm.train.small.text import CHARACTERS
 
-BRING, COUNT, SELECT, COPY = 2, 3, 4, 5
-"""Layers whose attention is guided: a request is brought to its answer (and what is asked for to what is said), equal
-ones are counted, one is selected, and its answer is copied."""
+LINK, BRING, COUNT, SELECT, COPY = 1, 2, 3, 4, 5
+"""Layers whose attention is guided: a line's edge finds where the text goes on on the page, a request is brought to its
+answer (and what is asked for to what is said), equal ones are counted, one is selected, and its answer is copied."""
 TINY = 1e-12
 """Attention whose logarithm is bounded: far below what heads begin with, or they would get no gradient."""
 FIRST = 3
@@ -23,6 +26,8 @@ FIRST = 3
 COUNT_HEADS: dict[int, float] = {0: 2.0, 2: 6.0, 4: 0.4}
 """Guided heads of COUNT, and how many earlier answers the start of the sequence weighs as much as in each: with n
 earlier ones the start keeps w / (w + n), which tells n from n + 1 best where n is about w."""
+LINK_HEADS = (6, 7)
+"""Heads of LINK from a line's start to the end of the one before, and from its end to the start of the next."""
 BRING_HEADS, ORDINAL_HEAD = (6, 7), 7
 """Heads of BRING for the format and the topic, and of COUNT for the ordinal of a question."""
 SELECT_HEADS, COPY_HEADS = (1, 3), (0, 2, 4, 6)
@@ -44,6 +49,7 @@ class QuestionHeads(nn.Module):
         self.pair = nn.Linear(WIDTH, sum(KINDS[:2]))
         self.turn = nn.Linear(WIDTH, sum(KINDS))
         self.question = nn.Linear(WIDTH, sum(KINDS))
+        self.edges = nn.Linear(WIDTH, 2 * ROWS)
         self.own = nn.Linear(WIDTH, 2 * ROWS * AROUND * len(CHARACTERS))
         self.around = nn.Linear(WIDTH, 2 * ROWS * AROUND * len(CHARACTERS))
 
@@ -64,39 +70,76 @@ def known(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace,
     return losses
 
 
-def around(heads: QuestionHeads, made: QuestionBatch, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
-    """What probes lose of the text that a page's tokens show, and of that before and after it.
+def around(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace, visual: Tensor) -> dict[str, Tensor]:
+    """What is lost of the text that a page's tokens show, and of that before and after it.
 
     The next character is found by those before it, and behind a line's end these stand at the other side of the page.
-    The tower knows in which column a character stands; its place in the text is what can be handed on.
+    The tower knows in which column a character stands; its place in the text is what can be handed on. Its tokens also
+    say which lines start and end there, and guided heads go from these edges to where the text goes on.
     """
+    text = reading_order(made)
+    total = seen.shape[0] * seen.shape[1]
     losses = {}
     for name, probe, layer, wanted in zip(
-        ("own", "around"), (heads.own, heads.around), (0, BRING), own_and_around(made), strict=True
+        ("own", "around"), (heads.own, heads.around), (0, BRING), own_and_around(text, total), strict=True
     ):
         logits = probe(trace.prefix[layer][:, visual]).view(-1, len(CHARACTERS))
         wanted = wanted.flatten()
         losses[name] = DENSE * F.cross_entropy(logits[wanted >= 0].float(), wanted[wanted >= 0])
+    edges = torch.zeros(2, ROWS, total)
+    linked = []
+    attention = trace.prefix_attention[LINK][:, :, visual][..., visual]  # [S, H, V, V]
+    for side, (inner, outer) in enumerate(text.edges()):
+        edges[side, text.slot[inner], text.cell[inner]] = 1.0
+        reached = (outer >= 0) & (text.cell[outer] <= text.cell[inner])
+        here, there = (torch.from_numpy(text.cell[i[reached]]) for i in (inner, outer))
+        size = seen.shape[1]
+        linked.append(attention[here // size, LINK_HEADS[side], here % size, there % size])
+    logits = heads.edges(seen).float().view(total, 2, ROWS)
+    losses["edges"] = F.binary_cross_entropy_with_logits(logits, edges.permute(2, 0, 1))
+    losses["link"] = -torch.log(torch.cat(linked).float() + TINY).mean()
     return losses
 
 
-def own_and_around(made: QuestionBatch) -> tuple[Tensor, Tensor]:
-    """Characters [S V, 2, ROWS, AROUND] of each token and of each line: those it shows, and those beside them.
+@dataclass(frozen=True)
+class ReadingOrder:
+    """All characters of a batch in the order of reading: the sample, the token ``cell`` (0 to S V), the row ``slot`` of
+    that token, the line, and which character each is; int64 [n]."""
+
+    sample: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    slot: NDArray[np.int64]
+    line: NDArray[np.int64]
+    character: NDArray[np.int64]
+
+    def edges(self) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """The first characters of lines, and the last ones, each with that before or after it, or -1."""
+        cuts = np.flatnonzero(np.diff(self.line)) + 1
+        first, last = np.r_[0, cuts], np.r_[cuts - 1, len(self.line) - 1]
+        same = self.sample[first[1:]] == self.sample[last[:-1]]
+        return (first, np.r_[-1, np.where(same, last[:-1], -1)]), (last, np.r_[np.where(same, first[1:], -1), -1])
+
+
+def reading_order(made: QuestionBatch) -> ReadingOrder:
+    """The text of a batch's pages."""
+    w = made.written
+    order = np.lexsort((w.column, w.row, w.crop))
+    crop, row = w.crop[order], w.row[order]
+    cell = (crop * made.rows + row // ROWS) * made.columns + w.column[order] // COLUMNS
+    return ReadingOrder(crop // made.pages, cell, row % ROWS, w.lines()[order], w.character[order])
+
+
+def own_and_around(text: ReadingOrder, tokens: int) -> tuple[Tensor, Tensor]:
+    """Characters [tokens, 2, ROWS, AROUND] of each token and of each line: those it shows, and those beside them.
 
     Of its own, first those from the last to the first, then from the first to the last; of the others, those before and
     those after, the nearest first. -100 where there are none, or where they stand on a later token, which causal
     attention does not reach.
     """
-    w = made.written
-    order = np.lexsort((w.column, w.row, w.crop))
-    sample = w.crop[order] // made.pages
-    row = w.row[order]
-    cell = (w.crop[order] * made.rows + row // ROWS) * made.columns + w.column[order] // COLUMNS
-    slot, character = row % ROWS, w.character[order]
-    edges = np.flatnonzero(np.diff(cell * ROWS + slot)) + 1
-    first, last = np.r_[0, edges], np.r_[edges - 1, len(cell) - 1]
-    shape = (made.facts.shape[0] * made.pages * made.rows * made.columns, 2, ROWS, AROUND)
-    own, beside = np.full(shape, -100), np.full(shape, -100)
+    cell, slot, character = text.cell, text.slot, text.character
+    cuts = np.flatnonzero(np.diff(cell * ROWS + slot)) + 1
+    first, last = np.r_[0, cuts], np.r_[cuts - 1, len(cell) - 1]
+    own, beside = (np.full((tokens, 2, ROWS, AROUND), -100) for _ in range(2))
     for side, (end, other, sign) in enumerate(((first, last, -1), (last, first, 1))):
         for k in range(AROUND):
             inside = other + sign * k
@@ -104,7 +147,7 @@ def own_and_around(made: QuestionBatch) -> tuple[Tensor, Tensor]:
             own[cell[end], side, slot[end], k] = np.where(shown, character[inside.clip(first, last)], -100)
             at = end + sign * (k + 1)
             there = at.clip(0, len(cell) - 1)
-            reached = (at == there) & (sample[there] == sample[end]) & (cell[there] <= cell[end])
+            reached = (at == there) & (text.sample[there] == text.sample[end]) & (cell[there] <= cell[end])
             beside[cell[end], side, slot[end], k] = np.where(reached, character[there], -100)
     return torch.from_numpy(own), torch.from_numpy(beside)
 

@@ -26,6 +26,7 @@ from freqq.glm.train.small.aids import (
     COPY,
     COPY_HEADS,
     COUNT,
+    LINK,
     SELECT,
     SELECT_HEADS,
     QuestionHeads,
@@ -188,12 +189,12 @@ class Questions:
         with torch.autocast("cpu", torch.bfloat16):
             seen = self.see(made)
             _, trace = self.aloud.packed.language(
-                made.pages, made.rows, made.columns, seen, made.tokens, (BRING, COUNT), COUNT + 1
+                made.pages, made.rows, made.columns, seen, made.tokens, (LINK, BRING, COUNT), COUNT + 1
             )
             visual = self._visual(made)
             losses = {"read": self._read(made, seen)} | known(self.heads, made, seen, trace, visual)
             losses |= counted(made, trace, visual) | brought(made, trace, visual)
-            losses |= around(self.heads, made, trace, visual)
+            losses |= around(self.heads, made, seen, trace, visual)
         total = recipe.read * losses["read"]
         total = total + aid * torch.stack([AID * loss for name, loss in losses.items() if name != "read"]).sum()
         return total, {f"shown_{name}": value for name, value in losses.items()}
@@ -207,7 +208,7 @@ class Questions:
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"{seed}/wrong")
         with torch.autocast("cpu", torch.bfloat16):
-            hidden, seen, trace = self.forward(made, tokens, (BRING, COUNT, SELECT, COPY) if aid else ())
+            hidden, seen, trace = self.forward(made, tokens, (LINK, BRING, COUNT, SELECT, COPY) if aid else ())
             speaking = made.labels >= 0
             logits = self.logits(hidden[speaking]).float()
             each = F.cross_entropy(logits, made.labels[speaking], reduction="none")
@@ -219,7 +220,7 @@ class Questions:
                 aids = known(self.heads, made, seen, trace, visual) | counted(made, trace, visual)
                 aids |= (
                     brought(made, trace, visual)
-                    | around(self.heads, made, trace, visual)
+                    | around(self.heads, made, seen, trace, visual)
                     | guidance(made, trace, visual)
                     | {"question": wanted(self.heads, made, trace)}
                 )
