@@ -43,11 +43,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 LONG = (
     "tests/slurm/",
-    "tests/glm/test_long_prompts.py",
-    "tests/glm/test_gradients.py",
-    "tests/cli/test_study.py",
-    "tests/bench/bench_runs.py",
     "tests/runs/test_supervisor.py",
+    "tests/adapt/test_training.py",
+    "tests/cli/test_study.py",
+    "tests/test_docs.py",
+    "tests/glm/test_long_prompts.py",
+    "tests/runs/test_stop.py",
+    "tests/runs/test_start_cache.py",
+    "tests/glm/test_tiny.py",
+    "tests/bench/bench_runs.py",
     "tests/cli/test_examples.py",
 )
 """Where tests take longest: what begins last should be short, or a process waits for the other at the end."""

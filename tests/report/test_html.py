@@ -357,14 +357,13 @@ def test_data_and_task_are_both_named_and_answers_counted_of_samples(tmp_path):
 
 def test_figures_of_runs_that_differ_in_one_fact_have_titles_that_name_it(tmp_path):
     rows = made_rows(5, (2,))
-    kept = {"settings": Settings().as_json()}
     changes = [
         ({"dpi": 72.0}, {}, "dpi 72.0"),
         ({"dpi": 96.0}, {}, "dpi 96.0"),
         ({"dpi": 96.0}, {"attention": "eager"}, "dpi 96.0"),
     ]
     paths = [
-        write_run(tmp_path / f"run{i}", rows, **{"settings": kept["settings"] | settings}, **description)
+        write_run(tmp_path / f"run{i}", rows, Settings(look="glyph", **settings), **description)
         for i, (settings, description, _) in enumerate(changes)
     ]
     titles = [e.text for e in section(parse(html(gather(paths[:2]))), "costs").all("h3")]

@@ -260,7 +260,7 @@ def test_a_signal_to_all_processes_stops_the_run_after_what_is_at_hand(settings,
 @pytest.mark.slow
 @linux
 def test_a_second_interrupt_stops_at_once_and_leaves_no_worker(options, tmp_path):
-    process = start([*options, "--limit", "2000"], tmp_path / "run")
+    process = start(["2000" if value == "70" else value for value in options], tmp_path / "run")
     wait_for_rows(process, tmp_path / "run")
     workers = workers_of(process.pid)
     os.kill(workers[0], signal.SIGSTOP)  # It will never finish what is in progress.
