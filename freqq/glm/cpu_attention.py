@@ -1,8 +1,8 @@
 """Attention of decoding in bfloat16 on a CPU.
 
 torch's kernel for CPUs multiplies the one query of a step by MKL's bfloat16 product of a matrix and a vector, which has
-no fast code for some processors (AMD's among them): most of a token's time goes there. Products of matrices do the same
-several times as fast. All other shapes and number formats keep torch's kernel.
+no fast code for some processors (AMD's among them): half of a token's time goes there. Products of matrices do the same
+several times as fast. Prefill and other number formats keep torch's kernel.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "sdpa_bfloat16_cpu"
-"""Under which transformers knows it; to users it is ``sdpa``."""
+"""Its name in transformers; to users it is ``sdpa``."""
 
 
 def attend(
@@ -40,7 +40,7 @@ def attend(
 
 
 def register() -> str:
-    """Make it known to transformers; returns its name."""
+    """Register `attend` with transformers; returns its name there."""
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     return NAME

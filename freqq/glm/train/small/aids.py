@@ -78,7 +78,8 @@ def around(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace
     say which lines start and end there, and guided heads go from these edges to where the text goes on.
     """
     text = reading_order(made)
-    total = seen.shape[0] * seen.shape[1]
+    size = seen.shape[1]
+    total = len(seen) * size
     losses = {}
     for name, probe, layer, wanted in zip(
         ("own", "around"), (heads.own, heads.around), (0, BRING), own_and_around(text, total), strict=True
@@ -93,7 +94,6 @@ def around(heads: QuestionHeads, made: QuestionBatch, seen: Tensor, trace: Trace
         edges[side, text.slot[inner], text.cell[inner]] = 1.0
         reached = (outer >= 0) & (text.cell[outer] <= text.cell[inner])
         here, there = (torch.from_numpy(text.cell[i[reached]]) for i in (inner, outer))
-        size = seen.shape[1]
         linked.append(attention[here // size, LINK_HEADS[side], here % size, there % size])
     logits = heads.edges(seen).float().view(total, 2, ROWS)
     losses["edges"] = F.binary_cross_entropy_with_logits(logits, edges.permute(2, 0, 1))
