@@ -66,8 +66,8 @@ class Training:
     language_steps: int = 4_000
     language_decay: int = 1_200
     recipe: Recipe = Recipe()
-    question_steps: int = 7_400
-    question_decay: int = 2_200
+    question_steps: int = 6_700
+    question_decay: int = 2_000
     questions: QuestionRecipe = QuestionRecipe()
     evaluate_every: int = 500
 
