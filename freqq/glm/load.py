@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
-from freqq.glm import cpu_attention
+from freqq.glm import sdpa
 from freqq.glm.device_errors import classified, is_broken_device
 from freqq.glm.families import EMBEDDED, check_engine, family_of, find_family, known, short_names
 from freqq.glm.families.base import Family
@@ -130,9 +130,7 @@ def _load(weights: Weights, placement: Placement) -> Reader:
         check_quantizable(name, family)
         options.setdefault("device_map", torch.device(placement.device))
         options["quantization_config"] = weights_config(placement.quantization, getattr(torch, placement.dtype), family)
-    attention = placement.attention
-    if (attention, placement.device, placement.dtype) == ("sdpa", "cpu", "bfloat16"):
-        attention = cpu_attention.register()
+    attention = sdpa.register() if placement.attention == "sdpa" else placement.attention
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
         folder,
         config=config,

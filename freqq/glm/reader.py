@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from freqq.errors import Interrupted, OutOfMemory
-from freqq.glm import cpu_attention
+from freqq.glm import sdpa
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.device_errors import classified
 from freqq.glm.families import family_of
@@ -88,7 +88,7 @@ class Reader:
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.device = str(model.device)
         attention = str(model.config._attn_implementation)
-        self.attention = "sdpa" if attention == cpu_attention.NAME else attention
+        self.attention = "sdpa" if attention == sdpa.NAME else attention
         self.family = family_of(model.config.model_type)
         self.stop_requested: Callable[[], bool] = lambda: False
         self.pages_at_once: int | None = None

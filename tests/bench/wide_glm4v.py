@@ -9,6 +9,7 @@ import torch
 from transformers import Glm4vConfig, Glm4vForConditionalGeneration
 from transformers.initialization import no_init_weights
 
+from freqq.glm import sdpa
 from freqq.glm.families import family_of
 from freqq.glm.load import find, quiet
 from freqq.glm.processor import read_tokenizer
@@ -47,7 +48,7 @@ def wide_config() -> Glm4vConfig:
 def wide_reader(dtype: torch.dtype = torch.bfloat16, device: str = "cpu") -> Reader:
     """A reader of the model, the same whenever it is made."""
     tiny, config = find("tiny"), wide_config()
-    config._attn_implementation = "sdpa"
+    config._attn_implementation = sdpa.register()
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

@@ -11,11 +11,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from freqq.glm import sdpa
 from freqq.glm.memory_saving import MemorySaving
 from freqq.glm.reader import Reader
+from freqq.glm.sequence import as_compressed
 from freqq.tokens.prune import Prune
 from tests.bench.long_prompt import FREEING
 from tests.conftest import needs_tiny
+from tests.glm.test_compressed import generated, inputs_of
 
 PAGES, SIDE = 4, 10
 """Small models have 512 positions."""
@@ -54,11 +57,31 @@ def test_nothing_is_as_large_as_the_square_of_a_prompt(reader, piece, pruned):
     assert not squares(shapes.seen, answer.prompt_tokens)
 
 
-def test_nor_is_anything_for_prompts_of_unequal_length_in_pieces(reader):
+@pytest.mark.parametrize("piece", [None, 32])
+def test_nor_is_anything_for_prompts_of_unequal_length(reader, piece, monkeypatch):
+    monkeypatch.setattr(sdpa, "ROWS", 192)
     pages = grids(reader)
     with Shapes() as shapes:
-        answers = reader.answer_many(["What?", "Why?"], [pages, pages[:3]], 2, saving=MemorySaving(32))
+        answers = reader.answer_many(["What?", "Why?"], [pages, pages[:3]], 2, saving=MemorySaving(piece))
     assert not squares(shapes.seen, max(answer.prompt_tokens for answer in answers))
+
+
+def test_they_give_what_transformers_own_attention_gives(reader, monkeypatch):
+    monkeypatch.setattr(sdpa, "ROWS", 192)
+    pages = grids(reader)
+    samples = [[as_compressed(page) for page in some] for some in (pages[:3], pages, [])]
+    asked = ["What?", "Why?", "no page at all"]
+
+    def logits():
+        inputs = inputs_of(reader, samples, asked)
+        return torch.stack(generated(reader, inputs, 3, do_sample=False, output_logits=True).logits)
+
+    found = logits()
+    reader.model.set_attn_implementation("sdpa")
+    try:
+        assert torch.equal(found, logits())
+    finally:
+        reader.model.set_attn_implementation(sdpa.NAME)
 
 
 @needs_tiny  # whose tokenizer the wide model has
