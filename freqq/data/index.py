@@ -77,7 +77,7 @@ def entry_of(sample: Sample, task: Task) -> Entry:
 
 
 def entries(content: str, task: str, needles: int, make: Callable[[], Iterable[Entry]]) -> list[Entry]:
-    """The entries of a needle count, from the cache or made now.
+    """The entries of a needle count, from the cache or made now. Those with a fault are not kept.
 
     Parameters
     ----------
@@ -89,12 +89,17 @@ def entries(content: str, task: str, needles: int, make: Callable[[], Iterable[E
     if not content:
         return list(make())
     path = _path("samples", content, task, needles)
-    found = cache.recall(path)
-    if found is None:
-        made = [entry.as_json() for entry in make()]
-        cache.remember(path, lambda before: made)
-        found = made
-    return [Entry.from_json(values) for values in found]
+    found = [Entry.from_json(values) for values in cache.recall(path) or ()]
+    if not found or _faulty(found):
+        found = list(make())
+        if not _faulty(found):
+            cache.remember(path, lambda before: [entry.as_json() for entry in found])
+    return found
+
+
+def _faulty(found: Iterable[Entry]) -> bool:
+    """Whether a task could not grade one: the data may be to blame, or a library that is missing here today."""
+    return any(entry.fault is not None for entry in found)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.data import bins, index
-from freqq.data.index import AHEAD, Counts, all_binned, binned
+from freqq.data.index import AHEAD, Counts, Entry, all_binned, binned, entries
 from freqq.data.sample import Sample, Turn
 from tests.data.conftest import BYTES
 
@@ -41,6 +41,20 @@ def test_only_so_many_are_read_ahead():
     for given_out, _ in enumerate(all_binned(reading(), Counts("")), 1):
         assert len(read) <= given_out + AHEAD
     assert len(read) == 4 * AHEAD
+
+
+def test_a_fault_is_forgotten_and_all_else_is_known_from_then_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("FREQQ_CACHE", str(tmp_path))
+    faults = ["a library is missing", "a library is missing", None, "a library is missing"]
+
+    def make():
+        fault = faults.pop(0)
+        return [Entry(sample, "", 3, fault if i == 1 else None) for i, sample in enumerate(samples([(3, "")] * 3))]
+
+    for _ in range(5):
+        found = entries("content", "longbench", 0, make)
+    assert len(faults) == 1
+    assert [(entry.bare.id, entry.fault) for entry in found] == [("s0", None), ("s1", None), ("s2", None)]
 
 
 def test_an_error_of_reading_is_not_swallowed():
