@@ -21,13 +21,34 @@ from starlette.routing import Route
 from freqq.errors import BrokenDevice, FreqqError, OutOfMemory
 from freqq.glm.reader import Answer, Reader
 from freqq.serve.batcher import Batcher, Gone
-from freqq.serve.question import BadRequest, parse
+from freqq.serve.question import BadRequest, Question, parse
 
 LONGEST_END_S = 600
 """How long the server waits for unfinished answers before it exits."""
 
 MOST_AT_ONCE = 256
 """Connections; any more get status 503."""
+
+MOST_HELD = 4 << 30
+"""Bytes of all requests together that are not answered yet; any more get status 503, but for a request alone."""
+
+PARSERS = 2
+"""Requests whose pages are decoded at once."""
+
+
+class _Memory:
+    """What requests hold: their bodies until they are parsed, their pages until they are answered."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    def take(self, size: int) -> None:
+        if self._held and self._held + size > MOST_HELD:
+            raise HTTPException(503, "the server holds as much as it has memory for: try again")
+        self._held += size
+
+    def give_back(self, size: int) -> None:
+        self._held -= size
 
 
 def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Starlette:
@@ -57,9 +78,12 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
     async def complete(request: Request) -> Response:
         if (broken := request.app.state.broken) is not None:
             return _error(503, str(broken))
-        body = await _body(request, most_request_bytes)
+        memory: _Memory = request.app.state.memory
+        held = 0
         try:
-            question = await run_in_threadpool(lambda: parse(_json(body)))
+            question = await _question(request, most_request_bytes)
+            memory.take(question.nbytes)
+            held = question.nbytes
             if question.model != reader.model_name:
                 return _error(404, f"there is no model {question.model[:80]!r}", "model", "model_not_found")
             answer = await request.app.state.batcher.answer(question, request.is_disconnected)
@@ -74,12 +98,16 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
             return _error(400, str(error))
         except Gone:
             return Response(status_code=499)  # the client is gone
+        finally:
+            memory.give_back(held)
         return JSONResponse(_completion(reader.model_name, answer))
 
     @asynccontextmanager
     async def running(app: Starlette) -> AsyncIterator[None]:
         app.state.batcher = batcher = Batcher(reader, batch_size)
         app.state.broken = None
+        app.state.memory = _Memory()
+        app.state.parsers = asyncio.Semaphore(PARSERS)
         worker = asyncio.create_task(batcher.work())
         yield
         worker.cancel()
@@ -148,16 +176,23 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter) or app.state.broken is not None
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _question(request: Request, most: int) -> Question:
+    """The question in a request, whose body is not kept."""
+    memory: _Memory = request.app.state.memory
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > most:
-            raise HTTPException(413, f"a request may have {most >> 20} MiB here: send fewer or smaller pages")
-    return bytes(body)
+    try:
+        async for piece in request.stream():
+            memory.take(len(piece))
+            body += piece
+            if len(body) > most:
+                raise HTTPException(413, f"a request may have {most >> 20} MiB here: send fewer or smaller pages")
+        async with request.app.state.parsers:
+            return await run_in_threadpool(lambda: parse(_json(body)))
+    finally:
+        memory.give_back(len(body))
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes | bytearray) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -28,6 +28,8 @@ MOST_STOPS = 64
 MOST_PAGES = 512
 MOST_SIDE = 4096
 """Tokens along a side of a page of embeddings."""
+MOST_BYTES = 1 << 30
+"""Pixels and embeddings of a request. A page of one colour is a few bytes of PNG, however large it is."""
 
 
 class BadRequest(Exception):
@@ -48,6 +50,15 @@ class Question:
     pages: tuple[Page | Tensor, ...]
     max_tokens: int
     generation: Generation
+
+    @property
+    def nbytes(self) -> int:
+        """Size of its pages."""
+        return sum(map(_nbytes, self.pages))
+
+
+def _nbytes(page: Page | Tensor) -> int:
+    return page.pixels.nbytes if isinstance(page, Page) else page.nbytes
 
 
 def parse(body: Any) -> Question:
@@ -124,7 +135,14 @@ def _message(messages: Any) -> tuple[str, tuple[Page | Tensor, ...]]:
         raise BadRequest("the last part must be the question, a text", "messages")
     if len(parts) > MOST_PAGES:
         raise BadRequest(f"{len(parts)} pages are more than {MOST_PAGES}", "messages")
-    return last["text"], tuple(_page(part, f"messages[0].content[{i}]") for i, part in enumerate(parts))
+    pages: list[Page | Tensor] = []
+    size = 0
+    for i, part in enumerate(parts):
+        pages.append(_page(part, f"messages[0].content[{i}]"))
+        size += _nbytes(pages[-1])
+        if size > MOST_BYTES:
+            raise BadRequest(f"its pages take more than {MOST_BYTES >> 20} MiB: send fewer or smaller ones", "messages")
+    return last["text"], tuple(pages)
 
 
 def _page(part: Mapping[str, Any], where: str) -> Page | Tensor:

@@ -12,9 +12,13 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.exceptions import HTTPException
 
 from freqq.glm.decoding import GLYPH, Generation
 from freqq.pages.page import Page
+from freqq.serve import app, question
 from freqq.serve.batcher import Batcher, Gone
 from freqq.serve.chat import chat_request, image_part
 from freqq.serve.question import BadRequest, parse
@@ -48,6 +52,33 @@ def test_embeddings_arrive_as_a_grid(lead):
     tokens = torch.randn(*lead, 15, 4)
     (found,) = parse(request(embeds(tokens, torch.tensor([1, 6, 10]).reshape(*lead, 3)))).pages
     assert torch.equal(found, tokens.reshape(3, 5, 4))
+
+
+def test_many_pages_of_few_bytes_are_refused_before_they_fill_memory(monkeypatch):
+    blank = Page(np.zeros((500, 700), np.uint8))
+    monkeypatch.setattr(question, "MOST_BYTES", 3 * blank.pixels.nbytes)
+    assert parse(request(*[image_part(blank)] * 3)).nbytes == question.MOST_BYTES
+    with pytest.raises(BadRequest, match="send fewer or smaller ones"):
+        parse(request(*[image_part(blank)] * 4))
+    with pytest.raises(BadRequest, match="send fewer or smaller ones"):
+        parse(request(embeds(torch.zeros(3 * 175, 1000), torch.tensor([1, 6, 350]))))
+
+
+@given(st.lists(st.integers(0, 2 * app.MOST_HELD), max_size=20))
+def test_requests_hold_no_more_than_there_is_memory_for_unless_one_is_alone(sizes):
+    memory, held = app._Memory(), []
+    for size in sizes:
+        try:
+            memory.take(size)
+        except HTTPException:
+            assert sum(held) + size > app.MOST_HELD
+            memory.give_back(held.pop(0))
+        else:
+            held.append(size)
+            assert sum(held) <= app.MOST_HELD or sum(held) == size
+    for size in held:
+        memory.give_back(size)
+    memory.take(2 * app.MOST_HELD)  # nothing is held any more
 
 
 def test_fields_are_read():
