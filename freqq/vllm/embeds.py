@@ -16,7 +16,7 @@ MOST_SIDE = 8192
 """Merged tokens along a side of a page."""
 
 
-def check_embeds(data: Mapping[str, object], merge: int, channels: int) -> dict[str, Tensor]:
+def check_embeds(data: Mapping[str, object], merge: int, channels: int, room: int) -> dict[str, Tensor]:
     """The pages of a prompt, embeddings and positions as [n, ..] in order.
 
     Parameters
@@ -24,6 +24,7 @@ def check_embeds(data: Mapping[str, object], merge: int, channels: int) -> dict[
     data : what stands in a request
     merge : patches a side of a merged token
     channels : those of the model
+    room : how many more positions pages may take than they have tokens
 
     Raises
     ------
@@ -45,6 +46,12 @@ def check_embeds(data: Mapping[str, object], merge: int, channels: int) -> dict[
         if t != 1 or not all(0 < n <= merge * MOST_SIDE and n % merge == 0 for n in (h, w)):
             raise ValueError(f"{GRID} {[t, h, w]} is not a page grid: give 1 and two multiples of {merge}")
     shapes = (grids[:, 1:] // merge).tolist()
+    # Text behind a page starts max(h, w) after the page's start, and a few tokens may claim many large pages; an engine
+    # dies of positions beyond its table of rotary embeddings.
+    if (beyond := sum(map(max, shapes)) - len(tokens)) > room:
+        raise ValueError(
+            f"pages of {GRID} take {beyond:,} positions more than there are {EMBEDS}, and there is room for {room:,}"
+        )
     checked = {EMBEDS: tokens, GRID: grids}
     if (CELLS in found) != (COUNT in found):
         raise ValueError(f"{CELLS} and {COUNT} belong together: send both or neither")

@@ -6,6 +6,7 @@ become known, and chunks of a prompt, cached prefixes and preempted requests nee
 """
 
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,16 @@ MOST = 1 << WHOLE_BITS
 """Positions of a prompt are below this."""
 
 ONE = 1 << FRACTION_BITS
+
+
+TABLE = 4
+"""vLLM's tables of rotary embeddings have so many times the positions that a model was made for."""
+
+
+def spare_positions(model_config: Any) -> int:
+    """How many positions more than tokens a prompt may have, given vLLM's ``ModelConfig``, however long it is."""
+    table = TABLE * model_config.hf_text_config.max_position_embeddings
+    return max(0, min(MOST, table) - model_config.max_model_len)
 
 
 def encode(positions: Tensor) -> Tensor:

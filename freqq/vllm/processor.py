@@ -27,7 +27,7 @@ from freqq.glm.families.base import Family
 from freqq.tokens.base import TokenCompressor
 from freqq.vllm import spec
 from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID, check_embeds
-from freqq.vllm.positions import token_count
+from freqq.vllm.positions import spare_positions, token_count
 
 
 class ProcessingInfo(BaseProcessingInfo):
@@ -75,6 +75,7 @@ class ProcessingInfo(BaseProcessingInfo):
         return DataParser(
             self.merge,
             channels=self.channels,
+            room=spare_positions(self.ctx.model_config),
             expected_hidden_size=self._get_expected_hidden_size(),
             allow_missing_mm_embeddings=self.allow_missing_mm_embeddings,
         )
@@ -101,17 +102,18 @@ class DataParser(Qwen2VLMultiModalDataParser):
     vLLM's own parsers take the first at most.
     """
 
-    def __init__(self, merge: int, *, channels: int, **kwargs: Any) -> None:
+    def __init__(self, merge: int, *, channels: int, room: int, **kwargs: Any) -> None:
         super().__init__(merge, **kwargs)
         self._merge = merge
         self._channels = channels
+        self._room = room
 
     def _parse_image_data(self, data: Any) -> Any:
         if not isinstance(data, dict):
             return super()._parse_image_data(data)
         required, optional = self.embedding_field_sets("image")
         if EMBEDS in data:
-            data = check_embeds(data, self._merge, self._channels)
+            data = check_embeds(data, self._merge, self._channels, self._room)
             required |= {CELLS, COUNT} & data.keys()
         return DictEmbeddingItems(
             data,

@@ -1,11 +1,13 @@
 """Embeddings in a request: what fits together passes, anything else is one line."""
 
+import contextlib
+
 import pytest
 import torch
 
 from freqq.vllm.embeds import check_embeds
 
-CHANNELS = 6
+CHANNELS, ROOM = 6, 100
 
 
 def sent(**changes):
@@ -20,7 +22,7 @@ def sent(**changes):
 
 
 def test_pages_pass():
-    found = check_embeds(sent(), 2, CHANNELS)
+    found = check_embeds(sent(), 2, CHANNELS, ROOM)
     assert found["image_tokens"].tolist() == [4, 3]
     assert found["image_positions"].shape == (7, 2)
 
@@ -28,12 +30,12 @@ def test_pages_pass():
 def test_whole_pages_need_no_positions_and_equal_pages_may_be_stacked():
     grid = torch.tensor([1, 6, 4])
     found = check_embeds(
-        {"image_embeds": torch.zeros(2, 6, CHANNELS), "image_grid_thw": grid.repeat(2, 1, 1)}, 2, CHANNELS
+        {"image_embeds": torch.zeros(2, 6, CHANNELS), "image_grid_thw": grid.repeat(2, 1, 1)}, 2, CHANNELS, ROOM
     )
     assert found["image_embeds"].shape == (12, CHANNELS)
     assert found["image_grid_thw"].tolist() == [[1, 6, 4]] * 2
     separate = {"image_embeds": [torch.zeros(6, CHANNELS)] * 2, "image_grid_thw": [grid, grid]}
-    assert check_embeds(separate, 2, CHANNELS)["image_embeds"].shape == (12, CHANNELS)
+    assert check_embeds(separate, 2, CHANNELS, ROOM)["image_embeds"].shape == (12, CHANNELS)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,7 @@ def test_whole_pages_need_no_positions_and_equal_pages_may_be_stacked():
         ({"image_grid_thw": torch.tensor([[1, 6, 4], [1, -4, 4]])}, "is not a page grid"),
         ({"image_grid_thw": torch.tensor([[1, 6, 4], [1, 2**40, 4]])}, "is not a page grid"),
         ({"image_grid_thw": torch.tensor([[6, 4], [4, 4]])}, "three whole numbers"),
+        ({"image_grid_thw": torch.tensor([[1, 6, 4], [1, 4, 220]])}, "take 106 positions more than there are"),
         ({"image_positions": None}, "belong together"),
         ({"image_tokens": None}, "belong together"),
         ({"image_positions": None, "image_tokens": None}, "7 image_embeds for 10 cells"),
@@ -64,6 +67,13 @@ def test_whole_pages_need_no_positions_and_equal_pages_may_be_stacked():
 )
 def test_what_does_not_fit_is_one_line(changes, message):
     with pytest.raises(ValueError, match="image_") as caught:
-        check_embeds(sent(**changes), 2, CHANNELS)
+        check_embeds(sent(**changes), 2, CHANNELS, ROOM)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_pages_may_take_as_many_positions_more_than_tokens_as_there_is_room_for():
+    for side, fits in ((104, True), (105, False)):
+        made = sent(image_grid_thw=torch.tensor([[1, 6, 4], [1, 4, 2 * side]]))
+        with contextlib.nullcontext() if fits else pytest.raises(ValueError, match="room for 100"):
+            check_embeds(made, 2, CHANNELS, ROOM)

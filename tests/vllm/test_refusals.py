@@ -69,6 +69,13 @@ REFUSED = {
     "a grid of another world": (
         {"messages": message(embeds(image_grid_thw=torch.tensor([1, 2**40, 4])))}, "is not a page grid",
     ),
+    "pages of more positions than there are": (
+        {"messages": message(*[embeds(
+            image_embeds=torch.zeros(1, CHANNELS), image_grid_thw=torch.tensor([1, 16384, 16384]),
+            image_positions=torch.zeros(1, 2), image_tokens=torch.tensor([1]),
+        )] * 5)},
+        "positions more than there are",
+    ),
     "a video": (
         {"messages": message({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}})}, "video",
     ),
