@@ -137,7 +137,7 @@ def _refused(text: str, style: GlyphConfig | Style) -> str:
         font, font_px, (width, height) = style.font_path, style.font_size * style.scale, style.page_pixels
     if (size := len(text.encode())) > MAX_BYTES:
         return f"its text has {size:,} bytes, and {MAX_BYTES:,} are allowed"
-    if not re.fullmatch(r"[\w-]+", font):
+    if not isinstance(font, str) or not re.fullmatch(r"[\w-]+", font):
         return f"its font is {font!r} and not one that comes with freqq, such as DejaVuSans"
     if font_px > MAX_FONT_PX:
         return f"its letters have {font_px:g} px, and {MAX_FONT_PX} are allowed"

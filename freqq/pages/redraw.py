@@ -74,9 +74,9 @@ def redraw(text: str, style: GlyphConfig | Style, starts: Sequence[int] = ()) ->
         If the style cannot be drawn.
     """
     if isinstance(style, Style):
-        lines, top = [], style.margin_top
+        lines, top, beginning = [], style.margin_top, set(starts)
         for number, line in enumerate(text.split("\n")):
-            top += style.paragraph_gap if number in starts else 0
+            top += style.paragraph_gap if number in beginning else 0
             lines.append(Line(style.margin_left, top, line))
             top += style.line_height
         return draw(tuple(lines), style)

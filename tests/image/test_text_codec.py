@@ -1,19 +1,22 @@
 """The codec that stores a page's text."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqq.coding.stream import CorruptStream
+from freqq.coding.stream import CorruptStream, StreamWriter
 from freqq.data.mini import mini
 from freqq.errors import UserError
 from freqq.image import text as text_codec
 from freqq.image.batch import Content, Source
+from freqq.image.container import HEADER, MAGIC, TEXT, VERSION
 from freqq.image.streams import decode, describe
-from freqq.image.text import MAX_BYTES, Text
+from freqq.image.text import CHECKSUM, MAX_BYTES, Text
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Line, Page, png_bytes
@@ -168,6 +171,19 @@ def test_what_could_not_be_decoded_safely_is_not_encoded(text, style, message):
     page = Page(np.full((20, 20), 255, np.uint8), (Line(0, 0, text),), style)
     with pytest.raises(UserError, match=message):
         Text().encode(page)
+
+
+@pytest.mark.parametrize("font", [5, None, ["DejaVuSans"]])
+def test_a_font_that_is_no_name_is_a_corrupt_stream(font):
+    file = StreamWriter(MAGIC, VERSION)
+    file.header(HEADER, TEXT, 1, 60, 60)
+    file.header(CHECKSUM, 0)
+    content = json.dumps({"px": {"font": font}}) + "\n\nhello"
+    file.array(np.frombuffer(zstandard.ZstdCompressor().compress(content.encode()), np.uint8))
+    stream = file.finish()
+    for read in (decode, describe):
+        with pytest.raises(CorruptStream):
+            read(stream)
 
 
 def test_another_font_is_noticed(monkeypatch):
