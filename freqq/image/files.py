@@ -18,7 +18,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", 
 SENT = ("PNG", "JPEG", "WEBP")
 """Formats accepted in requests. Pillow knows dozens of formats and runs other programs for some."""
 
-GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
+DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
@@ -82,9 +82,9 @@ def frame_count(path: Path) -> int:
 
 
 def _pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    if image.mode in GRAY_MODES and "A" not in image.getbands() and "a" not in image.getbands():
-        if image.mode in ("1", "L"):
-            return np.asarray(image.convert("L"))
+    if image.mode in ("1", "L") and not image.has_transparency_data:
+        return np.asarray(image.convert("L"))
+    if image.mode in DEEP_MODES:
         deep = np.nan_to_num(np.asarray(image, np.float64))
         # Scans have 16 bits, but Pillow also opens 8-bit images in these modes.
         return np.clip(np.rint(deep * (1 if deep.max() <= 255 else 255 / 65535)), 0, 255).astype(np.uint8)

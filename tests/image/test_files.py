@@ -46,6 +46,10 @@ def test_transparency_is_white_paper(tmp_path):
     assert (read_page(saved(tmp_path, clear)).pixels == 255).all()
     faint = Image.new("LA", (4, 3), (0, 0))
     assert (read_page(saved(tmp_path, faint)).pixels == 255).all()
+    for mode in ("1", "L"):
+        named = tmp_path / f"colour-{mode}.png"
+        Image.new(mode, (4, 3), 0).save(named, transparency=0)
+        assert (read_page(named).pixels == 255).all()
 
 
 def test_a_folder_stands_for_its_images_by_name(tmp_path):
