@@ -7,7 +7,8 @@
 
 All numbers are little-endian. A section is its compressed length (4 bytes) and that many bytes of zlib or LZMA. How
 long it is when decompressed follows from the header, and no more than that is ever decompressed: a section that holds
-more or less is refused. So what a reader allocates is bounded by what the data, not the header, really hold.
+more or less is refused. So a header alone makes a reader allocate nothing; what compressed data hold may be a thousand
+times their length, up to the bounds of each kind.
 """
 
 import lzma

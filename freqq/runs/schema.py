@@ -61,7 +61,7 @@ class Row:
     compress_ms : float
         Up to what the language model reads. Entropy coding, which nothing waits for, is not in it.
     kv_bytes : int
-        Size of the KV cache behind the prompt.
+        Size of the KV cache behind the last token.
     response : str
         All that the model wrote; thoughts that the prompt began for it stand behind ``<think>``.
     graded : str
