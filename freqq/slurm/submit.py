@@ -88,15 +88,21 @@ def need(program: str) -> None:
 
 
 def check_idle(run: Path) -> None:
-    """Refuse a run whose last submission is still in the queue: both would work on the same shards."""
+    """Refuse a run whose last submission is, or may be, still in the queue: both would work on the same shards."""
     last = Submission.read(run)
     if last is None:
         return
-    found, _ = states([*last.elements(), last.merge])
+    jobs = [*last.elements(), last.merge]
+    found, problem = states(jobs)
     waiting = sorted({job.partition("_")[0] for job, state in found.items() if state.live}, key=int)
     if waiting:
         raise UserError(
             f"{run} is running in Slurm (job {' and '.join(waiting)}): wait for it, or run: scancel {' '.join(waiting)}"
+        )
+    if problem and not found.keys() >= set(jobs):
+        raise FreqqError(
+            f"cannot tell whether {run} is still running in Slurm as job {last.job} ({' '.join(problem.split())}): "
+            "try again when Slurm answers"
         )
 
 
@@ -115,7 +121,8 @@ def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, comma
     UserError
         If there is no sbatch, or the run is already in the queue; nothing is written.
     FreqqError
-        If sbatch refuses. Nothing is left in the queue or the run directory.
+        If Slurm does not say whether the last submission still runs, or sbatch refuses. Nothing is left in the queue
+        or the run directory.
     """
     need("sbatch")
     check_idle(run)

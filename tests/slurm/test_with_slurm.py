@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from freqq.errors import FreqqError, UserError
 from freqq.slurm.script import Job, merge_script, shards_script
-from freqq.slurm.submit import Submission, sbatch, submit
+from freqq.slurm.submit import Submission, check_idle, sbatch, submit
 from tests.cli.test_app import freqq
 from tests.slurm.test_script import printable, sbatch_reads
 
@@ -188,6 +188,8 @@ def test_if_slurm_does_not_answer_nothing_is_taken_for_dead(slurm, monkeypatch):
         (slurm.folder / "slurm.conf").write_text(conf)
         monkeypatch.setenv("SLURM_CONF", str(slurm.folder / "slurm.conf"))
         found = slurm.status()
+        with pytest.raises(FreqqError, match=r"cannot tell whether .* as job 900001 \(.*Unable to contact"):
+            check_idle(slurm.run)
     assert "Unable to contact" in found["problem"]
     assert [s["state"] for s in found["shards"]] == ["COMPLETED", "FAILED", "UNKNOWN", "UNKNOWN"]
 
