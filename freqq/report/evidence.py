@@ -76,7 +76,8 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Results], list[str]]:
 def gather(paths: Sequence[Path]) -> Evidence:
     """Compare every arm of some runs with the baseline on the same samples.
 
-    The baseline is the run's own, or that of the first other run that only differs in its arms and samples.
+    The baseline is the run's own, or that of another run that only differs in its arms and samples: the one with most
+    of the run's samples, the first of equals.
 
     Raises
     ------
@@ -121,11 +122,15 @@ def _pairs(results: Sequence[Results], owners: Sequence[int | None]) -> tuple[tu
 
 
 def _baseline_owners(results: Sequence[Results], contexts: Sequence[int]) -> list[int | None]:
-    """The index of the run whose baseline each run is compared with: its own, or the first in its context."""
-    firsts = {c: i for i, c in reversed([*enumerate(contexts)]) if results[i].baseline is not None}
-    return [
-        firsts.get(c) if run.baseline is None else i for i, (run, c) in enumerate(zip(results, contexts, strict=True))
-    ]
+    """The index of the run whose baseline each run is compared with, as `gather` chooses it."""
+    baselines = {i: {*b.samples.ids} for i, run in enumerate(results) if (b := run.baseline) is not None}
+
+    def owner(i: int) -> int | None:
+        ids = {id for arm in results[i].arms for id in arm.samples.ids}
+        inside = [j for j in baselines if contexts[j] == contexts[i]]
+        return i if i in baselines else max(inside, key=lambda j: len(ids & baselines[j]), default=None)
+
+    return [owner(i) for i in range(len(results))]
 
 
 def join(paths: Sequence[Path], reference: str | None = None) -> Evidence:

@@ -5,6 +5,7 @@ import random
 import re
 import shlex
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pyarrow as pa
@@ -93,6 +94,21 @@ def test_runs_are_paired_with_their_own_baseline_or_with_the_first_that_has_one(
     results = [read_results(path) for path in (a, b, c)]
     assert pairs(results) == compare_results(results).pairs == ((a, b), (b, b), (c, c))
     assert pairs(results[:1]) == ()
+
+
+def numbered(low, high, rows=ROWS):
+    """The rows of samples with these numbers."""
+    return [r for r in rows if low <= int(r.sample_id.rsplit("-", 1)[1]) < high]
+
+
+def test_a_run_without_a_baseline_is_paired_with_the_one_that_has_most_of_its_samples(tmp_path):
+    few = write_run(tmp_path / "few", numbered(0, 12))
+    most = write_run(tmp_path / "most", numbered(10, 30, those(["baseline"])))
+    lacking = write_run(tmp_path / "lacking", numbered(10, 30, those(["token"])))
+    for order in permutations((few, most, lacking)):
+        found = gather(order)
+        assert (lacking, most) in found.pairs
+        assert "lacking has no baseline: it is paired with that of most, on 40 of its 40 samples" in found.warnings
 
 
 @pytest.mark.parametrize(
