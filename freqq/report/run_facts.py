@@ -55,40 +55,59 @@ SET = ("protocol", "max_new_tokens", "config", "font", "dpi", "line_breaks", "to
 content, samples, arms and the machine may differ."""
 
 
-def differing(a: Results, b: Results) -> list[str]:
-    """Why two runs cannot be paired, such as ``data_revision is mini-2, not mini-1``; empty if they can."""
+def differing_facts(a: Results, b: Results) -> dict[str, str]:
+    """The facts in which two runs differ, each in words, such as ``data_revision is mini-2, not mini-1``."""
     found = [(name, a.description.get(name), b.description.get(name)) for name in DESCRIBED]
     found.append(("task", a.task, b.task))
     usual = Settings().as_json()
     before, after = ({**usual, **renamed(r.description.get("settings", {}))} for r in (a, b))
     found += [(name, before.get(name), after.get(name)) for name in SET]
-    reasons = [f"{name} is {_shown(y)}, not {_shown(x)}" for name, x, y in found if x != y]
-    if not reasons and (pages := _pages_differ(a, b)):
-        reasons.append(f"{pages} of the samples that both have were rendered to other pages")
-    return reasons
+    return {name: f"{name} is {_shown(y)}, not {_shown(x)}" for name, x, y in found if x != y}
 
 
-def _pages_differ(a: Results, b: Results) -> int:
-    """The number of samples with different pages in the two runs: rendered files can change under the same name."""
-    known, other = (
-        {id: page for arm in r.arms for id, page in zip(arm.samples.ids, arm.samples.page_hashes, strict=True) if page}
-        for r in (a, b)
-    )
+def differing(a: Results, b: Results) -> list[str]:
+    """Why two runs cannot be paired: facts that differ, or else their pages, in words; empty if they can."""
+    if reasons := [*differing_facts(a, b).values()]:
+        return reasons
+    count = _differing_pages(_pages(a), _pages(b))
+    return [f"{count} of the samples that both have were rendered to other pages"] if count else []
+
+
+def _pages(run: Results) -> dict[str, str]:
+    """The hash of each sample's pages, where it is known."""
+    columns = [zip(arm.samples.ids, arm.samples.page_hashes, strict=True) for arm in run.arms]
+    return {id: page for column in columns for id, page in column if page}
+
+
+def _differing_pages(known: Mapping[str, str], other: Mapping[str, str]) -> int:
+    """The number of samples with different pages: rendered files can change under the same name."""
     return sum(known.get(id, page) != page for id, page in other.items())
 
 
 def find_contexts(results: Sequence[Results], names: Sequence[str]) -> tuple[list[int], list[str]]:
     """The context of each run (runs of one context may be paired), and why runs are in different ones, in words."""
-    firsts: list[int] = []
+    members: list[list[int]] = []
+    pages: list[dict[str, str]] = []
     contexts, warnings = [], []
     for i, run in enumerate(results):
-        own = next((c for c, first in enumerate(firsts) if not differing(results[first], run)), None)
-        if own is None:
-            if firsts:
-                reasons = "; ".join(differing(results[firsts[0]], run))
-                warnings.append(f"{names[i]} is shown apart from {names[firsts[0]]}: {reasons}")
-            firsts.append(i)
-            own = len(firsts) - 1
+        own_pages = _pages(run)
+        # Facts that equal those of one member equal those of all. Pages need not: a member lacks samples of others.
+        own = next(
+            (
+                c
+                for c, inside in enumerate(members)
+                if not differing_facts(results[inside[0]], run) and not _differing_pages(pages[c], own_pages)
+            ),
+            len(members),
+        )
+        if own == len(members):
+            if members:
+                other, reasons = next((j, found) for j in members[0] if (found := differing(results[j], run)))
+                warnings.append(f"{names[i]} is shown apart from {names[other]}: {'; '.join(reasons)}")
+            members.append([])
+            pages.append({})
+        members[own].append(i)
+        pages[own] |= own_pages
         contexts.append(own)
     return contexts, warnings
 

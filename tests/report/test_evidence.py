@@ -17,6 +17,7 @@ from freqq.errors import FreqqError, UserError
 from freqq.report.evidence import compare_results, gather, join, pairs
 from freqq.report.formats import summary
 from freqq.report.results import read_results
+from freqq.report.run_facts import find_contexts
 from freqq.report.wording import MARGIN
 from freqq.runs.settings import Settings
 from tests.report.made_runs import failed, fallen, made_rows, write_run
@@ -137,6 +138,20 @@ def test_other_pages_under_the_same_settings_are_found_out(tmp_path):
     runs = [write_run(tmp_path / "a", ROWS), write_run(tmp_path / "b", rows)]
     said = "b is shown apart from a: 1 of the samples that both have were rendered to other pages"
     assert said in gather(runs).warnings
+
+
+def test_no_two_runs_of_a_context_have_other_pages_of_a_sample(tmp_path):
+    """Also where the context's first run has none of their samples."""
+    drawn_again = [replace(r, page_hash=f"other {r.page_hash}") for r in ROWS]
+    parts = {"a": numbered(0, 10), "b": numbered(10, 30), "c": numbered(10, 30, drawn_again), "d": numbered(5, 15)}
+    results = [read_results(write_run(tmp_path / name, those(["baseline"], rows))) for name, rows in parts.items()]
+    for order in permutations(results):
+        contexts, warnings = find_contexts(order, [r.path.name for r in order])
+        found = {run.path.name: context for run, context in zip(order, contexts, strict=True)}
+        assert found["c"] not in (found["b"], found["d"])
+        assert len(warnings) == max(contexts)
+    found = gather([tmp_path / name for name in "abc"])
+    assert found.warnings == ("c is shown apart from b: 40 of the samples that both have were rendered to other pages",)
 
 
 def test_facts_are_enough_to_repeat_a_run(tmp_path):
