@@ -26,6 +26,7 @@ from freqq.names import unknown
 from freqq.report.figures import titled
 from freqq.report.pareto import COLOURS, MARKERS
 from freqq.report.results import ArmResults, Floats, Results, Samples
+from freqq.report.run_facts import differing_facts
 from freqq.report.statistics import Estimate, differences, holm, mean_estimate
 
 COSTS = {
@@ -89,7 +90,8 @@ def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Poi
     Raises
     ------
     UserError
-        If the runs differ in more than their resolutions, methods and limits, or there is nothing to compare.
+        If the runs differ in more than their resolutions, methods and limits, there is nothing to compare, or an arm's
+        cost is unknown.
     """
     if cost not in COSTS:
         raise unknown("cost", cost, tuple(COSTS))
@@ -113,7 +115,7 @@ def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Poi
     if not shared:
         raise UserError("there is no sample that all arms of these runs answered: give all of them the same --limit")
     curve = sorted(
-        (_mean(samples, plain), dpi, samples.score)
+        (_mean(samples, plain, f"plain pages at {dpi:g} dpi"), dpi, samples.score)
         for dpi, arm in baselines.items()
         for samples in [_only(arm.samples, shared)]
     )
@@ -121,7 +123,7 @@ def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Poi
     measured: list[tuple[Point, Floats | None]] = []
     for dpi, arm in others:
         samples = _only(arm.samples, shared)
-        price = _mean(samples, compressed)
+        price = _mean(samples, compressed, f"{arm.method} {arm.level} at {dpi:g} dpi")
         equal, score = _at(price, curve)
         point = Point(dpi, arm.method, arm.level, price, mean_estimate(samples.score), equal)
         measured.append((point, None if score is None else samples.score - score))
@@ -149,7 +151,9 @@ def _check_alike(runs: Sequence[Results]) -> None:
     first = runs[0]
     for run in runs[1:]:
         one, other = (_settings(r) for r in (first, run))
-        if differing := [name for name in {**one, **other} if one.get(name) != other.get(name)]:
+        names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+        names += [name for name in differing_facts(first, run) if name not in MAY_DIFFER]
+        if differing := dict.fromkeys(names):
             raise UserError(
                 f"{first.path} and {run.path} differ in {', '.join(differing)}: resolutions are compared between runs "
                 "of the same model, data and protocol"
@@ -177,9 +181,14 @@ def _only(samples: Samples, ids: set[str]) -> Samples:
     return samples.take(np.flatnonzero([id in ids for id in samples.ids]))
 
 
-def _mean(samples: Samples, column: str) -> float:
+def _mean(samples: Samples, column: str, arm: str) -> float:
     values: NDArray[np.float64] = samples.values[column]
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+    if not np.isfinite(values).any():
+        raise UserError(
+            f"no {column} were measured for {arm} (a server does not tell them): give another --cost, one of "
+            f"{', '.join(COSTS)}"
+        )
+    return float(np.nanmean(values))
 
 
 def as_csv(points: Sequence[Point]) -> str:

@@ -14,6 +14,7 @@ from freqq.errors import UserError
 from freqq.report.figures import rendered
 from freqq.report.resolution import as_csv, resolution, resolution_points
 from freqq.report.results import read_results
+from freqq.report.run_facts import DESCRIBED
 from freqq.runs.settings import Settings
 from tests.cli.test_app import freqq as command
 from tests.report.made_runs import made_rows, write_run
@@ -108,6 +109,32 @@ def test_what_cannot_be_compared_is_said(tmp_path, others, said):
     runs = [run_at(tmp_path, 144.0, 96), *(run_at(tmp_path, 96.0, **other) for other in others)]
     with pytest.raises(UserError, match=said):
         resolution_points(runs)
+
+
+@pytest.mark.parametrize("fact", [*DESCRIBED, "task"])
+def test_runs_of_other_models_data_or_grading_are_refused_by_name(runs, fact):
+    other = replace(runs[1], description={**runs[1].description, fact: "other"})
+    other = replace(runs[1], task="other") if fact == "task" else other
+    with pytest.raises(UserError, match=f"{runs[0].path} and {runs[1].path} differ in {fact}: "):
+        resolution_points([runs[0], other, runs[2]])
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_cost_that_was_not_measured_is_refused(runs, place):
+    """Of plain pages and of methods; a method without any value is of another kind, and is left out."""
+    arms = list(runs[0].arms)
+    tokens = arms[place].samples.values["vision_tokens"] * np.nan
+    if place == 1:
+        tokens[0] = 96.0
+    values = arms[place].samples.values | {"vision_tokens": tokens}
+    arms[place] = replace(arms[place], samples=replace(arms[place].samples, values=values))
+    failing = runs[1].arms[0].samples.errors.copy()
+    failing[0] = "OSError: disk"
+    [plain] = runs[1].arms
+    others = [replace(runs[1], arms=(replace(plain, samples=replace(plain.samples, errors=failing)),)), runs[2]]
+    arm = ["plain pages", "token-prune mild"][place]
+    with pytest.raises(UserError, match=f"no vision_tokens were measured for {arm} at 144 dpi .* give another --cost"):
+        resolution_points([replace(runs[0], arms=tuple(arms)), *others])
 
 
 def test_a_resolution_that_only_a_configuration_tells_is_asked_for(runs):
