@@ -170,7 +170,7 @@ def join(paths: Sequence[Path], reference: str | None = None) -> Evidence:
         comparisons += found + _repeated(inside, base)
     corrected = tuple(with_holm(comparisons))
     runs = tuple(facts(r, n, c) for r, n, c in zip(results, names, contexts, strict=True))
-    compared = [c for c in corrected if c.reference is not None and c.context == chosen.context]
+    compared = [c for c in corrected if (c.reference_run, c.reference) == (chosen.run, chosen.name)]
     return Evidence(runs, corrected, tuple(warnings), headline_against(compared, chosen.name, chosen.run))
 
 

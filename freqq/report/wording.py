@@ -178,7 +178,7 @@ def headline(comparisons: Sequence[Comparison]) -> str:
         return "Nothing is compared: there is no method beside a baseline on the same samples."
     found = [c for c in compared if c.difference is not None]
     if not found:
-        return "Nothing is compared: for every method all answers failed, or all of its baseline."
+        return "Nothing is compared: no sample was answered by both a method and its baseline."
     several = {c.run for c in found if c.needles is None}
     whole = [c for c in found if c.needles is None or c.run not in several]
     smaller = [c for c in whole if any(_smaller(c, rate) for rate in RATES_IN_WORDS)]
@@ -197,9 +197,10 @@ def headline_against(compared: Sequence[Comparison], reference: str, run: str) -
 
 
 def _lost(compared: Sequence[Comparison]) -> str:
-    """A clause about comparisons without pairs because of failures; empty if there are none."""
+    """A clause about comparisons without pairs, which only failures can leave; empty if there are none."""
     number = sum(c.difference is None for c in compared)
-    return f"; {number} more {'is' if number == 1 else 'are'} not counted, as all answers failed" if number else ""
+    are = "is" if number == 1 else "are"
+    return f"; {number} more {are} not counted, as no sample was answered by both" if number else ""
 
 
 def _first(smaller: Sequence[Comparison]) -> str:

@@ -274,9 +274,15 @@ def test_a_size_without_a_loss_excludes_the_margin(n, tmp_path):
 
 def test_runs_that_failed_are_not_counted(tmp_path):
     good, bad = fallen(100, *[0.0] * 100), failed(fallen(100, *[0.0] * 100))
-    assert headline_of(tmp_path / "bad", bad).startswith("Nothing is compared: for every method all answers failed")
+    nothing = "Nothing is compared: no sample was answered by both a method and its baseline."
+    assert headline_of(tmp_path / "bad", bad) == nothing
     both = gather([tmp_path / "bad", write_run(tmp_path / "good", good)])
-    assert both.headline.endswith("got worse than the baseline; 1 more is not counted, as all answers failed.")
+    assert both.headline.endswith(
+        "got worse than the baseline; 1 more is not counted, as no sample was answered by both."
+    )
+    base, arm = fallen(100, *[0.0] * 100)[:100], fallen(100, *[0.0] * 100)[100:]
+    halves = [*failed(base[:50]), *base[50:], *arm[:50], *failed(arm[50:])]
+    assert headline_of(tmp_path / "halves", halves) == nothing
 
 
 def test_without_a_smaller_size_the_headline_says_so(tmp_path):
@@ -371,6 +377,15 @@ def test_any_arm_can_be_the_reference(reference, run_name, name, runs):
     assert (first.reference_run, first.reference) == (run_name, name)
     assert f"with {name} of {run_name} got worse" in found.headline
     assert not any((c.run, c.arm) == (run_name, name) for c in found.comparisons)
+
+
+@pytest.mark.parametrize("reference", [None, "token/mild"])
+def test_the_headline_counts_the_comparisons_with_the_reference_that_it_names_and_no_others(reference, run, tmp_path):
+    found = join([run, write_run(tmp_path / "again", ROWS)], reference)
+    named = {None: "baseline", "token/mild": "token mild"}[reference]
+    own = [c for c in found.comparisons if (c.reference_run, c.reference) == ("run", named)]
+    assert f" of {len(own)} comparisons with {named} of run got worse" in found.headline
+    assert {c.reference for c in found.comparisons} > {named}
 
 
 def test_without_a_baseline_the_first_arm_is_the_reference_and_an_unknown_one_is_named(runs):
