@@ -1,5 +1,6 @@
 """Retention against each of the three rates, and the area between two methods' curves."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,10 +15,12 @@ from freqq.report.statistics import Estimate
 
 @dataclass(frozen=True)
 class Curve:
-    """A method's levels: one of `RATES` and the retention of each.
+    """A method's levels in a run: one of `RATES` and the retention of each.
 
     Parameters
     ----------
+    method : str
+        As `curve_names` names it.
     points : tuple of (rate, retention, comparison)
         Sorted by rate, a fraction of the uncompressed that can exceed 1.
     """
@@ -35,6 +38,8 @@ class Area:
 
     Parameters
     ----------
+    method, other : str
+        As `curve_names` names them.
     difference : float
         Difference of the retentions, averaged over the logarithm of the rate.
     """
@@ -49,17 +54,31 @@ class Area:
     difference: float
 
 
+def curve_names(comparisons: Sequence[Comparison]) -> dict[tuple[int, str, str], str]:
+    """The name of the curve of each context, method and run: the method, and its run if several of the context have it.
+
+    A method's parameters may differ from run to run, so its levels in two runs are not points of one curve.
+    """
+    keys = dict.fromkeys((c.context, c.method, c.run) for c in comparisons if not c.is_baseline)
+    several = Counter((context, method) for context, method, _ in keys)
+    return {key: key[1] if several[key[:2]] == 1 else f"{key[1]} ({key[2]})" for key in keys}
+
+
 def curves(comparisons: Sequence[Comparison]) -> list[Curve]:
-    """The curves of all methods, for the rates that they change."""
-    groups: dict[tuple[int, int | None, str, str], list[tuple[float, Estimate, Comparison]]] = {}
+    """The curves of all methods and runs against the same arm, for the rates that they change."""
+    names = curve_names(comparisons)
+    groups: dict[
+        tuple[tuple[int, int | None, str, str], tuple[str | None, str | None]], list[tuple[float, Estimate, Comparison]]
+    ] = {}
     for c in comparisons:
         for rate in RATES:
             value = c.rates[rate]
             if c.retention is not None and value is not None and value > 0 and not c.is_baseline:
-                groups.setdefault((c.context, c.needles, c.method, rate), []).append((value, c.retention, c))
+                key = c.context, c.needles, names[c.context, c.method, c.run], rate
+                groups.setdefault((key, (c.reference_run, c.reference)), []).append((value, c.retention, c))
     return [
         Curve(*key, tuple(sorted(points, key=lambda p: (p[0], p[1].mean, p[2].run))))
-        for key, points in groups.items()
+        for (key, _), points in groups.items()
         if any(round(value, 6) != 1 for value, _, _ in points)
     ]
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from freqq.report.curves import area, areas, curves
-from freqq.report.evidence import gather
+from freqq.report.evidence import gather, join
+from freqq.report.html.page import _contexts, _rates
 from tests.report.made_runs import made_rows, write_run
 
 LINE = [(0.1, 0.2), (0.2, 0.4), (0.5, 0.7), (1.0, 1.0)]
@@ -87,3 +88,36 @@ def test_methods_of_a_run_are_compared_on_the_rates_that_they_change(tmp_path):
     (between,) = areas(comparisons)
     assert (between.method, between.other, between.rate) == ("token", "token-vq", "token_bytes")
     assert (between.low, between.high) == pytest.approx((9000 / 76800, 30000 / 76800))
+
+
+def scored(rows, method, **levels):
+    """A baseline's rows and those of a method, with this score of a right answer and these tokens at each level."""
+    return [
+        replace(r, method=method, level=level, config_hash=f"{method} {level}", score=score, vision_tokens=tokens)
+        for level, (score, tokens) in levels.items()
+        for r in rows
+    ]
+
+
+def test_the_levels_of_a_method_in_two_runs_are_two_curves_as_in_the_figure(tmp_path):
+    """The same method with other parameters, much worse: in one curve with the first it would turn the sign."""
+    base = [replace(r, score=1.0) for r in made_rows(12, (2,)) if r.method == "baseline"]
+    good = scored(base, "token-lowpass", mild=(0.9, 75), aggressive=(0.8, 40))
+    other = scored(base, "token-prune", mild=(0.7, 75), aggressive=(0.6, 40))
+    bad = scored(base, "token-lowpass", mild=(0.3, 75), aggressive=(0.2, 40))
+    one, two = write_run(tmp_path / "one", base + good + other), write_run(tmp_path / "two", base + bad)
+    [alone] = areas(gather([one]).comparisons)
+    assert (alone.method, alone.other, alone.difference) == ("token-lowpass", "token-prune", pytest.approx(0.2))
+    found = {(a.method, a.other): a for a in areas(gather([one, two]).comparisons)}
+    assert found["token-lowpass (one)", "token-prune"] == replace(alone, method="token-lowpass (one)")
+    assert len(found) == 3
+    [(title, own)] = _contexts(gather([one, two]))
+    drawn = [entry.name for entry in _rates(0, title, own)["panels"]["legend"]]
+    assert drawn == ["token-lowpass (one)", "token-prune", "token-lowpass (two)"]
+    assert {name for pair in found for name in pair} == set(drawn)
+
+
+def test_what_is_retained_of_an_earlier_run_is_no_point_of_the_curve_against_the_baseline(tmp_path):
+    rows = made_rows(20, (2,))
+    for between in areas(join([write_run(tmp_path / name, rows) for name in ("a", "b")]).comparisons):
+        assert (between.method, between.other, between.difference) == ("token (a)", "token (b)", 0)

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from freqq import __version__
 from freqq.report import wording
 from freqq.report.comparison import Comparison
-from freqq.report.curves import areas
+from freqq.report.curves import areas, curve_names
 from freqq.report.evidence import Evidence
 from freqq.report.html import charts, rates
 from freqq.report.html.examples import Example, examples
@@ -168,15 +168,12 @@ def _rates(number: int, title: str, comparisons: Sequence[Comparison]) -> dict[s
     if not arms:
         return None
     what = "retention" if any(c.retention is not None for c in arms) else "score"
-    runs_of: dict[str, set[str]] = {}
-    for c in arms:
-        runs_of.setdefault(c.method, set()).add(c.run)
+    names = curve_names(arms)
     lines: dict[str, list[rates.Point]] = {}
     for c in arms:
         value = c.retention if what == "retention" else c.score
         if value is not None and value.mean == value.mean:
-            name = c.method if len(runs_of[c.method]) == 1 else f"{c.method} ({c.run})"
-            lines.setdefault(name, []).append(rates.Point(c.level, c.rates, value))
+            lines.setdefault(names[c.context, c.method, c.run], []).append(rates.Point(c.level, c.rates, value))
     found = rates.panels(lines, f"rates{number}", what)
     return {"title": title, "what": what, "panels": {**vars(found), "charts": [*map(Markup, found.charts)]}}
 
