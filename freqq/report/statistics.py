@@ -243,13 +243,15 @@ def stratified(values: Floats, strata: NDArray[Any]) -> Floats:
 
 
 def ratio(difference: Distribution, baseline: Distribution) -> Estimate | None:
-    """``1 + difference / baseline`` with its interval, which excludes 1 if that of the difference excludes 0.
+    """``1 + difference / baseline`` with its interval, which excludes 1 where that of the difference excludes 0.
 
-    None for a baseline of 0.
+    None for a baseline of 0. Near 0 some of its draws can be negative, as `spread` widens them, and would turn the
+    difference round; the smallest positive draw takes their place.
     """
     if not baseline.mean > 0:
         return None
-    draws = 1 + difference.draws / baseline.draws if len(difference.draws) else difference.draws
+    if len(draws := difference.draws):
+        draws = 1 + draws / np.maximum(baseline.draws, baseline.draws[baseline.draws > 0].min())
     return Distribution(1 + difference.mean / baseline.mean, draws, difference.n, (0.0, np.inf)).estimate
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -166,6 +166,24 @@ def test_retention_excludes_1_exactly_where_the_difference_excludes_0(values):
     assert (found.high < 1) == (change.estimate.high < 0)
     assert (found.low > 1) == (change.estimate.low > 0)
     assert ratio(change, means([np.zeros(len(values))])[0]) is None
+
+
+SPARSE = st.lists(st.tuples(*[st.sampled_from([0, 0, 0, 0.1, 0.3, 1.0])] * 2), min_size=2, max_size=20)
+
+
+@settings(max_examples=40)
+@given(SPARSE)
+@example([(0.1, 0.8)] + [(0, 0.8)] * 9)
+@example([(0.3, 0.5), (0, 0.4), (0, 0.45), (0, 0.3), (0, 0.4)])
+def test_so_it_does_of_a_baseline_near_0(pairs):
+    """Some draws of such a baseline are below 0, where a quotient would have the sign of the other side."""
+    baseline, own = np.array(pairs, float).T
+    assume(baseline.any())
+    change = difference(own - baseline)
+    found = ratio(change, means([baseline])[0])
+    assert (found.high < 1) == (change.estimate.high < 0)
+    assert (found.low > 1) == (change.estimate.low > 0)
+    assert 0 <= found.low <= found.mean <= found.high < math.inf
 
 
 def test_holms_example():
