@@ -8,9 +8,11 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from freqq.report import statistics
 from freqq.report.statistics import (
     DRAWS,
     ERROR,
+    PRIOR,
     TAIL,
     Distribution,
     _tail,
@@ -23,6 +25,7 @@ from freqq.report.statistics import (
     reach,
     spread,
     stratified,
+    weights,
 )  # fmt: skip
 
 SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=30)
@@ -184,6 +187,25 @@ def test_so_it_does_of_a_baseline_near_0(pairs):
     assert (found.high < 1) == (change.estimate.high < 0)
     assert (found.low > 1) == (change.estimate.low > 0)
     assert 0 <= found.low <= found.mean <= found.high < math.inf
+
+
+def test_kept_weights_fill_no_more_than_they_may_and_are_drawn_alike_again(monkeypatch):
+    monkeypatch.setattr(statistics, "KEPT", 4 << 20)
+    monkeypatch.setattr(statistics, "_kept", {})
+    before = weights(9).copy()
+    for n in (3, 30, 9, 60, 3, 20, 9, 30):
+        assert weights(n).shape == (DRAWS, n + 2)
+        kept = sum(own.nbytes for own in statistics._kept.values())
+        assert n in statistics._kept
+        assert kept <= 4 << 20 or len(statistics._kept) == 1
+    assert np.array_equal(weights(9), before)
+
+
+def test_weights_are_those_of_one_draw():
+    n = 40
+    rng = np.random.default_rng(0)
+    whole = np.hstack([rng.standard_exponential((DRAWS, n)), rng.standard_gamma(PRIOR, (DRAWS, 2))])
+    assert np.array_equal(weights(n), whole / whole.sum(1, keepdims=True))
 
 
 def test_holms_example():
