@@ -139,12 +139,12 @@ class RunDirectory:
     def grow(self, description: dict[str, Any]) -> dict[str, Any] | None:
         """Write ``run.json`` again if its limit is smaller, and return what it said; None if it stays.
 
-        To be called after `record`, by who has the run's lock.
+        To be called after `record`, by who has the run's lock. How the run was graded again stays noted.
         """
         found = self.plan()
         if not _grows(found["settings"], description["settings"]):
             return None
-        self.write(description)
+        self.write({name: value for name, value in found.items() if name not in TOLD} | description)
         return found
 
     def is_merged(self, planned: int) -> bool:

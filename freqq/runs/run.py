@@ -124,20 +124,21 @@ def run(
         is_new, smaller, parts = directory.record(description), None, part_files(directory.path)
         with lock(directory.path, own, note) as held:
             try:
-                if smaller := directory.grow(description):
-                    before = len(smaller["samples"])
-                    note(f"{directory.path} grows from {before} to {len(everything)} samples; its answers are kept")
                 sweep(directory.path, own)
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
                 suspects = Suspects.read(directory.path, own)
                 remaining = Remaining(samples, hashed, answered(directory.path, retry_failed), suspects.deaths)
                 suspects.restrict(sample.id for sample in remaining.samples)
+                if remaining:
+                    _check_grading(directory, settings)
+                if smaller := directory.grow(description):
+                    before = len(smaller["samples"])
+                    note(f"{directory.path} grows from {before} to {len(everything)} samples; its answers are kept")
                 progress(remaining.total - remaining.missing, remaining.total)
                 if not remaining:
                     Suspects().write(directory.path, own)
                     note(f"all {remaining.total} answers were there already")
                 else:
-                    _check_grading(directory, settings)
                     enforce(preflight(Planned(settings, todo, samples, spec, directory.path)), note)
                     check_page_files(directory.path, samples, own)
                     if settings.store is not None:

@@ -13,6 +13,7 @@ from freqq.runs.directory import RunDirectory
 from freqq.runs.lock import lock
 from freqq.runs.merge import merge
 from freqq.runs.parts import part_files
+from freqq.runs.regrade import regrade
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
@@ -88,6 +89,26 @@ def test_other_samples_are_no_smaller_draw(settings, tmp_path):
         run(replace(settings, limit=6), path)
     with pytest.raises(UserError, match="a run with seed = 0, not 1"):
         run(replace(settings, limit=6, seed=1), path)
+
+
+def test_a_run_that_was_graded_again_is_not_added_to_by_other_rules(settings, tmp_path):
+    few = replace(settings, limit=1, levels=("baseline",))
+    path = run(few, tmp_path / "run")
+    regrade(path, "glyph")
+    before = (path / "run.json").read_bytes()
+    for shard in (None, Shard(0, 2)):
+        with pytest.raises(UserError, match="graded again by the protocol glyph"):
+            run(replace(few, limit=4), path, shard=shard)
+        assert (path / "run.json").read_bytes() == before
+
+
+def test_a_run_that_was_graded_again_grows_without_new_samples_and_says_so_still(settings, tmp_path):
+    path = tmp_path / "run"
+    one = {"settings": replace(settings, limit=1).as_json(), "samples": ["a"], "arms": []}
+    RunDirectory(path).record(one)
+    RunDirectory(path).write(one | {"regraded": "glyph", "skipped": []})
+    assert RunDirectory(path).grow(one | {"settings": replace(settings, limit=2).as_json()})
+    assert plan(path) == one | {"settings": replace(settings, limit=2).as_json(), "regraded": "glyph"}
 
 
 def test_a_run_does_not_grow_under_who_holds_it(settings, tmp_path):
