@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -39,6 +40,13 @@ from freqq.runs.shard import Shard
 from freqq.runs.stop import GRACE_S, SIGNALS, StopRequest
 
 COMMAND = (sys.executable, "-P", "-m", "freqq.runs.shard_process")
+
+END_S = 60.0
+"""How long a process may take to end after its last word; some libraries hang then. All of its rows are stored before.
+"""
+
+SOON_S = 0.02
+"""How often a process that is about to end is looked at."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +168,7 @@ def main() -> None:
     """Do what standard input says; see the module."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no report
+    out.write("\n")  # the end of a line that one began to print before
     assigned = sys.stdin.readline()
     threading.Thread(target=_end_with_supervisor, args=(sys.stdin,), daemon=True).start()
 
@@ -204,6 +213,8 @@ class Subprocesses:
     def __init__(self, inherited: Sequence[int] = ()) -> None:
         self._inherited = inherited
         self._selector = selectors.DefaultSelector()
+        self._silent: dict[subprocess.Popen[bytes], float] = {}
+        """Those that report no more and have not ended, and when they are killed."""
 
     def start(self, assignment: Assignment) -> subprocess.Popen[bytes]:
         """A process that finds the same packages, and is sent its assignment."""
@@ -225,20 +236,34 @@ class Subprocesses:
 
     def wait(self, seconds: float) -> list[tuple[subprocess.Popen[bytes], list[dict[str, Any]], int | None]]:
         """What processes reported meanwhile, and the exit code of those that ended, negative for a signal."""
-        found = []
-        for key, _ in self._selector.select(seconds):
+        found: list[tuple[subprocess.Popen[bytes], list[dict[str, Any]], int | None]] = []
+        for key, _ in self._selector.select(min(seconds, SOON_S) if self._silent else seconds):
             process, unread = key.data
             unread += (said := os.read(key.fd, 1 << 16))
             *lines, unread[:] = unread.split(b"\n")
-            code = None
             if not said:
-                code = process.wait()
                 self._selector.unregister(key.fileobj)
                 process.stdout.close()
+                self._silent[process] = time.monotonic() + END_S
+            found.append((process, [report for line in lines if (report := _report(line)) is not None], None))
+        for process, deadline in list(self._silent.items()):
+            if (code := process.poll()) is not None:
+                del self._silent[process]
                 with suppress(OSError):  # of an assignment that it did not read
-                    process.stdin.close()
-            found.append((process, [json.loads(line) for line in lines], code))
+                    process.stdin.close()  # type: ignore[union-attr]
+                found.append((process, [], code))
+            elif time.monotonic() > deadline:
+                process.kill()
         return found
+
+
+def _report(line: bytes) -> dict[str, Any] | None:
+    """What a line reports; None if a library printed it while it was imported."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _send(pipe: IO[bytes], text: bytes) -> None:
