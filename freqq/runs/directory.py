@@ -21,6 +21,9 @@ RUN, RESULTS, SUMMARY, SCRIPTS = "run.json", "results.parquet", "summary.json", 
 TOLD = ("drawn", "skipped")
 """Of ``run.json``, what only says how the samples came about, which the other entries decide."""
 
+ENGINE_LOGS = "vllm*.log"
+"""What engines printed; one that did not come up leaves its log in a folder that holds nothing else."""
+
 SHOWN = 60
 """Characters of a value that an error message shows."""
 
@@ -90,7 +93,8 @@ class RunDirectory:
             self._check_limit(before["limit"], settings.limit)
             self._compare(before | {"limit": settings.limit}, now)
         elif self.path.is_dir() and any(
-            p.name not in (PARTS, SCRIPTS) and p.name[0] != "." for p in self.path.iterdir()
+            p.name not in (PARTS, SCRIPTS) and p.name[0] != "." and not p.match(ENGINE_LOGS)
+            for p in self.path.iterdir()
         ):
             raise UserError(f"{self.path} holds other files and no {RUN}: choose an empty or new folder with --out")
         check_writable(self.path)

@@ -1,6 +1,6 @@
 """The arms of a run by way of a server: which methods can go through one, what they ask, and rows of the replies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -117,15 +117,17 @@ def engine_for(weights: Weights, placement: Placement, machine: Machine) -> Engi
 
 
 @contextmanager
-def started(engine: Engine, identity: Identity, log: Path) -> Iterator[Service]:
+def started(engine: Engine, identity: Identity, log: Path, stop_requested: Callable[[], bool]) -> Iterator[Service]:
     """An engine of this run's own, until the block ends.
 
     Raises
     ------
     FreqqError
         If it does not come up.
+    Interrupted
+        If a stop is requested before it does.
     """
-    with running(engine, log):
+    with running(engine, log, stop_requested=stop_requested):
         client = Client(Endpoint(engine.url, concurrency=ENGINE_CONCURRENCY))
         yield Service(client, Served(engine.name, identity.model_revision), None, compresses=True, known=identity)
 

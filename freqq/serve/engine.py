@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from freqq.errors import FreqqError, UserError
+from freqq.errors import FreqqError, Interrupted, UserError
 
 POLL_S = 0.5
 END_S = 30.0
@@ -97,7 +97,10 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 @contextmanager
 def running(
-    engine: Engine, log: Path, environment: Mapping[str, str] | None = None
+    engine: Engine,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run an engine until the block ends; entered once it answers.
 
@@ -105,11 +108,15 @@ def running(
     ----------
     log : Path
         The file that its output is appended to.
+    stop_requested : callable
+        Asked again and again until it answers.
 
     Raises
     ------
     FreqqError
         If it exits before it answers; the message includes its last line.
+    Interrupted
+        If a stop is requested before it answers.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -118,7 +125,10 @@ def running(
         )  # fmt: skip
     try:
         while not _answers(engine):
-            if process.poll() is not None:
+            ended = process.poll() is not None
+            if stop_requested():  # a signal to all processes of a job may end the engine, too
+                raise Interrupted("stopped while vLLM was starting: run the same command again")
+            if ended:
                 raise FreqqError(f"vLLM ended with status {process.returncode}, see {log}: {_last_error(log)}")
             time.sleep(POLL_S)
         yield process
