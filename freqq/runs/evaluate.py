@@ -17,6 +17,7 @@ import torch
 
 from freqq.data.sample import Sample
 from freqq.errors import FreqqError
+from freqq.glm.adapter_card import digest
 from freqq.glm.memory_saving import MemorySaving, fallbacks
 from freqq.glm.reader import Answer, Reader
 from freqq.image.base import ImageCodec
@@ -107,13 +108,17 @@ class BatchEvaluator:
         Raises
         ------
         FreqqError
-            If the data, the model or a method changed since.
+            If the data, the model, the adapter or a method changed since.
         """
         if changed := [arm.name for arm, known_as in planned if self.known_as(arm) != known_as]:
             raise FreqqError(
                 f"the data, the model or {changed[0]} changed since the run was planned: no more is answered. Restore "
                 "what was changed, or choose another --out"
             )
+        folder, adapters = self.settings.adapter_folder, {arm.adapter for arm, _ in planned} - {None}
+        if folder is not None and adapters and adapters != {digest(folder)}:  # read anew: its weights are loaded by now
+            way_out = "when nothing writes it, run the same command again, or choose another --out"
+            raise FreqqError(f"the adapter in {folder} changed since the run was planned: {way_out}")
 
     def prepare(self, samples: Sequence[Sample], todo: Todo) -> Prepared:
         """Begin to make the pages of a batch, as image codecs leave them, too; `todo` says which arms read which."""

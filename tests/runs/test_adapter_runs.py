@@ -4,15 +4,17 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 import torch
 
 from freqq.data.mini import chat_record, exchanges
-from freqq.errors import UserError
-from freqq.glm.adapter import Adapter
+from freqq.errors import FreqqError, UserError
+from freqq.glm.adapter import Adapter, attach
 from freqq.glm.adapter_card import CARD, AdapterCard, digest, is_held_out
 from freqq.glm.load import load_reader
+from freqq.glm.reader import Reader
 from freqq.report.evidence import gather
 from freqq.report.html.page import html
 from freqq.runs.directory import RunDirectory
@@ -107,6 +109,24 @@ def test_a_changed_adapter_is_another_run(adapted: Settings, folder: Path, tmp_p
     (copy / "freqq.json").write_text(card.replace('"seed": 0', '"seed": 1'))
     with pytest.raises(UserError, match="choose another --out"):
         run(settings, tmp_path / "run")
+
+
+def test_an_adapter_that_changes_between_the_plan_and_its_loading_answers_nothing(
+    adapted: Settings, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while ``freqq adapt`` writes it."""
+    copy = copytree(folder, tmp_path / "copy")
+    settings = replace(adapted, adapter=str(copy), limit=1, levels=("mild",), baseline=False, max_new_tokens=2)
+
+    def attach_later(reader: Reader, into: Path) -> Adapter:
+        card = (into / CARD).read_text()
+        (into / CARD).write_text(card.replace('"seed": 0', '"seed": 1'))
+        return attach(reader, into)
+
+    monkeypatch.setattr("freqq.runs.evaluate._attach", attach_later)
+    with pytest.raises(FreqqError, match="changed since the run was planned: when nothing writes it"):
+        run(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_report_shows_what_the_adapter_was_given(adapted: Settings, tmp_path: Path) -> None:
