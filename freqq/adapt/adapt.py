@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from freqq.glm.adapter_card import AdapterCard
 from freqq.glm.device_errors import classified
 from freqq.glm.families import families
 from freqq.glm.load import Weights, family_in, find, load_reader
+from freqq.runs.lock import lock
 from freqq.runs.rendering import Rendering
+from freqq.runs.shard import Shard
 from freqq.runs.sources import check_needles, source, usual_line_breaks
 
 HABITS = Habits()
@@ -56,16 +59,18 @@ def adapt(
     Raises
     ------
     UserError
-        If no data are left for training, the folder contains another training, or an option is invalid.
+        If no data are left for training, the folder contains another training or one that another process works on,
+        or an option is invalid.
     Interrupted, FreqqError
         See `Training.run`.
     """
-    training = prepare(adaptation, folder, habits, began)
-    note(check_memory(training))
-    try:
-        training.run(report, note)
-    except (RuntimeError, MemoryError) as error:
-        raise classified(error, f"a step of {adaptation.batch} examples: {LESS}") from error
+    with ExitStack() as held:
+        training = prepare(adaptation, folder, habits, began, time.monotonic, held)
+        note(check_memory(training))
+        try:
+            training.run(report, note)
+        except (RuntimeError, MemoryError) as error:
+            raise classified(error, f"a step of {adaptation.batch} examples: {LESS}") from error
     return folder
 
 
@@ -75,16 +80,26 @@ def prepare(
     habits: Habits = HABITS,
     began: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    held: ExitStack | None = None,
 ) -> Training:
-    """Prepare everything for the first step, or the next one of a resumed training."""
+    """Prepare everything for the first step, or the next one of a resumed training.
+
+    The first of several processes claims the folder, and keeps it until `held` is closed, if that is given.
+    """
     began = clock() if began is None else began
     check_free(folder)
     check_writable(folder)
-    check_family(find(adaptation.model, adaptation.revision))
+    weights = find(adaptation.model, adaptation.revision)
+    check_family(weights)
     data = training_data(adaptation, habits.held_out)
     accelerator = Accelerator(mixed_precision="bf16")
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        if held is not None:
+            held.enter_context(lock(folder, Shard()))
+        claim(folder, adaptation, weights.revision, data.data_revision)
+    accelerator.wait_for_everyone()
     reader = load_reader(adaptation.model, adaptation.revision, adaptation.dtype, str(accelerator.device))
-    claim(folder, adaptation, reader.revision)
     card = AdapterCard(
         method=adaptation.name,
         levels=adaptation.levels,

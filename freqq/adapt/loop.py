@@ -17,7 +17,7 @@ from freqq.adapt.gradients import Gradients
 from freqq.adapt.log import Log
 from freqq.adapt.optimizers import masters, optimizers, round_to
 from freqq.adapt.schedule import VALIDATION_SHARE, TimeLimit, rate_factor, timed_rate_factor
-from freqq.adapt.settings import Adaptation
+from freqq.adapt.settings import CHECKPOINT, Adaptation
 from freqq.adapt.student import Student
 from freqq.adapt.training_data import Example, TrainingData
 from freqq.adapt.validation import Validation, Validator
@@ -27,7 +27,6 @@ from freqq.glm.train import checkpoint
 from freqq.runs.stop import StopRequest
 from freqq.tokens.vq_training import CodebookAverages
 
-CHECKPOINT = "checkpoint.safetensors"
 PACE_STEPS = 10
 """Recent steps whose mean time predicts how many more fit into a time limit."""
 

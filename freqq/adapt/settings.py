@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from freqq.errors import UserError
 from freqq.files import write_whole
-from freqq.glm.adapter_card import PARTS
+from freqq.glm.adapter_card import CARD, PARTS
 from freqq.glm.place import DTYPES
 from freqq.levels import LEVELS
 from freqq.names import unknown
@@ -16,7 +16,7 @@ from freqq.runs.sources import check_needles, source
 if TYPE_CHECKING:
     from freqq.tokens.base import TokenCompressor
 
-NAME = "adapt.json"
+NAME, CHECKPOINT = "adapt.json", "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -148,25 +148,25 @@ def check_free(folder: Path) -> None:
         raise UserError(f"{folder} holds other files and no {NAME}: choose an empty or new folder with --out")
 
 
-def claim(folder: Path, adaptation: Adaptation, base_revision: str) -> None:
-    """Write the settings into a training's folder, or compare them with the stored ones.
+def claim(folder: Path, adaptation: Adaptation, base_revision: str, data_revision: str) -> None:
+    """Write the settings into a training's folder, or compare them with the stored ones if anything was trained there.
 
     Raises
     ------
     UserError
         If they differ.
     """
-    now = json.loads(json.dumps({**asdict(adaptation), "base_revision": base_revision}))
+    revisions = {"base_revision": base_revision, "data_revision": data_revision}
+    now = json.loads(json.dumps(asdict(adaptation) | revisions))
     file = folder / NAME
-    if file.is_file():
+    if file.is_file() and any((folder / name).is_file() for name in (CHECKPOINT, CARD)):
         try:
             before = dict(json.loads(file.read_text()))
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{file} is damaged: choose another --out") from error
-        before = {"skip_bad": False} | before  # absent in older trainings
+        before = {"skip_bad": False, "data_revision": data_revision} | before  # absent in older trainings
         other = [f"{k} {before.get(k)!r} there, {v!r} here" for k, v in now.items() if before.get(k) != v]
         if other:
             raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")
         return
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(file, lambda path: path.write_text(json.dumps(now, indent=2) + "\n"))

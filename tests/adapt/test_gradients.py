@@ -12,9 +12,9 @@ from safetensors import safe_open
 from torch import nn
 
 from freqq.adapt.adapt import prepare
-from freqq.adapt.loop import CHECKPOINT, Habits, Training
+from freqq.adapt.loop import Habits, Training
 from freqq.adapt.optimizers import masters, round_to, take_gradients
-from freqq.adapt.settings import Adaptation
+from freqq.adapt.settings import CHECKPOINT, Adaptation
 from tests.conftest import needs_tiny
 
 SMALL = Adaptation("tiny", None, "token-lowpass", ("mild",), rank=2, steps=1, batch=4, questions=2)

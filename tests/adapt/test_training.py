@@ -1,5 +1,6 @@
 """Trainings: they learn, go on where they stopped, and stop when they should."""
 
+import json
 import math
 import os
 import signal
@@ -22,10 +23,11 @@ from safetensors.torch import load_file
 
 from freqq.adapt.adapt import adapt, prepare
 from freqq.adapt.log import NAME, SCHEMA, Log
-from freqq.adapt.loop import CHECKPOINT, Habits, Training
+from freqq.adapt.loop import Habits, Training
 from freqq.adapt.memory import Load, _seeing, estimate
 from freqq.adapt.schedule import TimeLimit, timed_rate_factor
-from freqq.adapt.settings import Adaptation
+from freqq.adapt.settings import CHECKPOINT, Adaptation
+from freqq.adapt.settings import NAME as SETTINGS
 from freqq.adapt.student import Seen
 from freqq.adapt.training_data import Example, mini_data
 from freqq.coding.codebook_files import MissingCodebook
@@ -33,6 +35,8 @@ from freqq.errors import BrokenDevice, FreqqError, Interrupted, OutOfMemory, Use
 from freqq.glm.adapter import attach
 from freqq.glm.adapter_card import CARD, WEIGHTS, AdapterCard
 from freqq.glm.load import load_reader
+from freqq.runs.lock import lock
+from freqq.runs.shard import Shard
 from freqq.tokens.container import decode
 from freqq.tokens.vq import VectorQuantization
 from freqq.tokens.vq_codebook import read_token_codebook
@@ -229,6 +233,23 @@ def test_another_training_in_the_same_folder_is_refused(whole: Path) -> None:
         adapt(replace(SMALL, rank=3), whole, HABITS)
 
 
+def test_a_training_goes_on_with_the_data_that_it_began_with(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("freqq.adapt.training_data.MINI_REVISION", "another")
+    with pytest.raises(UserError, match=r"data_revision .* there, 'another' here"):
+        adapt(SMALL, whole, HABITS)
+    before = (whole / SETTINGS).read_text()
+    older = {name: value for name, value in json.loads(before).items() if name != "data_revision"}
+    (whole / SETTINGS).write_text(json.dumps(older))
+    assert prepare(SMALL, whole, HABITS).finished  # a training of before revisions of data were kept
+    (whole / SETTINGS).write_text(before)
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(tmp_path: Path) -> None:
+    with lock(tmp_path, Shard()), pytest.raises(UserError, match=rf"held by process {os.getpid()} .* another --out"):
+        adapt(SMALL, tmp_path, HABITS)
+    assert not (tmp_path / SETTINGS).exists()
+
+
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_adapter(tmp_path: Path) -> None:
     training = prepare(SMALL, tmp_path, HABITS)
 
@@ -389,6 +410,7 @@ def test_bad_settings_are_refused(change: dict, message: str) -> None:
 def test_a_model_that_does_not_fit_is_refused_before_it_trains(tmp_path: Path) -> None:
     with pytest.raises(FreqqError, match=r"GB are needed .*GB are there: use a smaller --batch-size"):
         adapt(replace(SMALL, batch=10**7), tmp_path / "a", HABITS)
+    assert prepare(SMALL, tmp_path / "a", HABITS).step == 0  # a smaller one is not taken for another training
 
 
 @pytest.mark.slow
