@@ -120,7 +120,7 @@ class Training:
         """
         self.student.note = note
         with StopRequest() as stop:
-            # Of several processes, which may notice a signal at different batches, none may leave the others.
+            # Of several processes, none may leave the others in a batch: they agree on a stop between two steps.
             self.adapter.reader.stop_requested = lambda: stop.requested and self.accelerator.num_processes == 1
             try:
                 if self.adaptation.minutes and self.time is None:
@@ -131,7 +131,7 @@ class Training:
                     self._plan()
                     report(self.step, self.steps, values)
                     self._validate_if_due(report)
-                    if stop.requested and not self.finished:
+                    if self._total(torch.tensor(float(stop.requested))) and not self.finished:
                         raise Interrupted("stopped between two steps")
             except Interrupted as stopped:
                 self._store()
@@ -229,6 +229,7 @@ class Training:
             scores = self.validator.validate()
         except FloatingPointError as error:
             raise self._diverged(str(error)) from None
+        [scores] = broadcast_object_list([scores])  # under --minutes, processes may validate on different examples
         self.log.validated(asdict(scores))
         if scores.held_loss < self.best:
             self.best, self.bad, self.best_step = scores.held_loss, 0, self.step

@@ -119,7 +119,7 @@ def _device(name: str) -> "torch.device":
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"device {name!r} is not supported: use auto, cpu, cuda or cuda:N")
     if device.type == "cpu":
-        return device
+        return torch.device("cpu")  # some libraries number it, too
     index, count = device.index or 0, torch.cuda.device_count()
     if index >= count:
         raise UserError(f"there is no device {name}: {count} CUDA devices are visible here")

@@ -1,0 +1,34 @@
+"""One of several processes that train together, for `tests.adapt.test_training`: ``torchrun ranks.py FOLDER``.
+
+The second of them gets a signal, and validates on fewer examples, as a slower one may.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from freqq.adapt.adapt import adapt, prepare
+from freqq.errors import Interrupted
+from tests.adapt.test_training import HABITS, THREE_STEPS
+
+RANK = int(os.environ["RANK"])
+
+
+def stop(step: int, steps: int, values: dict[str, float]) -> None:
+    """Send the second process a signal after two steps."""
+    if (RANK, step) == (1, 2):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    with pytest.raises(Interrupted, match="after step 2"):
+        adapt(THREE_STEPS, folder, HABITS, stop)
+    training = prepare(THREE_STEPS, folder, HABITS)
+    assert (training.accelerator.num_processes, training.step) == (2, 2)
+    training.validator.take(2 - RANK, 1)
+    training.run(lambda *any: None)
+    (folder / f"best-{RANK}").write_text(repr(training.best))
