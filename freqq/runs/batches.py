@@ -9,6 +9,7 @@ from types import MappingProxyType
 from freqq.data.sample import Sample
 from freqq.runs.parts import Key
 from freqq.runs.plan import Arm
+from freqq.runs.suspects import given_up
 
 Todo = list[tuple[Arm, set[str]]]
 """For each arm the ids of the samples that it has to read."""
@@ -37,8 +38,9 @@ class Remaining:
     arms : sequence of (Arm, config hash)
     done : set of keys
         Rows that are there.
-    suspects : mapping of str to int
-        Ids of samples that processes died of, and how many; they come last and alone, those of the fewest deaths first.
+    suspects : mapping
+        Ids of samples that processes died of, and how many at which arm (`freqq.runs.suspects.Suspects`). They come
+        last and alone, those of the fewest deaths first; what is given up counts as done.
     """
 
     def __init__(
@@ -46,14 +48,14 @@ class Remaining:
         samples: Sequence[Sample],
         arms: Sequence[tuple[Arm, str]],
         done: AbstractSet[Key] = frozenset(),
-        suspects: Mapping[str, int] = MappingProxyType({}),
+        suspects: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
     ) -> None:
         self.arms = arms
         self.total = len(samples) * len(arms)
-        self._done = done
+        self._done = done = done | given_up(suspects, arms)
         lacking = [s for s in samples if any((s.id, known_as) not in done for _, known_as in arms)]
         # Whichever of the suspects it is that kills, all others are answered before it is tried again.
-        self.samples = sorted(lacking, key=lambda s: suspects.get(s.id, -1))
+        self.samples = sorted(lacking, key=lambda s: sum(suspects[s.id].values()) if s.id in suspects else -1)
         self._suspects = suspects
 
     def __bool__(self) -> bool:

@@ -19,9 +19,10 @@ from freqq.runs.stop import StopRequest
 from freqq.runs.views import Prepared
 
 Report = Callable[[dict[str, Any]], None]
-"""Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` work, how many ``rows`` were
-added and how many are ``held`` and not on the disk, whether anything was ``answered``, ``done`` when all are, why the
-device is ``broken``, or an ``error`` that no sample is to blame for, with the ``exit_code`` of its kind."""
+"""Takes what happened: ``ready`` once the model is there, the ids of the samples ``at`` work, the labels of the
+``arms`` that a suspect lacks, the first at work, how many ``rows`` were added and how many are ``held`` and not on the
+disk, whether anything was ``answered``, ``done`` when all are, why the device is ``broken``, or an ``error`` that no
+sample is to blame for, with the ``exit_code`` of its kind."""
 
 
 class Evaluator(Protocol):
@@ -46,7 +47,8 @@ def evaluate_remaining(
     """Answer what remains and write it, until it is done or a stop is requested. Returns whether all was done.
 
     Before a suspect is read by a process that answered nothing yet, `control` is, which was answered before: if that
-    fails, the device is to blame, and no sample.
+    fails, the device is to blame, and no sample. What an arm answers to a suspect is written at once, so that a death
+    at the next one loses nothing of it.
 
     Raises
     ------
@@ -66,13 +68,18 @@ def evaluate_remaining(
                     checked = evaluator.prepare(control.samples, control.todo)
                     unstored.note([row for answered in evaluator.answer(checked) for row in answered.rows()])
                     control = None
+            is_suspect = ahead is None and not remaining.is_usual
             batch = ahead or remaining.take(batch_size)
             following = remaining.take(batch_size) if remaining.is_usual else None
-            unstored.begin(batch, following)  # before either is touched, which may be the end of this process
+            unstored.begin(
+                batch, following, is_suspect
+            )  # before either is touched, which may be the end of this process
             current = batch if isinstance(batch, Prepared) else evaluator.prepare(batch.samples, batch.todo)
             ahead = None if following is None else evaluator.prepare(following.samples, following.todo)
             for answered in evaluator.answer(current):
                 unstored.add(answered)
+                if is_suspect:
+                    unstored.finish()
                 if stop.requested:
                     break
             unstored.end_batch()
@@ -106,11 +113,11 @@ class _Unstored:
         self.answered = self.answered or any(row.error is None for row in rows)
         self._report({"answered": self.answered})
 
-    def begin(self, batch: Batch | Prepared, ahead: Batch | None) -> None:
+    def begin(self, batch: Batch | Prepared, ahead: Batch | None, is_suspect: bool) -> None:
         """A batch is at work now, and the pages of another are being made."""
-        self._batches.append(_Unfinished(_ids(batch)))
+        self._batches.append(_Unfinished(_ids(batch), [arm.label for arm, _ in batch.todo] if is_suspect else []))
         self._ahead = [] if ahead is None else _ids(ahead)
-        self._report({"at": self._at})
+        self._report({"at": self._at, "arms": self._arms})
 
     def add(self, answered: Answered) -> None:
         """Take what an arm answered, and store what is whole."""
@@ -131,16 +138,17 @@ class _Unstored:
                 self._writer.add(rows)
                 self.stored += len(rows)
                 self.note(rows)
-                self._report({"rows": len(rows), "held": self._writer.held})
+                del batch.arms[:1]
+                self._report({"rows": len(rows), "held": self._writer.held, "arms": self._arms})
             if batch.answered or not batch.is_over:
                 return
             self._batches.popleft()
             self._writer.end_batch()
-            self._report({"at": self._at, "held": self._writer.held})
+            self._report({"at": self._at, "arms": self._arms, "held": self._writer.held})
 
     def accuse(self) -> None:
         """Only the batch at work can be to blame."""
-        self._report({"at": self._batches[-1].ids if self._batches else []})
+        self._report({"at": self._batches[-1].ids if self._batches else [], "arms": self._arms})
 
     def finish(self) -> None:
         """Wait until all rows are whole, and write them."""
@@ -154,12 +162,18 @@ class _Unstored:
     def _at(self) -> list[str]:
         return [id for batch in self._batches for id in batch.ids] + self._ahead
 
+    @property
+    def _arms(self) -> list[str]:
+        return list(self._batches[-1].arms) if self._batches else []
+
 
 @dataclass
 class _Unfinished:
-    """A batch: its samples, what was answered and is not stored, and whether more will come."""
+    """A batch: its samples, the arms that a suspect lacks, what was answered and is not stored, and whether more will
+    come."""
 
     ids: list[str]
+    arms: list[str]
     answered: deque[Answered] = field(default_factory=deque)
     is_over: bool = False
 

@@ -39,6 +39,11 @@ class Arm:
     stored: str | None = None
 
     @property
+    def label(self) -> str:
+        """What tells it from the others of a run."""
+        return f"{self.name} ({self.level})"
+
+    @property
     def params(self) -> str:
         """The method's parameters as JSON."""
         return params_json(self.method) if self.stored is None else self.stored

@@ -153,7 +153,9 @@ def run(
                     else:
                         replicas = [Replica(directory.path, settings, weights, p, own, machine) for p in placements]
                         device = placements[0].device
-                        rows = FailedRows(directory.path, settings, identity, weights.name, device, own, hashed)
+                        rows = FailedRows(
+                            directory.path, settings, identity, weights.name, device, own, hashed, retry_failed
+                        )
                         try:
                             if machine.in_processes:
                                 done = evaluate_in_processes(
@@ -256,7 +258,7 @@ def _evaluate_here(
     stop.finish = writer.flush
     evaluator.check_planned(remaining.arms)
     evaluator.reader.stop_requested = lambda: stop.requested
-    said: dict[str, Any] = {"at": [], "answered": False}
+    said: dict[str, Any] = {"at": [], "arms": [], "answered": False}
 
     def report(what: dict[str, Any]) -> None:
         said.update(what)
@@ -267,8 +269,9 @@ def _evaluate_here(
         with closing(evaluator):
             done = evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report, check)
     except BrokenDevice as error:
-        for id in suspects.accuse(said["at"], said["answered"]):
-            failed_rows.write(by_id[id], why_given_up(str(error)))
+        if given_up := suspects.accuse(said["at"], said["arms"], said["answered"]):
+            id, arm = given_up
+            failed_rows.write(by_id[id], arm, why_given_up(str(error)))
         raise BrokenDevice(f"{error}; all whole answers are stored: run the same command again") from error
     if done:
         suspects.deaths.clear()

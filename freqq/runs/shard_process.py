@@ -92,7 +92,7 @@ class Assignment:
 
     Parameters
     ----------
-    suspects : mapping of str to int
+    suspects : mapping
         Those of them that are read last and alone, as `Remaining` takes them.
     retry_failed : bool
         Whether rows with an error count as missing.
@@ -103,7 +103,7 @@ class Assignment:
 
     replica: Replica
     samples: tuple[str, ...]
-    suspects: Mapping[str, int] = field(default_factory=dict)
+    suspects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     retry_failed: bool = False
     script: str | None = None
 

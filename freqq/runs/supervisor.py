@@ -1,9 +1,9 @@
 """Start a process for each replica of the model, watch them, and start one again that dies.
 
 Each process is assigned a share of the samples (`freqq.runs.shard_process`). The samples that it was reading when it
-died are read later, one by one and, if there is a choice, by another replica; the one that kills two processes that had
-only this sample, and had answered something before, is given up: its rows say so. A death on a device that never
-answered says nothing of a sample. A replica whose processes die again and again is not used any more.
+died are read later, one by one and, if there is a choice, by another replica; the one that kills two processes at one
+arm that had only this sample, and had answered something before, is given up by this arm: its row says so. A death on a
+device that never answered says nothing of a sample. A replica whose processes die again and again is not used any more.
 """
 
 import signal
@@ -77,6 +77,7 @@ class Worker:
     process: Process | None = None
     assignment: Assignment | None = None
     at: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
     ready: bool = False
     answered: bool = False
     done: bool = False
@@ -100,7 +101,7 @@ class Supervisor:
         The samples to begin with; which replica gets which does not matter. One may be empty.
     processes : Processes
     give_up : callable
-        Writes the rows of a sample that is not to be read again, for a reason, and returns how many they are.
+        Writes the row of a sample that an arm is not to read again, for a reason, and returns how many were written.
     progress : callable
         Told how many rows there are more, or less if some were lost.
     note : callable
@@ -114,7 +115,7 @@ class Supervisor:
         replicas: Sequence[Replica],
         shares: Sequence[Assignment],
         processes: Processes,
-        give_up: Callable[[str, str], int],
+        give_up: Callable[[str, str, str], int],
         progress: Callable[[int], None],
         note: Callable[[str], None],
         suspects: Suspects,
@@ -165,7 +166,7 @@ class Supervisor:
                 worker.assignment = replace(assignment, replica=worker.replica)
                 worker.process = self._processes.start(worker.assignment)
                 worker.ready = worker.answered = worker.done = False
-                worker.at, worker.held = (), 0
+                worker.at, worker.arms, worker.held = (), (), 0
 
     def _next(self, worker: Worker) -> Assignment | None:
         if self._waiting:
@@ -196,11 +197,12 @@ class Supervisor:
         worker.answered = report.get("answered", worker.answered)
         worker.done = worker.done or "done" in report
         worker.at = tuple(report.get("at", worker.at))
+        worker.arms = tuple(report.get("arms", worker.arms))
         worker.held = report.get("held", worker.held)
         worker.broken = report.get("broken", worker.broken)
+        if report.get("answered"):
+            worker.strikes, worker.broken = 0, None
         if "rows" in report:
-            if worker.answered:
-                worker.strikes, worker.broken = 0, None
             self._progress(report["rows"])
         if "error" in report:
             kind = UserError if report["exit_code"] == UserError.exit_code else FreqqError
@@ -222,9 +224,8 @@ class Supervisor:
             return
         worker.strikes += 1 if worker.ready else LOADING_STRIKES
         how = worker.broken or _how(code)
-        given_up = self.suspects.accuse(worker.at, worker.answered)
-        for id in given_up:
-            self._progress(self._give_up(id, why_given_up(how)))
+        if given_up := self.suspects.accuse(worker.at, worker.arms, worker.answered):
+            self._progress(self._give_up(*given_up, why_given_up(how)))
         rest = [id for id in assignment.samples if id not in worker.at]
         if assignment.suspects:
             self._untried |= dict.fromkeys(rest)
@@ -232,13 +233,12 @@ class Supervisor:
             self._waiting.append(replace(assignment, samples=tuple(rest)))
         for id in worker.at:
             self._died_with[id].append(worker)
-        self._untried |= dict.fromkeys(id for id in worker.at if id not in given_up)
-        then = f"given up: {', '.join(given_up)}" if given_up else "they are tried again later, one by one"
+        self._untried |= dict.fromkeys(id for id in worker.at if id in self.suspects.deaths)
+        then = f"given up: {' by '.join(given_up)}" if given_up else "they are tried again later, one by one"
         if worker.retired:
             then += "; the worker is not started again"
-        self._note(
-            f"{worker.name} (process {process.pid}) died with {how} and {len(worker.at)} samples in progress: {then}"
-        )
+        who = f"{worker.name} (process {process.pid})"
+        self._note(f"{who} died with {how} and {len(worker.at)} samples in progress: {then}")
 
     def _end(self) -> None:
         """Let processes stop and write their rows; one that still loads its model has none."""
@@ -287,8 +287,8 @@ def evaluate_in_processes(
         for i in range(len(replicas))
     ]
 
-    def give_up(id: str, reason: str) -> int:
-        return failed_rows.write(by_id[id], reason)
+    def give_up(id: str, arm: str, reason: str) -> int:
+        return failed_rows.write(by_id[id], arm, reason)
 
     add = counter(remaining, progress)
     return Supervisor(replicas, shares, Subprocesses([lock]), give_up, add, note, suspects).run(stop)

@@ -109,11 +109,14 @@ def test_while_a_batch_is_answered_it_and_what_is_made_or_counted_beside_it_are_
     evaluator = BatchEvaluator(reader, SETTINGS, Shard())
     hashed = [(arm, evaluator.known_as(arm)) for arm in arms(SETTINGS)]
     (tmp_path / "parts").mkdir()
-    remaining = Remaining(samples, hashed, suspects={suspect: 1})
+    remaining = Remaining(samples, hashed, suspects={suspect: {}})
     writer = PartWriter(tmp_path, Shard(), {})
     assert evaluate_remaining(evaluator, writer, remaining, 2, StopRequest(), told.append)
     evaluator.close()
     at = [what["at"] for what in told if "at" in what]
+    lacked = [what["arms"] for what in told if what.get("arms")]
+    labels = [arm.label for arm, _ in hashed]
+    assert [arms for i, arms in enumerate(lacked) if arms != lacked[i - 1]] == [labels[i:] for i in range(len(labels))]
     assert at[0] == ids[:4]
     assert [suspect] in at  # and it is alone
     assert all(suspect not in seen or seen == [suspect] for seen in at)

@@ -83,15 +83,15 @@ class Evaluator:
             wanted = [s for s in batch.samples if s.id in ids]
             outcomes = wanted
             for _ in PLACES:
-                outcomes = stage(self.compute, outcomes)
+                outcomes = stage(partial(self.compute, arm.level), outcomes)
             row = make_row(config_hash=arm.level, error=None, response="an answer")
             rows = [replace(row, sample_id=s.id) for s in wanted]
             made = [failed(r, o) if isinstance(o, Exception) else r for r, o in zip(rows, outcomes, strict=True)]
             yield Answered([partial(copy, row) for row in made], [Counting(self.chance)])
 
-    def compute(self, batch):
+    def compute(self, known_as, batch):
         ids = {s.id for s in batch}
-        if ids & self.world.poisonous:
+        if {(id, known_as) for id in ids} & self.world.poisonous:
             raise BREAKING["assert"]()
         if ids & self.world.sick:
             raise ValueError("no such page")
@@ -112,7 +112,8 @@ class World:
         self.run, self.batch_size = folder, batch_size
         ids = [f"s-{i}" for i in range(SAMPLES)]
         self.samples = {id: Named(id) for id in ids}
-        self.poisonous = set(chance.sample(ids, chance.choice([0, 0, 1, 2])))
+        chosen = chance.sample(ids, chance.choice([0, 0, 1, 2]))  # of which one arm dies, or each
+        self.poisonous = {(id, h) for id in chosen for h in chance.choice([HASHES, HASHES[:1], HASHES[1:]])}
         self.sick = set(chance.sample(ids, chance.choice([0, 1])))
         self.arms = [(replace(BASELINE_ARM, level=h), h) for h in HASHES]
         self.gpus = [f"cuda:{i}" for i in range(gpus)]
@@ -231,13 +232,12 @@ def attempt(world: World) -> bool:
     ids = tuple(s.id for s in remaining.samples if s.id not in suspects.deaths)
     shares = [Assignment(replicas[0], ids[i :: len(replicas)]) for i in range(len(replicas))]
 
-    def give_up(id: str, reason: str) -> int:
-        there = answered(world.run)
+    def give_up(id: str, label: str, reason: str) -> int:
+        [h] = [known_as for arm, known_as in world.arms if arm.label == label]
         writer = PartWriter(world.run, Shard(), {})
-        rows = [make_row(sample_id=id, config_hash=h, error=f"FreqqError: {reason}", response=None) for h in HASHES]
-        writer.add([row for row in rows if row.key not in there])
+        writer.add([make_row(sample_id=id, config_hash=h, error=f"FreqqError: {reason}", response=None)])
         writer.flush()
-        return 2
+        return 1
 
     supervisor = Supervisor(
         replicas, shares, SimulatedProcesses(world, stop), give_up, lambda rows: None, lambda text: None, suspects
@@ -276,9 +276,10 @@ def test_nothing_is_lost_nothing_is_twice_and_no_sick_worker_is_kept(tmp_path, f
         rows = RunDirectory(folder).read()
         assert (folder / RESULTS).is_file()
         assert [row.key for row in rows] == [(id, h) for id in world.samples for h in HASHES]
-        given_up = {row.sample_id for row in rows if row.error and "workers died" in row.error}
+        given_up = {row.key for row in rows if row.error and "workers died" in row.error}
         assert given_up == world.poisonous, seed
-        assert {row.sample_id for row in rows if row.error} == world.poisonous | world.sick, seed
+        sick = {(id, h) for id in world.sick for h in HASHES}
+        assert {row.key for row in rows if row.error} == world.poisonous | sick, seed
 
 
 @pytest.mark.parametrize("gpus", [1, 2])

@@ -149,27 +149,30 @@ def test_a_method_that_runs_out_of_memory_is_tried_again_sample_by_sample(
     assert table(path) == whole
 
 
-def test_a_sample_that_breaks_the_device_twice_alone_is_a_row_with_its_error(
-    same_reader, settings, whole, tmp_path, monkeypatch
+@pytest.mark.parametrize("methods", [["baseline"], ["token"], ["baseline", "token"]])
+def test_a_sample_that_breaks_the_device_twice_alone_at_an_arm_is_a_row_with_its_error(
+    same_reader, settings, whole, tmp_path, monkeypatch, methods
 ):
+    """The other arm, which may need less memory, answers it."""
     deadly = whole[2]["sample_id"]
-    render = shard_process.BatchEvaluator._see
+    views = shard_process.BatchEvaluator._views
 
-    def see(self, batch):
-        if any(rendered.sample.id == deadly for rendered in batch):
+    def view(self, arm, rendered, plain):
+        if arm.name in methods and any(one.sample.id == deadly for one in rendered):
             raise BREAKING["assert"]()
-        return render(self, batch)
+        return views(self, arm, rendered, plain)
 
-    monkeypatch.setattr(shard_process.BatchEvaluator, "_see", see)
+    monkeypatch.setattr(shard_process.BatchEvaluator, "_views", view)
     machine = shard_process.Machine(batch_size=3)
-    for _ in range(3):  # once in its batch, twice alone
+    for _ in range(1 + 2 * len(methods)):  # once in its batch, twice alone at each arm
         with pytest.raises(BrokenDevice):
             run(settings, tmp_path / "run", machine=machine)
     path = run(settings, tmp_path / "run", machine=machine)
     failed = [row for row in table(path) if row["error"]]
-    assert {row["sample_id"] for row in failed} == {deadly}
+    assert [(row["sample_id"], row["method"]) for row in failed] == [(deadly, method) for method in methods]
     assert all("2 workers died while they had only this sample" in row["error"] for row in failed)
-    assert [row for row in table(path) if not row["error"]] == [r for r in whole if r["sample_id"] != deadly]
+    answers = [r for r in whole if r["sample_id"] != deadly or r["method"] not in methods]
+    assert [row for row in table(path) if not row["error"]] == answers
     assert not list(path.glob(".suspects*"))
 
 

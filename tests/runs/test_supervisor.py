@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
 
@@ -189,10 +190,12 @@ def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(
     notes, dead = [], deadly(settings, 20)
     machine = Machine(workers=2, batch_size=4)
     path = run(settings, tmp_path / "run", machine=machine, note=notes.append)
-    assert [said in note for note in notes] == [True] * 3  # one on its batch, two on itself
-    assert notes[-1].endswith(f"given up: {min(dead)}")
-    first, second = (note.split(" (process")[0] for note in notes[1:])
-    assert first != second
+    assert [said in note for note in notes] == [True] * 5  # one on its batch, two on itself at each arm
+    assert [note.partition("given up: ")[2] for note in notes] == [
+        "", "", f"{min(dead)} by baseline (baseline)", "", f"{min(dead)} by token (mild)",
+    ]  # fmt: skip
+    names = [note.split(" (process")[0] for note in notes[1:]]
+    assert all(one != other for one, other in pairwise(names))
     failed = [row for row in table(path) if row["error"]]
     assert [row["method"] for row in failed] == ["baseline", "token"]
     assert all("2 workers died while they had only this sample" in row["error"] for row in failed)
@@ -207,7 +210,8 @@ def test_suspects_that_are_answered_or_of_another_run_are_forgotten(random_model
     path = run(settings, tmp_path / "run")
     answered = table(path)[0]
     suspects = path / ".suspects-0-of-1.json"
-    suspects.write_text(json.dumps({answered["sample_id"]: 1, "of no sample": 1}))
+    died = {"baseline (baseline)": 1}
+    suspects.write_text(json.dumps({answered["sample_id"]: died, "of no sample": died}))
     notes = []
     run(replace(settings, limit=2), path, machine=Machine(workers=1), note=notes.append)
     assert [row["error"] for row in table(path)] == [None] * 4
