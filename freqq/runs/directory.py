@@ -169,7 +169,7 @@ class RunDirectory:
         with suppress(OSError):
             (self.path / PARTS).rmdir()
             (self.path / RUN).unlink()
-            for file in (*locks, *self.path.glob(".pages-*")):
+            for file in (*locks, *self.path.glob(".pages-*"), *self.path.glob(".retry-*")):
                 file.unlink()
             self.path.rmdir()
 

@@ -3,11 +3,12 @@
 import errno
 import hashlib
 import json
+import math
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,9 @@ DIGITS = 16
 
 TEXTS = ("answer", "response", "graded")
 """Columns that make up most of a part."""
+
+NEVER = -math.inf
+"""No row failed before."""
 
 Key = tuple[str, str]
 """A row's sample and config hash."""
@@ -179,14 +183,39 @@ def read_rows(path: Path) -> pa.Table:
     return conform(read_part(path), path)
 
 
-def answered(run: Path, retry_failed: bool = False) -> set[Key]:
-    """Keys of the rows that are there; with `retry_failed`, of those without an error."""
+def answered(run: Path, retry_failed: bool = False, before: float = math.inf) -> set[Key]:
+    """Keys of the rows that are there; with `retry_failed`, not of those that failed before a time, in Unix seconds."""
     keys: set[Key] = set()
     for path in part_files(run):
-        table = read_part(path, ["sample_id", "config_hash", "error"])
+        table = read_part(path, ["sample_id", "config_hash", "error", "started_at"])
         columns = (table[name].to_pylist() for name in ("sample_id", "config_hash", "error"))
-        keys.update((s, h) for s, h, error in zip(*columns, strict=True) if error is None or not retry_failed)
+        for i, (sample, known_as, error) in enumerate(zip(*columns, strict=True)):
+            if error is None or not retry_failed or table["started_at"][i].as_py().timestamp() >= before:
+                keys.add((sample, known_as))
     return keys
+
+
+def begin_retry(run: Path, shard: Shard) -> float:
+    """When failures began to be tried again, in Unix seconds: now, unless a process did that was stopped since.
+
+    What failed before that time is tried again, once, however often the command is started until it is done.
+    """
+    file = _retry_file(run, shard)
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        return float(json.loads(file.read_text())["since"])
+    since = time()
+    with writing(file):
+        write_whole(file, lambda path: path.write_text(json.dumps({"since": since}) + "\n"))
+    return since
+
+
+def end_retry(run: Path, shard: Shard) -> None:
+    """All is done: what failed may be tried once more."""
+    _retry_file(run, shard).unlink(missing_ok=True)
+
+
+def _retry_file(run: Path, shard: Shard) -> Path:
+    return run / f".retry-{shard.index}-of-{shard.count}.json"
 
 
 def sweep(run: Path, shard: Shard) -> None:

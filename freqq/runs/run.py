@@ -21,7 +21,7 @@ from freqq.runs.lock import lock
 from freqq.runs.machine import HERE, Machine
 from freqq.runs.merge import merge
 from freqq.runs.page_files import check_page_files
-from freqq.runs.parts import PartWriter, answered, part_files, sweep
+from freqq.runs.parts import NEVER, PartWriter, answered, begin_retry, end_retry, part_files, sweep
 from freqq.runs.plan import Arm, Identity, arms, config_hash, draw, prepared, share
 from freqq.runs.preflight import Planned, preflight
 from freqq.runs.reasons import enforce
@@ -67,7 +67,7 @@ def run(
     shard : Shard, optional
         Do this part only, and leave ``results.parquet`` to `merge`.
     retry_failed : bool
-        Whether samples that failed before are tried again.
+        Whether samples that failed before are tried again, each once until all is done, however often this starts.
     note : callable
         Told what a user should know meanwhile: a stop, a worker that died, a lock that was taken over.
     watch : callable
@@ -127,7 +127,8 @@ def run(
                 sweep(directory.path, own)
                 hashed = [(arm, config_hash(settings, identity, arm)) for arm in todo]
                 suspects = Suspects.read(directory.path, own)
-                remaining = Remaining(samples, hashed, answered(directory.path, retry_failed), suspects.deaths)
+                failed_before = begin_retry(directory.path, own) if retry_failed else NEVER
+                remaining = Remaining(samples, hashed, answered(directory.path, True, failed_before), suspects.deaths)
                 suspects.restrict(sample.id for sample in remaining.samples)
                 if remaining:
                     _check_grading(directory, settings)
@@ -152,14 +153,12 @@ def run(
                         _evaluate_served(service, settings, own, directory, remaining, progress, stop)
                     else:
                         replicas = [Replica(directory.path, settings, weights, p, own, machine) for p in placements]
-                        device = placements[0].device
-                        rows = FailedRows(
-                            directory.path, settings, identity, weights.name, device, own, hashed, retry_failed
-                        )
+                        of = settings, identity, weights.name, placements[0].device, own, hashed, failed_before
+                        rows = FailedRows(directory.path, *of)
                         try:
                             if machine.in_processes:
                                 done = evaluate_in_processes(
-                                    replicas, remaining, retry_failed, progress, note, stop, held, suspects, rows
+                                    replicas, remaining, failed_before, progress, note, stop, held, suspects, rows
                                 )
                             else:
                                 good = answered(directory.path, retry_failed=True) if suspects.deaths else set()
@@ -168,8 +167,9 @@ def run(
                         finally:
                             suspects.write(directory.path, own)
                         if not done:
-                            there = Remaining(samples, hashed, answered(directory.path))
-                            raise _stopped(there.total - there.missing, there.total, directory.path)
+                            now = Remaining(samples, hashed, answered(directory.path))
+                            raise _stopped(now.total - now.missing, now.total, directory.path)
+                end_retry(directory.path, own)
             except BaseException:
                 if is_new and shard is None:  # another shard may be about to start by what this one wrote
                     directory.forget()

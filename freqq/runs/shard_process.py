@@ -33,7 +33,7 @@ from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.local_loop import Report, evaluate_remaining
 from freqq.runs.machine import Machine
 from freqq.runs.page_files import check_page_files
-from freqq.runs.parts import PartWriter, answered
+from freqq.runs.parts import NEVER, PartWriter, answered
 from freqq.runs.plan import arms, draw, prepared, share
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
@@ -94,8 +94,8 @@ class Assignment:
     ----------
     suspects : mapping
         Those of them that are read last and alone, as `Remaining` takes them.
-    retry_failed : bool
-        Whether rows with an error count as missing.
+    failed_before : float
+        The time before which rows that failed count as missing, in Unix seconds.
     script : str or None
         The Python file of the supervisor's main program, if that adds methods, tasks or families. It is run here, too,
         by another ``__name__`` than ``__main__``.
@@ -104,7 +104,7 @@ class Assignment:
     replica: Replica
     samples: tuple[str, ...]
     suspects: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    retry_failed: bool = False
+    failed_before: float = NEVER
     script: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -156,7 +156,8 @@ def evaluate_assignment(assignment: Assignment, stop: StopRequest, report: Repor
     samples, count = settings.source.read([everything[id] for id in wanted]), len(assignment.samples)
     check = check and replace(check, samples=samples[count:])
     check_page_files(replica.run, samples)
-    remaining = Remaining(samples[:count], hashed, answered(replica.run, assignment.retry_failed), assignment.suspects)
+    there = answered(replica.run, True, assignment.failed_before)
+    remaining = Remaining(samples[:count], hashed, there, assignment.suspects)
     report({"ready": True})
     with closing(evaluator):
         if not evaluate_remaining(evaluator, writer, remaining, replica.batch_size, stop, report, check):

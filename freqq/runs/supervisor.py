@@ -259,7 +259,7 @@ def _how(code: int) -> str:
 def evaluate_in_processes(
     replicas: Sequence[Replica],
     remaining: Remaining,
-    retry_failed: bool,
+    failed_before: float,
     progress: Callable[[int, int], None],
     note: Callable[[str], None],
     stop: StopRequest,
@@ -283,7 +283,7 @@ def evaluate_in_processes(
     by_id = {sample.id: sample for sample in remaining.samples}
     ids = tuple(id for id in by_id if id not in suspects.deaths)
     shares = [
-        Assignment(first, ids[i :: len(replicas)], retry_failed=retry_failed, script=_adding_script())
+        Assignment(first, ids[i :: len(replicas)], failed_before=failed_before, script=_adding_script())
         for i in range(len(replicas))
     ]
 

@@ -89,8 +89,8 @@ class FailedRows:
 
     Parameters
     ----------
-    retry_failed : bool
-        Whether a row with an error counts as missing.
+    failed_before : float
+        The time before which rows that failed count as missing, in Unix seconds.
     """
 
     run: Path
@@ -100,12 +100,12 @@ class FailedRows:
     device: str
     shard: Shard
     arms: Sequence[tuple[Arm, str]]
-    retry_failed: bool
+    failed_before: float
 
     def write(self, sample: Sample, label: str, reason: str) -> int:
         """Write the row of a sample and an arm, with the reason as its error, unless it is there; returns how many."""
         [(arm, known_as)] = [(arm, known_as) for arm, known_as in self.arms if arm.label == label]
-        if (sample.id, known_as) in answered(self.run, self.retry_failed):
+        if (sample.id, known_as) in answered(self.run, True, self.failed_before):
             return 0
         row = blank_row(
             self.settings, self.settings.source, self.identity, self.model, self.device, self.shard, arm, known_as,

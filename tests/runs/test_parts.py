@@ -67,6 +67,9 @@ def test_done_keys_are_those_with_an_answer_if_failures_are_retried(run):
     writer.flush()
     assert answered(run) == {("s-0", "h"), ("s-1", "h")}
     assert answered(run, retry_failed=True) == {("s-0", "h")}
+    began = make_row().started_at.timestamp()
+    assert answered(run, retry_failed=True, before=began) == answered(run)
+    assert answered(run, retry_failed=True, before=began + 1) == {("s-0", "h")}
 
 
 def test_any_flipped_bit_is_found(run):

@@ -1,5 +1,6 @@
 """Whole runs: resumed, sharded, interrupted, all come out the same."""
 
+import itertools
 import json
 import os
 import signal
@@ -15,15 +16,17 @@ import pytest
 from freqq.data.dataset import DataSet
 from freqq.data.mini import mini
 from freqq.data.sample import Sample
-from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.errors import BrokenDevice, FreqqError, Interrupted, UserError
 from freqq.runs import sources
 from freqq.runs.directory import RunDirectory
+from freqq.runs.evaluate import BatchEvaluator
 from freqq.runs.machine import Machine
 from freqq.runs.merge import merge
 from freqq.runs.parts import PARTS, read_metadata
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
+from tests.runs.faulty_device import BREAKING
 
 KEPT = (
     "sample_id config_hash needles method level params score exact response error prompt_tokens vision_tokens".split()
@@ -137,6 +140,36 @@ def test_failures_are_rows_and_can_be_tried_again(settings, tmp_path, monkeypatc
     retried = RunDirectory(run(mended, tmp_path / "run", retry_failed=True)).read()
     assert len(retried) == len(first)
     assert not any(r.error for r in retried)
+
+
+def test_failures_that_are_tried_again_are_so_once_however_often_it_is_stopped(settings, tmp_path, monkeypatch):
+    def thrice(needles: int | None, limit: int | None, seed: int) -> Iterator[Sample]:
+        for i, sample in enumerate(mini(needles or 2, limit or 10, seed)):
+            yield replace(sample, style={**sample.style, "widht": 1}) if i < 3 else sample
+
+    found = DataSet("thrice", "mini", "1", (2,), "mrcr", thrice, generated=True)
+    monkeypatch.setattr(sources, "load", lambda name, skip_bad: found)
+    broken = replace(settings, data="thrice", needles=(2,))
+    machine, path = Machine(batch_size=1), run(broken, tmp_path / "run")
+    views, passes = BatchEvaluator._views, itertools.count(1)
+
+    def breaks_at_the_third_sample(self, *given):
+        if next(passes) == 5:
+            raise BREAKING["assert"]()
+        return views(self, *given)
+
+    monkeypatch.setattr(BatchEvaluator, "_views", breaks_at_the_third_sample)
+    seen: list[list[int]] = []
+
+    def tried_again() -> None:
+        seen.append([])
+        run(broken, path, machine=machine, retry_failed=True, progress=lambda done, total: seen[-1].append(done))
+
+    with pytest.raises(BrokenDevice):
+        tried_again()
+    tried_again()
+    tried_again()
+    assert [(done[0], done[-1]) for done in seen] == [(4, 8), (8, 10), (4, 10)]  # all was done: the third begins anew
 
 
 def test_a_run_in_which_everything_failed_is_an_error(settings, tmp_path, monkeypatch):

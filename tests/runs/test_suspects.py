@@ -1,12 +1,14 @@
 """Samples that processes die of: who is accused, and the rows of what is given up; with a model in test_faults."""
 
+from math import inf
+
 import pytest
 
 from freqq.data.mini import mini
 from freqq.errors import FreqqError
 from freqq.runs.directory import RunDirectory
 from freqq.runs.merge import merge
-from freqq.runs.parts import PartWriter
+from freqq.runs.parts import NEVER, PartWriter
 from freqq.runs.plan import BASELINE_ARM, Identity
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
@@ -28,8 +30,8 @@ def test_deaths_at_different_arms_are_not_added_up(tmp_path):
     assert suspects.deaths == {"b": {}}
 
 
-@pytest.mark.parametrize(("retry_failed", "error"), [(False, "ValueError: once"), (True, "FreqqError: killed")])
-def test_what_failed_before_and_is_given_up_when_tried_again_has_the_new_error(tmp_path, retry_failed, error):
+@pytest.mark.parametrize(("failed_before", "error"), [(NEVER, "ValueError: once"), (inf, "FreqqError: killed")])
+def test_what_failed_before_and_is_given_up_when_tried_again_has_the_new_error(tmp_path, failed_before, error):
     [sample] = mini(2, 1)
     arms = [(BASELINE_ARM, "h")]
     RunDirectory(tmp_path).record(
@@ -38,8 +40,8 @@ def test_what_failed_before_and_is_given_up_when_tried_again_has_the_new_error(t
     writer = PartWriter(tmp_path, Shard(), {})
     writer.add([make_row(sample_id=sample.id, config_hash="h", error="ValueError: once", response=None)])
     writer.flush()
-    rows = FailedRows(tmp_path, Settings(), Identity("r", "float32"), "m", "cpu", Shard(), arms, retry_failed)
-    assert rows.write(sample, BASELINE_ARM.label, "killed") == int(retry_failed)
+    rows = FailedRows(tmp_path, Settings(), Identity("r", "float32"), "m", "cpu", Shard(), arms, failed_before)
+    assert rows.write(sample, BASELINE_ARM.label, "killed") == int(failed_before == inf)
     with pytest.raises(FreqqError, match="all 1 answers failed"):
         merge(tmp_path)
     assert [row.error for row in RunDirectory(tmp_path).read()] == [error]
