@@ -103,8 +103,8 @@ Data = Annotated[
 Look = Annotated[
     str | None,
     option(
-        "--look", "NAME", "glyph: longer texts of mini and ruler-mini in Glyph's look, at any --dpi; tiny cannot read "
-        "them.", DATA, ("glyph",),
+        "--look", "NAME", "glyph: longer texts of mini and ruler-mini in Glyph's look, at any --dpi, which small "
+        "reads and tiny does not.", DATA, ("glyph",),
     ),
 ]  # fmt: skip
 Task = Annotated[
@@ -157,7 +157,7 @@ LineBreaks = Annotated[
 Model = Annotated[
     str,
     option(
-        "--model", "NAME", "tiny, glyph, glm-4.1v-9b or another short name (freqq doctor lists them), a hub id "
+        "--model", "NAME", "tiny, small, glyph, glm-4.1v-9b or another short name (freqq doctor lists them), a hub id "
         "(owner/name), or a folder.", MODEL, model_names,
     ),
 ]  # fmt: skip

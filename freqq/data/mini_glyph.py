@@ -1,8 +1,8 @@
 """`mini` in Glyph's look: MRCR chats with answers of up to 400 characters, on one to six small pages.
 
 The embedded model `tiny` cannot read them. They are for models that read Glyph's proportional text at several
-resolutions, such as the one that `freqq train small` trains. Pairs and splits are those of `mini`. Page sizes are in
-points, so a chat has the same pages at every resolution.
+resolutions, such as `small`. Pairs and splits are those of `mini`. Page sizes are in points, so a chat has the same
+pages at every resolution.
 """
 
 import random

@@ -18,7 +18,7 @@ from transformers.utils import logging
 from freqq.errors import FreqqError, UserError
 from freqq.glm import sdpa
 from freqq.glm.device_errors import classified, is_broken_device
-from freqq.glm.families import EMBEDDED, check_engine, family_of, find_family, known, short_names
+from freqq.glm.families import check_engine, family_of, find_family, known, short_names
 from freqq.glm.families.base import Family
 from freqq.glm.file_digest import READ_FILES, digest
 from freqq.glm.memory import check_fits, memories, weight_bytes
@@ -54,7 +54,7 @@ def load_reader(
     Parameters
     ----------
     model : str
-        ``tiny``, ``glyph`` or another short name (`freqq.glm.families.short_names`), a folder, or a hub id such as
+        ``tiny``, ``small`` or another short name (`freqq.glm.families.short_names`), a folder, or a hub id such as
         ``zai-org/GLM-4.6V-Flash``.
     revision : str, optional
         Branch, tag or commit of a hub model. `Reader.revision` is always the commit, or a digest for a folder.
@@ -201,7 +201,7 @@ def _find(name: str, revision: str | None, in_vllm: bool) -> Weights:
     short = short_names()
     if name in short:
         hub_id = short[name]
-        return _hub(hub_id, revision, in_vllm) if hub_id else _folder(Path(__file__).parent / EMBEDDED, name, revision)
+        return _hub(hub_id, revision, in_vllm) if hub_id else _folder(Path(__file__).parent / name, name, revision)
     path = Path(name).expanduser()
     if path.is_dir():
         return _folder(path, name, revision)

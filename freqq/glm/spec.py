@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoConfig
 
 from freqq.errors import FreqqError, UserError
-from freqq.glm.families import family_of
+from freqq.glm.families import EMBEDDED, family_of
 from freqq.glm.families.base import Family
 from freqq.glm.load import Weights, quiet
 from freqq.glm.memory import BYTES, tower_digest
@@ -64,14 +64,13 @@ class ModelSpec:
 
     @cached_property
     def has_embedded_tower(self) -> bool:
-        """Whether its vision tower is the embedded model's."""
-        tiny = Path(__file__).parent / "tiny"
-        if not (tiny / "config.json").is_file():
-            return False
-        config = json.loads((tiny / "config.json").read_text())
-        if self.channels != config["text_config"]["hidden_size"]:  # avoids reading large towers
-            return False
-        return tower_digest(self.weights.folder) == tower_digest(tiny)
+        """Whether its vision tower is an embedded model's."""
+        for folder in (Path(__file__).parent / name for name in EMBEDDED):
+            file = folder / "config.json"
+            # The width first, so that no large tower is read in vain.
+            if file.is_file() and json.loads(file.read_text())["text_config"]["hidden_size"] == self.channels:
+                return tower_digest(self.weights.folder) == tower_digest(folder)
+        return False
 
     def check_method(self, method: TokenCompressor) -> None:
         """Refuse a method that lacks something for its tokens, such as a codebook.

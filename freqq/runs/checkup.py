@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -136,13 +137,15 @@ def _parts() -> Iterator[Finding]:
     """What comes with freqq and its libraries."""
     from freqq.coding.codebook_files import ELSEWHERE
     from freqq.glm.adapter_card import shipped_adapters
+    from freqq.glm.families import EMBEDDED
     from freqq.image.codebooks import codebooks
     from freqq.pages.style import font_file
     from freqq.tokens.codebooks import token_codebooks
 
     reinstall = "reinstall freqq: a part of the package is missing"
     yield _part("font", lambda: font_file("DejaVuSans"), "pip install --force-reinstall matplotlib")
-    yield _part("embedded model", _tiny, reinstall)
+    for name in EMBEDDED:
+        yield _part(f"embedded model {name}", partial(_embedded, name), reinstall)
     yield _part("codebooks of pages", lambda: _listed([book.id.hex() for book in codebooks()]), reinstall)
     yield _part("codebooks of tokens", lambda: _listed([book.id.hex() for book in token_codebooks()]), reinstall)
     yield _part("adapters", lambda: _listed(shipped_adapters()), reinstall)
@@ -159,8 +162,8 @@ def _part(name: str, look: Callable[[], str], remedy: str) -> Finding:
         return Finding("parts", name, BROKEN, str(error), remedy)
 
 
-def _tiny() -> str:
-    file = Path(freqq.__file__).parent / "glm" / "tiny" / "model.safetensors"
+def _embedded(name: str) -> str:
+    file = Path(freqq.__file__).parent / "glm" / name / "model.safetensors"
     if not file.is_file():
         raise UserError(f"there is no {file}")
     return f"{file.parent}, {file.stat().st_size / 1e6:.1f} MB"

@@ -34,15 +34,11 @@ from freqq.runs.shard_process import Replica
 from freqq.runs.stop import GRACE_S, StopRequest
 from freqq.runs.supervisor import evaluate_in_processes
 from freqq.runs.suspects import FailedRows, Suspects, why_given_up
+from freqq.runs.unfamiliar import unfamiliar
 from freqq.tokens.store import TokenStore
 
 Progress = Callable[[int, int], None]
 """Called with the rows that are there and the rows that there will be."""
-
-TINY_ELSEWHERE = (
-    "the embedded model (tiny) has learned to read pages that look like mini's and nothing else: its scores on other "
-    "data say nothing about a method; they show that a run works, and --model chooses a model that reads any page"
-)
 
 
 def run(
@@ -107,8 +103,8 @@ def run(
                     note(f"the adapter may have learned from {learned} of these {len(everything)} samples: not a test")
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
-            if settings.model == "tiny" and not settings.source.own_look:
-                note(TINY_ELSEWHERE)
+            if (strange := unfamiliar(settings, everything)) is not None:
+                note(strange)
             dtype, together = placements[0].dtype, machine.together(settings, placements[0].dtype)
             identity = Identity(weights.revision, dtype, placements[0].attention, together=together)
             if settings.backend == "vllm":

@@ -84,7 +84,7 @@ def test_a_checkpoints_sampling_settings_do_not_sample(folder: Path) -> None:
         ("tinny", "did you mean 'tiny'"),
         ("Glyf", "did you mean 'glyph'"),
         ("glm-4.1v", "did you mean 'glm-4.1v-9b'"),
-        ("qqqqq", "known: tiny, glyph, glm-4.1v-9b"),
+        ("qqqqq", "known: tiny, small, glyph, glm-4.1v-9b"),
         ("./nowhere", "no folder"),
         ("a/b/c", "no folder"),
         ("THUDM/glm-4v-9b", "remote code"),
@@ -118,7 +118,7 @@ def test_other_families(folder: Path, changes: dict[str, object], part: str) -> 
     change_config(folder, **changes)
     message = refusal(str(folder))
     assert part in message
-    assert "use tiny, glyph, glm-4.1v-9b" in message
+    assert "use tiny, small, glyph, glm-4.1v-9b" in message
 
 
 def test_remote_code_beside_a_known_type_is_not_run(folder: Path) -> None:

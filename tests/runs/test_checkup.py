@@ -11,7 +11,17 @@ def test_nothing_that_is_needed_is_missing_here():
     assert [finding for finding in found if finding.state == BROKEN] == []
     assert {finding.topic for finding in found} == {"versions", "machine", "parts", "models", "optional"}
     names = {finding.name for finding in found}
-    assert {"freqq", "python", "torch", "memory", "font", "embedded model", "codebooks of pages", "Slurm"} <= names
+    assert {
+        "freqq",
+        "python",
+        "torch",
+        "memory",
+        "font",
+        "embedded model tiny",
+        "embedded model small",
+        "codebooks of pages",
+        "Slurm",
+    } <= names
     assert all(finding.found for finding in found)
 
 

@@ -20,8 +20,8 @@ FAMILIES: Registry[type[Family]] = Registry(
 )
 """Families by the ``model_type`` of a config.json."""
 
-EMBEDDED = "tiny"
-"""The name of the model in the package."""
+EMBEDDED = ("tiny", "small")
+"""The names of the models in the package, each in a folder of its name."""
 
 GUIDE = "examples/new_family.md"
 
@@ -83,6 +83,6 @@ def served() -> list[str]:
 
 
 def short_names() -> dict[str, str | None]:
-    """Short names of models and their hub ids; None for the model in the package."""
+    """Short names of models and their hub ids; None for those in the package."""
     found = {short: hub_id for family in families().values() for short, hub_id in family.short_names.items()}
-    return {EMBEDDED: None} | found
+    return dict.fromkeys(EMBEDDED) | found

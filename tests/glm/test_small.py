@@ -1,0 +1,62 @@
+"""The embedded reader of Glyph's look: shipped whole, small enough, and reading at each resolution as its card says."""
+
+import csv
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import freqq
+
+ROOT = Path(__file__).parents[2]
+FOLDER = files("freqq") / "glm" / "small"
+SEED = 7
+"""Not the seed of any number in the model card."""
+
+COUNT = 20
+TASKS: dict[str, dict[str, Any]] = {
+    "mrcr": {"data": "mini", "needle": 2},
+    "niah_multikey_1": {"data": "ruler-mini", "task": "niah_multikey_1"},
+}
+pytestmark = pytest.mark.slow
+
+
+def card(task: str, dpi: int) -> float:
+    """The score that the card has."""
+    with (ROOT / "examples" / "results" / "reader.csv").open(encoding="utf-8") as file:
+        [score] = [float(r["score"]) for r in csv.DictReader(file) if r["task"] == task and float(r["dpi"]) == dpi]
+    return score
+
+
+def scores(out: Path, task: str, dpi: int, **options: Any) -> dict[str, float]:
+    """Mean score of each arm on held-out samples."""
+    found = freqq.evaluate(
+        model="small", **TASKS[task], look="glyph", dpi=dpi, limit=COUNT, seed=SEED, dtype="bfloat16", batch_size=10,
+        sizes="none", out=out, **options,
+    ).rows.to_pylist()  # fmt: skip
+    arms = {row["method"] for row in found}
+    return {arm: float(np.mean([row["score"] for row in found if row["method"] == arm])) for arm in arms}
+
+
+def test_it_is_small_and_has_a_card() -> None:
+    weights = (FOLDER / "model.safetensors").read_bytes()
+    assert len(weights) <= 60e6
+    assert b"pickle" not in weights[:4096]
+    text = (FOLDER / "README.md").read_text("utf-8")
+    for word in ("Limits", "Training", "exact", "freqq train small", "Python Software Foundation"):
+        assert word in text
+
+
+@pytest.mark.parametrize(("task", "dpi"), [("mrcr", 144), ("niah_multikey_1", 96)])
+def test_it_reads(tmp_path: Path, task: str, dpi: int) -> None:
+    """What the card says holds on samples that it does not count, within what a few of them can tell."""
+    found = scores(tmp_path / "run", task, dpi, level="baseline")
+    assert found["baseline"] == pytest.approx(card(task, dpi), abs=0.25)
+
+
+def test_no_token_is_a_designated_carrier(tmp_path: Path) -> None:
+    """A tenth of the tokens gone at random costs about what a tenth shows."""
+    found = scores(tmp_path / "run", "mrcr", 120, method="token-random", keep=0.9)
+    assert found["baseline"] - found["token-random"] < 0.15 + 0.1  # the card has the number of 200 samples
