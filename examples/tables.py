@@ -25,7 +25,8 @@ from freqq.runs.methods import METHODS
 
 EXAMPLES = Path(__file__).parent
 RESULTS = EXAMPLES / "results"
-DOCUMENTS = (EXAMPLES.parent / "README.md", *sorted(EXAMPLES.glob("*.md")))
+CARDS = sorted((EXAMPLES.parent / "freqq" / "glm").glob("*/README.md"))
+DOCUMENTS = (EXAMPLES.parent / "README.md", *sorted(EXAMPLES.glob("*.md")), *CARDS)
 
 Record = Mapping[str, Any]
 Table = list[dict[str, str]]
@@ -200,12 +201,27 @@ def adaptation_table(records: Sequence[Record]) -> Table:
     ]
 
 
+def reader_table(records: Sequence[Record]) -> Table:
+    """A row for each task and a column for each resolution, of the records of reader_scores.py."""
+    rows: dict[str, dict[str, str]] = {}
+    for r in records:
+        row = rows.setdefault(r["task"], {"task": f"`{r['task']}`"})
+        ends = ", ".join(wording.fraction(r[f"score_{end}"]) for end in ("low", "high"))
+        row[f"{r['dpi']:.0f} dpi"] = f"{wording.fraction(r['score'])} [{ends}] / {wording.fraction(r['exact'])}"
+        if r["real"] is not None:
+            for kind in ("real", "invented", "digits"):
+                part = rows.setdefault(kind, {"task": f"of these, {kind}"})
+                part[f"{r['dpi']:.0f} dpi"] = wording.fraction(r[kind])
+    return list(rows.values())
+
+
 TABLES: dict[str, Callable[[Sequence[Record]], Table]] = {
     "methods.csv": score_table,
     "token_methods.csv": score_table,
     "image_codecs.csv": codec_table,
     "largest_cut.csv": cut_table,
     "adaptations.csv": adaptation_table,
+    "reader.csv": reader_table,
 }
 
 

@@ -1,0 +1,51 @@
+"""Does a method lose less than drawing the page smaller? Score against vision tokens and against bytes, on `small`.
+
+Usage: python examples/resolution.py [--task NAME ...] [--limit 300] [--seed 21] [--out runs/reader]
+       [--results examples/results]
+
+Pages are read at seven resolutions, which costs fewer tokens without any method, and token methods and image codecs
+start from 144 and from 120 dpi. `freqq visualize resolution` compares each with the resolution that costs as much, on
+the same samples. The runs without compression are those of reader_scores.py. Run it again to resume.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from reader_scores import TASKS, evaluate
+
+DPIS = (72, 84, 96, 108, 120, 132, 144)
+STARTS = (144, 120)
+"""Where methods start."""
+
+TOKEN_METHODS = "token-prune,token-lowpass,token-pool,token-merge,token-divprune,token-random"
+CODECS = "image-jpeg,image-vq,image-gray2"
+COMPRESSED = {
+    "tokens": ("--method", TOKEN_METHODS, "--level", "ultra_mild,mild,aggressive", "--no-baseline"),
+    "image-bytes": ("--method", CODECS, "--level", "mild,extreme", "--no-baseline"),
+}
+"""Arms for each cost."""
+
+
+def main() -> None:
+    """Evaluate what is not evaluated yet; write a table and a figure for each task and cost."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--task", choices=TASKS, action="append")
+    parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=21)
+    parser.add_argument("--out", type=Path, default=Path("runs/reader"))
+    parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
+    given = parser.parse_args()
+    for task in given.task or TASKS:
+        plain = [evaluate(task, dpi, given) for dpi in DPIS]
+        for cost, arms in COMPRESSED.items():
+            runs = [*plain, *(evaluate(task, dpi, given, f"-{cost}", arms) for dpi in STARTS)]
+            name = given.results / f"resolution-{task}-{cost}"
+            command = ["visualize", "resolution", *runs, "--cost", cost, "--csv", f"{name}.csv", "--out", f"{name}.png"]
+            subprocess.run([sys.executable, "-m", "freqq", *map(str, command)], check=True)
+
+
+if __name__ == "__main__":
+    main()
