@@ -51,6 +51,7 @@ LONG = (
     "tests/runs/test_stop.py",
     "tests/runs/test_start_cache.py",
     "tests/glm/test_tiny.py",
+    "tests/glm/test_small.py",
     "tests/bench/bench_runs.py",
     "tests/cli/test_examples.py",
 )

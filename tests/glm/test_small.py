@@ -56,7 +56,7 @@ def test_it_reads(tmp_path: Path, task: str, dpi: int) -> None:
     assert found["baseline"] == pytest.approx(card(task, dpi), abs=0.25)
 
 
-def test_no_token_is_a_designated_carrier(tmp_path: Path) -> None:
-    """A tenth of the tokens gone at random costs about what a tenth shows."""
+def test_a_tenth_of_the_tokens_gone_costs_what_the_card_says(tmp_path: Path) -> None:
+    """Nearly every answer loses a token of its own; a designated carrier would lose it nearly everything."""
     found = scores(tmp_path / "run", "mrcr", 120, method="token-random", keep=0.9)
-    assert found["baseline"] - found["token-random"] < 0.15 + 0.1  # the card has the number of 200 samples
+    assert found["baseline"] - found["token-random"] < 0.206 + 0.15  # the card's, and what 20 samples can tell
