@@ -35,12 +35,12 @@ def unfamiliar(settings: Settings, samples: Sequence[Sample]) -> str | None:
 def _strange(config: GlyphConfig) -> str | None:
     """What in a look is out of reach for `small`."""
     if font_digest(config.font_path) != font_digest(LOOK.font_path):
-        return f"this font ({config.font_path}), but DejaVu Sans"
+        return f"this font ({config.font_path}), only DejaVu Sans"
     if (config.font_size, config.leading, config.horizontal_scale) != (LOOK.font_size, LOOK.leading, 1.0):
-        return f"text of {config.font_size:g} pt on {config.leading:g} pt lines, but of 9 on 10"
+        return f"text of {config.font_size:g} pt on {config.leading:g} pt lines, only of 9 on 10"
     width, height = config.page_size
     if width > WIDTHS[1] or height > HEIGHTS[1]:
-        return f"pages of {width:g} x {height:g} points, but of at most {WIDTHS[1]} x {HEIGHTS[1]}"
+        return f"pages of {width:g} x {height:g} points, only of up to {WIDTHS[1]} x {HEIGHTS[1]}"
     if not DPI[0] <= config.dpi <= DPI[1]:
-        return f"pages of {config.dpi:g} dpi, but of {DPI[0]:g} to {DPI[1]:g}"
+        return f"pages of {config.dpi:g} dpi, only of {DPI[0]:g} to {DPI[1]:g}"
     return None

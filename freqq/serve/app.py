@@ -30,7 +30,7 @@ MOST_AT_ONCE = 256
 """Connections; any more get status 503."""
 
 MOST_HELD = 4 << 30
-"""Bytes of all requests together that are not answered yet; any more get status 503, but for a request alone."""
+"""Bytes of all unanswered requests together; beyond that, requests get status 503. A single request may have more."""
 
 PARSERS = 2
 """Requests whose pages are decoded at once."""
