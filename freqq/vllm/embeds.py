@@ -6,6 +6,7 @@ on the page's grid of merged tokens, fractions allowed, and ``image_tokens`` [pa
 """
 
 from collections.abc import Mapping
+from math import prod
 
 import torch
 from torch import Tensor
@@ -16,7 +17,9 @@ MOST_SIDE = 8192
 """Merged tokens along a side of a page."""
 
 
-def check_embeds(data: Mapping[str, object], merge: int, channels: int, room: int) -> dict[str, Tensor]:
+def check_embeds(
+    data: Mapping[str, object], merge: int, channels: int, room: int, one_row: bool = False
+) -> dict[str, Tensor]:
     """The pages of a prompt, embeddings and positions as [n, ..] in order.
 
     Parameters
@@ -25,6 +28,7 @@ def check_embeds(data: Mapping[str, object], merge: int, channels: int, room: in
     merge : patches a side of a merged token
     channels : those of the model
     room : how many more positions pages may take than they have tokens
+    one_row : whether the cells of a page are in line, as `freqq.vllm.positions.in_line` says
 
     Raises
     ------
@@ -48,7 +52,8 @@ def check_embeds(data: Mapping[str, object], merge: int, channels: int, room: in
     shapes = (grids[:, 1:] // merge).tolist()
     # Text behind a page starts max(h, w) after the page's start, and a few tokens may claim many large pages; an engine
     # dies of positions beyond its table of rotary embeddings.
-    if (beyond := sum(map(max, shapes)) - len(tokens)) > room:
+    taken = sum(prod(shape) if one_row else max(shape) for shape in shapes)
+    if (beyond := taken - len(tokens)) > room:
         raise ValueError(
             f"pages of {GRID} take {beyond:,} positions more than there are {EMBEDS}, and there is room for {room:,}"
         )

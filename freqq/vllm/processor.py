@@ -26,6 +26,7 @@ from freqq.glm.families import family_of
 from freqq.glm.families.base import Family
 from freqq.tokens.base import TokenCompressor
 from freqq.vllm import spec
+from freqq.vllm.config import has_one_row
 from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID, check_embeds
 from freqq.vllm.positions import spare_positions, token_count
 
@@ -76,6 +77,7 @@ class ProcessingInfo(BaseProcessingInfo):
             self.merge,
             channels=self.channels,
             room=spare_positions(self.ctx.model_config),
+            one_row=has_one_row(self.get_hf_config().get_text_config()),
             expected_hidden_size=self._get_expected_hidden_size(),
             allow_missing_mm_embeddings=self.allow_missing_mm_embeddings,
         )
@@ -102,18 +104,19 @@ class DataParser(Qwen2VLMultiModalDataParser):
     vLLM's own parsers take the first at most.
     """
 
-    def __init__(self, merge: int, *, channels: int, room: int, **kwargs: Any) -> None:
+    def __init__(self, merge: int, *, channels: int, room: int, one_row: bool, **kwargs: Any) -> None:
         super().__init__(merge, **kwargs)
         self._merge = merge
         self._channels = channels
         self._room = room
+        self._one_row = one_row
 
     def _parse_image_data(self, data: Any) -> Any:
         if not isinstance(data, dict):
             return super()._parse_image_data(data)
         required, optional = self.embedding_field_sets("image")
         if EMBEDS in data:
-            data = check_embeds(data, self._merge, self._channels, self._room)
+            data = check_embeds(data, self._merge, self._channels, self._room, self._one_row)
             required |= {CELLS, COUNT} & data.keys()
         return DictEmbeddingItems(
             data,

@@ -77,3 +77,10 @@ def test_pages_may_take_as_many_positions_more_than_tokens_as_there_is_room_for(
         made = sent(image_grid_thw=torch.tensor([[1, 6, 4], [1, 4, 2 * side]]))
         with contextlib.nullcontext() if fits else pytest.raises(ValueError, match="room for 100"):
             check_embeds(made, 2, CHANNELS, ROOM)
+
+
+def test_cells_in_line_take_a_position_each():
+    made = sent(image_grid_thw=torch.tensor([[1, 6, 4], [1, 4, 102]]))  # 6 + 102 cells for 7 tokens
+    with pytest.raises(ValueError, match="take 101 positions more"):
+        check_embeds(made, 2, CHANNELS, ROOM, one_row=True)
+    check_embeds(made, 2, CHANNELS, ROOM + 1, one_row=True)
