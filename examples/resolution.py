@@ -1,7 +1,7 @@
 """Does a method lose less than drawing the page smaller? Score against vision tokens and against bytes, on `small`.
 
-Usage: python examples/resolution.py [--task NAME ...] [--limit 300] [--seed 21] [--out runs/reader]
-       [--results examples/results]
+Usage: python examples/resolution.py [--task NAME ...] [--cost tokens|image-bytes] [--limit 300] [--seed 21]
+       [--dtype bfloat16] [--out runs/reader] [--results examples/results]
 
 Pages are read at seven resolutions, which costs fewer tokens without any method, and token methods and image codecs
 start from 144 and from 120 dpi. `freqq visualize resolution` compares each with the resolution that costs as much, on
@@ -33,14 +33,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="small")
     parser.add_argument("--task", choices=TASKS, action="append")
+    parser.add_argument("--cost", choices=COMPRESSED, action="append")
     parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--dtype", default="bfloat16", help="float32 is faster on a CPU that multiplies no bfloat16")
     parser.add_argument("--seed", type=int, default=21)
     parser.add_argument("--out", type=Path, default=Path("runs/reader"))
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     for task in given.task or TASKS:
         plain = [evaluate(task, dpi, given) for dpi in DPIS]
-        for cost, arms in COMPRESSED.items():
+        for cost in given.cost or COMPRESSED:
+            arms = COMPRESSED[cost]
             runs = [*plain, *(evaluate(task, dpi, given, f"-{cost}", arms) for dpi in STARTS)]
             name = given.results / f"resolution-{task}-{cost}"
             command = ["visualize", "resolution", *runs, "--cost", cost, "--csv", f"{name}.csv", "--out", f"{name}.png"]

@@ -1,6 +1,7 @@
 """``freqq codebook``: codebooks of vector quantization."""
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -83,14 +84,14 @@ def train(
         _train_tokens(islice(pages, limit), model, limit, out)
         return
     if mini:
-        pages, pitch, limit = training_pages(), PITCH, limit or PAGES
+        pages, pitch, limit = training_pages(), Fraction(PITCH), limit or PAGES
     else:
         pages, looks = _rendered(texts, config, font, dpi)
         pitch = line_pitch(looks)
     with counted_then(limit, "rendering", "learning") as count:
         book = learn(count(islice(pages, limit)), pitch, width, size)
     write_whole(out, lambda path: path.write_bytes(book.file))
-    kind = f"{len(book.patterns):,} patterns of {pitch} x {width} pixels"
+    kind = f"{len(book.patterns):,} patterns of {book.patterns.block[0]} x {width} pixels"
     print(f"{out}: {kind}, {len(book.file):,} bytes, id {book.id.hex()}")
 
 

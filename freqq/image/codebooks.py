@@ -87,11 +87,10 @@ def best_fit(pixels: NDArray[np.uint8], likely: Iterable[Codebook] = ()) -> Fit 
 
 def _fit(pixels: NDArray[np.uint8], book: Codebook) -> Fit:
     """The best phase for a codebook, judged by some of the page's strips; the most likely is tried first."""
-    pitch = book.patterns.block[0]
-    likely = darkest_gap(pixels, pitch)
+    likely = darkest_gap(pixels, book.pitch)
     best = Fit(book, likely, 0.0)
-    for phase in sorted(range(pitch), key=lambda p: p != likely):
-        strips = Strips.of(pixels, book.patterns.block, phase)
+    for phase in sorted(range(book.pitch.numerator), key=lambda p: p != likely):
+        strips = Strips.of(pixels, book.pitch, book.patterns.block[1], phase)
         inked = strips.inked(pixels)
         tried = strips.cut(pixels, inked[:: max(1, len(inked) // TRIED_STRIPS)]).reshape(-1, *book.patterns.block)
         tried = tried[(tried != WHITE).any((1, 2))]
@@ -123,8 +122,8 @@ def look_of(config: GlyphConfig) -> GlyphConfig:
     Raises
     ------
     UserError
-        If no codebook can be learned for it: its pages have colours or are scaled, or the distance of its lines is not
-        a whole number of pixels.
+        If no codebook can be learned for it: its pages have colours or are scaled, or `line_pitch` refuses the distance
+        of its lines.
     """
     kept = ("font_path", "font_size", "dpi", "font_color", "page_bg_color", "para_bg_color")
     look = replace(GlyphConfig(), line_height=config.leading, **{name: getattr(config, name) for name in kept})

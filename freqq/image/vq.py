@@ -3,7 +3,7 @@
 The stream, after the header of `freqq.image.container`:
 
     8 bytes   the codebook: the start of its file's SHA-256
-    1 byte    phase of the strips, see `freqq.image.vq_patterns`
+    1 byte    phase of the strips, see `freqq.image.vq_patterns.Strips`
     4 bytes   words      4 bytes   escaped symbols      4 bytes   words of those      4 bytes   raw blocks
     4 bytes   for each strip: its decoder's initial state
     2 bytes   for each word
@@ -57,7 +57,8 @@ PROBED = 6000
 class VectorQuantization(ImageCodec):
     """Replace each block (as high as a line of text) by a pattern of a codebook; code indices in context.
 
-    Blocks of 10 x 3 pixels of rendered text show about ten thousand different patterns. The codebook holds the most
+    Blocks of 10 x 3 pixels of text at 72 dpi show about ten thousand different patterns; lines need not be whole pixels
+    apart (13 1/3 at 96 dpi, 16 2/3 at 120). The codebook holds the most
     frequent ones unchanged, because averages (Lloyd's centroids) would blur letters. Another block takes the nearest
     pattern by a weighted DCT in which low and middle frequencies count most; if that differs by more than `tolerance`,
     the exact difference is stored too. Indices are entropy-coded in the context of the one or two patterns to the left.
@@ -171,7 +172,7 @@ def _fits(look: GlyphConfig) -> bool:
 
 
 def _encode(page: Page, pixels: NDArray[np.uint8], book: Codebook, phase: int, tolerance: float) -> bytes:
-    strips = Strips.of(pixels, book.patterns.block, phase)
+    strips = Strips.of(pixels, book.pitch, book.patterns.block[1], phase)
     blocks = strips.cut(pixels)
     rows, columns, h, w = blocks.shape
     flat = np.ascontiguousarray(blocks).reshape(-1, h, w)
@@ -210,9 +211,9 @@ def read_patterns(stream: bytes) -> Page:
     name, phase, words, escapes, escape_words, raw = reader.header(VQ_HEADER)
     book = with_id(name)
     h, w = book.patterns.block
-    strips = Strips(height, width, (h, w), phase)
+    strips = Strips(height, width, book.pitch, w, phase)
     rows, columns = strips.shape
-    if phase >= h or escapes > rows * columns or raw > escapes:
+    if phase >= book.pitch.numerator or escapes > rows * columns or raw > escapes:
         raise reader.corrupt(
             f"phase {phase}, {escapes} escapes and {raw} raw blocks do not fit {rows} x {columns} blocks"
         )

@@ -1,7 +1,9 @@
 """A codebook: block patterns and the statistics of their sequences."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,8 @@ def independent(counts: NDArray[np.floating]) -> Automaton:
 
 
 MOST_SIDE = 64
+MOST_PHASES = 255
+"""Largest numerator of a pitch: a stream writes a phase in one byte."""
 DTYPES = {
     "patterns": "uint8", "neighbours": "uint16", "distances": "float16", "pairs": "uint16", "starts": "int32",
     "symbols": "uint16", "frequencies": "uint16", "escapes": "uint32",
@@ -71,6 +75,9 @@ class Codebook:
     Parameters
     ----------
     patterns : Patterns, K of them
+    pitch : Fraction
+        Distance of two lines in pixels; the patterns' height, or less than a pixel lower. In the file only if it is not
+        whole: uint16 [2], its numerator and denominator.
     neighbours : uint16 [K, m]
         The patterns nearest to each, itself first.
     distances : float16 [K, m]
@@ -84,6 +91,7 @@ class Codebook:
     """
 
     patterns: Patterns
+    pitch: Fraction
     neighbours: NDArray[np.uint16]
     distances: NDArray[np.float16]
     pairs: NDArray[np.integer]
@@ -99,7 +107,9 @@ class Codebook:
             "pairs": self.pairs, "starts": source.starts, "symbols": source.symbols,
             "frequencies": source.frequencies, "escapes": self.escapes,
         }  # fmt: skip
-        return save({name: np.ascontiguousarray(values, DTYPES[name]) for name, values in arrays.items()})
+        typed = {name: np.ascontiguousarray(values, DTYPES[name]) for name, values in arrays.items()}
+        between = {} if self.pitch.denominator == 1 else {"pitch": np.array(self.pitch.as_integer_ratio(), np.uint16)}
+        return save(typed | between)
 
     @cached_property
     def id(self) -> bytes:
@@ -126,9 +136,14 @@ def read_codebook(path: Path) -> Codebook:
         arrays["starts"].astype(np.int64), arrays["symbols"], arrays["frequencies"].astype(np.int64)
     )
     patterns = Patterns(arrays["patterns"])
-    book = Codebook(patterns, arrays["neighbours"], arrays["distances"], arrays["pairs"], source, arrays["escapes"])
+    book = Codebook(patterns, _pitch(arrays), arrays["neighbours"], arrays["distances"], arrays["pairs"], source,
+                    arrays["escapes"])  # fmt: skip
     book.__dict__["file"] = data
     return book
+
+
+def _pitch(arrays: dict[str, NDArray[Any]]) -> Fraction:
+    return Fraction(*map(int, arrays["pitch"])) if "pitch" in arrays else Fraction(arrays["patterns"].shape[1])
 
 
 def _fault(arrays: dict[str, NDArray[Any]]) -> str:
@@ -138,6 +153,11 @@ def _fault(arrays: dict[str, NDArray[Any]]) -> str:
     sides = patterns.shape[1:]
     if patterns.ndim != 3 or not 1 <= len(patterns) < ESCAPE or not all(1 <= side <= MOST_SIDE for side in sides):
         return "its patterns are out of bounds"
+    ratio = arrays.get("pitch")
+    if ratio is not None and (ratio.dtype != np.uint16 or ratio.shape != (2,) or not ratio.all()):
+        return "its pitch is out of bounds"
+    if (pitch := _pitch(arrays)) < 1 or ceil(pitch) != sides[0] or pitch.numerator > MOST_PHASES:
+        return "its pitch does not fit its patterns"
     count, states, entries = len(patterns), len(starts) - 1, len(symbols)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or (len(pairs) and pairs.max() >= count):
         return "its pairs are out of bounds"

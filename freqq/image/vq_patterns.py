@@ -1,7 +1,9 @@
 """Cut a page into strips (one per line of text) and blocks, and match blocks with patterns."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,63 +16,93 @@ WHITE = 255
 
 @dataclass(frozen=True)
 class Strips:
-    """How a page of height x width pixels is cut: strips of `block` height, the first at row `phase` - block height.
+    """How a page is cut into strips, one for each line of text, and these into blocks.
 
-    Strips and blocks beyond the page's edge are filled with white.
+    Lines are `pitch` pixels apart, p/q in lowest terms: strip k begins at row ⌊(phase + k·p) / q⌋, as lines of text are
+    drawn on whole rows. Its blocks are ⌈pitch⌉ pixels high; where strips are closer, the last row of a block is the
+    next strip's, and white in this one. What lies beyond the page's edge is white, too.
+
+    Parameters
+    ----------
+    height, width : int
+        Of the page, px.
+    pitch : Fraction
+        px, at least 1.
+    across : int
+        Width of a block, px.
+    phase : int
+        0 .. p - 1, in q-ths of a pixel.
     """
 
     height: int
     width: int
-    block: tuple[int, int]
+    pitch: Fraction
+    across: int
     phase: int
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8], block: tuple[int, int], phase: int) -> "Strips":
+    def of(cls, pixels: NDArray[np.uint8], pitch: Fraction, across: int, phase: int) -> "Strips":
         """The strips of a page [height, width]."""
         height, width = pixels.shape
-        return cls(height, width, block, phase)
+        return cls(height, width, pitch, across, phase)
 
     @property
-    def above(self) -> int:
-        """White rows above the page's first row."""
-        return -self.phase % self.block[0]
+    def block(self) -> tuple[int, int]:
+        """Height and width of a block."""
+        return ceil(self.pitch), self.across
+
+    @cached_property
+    def edges(self) -> NDArray[np.intp]:
+        """The first row of each strip, and the row below the last one; the first may be above the page."""
+        p, q = self.pitch.as_integer_ratio()
+        first = -int(self.phase >= q)
+        last = -((self.phase - self.height * q) // p)
+        return (self.phase + np.arange(first, last + 1) * p) // q
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of blocks."""
-        return whole_blocks(self.height + self.above, self.block[0]), whole_blocks(self.width, self.block[1])
+        return len(self.edges) - 1, whole_blocks(self.width, self.across)
+
+    def _rows(self, chosen: NDArray[np.intp] | slice = slice(None)) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """The page's row that each row of each strip shows, [strips, h], and whether it shows one."""
+        at = self.edges[:-1][chosen][:, None] + np.arange(self.block[0])
+        return at, (at >= 0) & (at < np.minimum(self.edges[1:][chosen], self.height)[:, None])
 
     def cut(self, pixels: NDArray[np.uint8], chosen: NDArray[np.intp] | None = None) -> NDArray[np.uint8]:
         """The blocks [rows, columns, h, w] of a page [height, width], or of some of its strips."""
-        (rows, columns), (h, w) = self.shape, self.block
-        strips = np.arange(rows) if chosen is None else chosen
-        at = (strips[:, None] * h - self.above + np.arange(h)).ravel()
-        inside = (at >= 0) & (at < self.height)
-        padded = np.full((len(at), columns * w), WHITE, np.uint8)
+        columns, (h, w) = self.shape[1], self.block
+        at, inside = self._rows(slice(None) if chosen is None else chosen)
+        padded = np.full((*at.shape, columns * w), WHITE, np.uint8)
         padded[inside, : self.width] = pixels[at[inside]]
-        return padded.reshape(len(strips), h, columns, w).swapaxes(1, 2)
+        return padded.reshape(len(at), h, columns, w).swapaxes(1, 2)
 
     def inked(self, pixels: NDArray[np.uint8]) -> NDArray[np.intp]:
         """The strips of a page [height, width] that are not all white."""
         dark = np.flatnonzero((pixels != WHITE).any(1))
-        return np.unique((dark + self.above) // self.block[0])
+        return np.unique(np.searchsorted(self.edges, dark, "right") - 1)
 
     def join(self, blocks: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The page [height, width] of blocks [rows, columns, h, w]."""
         rows, columns, h, w = blocks.shape
-        padded = blocks.swapaxes(1, 2).reshape(rows * h, columns * w)
-        return np.ascontiguousarray(padded[self.above : self.above + self.height, : self.width])
+        at, inside = self._rows()
+        page = np.empty((self.height, self.width), np.uint8)
+        page[at[inside]] = blocks.swapaxes(1, 2).reshape(rows, h, columns * w)[inside, : self.width]
+        return page
 
 
-def darkest_gap(pixels: NDArray[np.uint8], pitch: int) -> int:
-    """The phase of lines of text with a known pitch: they begin below the row with the least ink.
+def darkest_gap(pixels: NDArray[np.uint8], pitch: Fraction) -> int:
+    """The phase of lines of text with a known pitch p/q: they begin below the row with the least ink.
 
-    Rows are folded by the pitch. Between equally empty rows, the one with emptier neighbours wins.
+    Rows are folded by the pitch, each into the q phases that begin in it. Between equally empty rows, the one with
+    emptier neighbours wins.
     """
+    p, q = pitch.as_integer_ratio()
     ink = WHITE - pixels.astype(np.float64).mean(1)
-    rows = np.bincount(np.arange(len(ink)) % pitch, ink, pitch)
-    around = rows + 0.1 * (np.roll(rows, 1) + np.roll(rows, -1))
-    return int((around.argmin() + 1) % pitch)
+    phases = (np.arange(len(ink))[:, None] * q + np.arange(q)) % p
+    rows = np.bincount(phases.ravel(), np.repeat(ink, q), p)
+    around = rows + 0.1 * (np.roll(rows, q) + np.roll(rows, -q))
+    return int((around.argmin() + q) % p)
 
 
 CHUNK = 512

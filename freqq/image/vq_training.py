@@ -2,14 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from freqq.coding.rans import ESCAPE, MOST_BITS, Automaton, scaled
 from freqq.errors import UserError
-from freqq.image.vq_codebook import Codebook, Contexts
+from freqq.image.vq_codebook import MOST_PHASES, MOST_SIDE, Codebook, Contexts
 from freqq.image.vq_patterns import Patterns, Strips, darkest_gap
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.glyph_pages import render_glyph
@@ -32,30 +34,35 @@ def text_pages(texts: Iterable[str], config: GlyphConfig) -> Iterator[Page]:
         yield from render_glyph(text, config)
 
 
-def line_pitch(config: GlyphConfig) -> int:
-    """Distance of two lines in pixels.
+def line_pitch(config: GlyphConfig) -> Fraction:
+    """Distance of two lines in pixels, such as 50/3 at 120 dpi.
 
     Raises
     ------
     UserError
-        If it is not a whole number, because then lines do not repeat blocks.
+        If it is more than `MOST_SIDE`, or no such ratio: then lines begin at too many places between two rows.
     """
     pitch = (config.line_height or config.font_size + 1) * config.dpi / 72
-    if abs(pitch - round(pitch)) > 1e-6:
-        raise UserError(
-            f"lines {pitch:g} pixels apart fall between pixels: choose a line height and a dpi that give a whole number"
-        )
-    return round(pitch)
+    for q in range(1, MOST_PHASES + 1):
+        ratio = Fraction(round(pitch * q), q)
+        if abs(pitch - ratio) <= 1e-6 and 1 <= ratio <= MOST_SIDE and ratio.numerator <= MOST_PHASES:
+            return ratio
+    raise UserError(
+        f"lines {pitch:g} pixels apart have no codebook: choose a line height and a dpi that give 1 to {MOST_SIDE} "
+        f"pixels, and whole pixels again after at most {MOST_PHASES} of them"
+    )
 
 
-def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, pair_least: int = 90) -> Codebook:
+def train(pages: Iterable[Page], pitch: Fraction, width: int = 3, size: int = 16384, pair_least: int = 90) -> Codebook:
     """A codebook of the `size` most frequent blocks of pages, and their sequences.
 
     Parameters
     ----------
     pages : iterable of gray pages
-    pitch, width : int
-        A block's height (the distance of two lines of text) and width in pixels.
+    pitch : Fraction
+        The distance of two lines of text in pixels, of which a block's height is the next whole number.
+    width : int
+        Of a block, px.
     pair_least : int
         How often two patterns must follow each other to become a context.
 
@@ -64,27 +71,28 @@ def train(pages: Iterable[Page], pitch: int, width: int = 3, size: int = 16384, 
     UserError
         If a page is not gray, or there is none.
     """
+    height = ceil(pitch)
     cuts: list[NDArray[np.uint8]] = []
     counts: Counter[bytes] = Counter()
     for page in pages:
         if page.pixels.ndim != 2:
             raise UserError("a codebook is trained on gray pages, and one of these has colours")
         phase = darkest_gap(page.pixels, pitch)
-        blocks = np.ascontiguousarray(Strips.of(page.pixels, (pitch, width), phase).cut(page.pixels))
+        blocks = np.ascontiguousarray(Strips.of(page.pixels, pitch, width, phase).cut(page.pixels))
         rows, columns = blocks.shape[:2]
-        names = blocks.reshape(rows * columns, -1).view(f"V{pitch * width}").ravel()
+        names = blocks.reshape(rows * columns, -1).view(f"V{height * width}").ravel()
         found, times = np.unique(names, return_counts=True)
         counts.update({f.tobytes(): int(t) for f, t in zip(found, times, strict=True)})
         cuts.append(blocks)
     if not cuts:
         raise UserError("there is no page to train a codebook on")
     chosen = sorted(counts, key=lambda name: (-counts[name], name))[:size]
-    patterns = Patterns(np.frombuffer(b"".join(chosen), np.uint8).reshape(-1, pitch, width))
+    patterns = Patterns(np.frombuffer(b"".join(chosen), np.uint8).reshape(-1, height, width))
     rows, unknown = _symbols(patterns, cuts)
     pairs, source = learn(rows, len(patterns), pair_least)
     escapes = np.bincount(source.walk(np.where(unknown, -1 - rows, rows))[1], minlength=len(patterns)) + 1
     neighbours, distances = neighbourhood(patterns)
-    return Codebook(patterns, neighbours, distances, pairs, source, escapes.astype(np.uint32))
+    return Codebook(patterns, pitch, neighbours, distances, pairs, source, escapes.astype(np.uint32))
 
 
 def neighbourhood(patterns: Patterns) -> tuple[NDArray[np.uint16], NDArray[np.float16]]:

@@ -65,9 +65,9 @@ def test_the_shipped_look_needs_nothing_and_keeps_its_streams(cache):
 
 def test_a_look_without_a_codebook_is_said_and_left_to_webp(cache):
     notes: list[str] = []
-    looks = [replace(SERIF, dpi=96), replace(SERIF, font_color=(255, 0, 0)), replace(SERIF, horizontal_scale=0.9)]
+    looks = [replace(SERIF, dpi=101), replace(SERIF, font_color=(255, 0, 0)), replace(SERIF, horizontal_scale=0.9)]
     assert EXACT.prepared(looks, notes.append).resources == EXACT.resources
-    assert ["between pixels" in notes[0], "colours" in notes[1], "scaled" in notes[2]] == [True] * 3
+    assert ["no codebook" in notes[0], "colours" in notes[1], "scaled" in notes[2]] == [True] * 3
     assert not cache.exists()
 
 

@@ -3,6 +3,8 @@
 import random
 import textwrap
 import zlib
+from fractions import Fraction
+from math import ceil, floor
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from freqq.image.measures import psnr
 from freqq.image.standard import Webp
 from freqq.image.streams import decode, describe
 from freqq.image.vq import VectorQuantization
+from freqq.image.vq_codebook import read_codebook
 from freqq.image.vq_patterns import Strips, darkest_gap
 from freqq.image.vq_training import line_pitch, train
 from freqq.pages.glyph import GlyphConfig
@@ -134,11 +137,14 @@ def test_a_codebook_of_ones_own_is_found(tmp_path, monkeypatch) -> None:  # type
         decode(stream)
 
 
-def test_lines_that_fall_between_pixels_are_refused() -> None:
-    with pytest.raises(UserError, match=r"lines 13\.3333 pixels apart"):
-        line_pitch(GlyphConfig(dpi=96.0))
+def test_distances_of_lines_are_ratios() -> None:
+    ratios = {dpi: line_pitch(GlyphConfig(dpi=dpi)) for dpi in (72.0, 96.0, 120.0, 144.0)}
+    assert ratios == {72: 10, 96: Fraction(40, 3), 120: Fraction(50, 3), 144: 20}
+    for dpi in (101.0, 72.01, 600.0, 5.0):
+        with pytest.raises(UserError, match="pixels apart have no codebook"):
+            line_pitch(GlyphConfig(dpi=dpi))
     with pytest.raises(UserError, match="no page"):
-        train([], 10)
+        train([], Fraction(10))
     with pytest.raises(UserError, match="tolerance nan"):
         VectorQuantization(tolerance=float("nan"))
 
@@ -154,27 +160,58 @@ def test_contradicting_sections_are_corrupt() -> None:
             decode(frame + bytes(damaged))
 
 
-@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 12), st.integers(1, 8), st.integers(0, 11))
-def test_strips_join_to_the_page(height: int, width: int, h: int, w: int, phase: int) -> None:
+PITCHES = st.builds(Fraction, st.integers(1, 12), st.integers(1, 7)).filter(lambda pitch: pitch >= 1)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), PITCHES, st.integers(1, 8), st.integers(0, 11))
+def test_strips_join_to_the_page(height: int, width: int, pitch: Fraction, w: int, phase: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width), np.uint8)
-    strips = Strips(height, width, (h, w), phase % h)
+    strips = Strips(height, width, pitch, w, phase % pitch.numerator)
     blocks = strips.cut(pixels)
-    assert blocks.shape == (*strips.shape, h, w)
+    assert blocks.shape == (*strips.shape, ceil(pitch), w)
     np.testing.assert_array_equal(strips.join(blocks), pixels)
     np.testing.assert_array_equal(strips.cut(pixels, np.array([0])), blocks[:1])
 
 
-@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 11), st.integers(0, 59))
-def test_strips_with_ink_are_found(height: int, h: int, phase: int, row: int) -> None:
+@given(st.integers(1, 60), PITCHES, st.integers(0, 11), st.integers(0, 59))
+def test_strips_with_ink_are_found(height: int, pitch: Fraction, phase: int, row: int) -> None:
     pixels = np.full((height, 9), 255, np.uint8)
     pixels[row % height, 4] = 0
-    strips = Strips(height, 9, (h, 3), phase % h)
+    strips = Strips(height, 9, pitch, 3, phase % pitch.numerator)
     expected = np.flatnonzero((strips.cut(pixels) != 255).any((1, 2, 3)))
     np.testing.assert_array_equal(strips.inked(pixels), expected)
 
 
+@given(PITCHES, st.integers(1, 60), st.fractions(0, 12, max_denominator=997))
+def test_strips_begin_where_lines_between_pixels_do(pitch: Fraction, height: int, first: Fraction) -> None:
+    """A line whose place is any number is drawn from the row on in which that lies."""
+    first %= pitch
+    drawn = [floor(first + k * pitch) for k in range(-1, height + 2)]
+    strips = Strips(height, 3, pitch, 3, floor(first * pitch.denominator))
+    begin = drawn.index(strips.edges[0])
+    assert drawn[begin : begin + len(strips.edges)] == strips.edges.tolist()
+
+
+def test_a_codebook_of_lines_between_pixels_codes_its_pages(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    looks = GlyphConfig(dpi=120.0, page_size=(300.0, 200.0))
+    text = " ".join(reference().split())
+    book = train(render_glyph(text[:40_000], looks), line_pitch(looks), size=4096)
+    assert book.patterns.block == (17, 3)
+    (tmp_path / "120.safetensors").write_bytes(book.file)
+    read = read_codebook(tmp_path / "120.safetensors")
+    assert (read.pitch, read.id) == (Fraction(50, 3), book.id)
+    monkeypatch.setenv(ELSEWHERE, str(tmp_path))
+    page = next(render_glyph(text[70_000:80_000], looks))
+    for top in (0, 1, 5, 16):
+        cut = Page(page.pixels[top:])
+        stream = EXACT.encode(cut)
+        assert describe(stream)["codebook"] == book.id.hex()
+        np.testing.assert_array_equal(decode(stream).pixels, cut.pixels)
+        assert len(stream) < 0.6 * len(Webp(quality=100).encode(cut))
+
+
 def test_lines_begin_below_the_darkest_gap() -> None:
-    assert darkest_gap(PAGE.pixels, 10) == 8
+    assert darkest_gap(PAGE.pixels, Fraction(10)) == 8
     fit = best_fit(PAGE.pixels)
     assert fit is not None
     assert fit.phase == 8

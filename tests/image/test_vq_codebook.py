@@ -1,5 +1,6 @@
 """Codebooks: blocks are found in them, and a file is read back or refused."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ TEXT = "Pack my box with five dozen liquor jugs, and write a poem about tapirs. 
 
 @pytest.fixture(scope="module")
 def book() -> Codebook:
-    return train(render_glyph(TEXT, GlyphConfig(page_size=(300.0, 200.0))), pitch=10, size=600, pair_least=5)
+    return train(render_glyph(TEXT, GlyphConfig(page_size=(300.0, 200.0))), pitch=Fraction(10), size=600, pair_least=5)
 
 
 def test_every_pattern_is_found_and_nothing_else(book: Codebook) -> None:
@@ -49,7 +50,7 @@ def test_the_most_frequent_patterns_come_first_and_are_their_own_neighbours(book
 
 
 def test_training_is_deterministic(book: Codebook) -> None:
-    again = train(render_glyph(TEXT, GlyphConfig(page_size=(300.0, 200.0))), pitch=10, size=600, pair_least=5)
+    again = train(render_glyph(TEXT, GlyphConfig(page_size=(300.0, 200.0))), pitch=Fraction(10), size=600, pair_least=5)
     assert again.file == book.file
     assert again.id == book.id
 
