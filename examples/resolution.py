@@ -15,7 +15,7 @@ from pathlib import Path
 
 from reader_scores import TASKS, evaluate
 
-DPIS = (72, 84, 96, 108, 120, 132, 144)
+DPIS = (72, 84, 96, 108, 120, 144)
 STARTS = (144, 120)
 """Where methods start."""
 

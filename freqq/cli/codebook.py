@@ -24,7 +24,7 @@ app = typer.Typer(help="Train and list codebooks of vector quantization.", no_ar
 Texts = Annotated[
     list[str] | None,
     argument(
-        "TEXT", "Texts or chats to render and learn from, or mini: the pages that the embedded model was trained on. "
+        "TEXT", "Texts or chats to render and learn from, or mini: pages as an embedded model was trained on. "
         "By default the texts that come with Python, and random words.", show_default=False,
     ),
 ]  # fmt: skip
@@ -56,8 +56,8 @@ def train(
 ) -> None:
     """Learn a codebook for pages of one look (font, size and line height), or for the tokens of a model.
 
-    Codebooks are searched in the folder that the environment variable FREQQ_CODEBOOKS names. For the tokens of the
-    embedded model, the default pages are mini.
+    Codebooks are searched in the folder that the environment variable FREQQ_CODEBOOKS names. For the tokens of an
+    embedded model, the default pages are mini: those that it was trained on.
 
     Example: freqq codebook train --font Verdana.ttf --out codebooks/verdana.safetensors
 
@@ -66,7 +66,9 @@ def train(
     from freqq.cli.progress import counted_then
     from freqq.data.mini import PITCH
     from freqq.files import check_writable, write_whole
-    from freqq.glm.train.corpus import training_pages
+    from freqq.glm.families import EMBEDDED
+    from freqq.glm.train import corpus
+    from freqq.glm.train.small import chats
     from freqq.image.vq_training import line_pitch
     from freqq.image.vq_training import train as learn
 
@@ -74,17 +76,18 @@ def train(
         raise UserError(f"--model {model}: only the codebooks of tokens are a model's; add --tokens")
     if tokens and (size, width) != (SIZE, WIDTH):
         raise UserError("--size and --width are of blocks of pixels: leave them out with --tokens")
-    mini = texts == ["mini"] or (tokens and model == "tiny" and not texts)
+    mini = texts == ["mini"] or (tokens and model in EMBEDDED and not texts)
     if mini and (config, font, dpi) != (None, None, None):
         raise UserError("mini has a look of its own: leave --config, --font and --dpi out, or write ./mini for a file")
     check_writable(out.parent)
     if tokens:
         limit = limit or PAGES
-        pages = training_pages() if mini else _rendered(texts, config, font, dpi)[0]
+        made = (chats if model == "small" else corpus).training_pages()
+        pages = made if mini else _rendered(texts, config, font, dpi)[0]
         _train_tokens(islice(pages, limit), model, limit, out)
         return
     if mini:
-        pages, pitch, limit = training_pages(), Fraction(PITCH), limit or PAGES
+        pages, pitch, limit = corpus.training_pages(), Fraction(PITCH), limit or PAGES
     else:
         pages, looks = _rendered(texts, config, font, dpi)
         pitch = line_pitch(looks)

@@ -20,6 +20,7 @@ from freqq.errors import UserError
 from freqq.glm.load import load_reader
 from freqq.glm.train.architecture import build_config, build_model
 from freqq.glm.train.corpus import training_pages, training_sheets
+from freqq.glm.train.small import chats
 from freqq.levels import LEVELS
 from freqq.runs.rendering import Rendering
 from freqq.tokens import codebooks, container
@@ -161,6 +162,17 @@ def test_training_pages_share_nothing_with_evaluation():
     assert [p.sha256 for p in islice(training_pages(), 30)] == [p.sha256 for p in pages]
     shown = [line for sheet, _ in sheets for lines in sheet.pages[:] for line in lines]
     assert {line.text for page in pages for line in page.lines} <= {line.text for line in shown}
+
+
+def test_training_pages_of_small_share_nothing_with_evaluation_and_have_its_resolutions():
+    made = list(islice(chats.training_texts(), 60))
+    exchanges = [exchange for source in made for exchange in source.chat]
+    assert len(exchanges) > 100
+    assert not {e.pair for e in exchanges} & set(HELD_OUT_PAIRS)
+    assert not any(is_held_out(e.answer) for e in exchanges)
+    pages = list(islice(chats.training_pages(), 40))
+    assert [p.sha256 for p in islice(chats.training_pages(), 40)] == [p.sha256 for p in pages]
+    assert {page.style.dpi for page in pages} > {96.0, 120.0, 144.0}
 
 
 # Streams

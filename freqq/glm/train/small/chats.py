@@ -4,21 +4,29 @@ Chats share with `freqq.data.mini_glyph` what training does: no asked pair and n
 """
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count
 
 from freqq.data.mini import TRAINING_PAIRS, Exchange, Pair, is_held_out, near_pair, request
-from freqq.data.mini_glyph import sentence_text
+from freqq.data.mini_glyph import USUAL, page_size, sentence_text
 from freqq.data.ruler.contexts import needles
 from freqq.data.sample import Sample, Turn, context
 from freqq.glm.train.architecture import ASSISTANT, TOKEN
 from freqq.glm.train.corpus import MAX_ORDINAL, question_tokens, random_pairs
 from freqq.glm.train.small.model import ENTRIES, NEEDLE_QUESTION
+from freqq.glm.train.small.sheets import DPIS
+from freqq.pages.glyph import GlyphConfig
+from freqq.pages.glyph_pages import render_glyph
+from freqq.pages.page import Page
 
 NEEDLES = ("niah_single_1", "niah_single_2", "niah_multikey_1")
 LABEL = len("Assistant: ")
 MOST_EXCHANGES = 16
 REQUEST = 50
 """About how many characters a request has with both labels."""
+ROOM = (300, 2000)
+"""Least and most characters of a text of `training_pages`, about."""
 
 
 @dataclass(frozen=True)
@@ -116,3 +124,20 @@ def haystack(rng: random.Random, room: int) -> Source:
         tokens += [ENTRIES.index(part)] if part in NEEDLE_QUESTION else [TOKEN[c] for c in part]
     question = Question((*tokens, ASSISTANT), " ", start, start + len(value))
     return Source(made.context, (question,))
+
+
+def training_texts(seed: int = 0) -> Iterator[Source]:
+    """Chats and haystacks in turns, without end, to learn a codebook of tokens from."""
+    for i in count():
+        rng = random.Random(f"train/small/codebook/{seed}/{i}")
+        room = rng.randint(*ROOM)
+        yield haystack(rng, room) if i % 2 else chat(rng, room, USUAL)
+
+
+def training_pages(seed: int = 0) -> Iterator[Page]:
+    """The pages of `training_texts` in Glyph's look, each text at one of the resolutions of training."""
+    for i, source in enumerate(training_texts(seed)):
+        rng = random.Random(f"train/small/codebook/page/{seed}/{i}")
+        width, height = page_size(rng, len(source.text))
+        config = replace(GlyphConfig(), page_size=(float(width), float(height)), dpi=rng.choice(DPIS))
+        yield from render_glyph(source.text, config)
