@@ -1,5 +1,7 @@
 """Mean scores from a run's results.parquet, loaded with datasets, with pandas and with DuckDB.
 
+Rows with an error have a score of 0, and like freqq's tables these leave them out.
+
 Usage: python examples/load_results.py RUN_DIRECTORY
 """
 
@@ -14,10 +16,12 @@ def with_datasets(file: str) -> Means:
     from datasets import load_dataset
 
     rows = load_dataset("parquet", data_files=file, split="train").select_columns(
-        ["needles", "method", "level", "score"]
+        ["needles", "method", "level", "score", "error"]
     )
     scores: dict[tuple[int, str, str], list[float]] = {}
     for row in rows:
+        if row["error"] is not None:
+            continue
         scores.setdefault((row["needles"], row["method"], row["level"]), []).append(row["score"])
     return {arm: fmean(values) for arm, values in scores.items()}
 
@@ -25,14 +29,15 @@ def with_datasets(file: str) -> Means:
 def with_pandas(file: str) -> Means:
     import pandas
 
-    rows = pandas.read_parquet(file, columns=["needles", "method", "level", "score"])
+    rows = pandas.read_parquet(file, columns=["needles", "method", "level", "score", "error"])
+    rows = rows[rows["error"].isna()]
     return rows.groupby(["needles", "method", "level"])["score"].mean().to_dict()
 
 
 def with_duckdb(file: str) -> Means:
     import duckdb
 
-    query = "select needles, method, level, avg(score) from read_parquet(?) group by all"
+    query = "select needles, method, level, avg(score) from read_parquet(?) where error is null group by all"
     return {
         (needles, method, level): score for needles, method, level, score in duckdb.execute(query, [file]).fetchall()
     }

@@ -29,7 +29,7 @@ pip:
     [tool.setuptools]
     py-modules = ["new_method"]
 
-freqq decompress is the only command limited to freqq's own streams.
+freqq decompress and freqq info are the only commands limited to freqq's own streams.
 
 A task is added by the group freqq.tasks and an instance of `freqq.Task`. To add a method to freqq itself, move the
 class to its own file in freqq/tokens or freqq/image and add a line to that folder's __init__, where the tests of all

@@ -22,10 +22,6 @@ from typer.testing import CliRunner
 from freqq.cli.app import app
 from freqq.cli.slurm_submit import without
 from freqq.data.load import GENERATED
-from freqq.image.dct import BlockDct
-from freqq.image.files import png
-from freqq.pages.render import render
-from freqq.pages.style import Style
 from freqq.runs.schema import SCHEMA
 from tests.command_lines import ROOT as TREE
 from tests.command_lines import lines, parse
@@ -235,10 +231,6 @@ def prepare(folder: Path) -> None:
     """The inputs that the README and the guides take for granted."""
     for name in ("chat.json", "chats.jsonl"):
         shutil.copy(INPUTS / name, folder)
-    page = next(render(["write a poem about tapirs and one about glass"] * 4, Style(width=200, height=120)))
-    (folder / "page.png").write_bytes(png(page))
-    (folder / "out").mkdir()
-    (folder / "out" / "page.fqi").write_bytes(BlockDct.at("mild").encode(page))
 
 
 @needs_tiny

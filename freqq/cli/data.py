@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from freqq.cli.command import argument, option
-from freqq.cli.options import Json, SkipBad
+from freqq.cli.options import Json, Look, SkipBad
 
 if TYPE_CHECKING:
     from freqq.data.dataset import DataSet
@@ -61,6 +61,7 @@ def _parts(names: tuple[str, ...]) -> str:
 @app.command()
 def info(
     name: Name,
+    look: Look = None,
     limit: Limit = None,
     skip_bad: SkipBad = False,
     as_json: Json = False,
@@ -73,7 +74,7 @@ def info(
     from freqq.data.describe import describe
     from freqq.data.load import load
 
-    found = load(name, skip_bad)
+    found = load(name, skip_bad, look)
     described = describe(found, limit, lambda samples: counted(samples, None, "reading"))
     if as_json:
         _print_json(found, described)

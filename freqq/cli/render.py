@@ -29,6 +29,7 @@ def render(
     dpi: o.Dpi = None,
     font: o.Font = None,
     line_breaks: o.LineBreaks = None,
+    look: o.Look = None,
     limit: Limit = None,
     skip_bad: o.SkipBad = False,
     as_json: o.Json = False,
@@ -48,7 +49,7 @@ def render(
     from freqq.runs.rendering import Rendering
     from freqq.runs.sources import usual_line_breaks
 
-    found = load(chat, skip_bad)
+    found = load(chat, skip_bad, look)
     rendering = Rendering.read(config, font, dpi, line_breaks or usual_line_breaks(found))
     samples = found.samples(limit=limit)
     first = list(islice(samples, 2))

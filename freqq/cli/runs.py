@@ -50,7 +50,8 @@ def list_(
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", overflow="fold")
     for one in found:
-        names = (one.path.name, Path(one.data).name, Path(one.model).name, ", ".join(one.methods))
+        name = str(one.path.relative_to(folder)) if one.path != folder else one.path.name
+        names = (name, Path(one.data).name, Path(one.model).name, ", ".join(one.methods))
         table.add_row(*map(escape, names), f"{one.stored}/{one.planned}", str(one.failed), escape(one.state))
     console_for(80).print(table)
 

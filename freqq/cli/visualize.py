@@ -117,6 +117,7 @@ def tokens(
 def lengths(
     data: Name,
     out: NamedOut = Path("lengths.png"),
+    look: o.Look = None,
     limit: Limit = None,
     skip_bad: o.SkipBad = False,
 ) -> None:
@@ -131,7 +132,7 @@ def lengths(
     from freqq.report import figures
 
     target = target_file(out)
-    found = load(data, skip_bad)
+    found = load(data, skip_bad, look)
     described = describe(found, limit, lambda samples: counted(samples, None, "reading"))
     if not described.message_characters:
         raise UserError(f"{data} has pages and no text: there are no lengths to draw")

@@ -35,10 +35,10 @@ GENERATED = ("mini", *ruler.MAKERS)
 """Data that are generated, without files or a download."""
 
 DESCRIBED = {
-    "mini": "MRCR in small, made here, in a look that the embedded model reads",
+    "mini": "MRCR in small, made here, in a look that tiny reads, or with --look glyph in one that small reads",
     "mrcr": f"{mrcr.HUB} from the hub or its cache: several needles in a chat, and one that is asked for",
     "ruler": "RULER, made here at any --context: " + ", ".join(ruler.MAKERS["ruler"].shortest),
-    "ruler-mini": "RULER's single needles in the look of mini, for trying things out with the embedded model",
+    "ruler-mini": "RULER's single needles in the looks of mini, for trying things out with an embedded model",
     "a file or folder": "MRCR's, RULER's and LongBench's records, Glyph's files of all three, ConvBench's "
     "workbook, chats, plain text: the format is detected from the content",
 }
@@ -77,7 +77,7 @@ class _Found:
         return cls(file, format, frozenset(needles_in(format, file, whole)), digest)
 
 
-def load(name: str | Path, skip_bad: bool = False) -> DataSet:
+def load(name: str | Path, skip_bad: bool = False, look: str | None = None) -> DataSet:
     """A data set: a name of `NAMES`, or else a file or folder, whose format is detected from its content.
 
     - MRCR's records (Parquet, a JSON array, JSON Lines), or a folder of such files as the hub lays it out
@@ -95,12 +95,17 @@ def load(name: str | Path, skip_bad: bool = False) -> DataSet:
     skip_bad : bool
         Skip the files of a folder that cannot be read or differ in format from most of them; `DataSet.skipped` names
         them. All files are then read completely here. The revision is that of the remaining files.
+    look : str, optional
+        Another than its own, see `with_look`.
 
     Raises
     ------
     UserError
-        If there is no such name or path, or the files are damaged, of another schema, or of different formats.
+        If there is no such name or path, the files are damaged, of another schema, or of different formats, or have no
+        such look.
     """
+    if look is not None:
+        return with_look(load(name, skip_bad), look)
     if str(name) == "mini":
         return DataSet("mini", "mini", REVISION, NEEDLES, "mrcr", partial(_by_needles, mini), generated=True)
     if str(name) in ruler.MAKERS:

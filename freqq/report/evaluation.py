@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from freqq.errors import UserError
 from freqq.files import check_writable, write_whole
-from freqq.names import unknown
+from freqq.names import several, unknown
 from freqq.runs.options import EvalOptions
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ class Evaluation:
         UserError
             If the run is not finished, or its parts are not merged.
         """
+        from freqq.report.run_folders import check_merged
         from freqq.runs.directory import RunDirectory
 
+        check_merged(self.directory)
         return RunDirectory(self.directory).table()
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -94,8 +96,9 @@ class Evaluation:
             If there is no such format, it has no columns to choose, or the file cannot be written.
         """
         target = None if out is None else Path(out)
-        chosen = format_of(format, target, columns)
-        text, _ = document([self.directory], chosen, columns)
+        shown = several("columns", columns)
+        chosen = format_of(format, target, shown)
+        text, _ = document([self.directory], chosen, shown)
         if target is not None:
             write_whole(target, lambda path: path.write_text(text, encoding="utf-8"))
         return text

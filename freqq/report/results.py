@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from freqq.data.bins import BINS
-from freqq.errors import FreqqError, UserError
-from freqq.report.run_folders import check_folder, unfinished
-from freqq.runs.directory import RESULTS, RUN, RunDirectory
+from freqq.errors import FreqqError
+from freqq.report.run_folders import check_merged
+from freqq.runs.directory import RESULTS, RUN
 from freqq.runs.schema import BASELINE, SCHEMA, renamed
 
 COSTS = (
@@ -153,11 +153,8 @@ def read_results(path: Path) -> Results:
     FreqqError
         If its results are damaged or lack columns.
     """
-    check_folder(path)
-    plan = RunDirectory(path).plan()
+    plan = check_merged(path)
     file = path / RESULTS
-    if not file.is_file():
-        raise UserError(unfinished(path, plan))
     try:
         with pq.ParquetFile(file) as source:
             names = source.schema_arrow.names

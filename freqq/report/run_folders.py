@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.errors import UserError
-from freqq.runs.directory import RUN, eval_command
+from freqq.runs.directory import RESULTS, RUN, RunDirectory, eval_command
 from freqq.runs.status import status
 
 
@@ -28,6 +28,15 @@ def unfinished(path: Path, plan: Mapping[str, Any]) -> str:
         return f"{path} has all answers, but they are not merged yet: run freqq runs merge {path}"
     done = f"{path} stopped at {found.stored} of {found.planned} answers"
     return f"{done}: continue with {eval_command(plan.get('settings', {}), path)}"
+
+
+def check_merged(path: Path) -> Mapping[str, Any]:
+    """What ``run.json`` says of a run that has results; a `UserError` if it is not a run directory, or has none."""
+    check_folder(path)
+    plan = RunDirectory(path).plan()
+    if not (path / RESULTS).is_file():
+        raise UserError(unfinished(path, plan))
+    return plan
 
 
 def check_folder(path: Path) -> None:

@@ -195,7 +195,7 @@ def _check_pages(store: TokenStore, rendering: Rendering, own: Sequence[Sample],
             f"{store.folder} has the tokens of none of these {lacking} samples: store those of their pages first"
         )
     if lacking:
-        note(f"{store.folder} lacks pages of {lacking} of these {len(own)} samples: they will fail and count as 0")
+        note(f"{store.folder} lacks pages of {lacking} of these {len(own)} samples: they will fail")
 
 
 def _lacks(store: TokenStore, sample: Sample, rendering: Rendering) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freqq.data.dataset import DataSet
-from freqq.data.load import load, with_look
+from freqq.data.load import load
 from freqq.errors import UserError
 from freqq.runs.rendering import LITERAL, REAL
 
@@ -22,7 +22,7 @@ def source(
 ) -> DataSet:
     """The data set of a name or path, for a task or sub-task and a length of context in tokens (None: its own).
 
-    `skip_bad` is as in `freqq.data.load.load`, `look` as in `freqq.data.load.with_look` (None: its own).
+    `skip_bad` and `look` are as in `freqq.data.load.load`.
 
     Raises
     ------
@@ -45,8 +45,7 @@ def _source(
     look: str | None,
     stamp: tuple[tuple[str, int, int], ...],
 ) -> DataSet:
-    found = load(name, skip_bad)
-    found = found if look is None else with_look(found, look)
+    found = load(name, skip_bad, look)
     found = found if task is None else found.with_task(task)
     return found if context is None else found.with_context(context)
 

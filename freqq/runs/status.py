@@ -75,7 +75,7 @@ def status(path: Path) -> Status:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The run directories of a folder, by name.
+    """The run directories in a folder, at any depth, by path.
 
     Raises
     ------
@@ -84,4 +84,4 @@ def find_runs(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: give the folder that contains the run directories")
-    return sorted(path.parent for path in folder.glob(f"*/{RUN}"))
+    return sorted(path.parent for path in folder.rglob(RUN))

@@ -108,6 +108,21 @@ def test_a_data_set_is_described(tmp_path):
         assert image.size[0] > image.size[1] > 300
 
 
+def test_generated_data_are_shown_in_another_look(tmp_path):
+    look = ("mini", "--look", "glyph", "--limit", "1")
+    heights = []
+    for dpi in (72, 144):
+        out = tmp_path / str(dpi)
+        done = freqq("render", *look, "--dpi", str(dpi), "--out", str(out), "--json")
+        assert done.exit_code == 0, done.output
+        heights.append(sum(page["height"] for page in json.loads(done.stdout)))
+    assert heights[1] == pytest.approx(2 * heights[0], rel=0.05)  # the last page is cropped
+    described = json.loads(freqq("data", "info", *look, "--json").stdout)
+    assert described["format"] == "mini-glyph"
+    assert freqq("visualize", "lengths", *look, "--out", str(tmp_path / "lengths.svg")).exit_code == 0
+    assert "unknown look" in freqq("data", "info", "mini", "--look", "glif").output
+
+
 def test_the_pages_of_mini_take_no_configuration_of_glyphs():
     done = freqq("eval", "--dpi", "96")
     assert done.exit_code == 2

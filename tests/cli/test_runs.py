@@ -1,6 +1,7 @@
 """``freqq runs``."""
 
 import json
+import shutil
 
 import pytest
 
@@ -30,6 +31,11 @@ def test_list_says_how_far_each_run_is(runs):
     assert "4/6" in shown
     assert max(map(len, shown.splitlines())) <= 80
     assert "baseline, token" in shown
+
+
+def test_list_finds_runs_at_any_depth(runs, tmp_path):
+    shutil.copytree(runs / "half", tmp_path / "study" / "lowpass")
+    assert "study/lowpass" in freqq("runs", "list", str(tmp_path)).stdout.replace("\n", "")
 
 
 def test_show_is_the_tables_or_how_far_it_is(runs):

@@ -101,9 +101,11 @@ def test_the_same_call_continues_and_a_larger_limit_adds(result, folder):
 def test_a_part_of_a_run_is_merged_before_it_has_rows(folder):
     out = folder / "parts"
     first = freqq.evaluate(level="baseline", limit=2, max_new_tokens=4, out=out, shard="0/2")
-    with pytest.raises(UserError, match="freqq runs merge"):
+    with pytest.raises(UserError, match=r"stopped at 1 of 2 answers: continue with freqq eval"):
         _ = first.rows
     freqq.evaluate(level="baseline", limit=2, max_new_tokens=4, out=out, shard="1/2")
+    with pytest.raises(UserError, match="not merged yet: run freqq runs merge"):
+        _ = first.rows
     assert command("runs", "merge", str(out)).exit_code == 0
     assert first.rows.num_rows == 2
 
