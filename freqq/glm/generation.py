@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.glm.cache import roomy_cache
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.families import family_of
 from freqq.glm.memory_saving import NO_SAVING, MemorySaving
@@ -132,7 +133,8 @@ def generate_from(
     ends = end_token_ids(model) | _known(generation.stop_token_ids, model)
     inputs = model_inputs(model, prompts, features)
     # On a CPU there is nowhere to go, and transformers asks for an accelerator's stream.
-    cache = {"cache_implementation": "offloaded"} if saving.offload and model.device.type == "cuda" else {}
+    offloaded = saving.offload and model.device.type == "cuda"
+    cache = {"cache_implementation": "offloaded"} if offloaded else {"past_key_values": roomy_cache(model.config)}
     clock = _PrefillClock()
     start = now(model.device)
     with torch.no_grad():

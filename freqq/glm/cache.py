@@ -1,0 +1,51 @@
+"""A key-value cache with room for the tokens to come.
+
+transformers' own is concatenated anew for each token, which copies all of it: on a CPU that can take longer than the
+model's matrix products.
+"""
+
+from typing import Any
+
+from torch import Tensor
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+ROOM = 128
+"""Tokens for which room is made at a time."""
+
+
+class RoomyLayer(DynamicLayer):
+    """Keys and values [batch, heads, tokens, size] that are the beginnings of longer buffers."""
+
+    _buffers: tuple[Tensor, Tensor]
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append those of new tokens; returns all."""
+        before = self.get_seq_length()
+        if not before:
+            self._buffers = super().update(key_states, value_states, *args, **kwargs)
+            return self._buffers
+        after = before + key_states.shape[-2]
+        self._buffers = (
+            _appended(self._buffers[0], self.keys, key_states, after),
+            _appended(self._buffers[1], self.values, value_states, after),
+        )
+        self.keys, self.values = (buffer[..., :after, :] for buffer in self._buffers)
+        return self.keys, self.values
+
+
+def _appended(buffer: Tensor, now: Tensor, new: Tensor, after: int) -> Tensor:
+    """A buffer that begins with what is there `now` and what is `new`: the given one if it can."""
+    before = now.shape[-2]
+    if now.data_ptr() != buffer.data_ptr() or now.shape[:-2] != buffer.shape[:-2] or after > buffer.shape[-2]:
+        buffer = now.new_empty(*now.shape[:-2], after + ROOM, now.shape[-1])
+        buffer[..., :before, :] = now
+    buffer[..., before:after, :] = new
+    return buffer
+
+
+def roomy_cache(config: Any) -> DynamicCache:
+    """An empty cache for a model of a configuration; layers that are no ordinary ones are transformers'."""
+    cache = DynamicCache(config=config)
+    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
