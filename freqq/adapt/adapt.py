@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from freqq.adapt.loop import Habits, Report, Training
 from freqq.adapt.memory import LESS, check_memory
 from freqq.adapt.settings import Adaptation, check_free, claim
-from freqq.adapt.training_data import TrainingData, file_data, mini_data
+from freqq.adapt.training_data import TrainingData, file_data, glyph_data, mini_data
 from freqq.errors import UserError
 from freqq.files import check_writable
 from freqq.glm.adapter import Adapter
@@ -21,9 +21,9 @@ from freqq.glm.device_errors import classified
 from freqq.glm.families import families
 from freqq.glm.load import Weights, family_in, find, load_reader
 from freqq.runs.lock import lock
-from freqq.runs.rendering import Rendering
 from freqq.runs.shard import Shard
-from freqq.runs.sources import check_needles, source, usual_line_breaks
+from freqq.runs.sources import check_needles
+from freqq.runs.unfamiliar import unfamiliar
 
 HABITS = Habits()
 
@@ -67,6 +67,9 @@ def adapt(
     with ExitStack() as held:
         training = prepare(adaptation, folder, habits, began, time.monotonic, held)
         note(check_memory(training))
+        data = adaptation.source
+        if (strange := unfamiliar(adaptation.model, data, adaptation.rendering, data.samples(limit=1))) is not None:
+            note(strange)
         try:
             training.run(report, note)
         except (RuntimeError, MemoryError) as error:
@@ -140,11 +143,12 @@ def training_data(adaptation: Adaptation, held_out: int) -> TrainingData:
     UserError
         If there are none.
     """
-    data = source(adaptation.data, skip_bad=adaptation.skip_bad)
+    data = adaptation.source
     if data.format == "mini":
         return mini_data(adaptation.seed, adaptation.questions, held_out)
+    if data.format == "mini-glyph":
+        return glyph_data(adaptation.seed, adaptation.questions, held_out, adaptation.rendering)
     needles = adaptation.needles or data.needles
     check_needles(data, needles)
-    rendering = Rendering.read(None, line_breaks=usual_line_breaks(data))
-    found = file_data(data, needles, adaptation.bins, rendering, adaptation.seed)
+    found = file_data(data, needles, adaptation.bins, adaptation.rendering, adaptation.seed)
     return replace(found, held_out_size=min(found.held_out_size, held_out))

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING
 
 from freqq.errors import UserError
 from freqq.files import write_whole
-from freqq.glm.adapter_card import CARD, PARTS
+from freqq.glm.adapter_card import CARD, OWN_CHATS, PARTS
 from freqq.glm.place import DTYPES
 from freqq.levels import LEVELS
 from freqq.names import unknown
-from freqq.runs.sources import check_needles, source
+from freqq.runs.rendering import Rendering
+from freqq.runs.sources import check_needles, source, usual_line_breaks
 
 if TYPE_CHECKING:
+    from freqq.data.dataset import DataSet
     from freqq.tokens.base import TokenCompressor
 
 NAME, CHECKPOINT = "adapt.json", "checkpoint.safetensors"
+
+NEWER = {"skip_bad": False, "look": None, "config": None, "font": None, "dpi": None}
+"""Settings that older trainings do not name, and what they had."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ class Adaptation:
         Weight of the first token after an answer's random string; others have 1.
     skip_bad : bool
         Whether unreadable files of a data folder are skipped rather than refused.
+    look, config, font, dpi
+        How pages are drawn, as for ``freqq eval``.
     """
 
     model: str
@@ -75,6 +82,10 @@ class Adaptation:
     seed: int = 0
     dtype: str = "auto"
     skip_bad: bool = False
+    look: str | None = None
+    config: str | None = None
+    font: str | None = None
+    dpi: float | None = None
 
     def __post_init__(self) -> None:
         if self.train not in PARTS:
@@ -96,10 +107,23 @@ class Adaptation:
             raise UserError(f"--distill {self.distill:g}: a share from 0 to 1")
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
-        data = source(self.data, skip_bad=self.skip_bad)
-        if data.format != "mini":
-            check_needles(data, self.needles)
+        if self.source.format not in OWN_CHATS:
+            check_needles(self.source, self.needles)
+        given = [name for name in ("config", "font", "dpi") if getattr(self, name) is not None]
+        if self.source.own_look and given:
+            raise UserError(f"--{given[0]}: the pages of {self.data} have a look of their own; leave it out")
+        self.rendering  # noqa: B018 - report a bad font or configuration now
         self._check_method()
+
+    @property
+    def source(self) -> "DataSet":
+        """The data set; of `OWN_CHATS` only its look counts, as training has chats of its own."""
+        return source(self.data, skip_bad=self.skip_bad, look=self.look)
+
+    @property
+    def rendering(self) -> Rendering:
+        """How pages without a look of their own are drawn."""
+        return Rendering.read(self.config, self.font, self.dpi, usual_line_breaks(self.source))
 
     def _check_method(self) -> None:
         from freqq.tokens.vq import VectorQuantization  # imports torch; other errors are reported before
@@ -164,7 +188,7 @@ def claim(folder: Path, adaptation: Adaptation, base_revision: str, data_revisio
             before = dict(json.loads(file.read_text()))
         except (ValueError, TypeError, RecursionError) as error:
             raise UserError(f"{file} is damaged: choose another --out") from error
-        before = {"skip_bad": False, "data_revision": data_revision} | before  # absent in older trainings
+        before = NEWER | {"data_revision": data_revision} | before
         other = [f"{k} {before.get(k)!r} there, {v!r} here" for k, v in now.items() if before.get(k) != v]
         if other:
             raise UserError(f"{folder} holds another training ({'; '.join(other)}): choose another --out")

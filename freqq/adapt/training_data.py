@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from freqq.data.dataset import DataSet
-from freqq.data.mini import MOST_TOKENS, question, random_prefix
+from freqq.data.mini import MOST_TOKENS, Exchange, question, random_prefix, request
 from freqq.data.mini import REVISION as MINI_REVISION
-from freqq.data.sample import Sample
+from freqq.data.mini_glyph import REVISION as GLYPH_REVISION
+from freqq.data.mini_glyph import USUAL, page_size
+from freqq.data.sample import Sample, Turn
 from freqq.errors import UserError
 from freqq.glm.adapter_card import is_held_out
 from freqq.glm.train.corpus import MAX_EXCHANGES, REPEATS, random_shape, some_sheet
+from freqq.glm.train.small.chats import ROOM, chat
 from freqq.pages.draw import draw
 from freqq.pages.page import Page
 from freqq.runs.rendering import Rendering
@@ -76,6 +79,29 @@ def _mini_example(rng: random.Random, questions: int) -> Example:
             for one, prefix in zip(chosen, prefixes, strict=True)
         ),
     )
+
+
+def glyph_data(seed: int, questions: int, held_out_size: int, rendering: Rendering) -> TrainingData:
+    """As `mini_data`, of `mini` in Glyph's look: the chats that `small` was trained on, drawn as is asked for."""
+
+    def examples(kind: str) -> Examples:
+        return lambda i: _glyph_example(random.Random(f"adapt/glyph/{kind}/{seed}/{i}"), questions, rendering)
+
+    return TrainingData(examples("train"), examples("held out"), held_out_size, "mini", GLYPH_REVISION)
+
+
+def _glyph_example(rng: random.Random, questions: int, rendering: Rendering) -> Example:
+    source = chat(rng, rng.randint(*ROOM), USUAL)
+    turns = tuple(turn for e in source.chat for turn in (Turn("user", request(e.pair)), Turn("assistant", e.answer)))
+    width, height = page_size(rng, len(source.text))
+    sample = Sample("", 0, "", turns, "", "", "", config={"page-size": f"{width},{height}"})
+    chosen = [rng.choice(source.chat) for _ in range(questions)]
+    return Example(tuple(rendering.pages(sample)), tuple(_asked(rng, exchange) for exchange in chosen))
+
+
+def _asked(rng: random.Random, exchange: Exchange) -> Question:
+    prefix = random_prefix(rng)
+    return Question(question(prefix, exchange.ordinal, exchange.pair), prefix + exchange.answer, prefix)
 
 
 def file_data(

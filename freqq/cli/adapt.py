@@ -37,9 +37,13 @@ def adapt(
         option("--minutes", "M", "Total time of the command, loading and validation included.", TRAINING),
     ] = None,
     data: o.Data = "mini",
+    look: o.Look = None,
     skip_bad: o.SkipBad = False,
     needle: o.Needle = None,
     bin: o.Bin = None,
+    config: o.Config = None,
+    dpi: o.Dpi = None,
+    font: o.Font = None,
     batch_size: Annotated[int, option("--batch-size", "B", "Chats in a forward pass.", TRAINING)] = 4,
     questions: Annotated[int, option("--questions", "Q", "Questions about each chat of mini.", TRAINING)] = 6,
     accumulate: Annotated[int, option("--accumulate", "K", "Forward passes in a step.", TRAINING)] = 1,
@@ -118,18 +122,21 @@ def adapt(
         seed=seed,
         dtype=dtype,
         skip_bad=skip_bad,
+        look=look,
+        config=config,
+        font=font,
+        dpi=dpi,
     )
     from freqq.adapt.adapt import adapt  # imports torch, which takes seconds: only after the options are checked
     from freqq.adapt.loop import Habits
     from freqq.cli.progress import note_skipped
-    from freqq.runs.sources import source
 
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
         folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True), began)
     shown = ",".join(adaptation.levels)
     typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} --level {shown} --adapter {folder}")
-    note_skipped(source(data, skip_bad=skip_bad).skipped)
+    note_skipped(adaptation.source.skipped)
 
 
 @contextmanager

@@ -24,6 +24,9 @@ MOST_RANK, MOST_BYTES = 1024, 1 << 33
 SHIPPED = Path(__file__).parent / "adapters"
 """Adapters of the embedded model, each in a folder of its name."""
 
+OWN_CHATS = ("mini", "mini-glyph")
+"""Formats of data whose training chats are made by freqq, and are none of evaluation's."""
+
 HELD_OUT = 10
 """One in this many samples of a file is held out for validation."""
 

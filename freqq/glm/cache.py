@@ -25,6 +25,8 @@ class RoomyLayer(DynamicLayer):
         if not before:
             self._buffers = super().update(key_states, value_states, *args, **kwargs)
             return self._buffers
+        assert self.keys is not None
+        assert self.values is not None
         after = before + key_states.shape[-2]
         self._buffers = (
             _appended(self._buffers[0], self.keys, key_states, after),

@@ -9,7 +9,7 @@ from typing import Any
 from freqq.data.draws import Drawn
 from freqq.data.sample import Sample
 from freqq.errors import BrokenDevice, Interrupted, UserError
-from freqq.glm.adapter_card import check_base, is_held_out
+from freqq.glm.adapter_card import OWN_CHATS, check_base, is_held_out
 from freqq.glm.load import find
 from freqq.glm.spec import read_spec
 from freqq.image.base import Watch, unwatched
@@ -98,12 +98,13 @@ def run(
             spec = read_spec(weights)
             if settings.adapter_folder is not None:
                 card = check_base(settings.adapter_folder, settings.model, weights.revision)
-                learned = sum(not is_held_out(sample.id) for sample in everything)
-                if card.data_revision == settings.source.revision and settings.source.format != "mini" and learned:
+                own_chats = settings.source.format in OWN_CHATS
+                learned = 0 if own_chats else sum(not is_held_out(sample.id) for sample in everything)
+                if learned and card.data_revision == settings.source.revision:
                     note(f"the adapter may have learned from {learned} of these {len(everything)} samples: not a test")
             if settings.store is not None:
                 settings.store.check_model(settings.model, weights.revision)
-            if (strange := unfamiliar(settings, everything)) is not None:
+            if (strange := unfamiliar(settings.model, settings.source, settings.rendering, everything)) is not None:
                 note(strange)
             dtype, together = placements[0].dtype, machine.together(settings, placements[0].dtype)
             identity = Identity(weights.revision, dtype, placements[0].attention, together=together)

@@ -1,12 +1,13 @@
 """Pages that an embedded model has not learned to read: a run on them says so before it starts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
+from freqq.data.dataset import DataSet
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS
 from freqq.data.sample import Sample
 from freqq.pages.fonts import font_digest
 from freqq.pages.glyph import GlyphConfig
-from freqq.runs.settings import Settings
+from freqq.runs.rendering import Rendering
 
 DPI = (72.0, 144.0)
 """The least and the highest resolution of the pages that `small` has learned to read."""
@@ -15,18 +16,18 @@ NOTHING = "its scores there say nothing about a method"
 LOOK = GlyphConfig()
 
 
-def unfamiliar(settings: Settings, samples: Sequence[Sample]) -> str | None:
-    """What a user should know of the model's scores on the pages of a run; None if it reads such pages, or may."""
-    if settings.model == "tiny" and not settings.source.own_look:
+def unfamiliar(model: str, data: DataSet, rendering: Rendering, samples: Iterable[Sample]) -> str | None:
+    """What a user should know of a model's scores on pages of data; None if it reads such pages, or may."""
+    if model == "tiny" and not data.own_look:
         return (
             f"the embedded model (tiny) has learned to read pages that look like mini's and nothing else: {NOTHING}; "
             "they show that a run works, and --model chooses a model that reads any page"
         )
-    if settings.model != "small":
+    if model != "small":
         return None
-    if settings.source.own_look:
-        return f"the embedded model (small) has not learned to read the look of {settings.data}: add --look glyph"
-    odd = [strange for config in settings.rendering.configs(samples) if (strange := _strange(config))]
+    if data.own_look:
+        return f"the embedded model (small) has not learned to read the look of {data.name}: add --look glyph"
+    odd = [strange for config in rendering.configs(samples) if (strange := _strange(config))]
     if odd:
         return f"the embedded model (small) has not learned to read {odd[0]}: {NOTHING}"
     return None

@@ -1,27 +1,41 @@
 """What is learned from is nothing that is asked in an evaluation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from freqq.adapt.training_data import file_data, mini_data
+from freqq.adapt.training_data import Example, TrainingData, file_data, glyph_data, mini_data
 from freqq.data.dataset import DataSet
 from freqq.data.mini import HELD_OUT_PAIRS, NEEDLES, mini
 from freqq.data.mini import is_held_out as is_for_evaluation
+from freqq.data.mini_glyph import MOST_PAGES, WIDTHS, mini_glyph
 from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.glm.adapter_card import is_held_out
+from freqq.pages.glyph import GlyphConfig
 from freqq.runs.rendering import Rendering
 
-COURSES = mini_data(seed=0, questions=4, held_out_size=10)
-LESSONS = [COURSES.train(i) for i in range(60)] + [COURSES.held_out(i) for i in range(20)]
+Maker = Callable[[int, int], TrainingData]
+GLYPHS = Rendering.read(None, dpi=96.0)
+MAKERS = {
+    "mini": lambda seed, questions: mini_data(seed, questions, held_out_size=10),
+    "glyph": lambda seed, questions: glyph_data(seed, questions, 10, GLYPHS),
+}
+looks = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 
 
-def test_training_data_share_no_answer_and_no_asked_pair_with_evaluation() -> None:
-    asked = {s.question.split(" to the ")[1] for n in NEEDLES for s in mini(n, 200, seed=0)}
-    answers = {s.answer.removeprefix(s.prefix) for n in NEEDLES for s in mini(n, 200, seed=0)}
+def lessons(make: Maker) -> list[Example]:
+    made = make(0, 4)
+    return [*map(made.train, range(40)), *map(made.held_out, range(20))]
+
+
+@looks
+def test_training_data_share_no_answer_and_no_asked_pair_with_evaluation(make: Maker) -> None:
+    evaluated = [s for n in NEEDLES for generate in (mini, mini_glyph) for s in generate(n, 200, seed=0)]
+    asked = {s.question.split(" to the ")[1] for s in evaluated}
+    answers = {s.answer.removeprefix(s.prefix) for s in evaluated}
     pairs = {f"{form} about {topic}." for form, topic in HELD_OUT_PAIRS}
-    for example in LESSONS:
+    for example in lessons(make):
         for question in example.questions:
             body = question.answer.removeprefix(question.prefix)
             assert not is_for_evaluation(body)
@@ -30,23 +44,33 @@ def test_training_data_share_no_answer_and_no_asked_pair_with_evaluation() -> No
             assert not any(question.text.split(". Do not")[0].endswith(pair[:-1]) for pair in pairs)
 
 
-def test_answers_are_on_the_pages() -> None:
-    for example in LESSONS:
-        text = "".join(page.text.replace("\n", " ") + " " for page in example.pages)
+@looks
+def test_answers_are_on_the_pages(make: Maker) -> None:
+    for example in lessons(make):
+        text = " ".join(" ".join(page.text for page in example.pages).split())
         for question in example.questions:
             assert question.answer.removeprefix(question.prefix) in text
             assert question.answer.startswith(question.prefix)
             assert question.prefix in question.text
 
 
-def test_training_data_are_the_same_at_each_call_and_differ_from_each_other() -> None:
-    again = mini_data(seed=0, questions=4, held_out_size=10)
-    texts = set()
+def test_pages_in_glyphs_look_are_drawn_as_is_asked_for_and_small_reads_them() -> None:
+    for example in lessons(MAKERS["glyph"]):
+        assert 1 <= len(example.pages) <= MOST_PAGES
+        for page in example.pages:
+            assert isinstance(page.style, GlyphConfig)
+            assert page.style.dpi == 96
+            assert page.pixels.shape[1] <= WIDTHS[1] * 96 / 72 + 1
+
+
+@looks
+def test_training_data_are_the_same_at_each_call_and_differ_from_each_other(make: Maker) -> None:
+    first, again, texts = make(0, 4), make(0, 4), set()
     for i in range(20):
-        assert again.train(i).questions == COURSES.train(i).questions
+        assert again.train(i).questions == first.train(i).questions
         texts |= {again.train(i).questions[0].text, again.held_out(i).questions[0].text}
     assert len(texts) == 40
-    assert mini_data(1, 4, 10).train(0).questions != COURSES.train(0).questions
+    assert make(1, 4).train(0).questions != first.train(0).questions
 
 
 def data_set(count: int) -> DataSet:

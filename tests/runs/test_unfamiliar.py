@@ -16,7 +16,8 @@ from freqq.runs.unfamiliar import DPI, unfamiliar
 
 def said(**options: Any) -> str | None:
     settings = EvalOptions(limit=2, **options).settings()
-    return unfamiliar(settings, [entry.bare for entry in draw(settings).entries])
+    entries = draw(settings).entries
+    return unfamiliar(settings.model, settings.source, settings.rendering, [entry.bare for entry in entries])
 
 
 @given(dpi=st.floats(40, 300), data=st.sampled_from(["mini", "ruler-mini"]))
