@@ -59,7 +59,7 @@ class TokenCompressor(Leveled):
         Parameters
         ----------
         channels : of a token of the model
-        embedded : whether its vision tower is the embedded model's, for which shipped codebooks were made
+        embedded : whether its vision tower is an embedded model's, for which shipped codebooks were made
 
         Raises
         ------

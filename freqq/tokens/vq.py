@@ -196,7 +196,7 @@ class VectorQuantization(Quantizer):
     A grid only says how many channels it has, so what is checked is that a codebook has as many and that the tokens
     are correlated as its own are; a stream names its codebook by the digest of its file.
 
-    The levels are squared errors for which the shipped codebook was trained: 0.002, 0.01, 0.3 and 1, in channels of
+    The levels are squared errors for which the shipped codebooks were trained: 0.002, 0.01, 0.3 and 1, in channels of
     unit variance. They were chosen on 200 samples of `mini` so that the score moves by nothing, less than .02, less
     than .1, and more than half of it. Most of the gain is the shared statistics, not the codewords: scalar quantization
     along the same axes takes about as many bytes. Nor does the DCT help on the embedded model, whose neighbouring

@@ -16,7 +16,9 @@ from freqq.cli.app import app
 from freqq.coding.codebook_files import ELSEWHERE, MOST_FILE_BYTES, MissingCodebook
 from freqq.coding.stream import FRAME, CorruptStream
 from freqq.data.mini import HELD_OUT_PAIRS, is_held_out, mini
+from freqq.data.mini_glyph import mini_glyph
 from freqq.errors import UserError
+from freqq.glm.families import EMBEDDED
 from freqq.glm.load import load_reader
 from freqq.glm.train.architecture import build_config, build_model
 from freqq.glm.train.corpus import training_pages, training_sheets
@@ -354,11 +356,30 @@ def test_the_shipped_codebook_beats_a_scale_for_each_channel(tiny_grids):
         assert fidelity(grid, codebook.arranged).whitened_error < fidelity(grid, scalar.arranged).whitened_error
 
 
+def shipped_for(model):
+    return read_token_codebook(codebooks.SHIPPED / f"{model}.safetensors")
+
+
+@needs_tiny
+def test_each_embedded_model_has_a_codebook_that_fits_pages_of_its_look(monkeypatch):
+    """Of `small` at every resolution, also at those that were not among the pages that it was made from."""
+    monkeypatch.delenv(ELSEWHERE)
+    assert {book.id for book in codebooks.token_codebooks()} == {shipped_for(name).id for name in EMBEDDED}
+    shipped, reader = shipped_for("small"), load_reader("small")
+    [sample] = mini_glyph(2, limit=1, seed=3)
+    for dpi in (72.0, 101.0, 144.0):
+        [grid] = reader.see(list(islice(Rendering.read(None, dpi=dpi).pages(sample), 1)))
+        assert codebooks.fitting_codebook(grid).id == shipped.id
+        assert codebooks.strangeness(grid, shipped) < 3
+        compressed = VectorQuantization.at("mild").compress(grid)
+        assert fidelity(grid, compressed.arranged).whitened_cosine > 0.97
+
+
 @needs_tiny
 def test_a_codebook_knows_its_model(tiny_grids, monkeypatch):
     """Pages of its model have its variances, whatever cut them; those of an untrained model are far off."""
     monkeypatch.delenv(ELSEWHERE)
-    [shipped] = codebooks.token_codebooks()
+    shipped = shipped_for("tiny")
     assert len(shipped.file) < 1 << 20
     for grid in tiny_grids:
         cut = Prune.at("extreme").compress(grid).arranged
@@ -380,7 +401,7 @@ def test_the_shipped_codebook_is_made_by_one_command(tmp_path, monkeypatch):
     monkeypatch.delenv(ELSEWHERE)
     out = tmp_path / "tiny.safetensors"
     assert run("train", "--tokens", "--out", out, *(() if FULL else ("--limit", 100))).exit_code == 0
-    [shipped] = codebooks.token_codebooks()
+    shipped = shipped_for("tiny")
     made = read_token_codebook(out)
     if not FULL:
         largest = np.abs(shipped.arrays["means"]).max()
