@@ -1,9 +1,9 @@
 """Does a method lose less than drawing the page smaller? Score against vision tokens and against bytes, on `small`.
 
-Usage: python examples/resolution.py [--task NAME ...] [--cost tokens|image-bytes] [--limit 300] [--seed 21]
-       [--dtype bfloat16] [--out runs/reader] [--results examples/results]
+Usage: python examples/resolution.py [--task NAME ...] [--cost tokens|image-bytes] [--start 144 --start 120]
+       [--method NAME ...] [--limit 300] [--seed 21] [--dtype bfloat16] [--out runs/reader] [--results examples/results]
 
-Pages are read at seven resolutions, which costs fewer tokens without any method, and token methods and image codecs
+Pages are read at several resolutions, which costs fewer tokens without any method, and token methods and image codecs
 start from 144 and from 120 dpi. `freqq visualize resolution` compares each with the resolution that costs as much, on
 the same samples. The runs without compression are those of reader_scores.py. Run it again to resume.
 """
@@ -19,13 +19,10 @@ DPIS = (72, 84, 96, 108, 120, 144)
 STARTS = (144, 120)
 """Where methods start."""
 
-TOKEN_METHODS = "token-prune,token-lowpass,token-pool,token-merge,token-divprune,token-random"
-CODECS = "image-jpeg,image-vq,image-gray2"
-COMPRESSED = {
-    "tokens": ("--method", TOKEN_METHODS, "--level", "ultra_mild,mild,aggressive", "--no-baseline"),
-    "image-bytes": ("--method", CODECS, "--level", "mild,extreme", "--no-baseline"),
-}
-"""Arms for each cost."""
+TOKENS = ("token-prune", "token-lowpass", "token-merge", "token-pool", "token-divprune", "token-random")
+CODECS = ("image-jpeg", "image-vq", "image-gray2")
+COMPRESSED = {"tokens": (TOKENS, "ultra_mild,mild,aggressive"), "image-bytes": (CODECS, "mild,extreme")}
+"""For each cost the methods and their levels."""
 
 
 def main() -> None:
@@ -34,19 +31,27 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--task", choices=TASKS, action="append")
     parser.add_argument("--cost", choices=COMPRESSED, action="append")
+    parser.add_argument("--start", type=int, choices=STARTS, action="append")
+    parser.add_argument("--method", choices=(*TOKENS, *CODECS), action="append")
     parser.add_argument("--limit", type=int, default=300)
-    parser.add_argument("--dtype", default="bfloat16", help="float32 is faster on a CPU that multiplies no bfloat16")
     parser.add_argument("--seed", type=int, default=21)
+    parser.add_argument("--dtype", default="bfloat16", help="float32 is faster on a CPU that multiplies no bfloat16")
     parser.add_argument("--out", type=Path, default=Path("runs/reader"))
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     for task in given.task or TASKS:
-        plain = [evaluate(task, dpi, given) for dpi in DPIS]
+        runs = [evaluate(task, dpi, given) for dpi in DPIS]
         for cost in given.cost or COMPRESSED:
-            arms = COMPRESSED[cost]
-            runs = [*plain, *(evaluate(task, dpi, given, f"-{cost}", arms) for dpi in STARTS)]
+            methods, levels = COMPRESSED[cost]
+            chosen = [method for method in methods if method in (given.method or methods)]
+            compressed = [
+                evaluate(task, dpi, given, f"-{method}", ("--method", method, "--level", levels, "--no-baseline"))
+                for dpi in given.start or STARTS
+                for method in chosen
+            ]
             name = given.results / f"resolution-{task}-{cost}"
-            command = ["visualize", "resolution", *runs, "--cost", cost, "--csv", f"{name}.csv", "--out", f"{name}.png"]
+            command = ["visualize", "resolution", *runs, *compressed, "--cost", cost]
+            command += ["--csv", f"{name}.csv", "--out", f"{name}.png"]
             subprocess.run([sys.executable, "-m", "freqq", *map(str, command)], check=True)
 
 

@@ -215,7 +215,28 @@ def reader_table(records: Sequence[Record]) -> Table:
     return list(rows.values())
 
 
+def resolution_table(records: Sequence[Record]) -> Table:
+    """A row for each resolution and each arm, of the records of resolution.py."""
+
+    def arm(r: Record) -> str:
+        name = "page drawn at" if r["method"] == LEVELS[0] else f"`{r['method']}`, {r['level']}, from"
+        return f"{name} {r['dpi']:.0f} dpi"
+
+    return [
+        {
+            "arm": arm(r),
+            "cost": f"{r['cost']:,.0f}",
+            "score": f"{wording.fraction(r['score'])} [{wording.fraction(r['low'])}, {wording.fraction(r['high'])}]",
+            "as a page of": "" if r["equal_dpi"] is None else f"{r['equal_dpi']:.0f} dpi",
+            "difference to it": change(r),
+            "p": "" if r["p_holm"] is None else wording.p_value(r["p_holm"]),
+        }
+        for r in records
+    ]
+
+
 TABLES: dict[str, Callable[[Sequence[Record]], Table]] = {
+    "resolution-niah_multikey_1-tokens.csv": resolution_table,
     "methods.csv": score_table,
     "token_methods.csv": score_table,
     "image_codecs.csv": codec_table,
