@@ -16,7 +16,7 @@ from freqq.errors import UserError
 from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
-from freqq.serve.chat import chat_request
+from freqq.serve.chat import UNCOMPRESSED, chat_request
 from freqq.serve.client import Client
 from freqq.tokens.base import TokenCompressor
 
@@ -113,7 +113,9 @@ def page_source(seed: int) -> Iterator[Page]:
 def _turn(client: Client, model: str, arm: Arm, load: Load, repeat: int, pages: Iterator[Page]) -> Turn:
     name, level, method = arm
     requests = [
-        chat_request(model, QUESTION, [next(pages) for _ in range(load.pages)], load.new_tokens, method=method)
+        chat_request(
+            model, QUESTION, [next(pages) for _ in range(load.pages)], load.new_tokens, method=method or UNCOMPRESSED
+        )
         | {"ignore_eos": True}
         for _ in range(load.requests)
     ]

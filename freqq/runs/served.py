@@ -23,7 +23,7 @@ from freqq.runs.schema import Row
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
 from freqq.runs.views import Rendered, View
-from freqq.serve.chat import chat_request
+from freqq.serve.chat import UNCOMPRESSED, chat_request
 from freqq.serve.client import Client
 from freqq.serve.endpoint import Endpoint
 from freqq.serve.engine import Engine, free_port, running
@@ -73,12 +73,13 @@ class Service:
         client = Client(machine.endpoint)
         served = client.served(settings.served_model)
         methods = {f"{a.name} ({a.level})": a.method for a in arms if isinstance(a.method, TokenCompressor)}
-        if not methods:
-            return cls(client, served, None)
+        # Also without a token method: a server that compresses may have a default, which has to be turned off.
         reason = why_not(client, served.name)
         if reason is None:
             check_methods(client, served.name, methods)
             return cls(client, served, None, compresses=True)
+        if not methods:
+            return cls(client, served, None)
         for arm in arms:
             if isinstance(arm.method, TokenCompressor):
                 check_method(arm.name, arm.method, reason)
@@ -209,13 +210,14 @@ class ServedEvaluator(BatchEvaluator):
         view = question.view
         assert isinstance(view, View)
         tokens = [grid for grid in view.grids if isinstance(grid, CompressedGrid)]
+        method = question.arm.method if isinstance(question.arm.method, TokenCompressor) else UNCOMPRESSED
         request = chat_request(
             self.model_name,
             self.settings.rules.ask(question.sample.question),
             tokens or view.rendered.pages,
             self.settings.new_tokens,
             self.settings.rules.generation,
-            question.arm.method if self.compresses and isinstance(question.arm.method, TokenCompressor) else None,
+            method if self.compresses else None,
         )
         return self.client.complete(request)
 

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -19,6 +19,9 @@ MERGE = 2
 
 PLUGIN = "freqq"
 """The key of `freqq.vllm` in a request's ``mm_processor_kwargs``."""
+
+UNCOMPRESSED: Literal["none"] = "none"
+"""The method that asks a server with `freqq.vllm` for all tokens of a page, whatever its default method is."""
 
 
 def image_part(page: Page) -> dict[str, Any]:
@@ -56,11 +59,12 @@ def chat_request(
     pages: Sequence[Page | CompressedGrid],
     max_tokens: int,
     generation: Generation = GREEDY,
-    method: TokenCompressor | None = None,
+    method: TokenCompressor | Literal["none"] | None = None,
 ) -> dict[str, Any]:
     """One user message: the pages in order, then the question.
 
-    A server with `freqq.vllm` compresses the tokens of pages by `method`; see `specification`.
+    A server with `freqq.vllm` compresses the tokens of pages by `method`, see `specification`; by none if that is
+    `UNCOMPRESSED`. Without a method the request has no field of the plug-in, and the server's default method holds.
 
     A greedy request has only fields of the protocol. Others, extensions of vLLM and SGLang, are sent only if
     `generation` needs them.
@@ -86,7 +90,7 @@ def chat_request(
     return request
 
 
-def specification(method: TokenCompressor) -> dict[str, Any]:
+def specification(method: TokenCompressor | Literal["none"]) -> dict[str, Any]:
     """A method in the format of `freqq.vllm`: its name and all of its parameters.
 
     Raises
@@ -94,4 +98,6 @@ def specification(method: TokenCompressor) -> dict[str, Any]:
     UserError
         If the method is not registered under a name.
     """
+    if isinstance(method, str):
+        return {"method": method}
     return {"method": name_of(type(method)), **{f.name: getattr(method, f.name) for f in fields(method) if f.init}}

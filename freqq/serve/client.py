@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.serve.endpoint import KEY_VARIABLE, Endpoint
-from freqq.serve.reply import SHOWN, Refused, Reply, Served, completion, retry_after, revision
+from freqq.serve.reply import SHOWN, BrokenOff, Refused, Reply, Served, completion, retry_after, revision
 
 if TYPE_CHECKING:
     import httpx
@@ -105,22 +105,22 @@ class Client:
         Refused
             If the server refuses it, or fails on every attempt but still answers other requests.
         Interrupted
-            If other requests would fail as well (the server is gone, limits requests, does not accept the key or does
-            not know the model), or a stop was requested.
+            If other requests would fail as well (the server is gone, breaks answers off, limits requests, does not
+            accept the key or does not know the model), or a stop was requested.
         """
-        failure, limited = "", False
+        failure, limited, broken_off = "", False, False
         content = json.dumps(request).encode()
         for attempt in range(self.endpoint.retries + 1):
             if self.stop.is_set():
                 raise Interrupted("stopped")
-            pause, limited = 0.0, False
+            pause, limited, broken_off = 0.0, False, False
             try:
                 status, headers, body = self._exchange("POST", "chat/completions", content)
-            except _Lost as error:
-                failure = str(error)
-            else:
                 if status == 200:
                     return completion(body)
+            except (_Lost, BrokenOff) as error:
+                failure, broken_off = str(error), isinstance(error, BrokenOff)
+            else:
                 failure = f"status {status}: {self._message(body)}"
                 if status in (401, 403, 404):
                     raise Interrupted(f"the server refused with {failure}")
@@ -134,6 +134,8 @@ class Client:
         tries = f"{self.endpoint.retries + 1} tries"
         if limited:
             raise Interrupted(f"the server still limits requests after {tries} ({failure})")
+        if broken_off:
+            raise Interrupted(f"no whole answer in {tries}: {failure}")
         if not self._is_there():
             raise Interrupted(f"the server at {self.endpoint.url} does not answer any more ({failure})")
         raise Refused(f"no answer in {tries}, the last with {failure}")

@@ -22,6 +22,10 @@ POLL_S = 0.5
 END_S = 30.0
 """Time for an engine to exit before it is killed."""
 
+NOT_INHERITED = ("FREQQ_VLLM", "VLLM_API_KEY")
+"""Environment variables that an engine of the run's own starts without: a default method, and a key, of which its one
+client has none."""
+
 PR_SET_PDEATHSIG = 1
 
 
@@ -108,6 +112,8 @@ def running(
     ----------
     log : Path
         The file that its output is appended to.
+    environment : mapping or None
+        The engine's; None: that of this process without `NOT_INHERITED`.
     stop_requested : callable
         Asked again and again until it answers.
 
@@ -118,6 +124,8 @@ def running(
     Interrupted
         If a stop is requested before it answers.
     """
+    if environment is None:
+        environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     with log.open("ab") as output:
         process = subprocess.Popen(
             engine.command(), stdout=output, stderr=output, env=environment, start_new_session=True,

@@ -12,6 +12,13 @@ SHOWN = 300
 """The most characters of a server's message that are kept."""
 
 
+ENDS = frozenset({"stop", "length", "eos", "eos_token", "end_turn", "stop_sequence", "repetition"})
+"""What servers call the end of an answer: of the protocol, vLLM, SGLang and others."""
+
+BROKEN_OFF = frozenset({"abort", "error"})
+"""How vLLM and SGLang say that an answer is a part of one: the server is stopping, or failed."""
+
+
 @dataclass(frozen=True)
 class Served:
     """The name and revision of a server's model; the revision is empty if the server does not report it."""
@@ -42,13 +49,19 @@ class Refused(FreqqError):
     """The server refused this request, or failed on every attempt."""
 
 
+class BrokenOff(Exception):
+    """The server stopped within an answer."""
+
+
 def completion(body: Any) -> Reply:
     """The answer in a chat completion.
 
     Raises
     ------
     Refused
-        If the body is not a chat completion.
+        If the body is not a chat completion, or ended for a reason that is not known to end an answer.
+    BrokenOff
+        If the server stopped within the answer.
     """
     try:
         (choice,) = body["choices"]
@@ -65,8 +78,13 @@ def completion(body: Any) -> Reply:
     if thoughts:
         text = f"<think>{thoughts}</think>{text}" if text else f"<think>{thoughts}"
     reason = choice.get("finish_reason")
-    truncated = reason == "length" if isinstance(reason, str) else None
-    return Reply(text, prompt, new, truncated)
+    if not isinstance(reason, str):
+        return Reply(text, prompt, new)
+    if reason in BROKEN_OFF:
+        raise BrokenOff(f"the server broke the answer off (finish_reason {reason!r})")
+    if reason not in ENDS:
+        raise Refused(f"the server's answer may not be whole: its finish_reason is {reason[:SHOWN]!r}")
+    return Reply(text, prompt, new, truncated=reason == "length")
 
 
 def _count(value: object) -> int | None:

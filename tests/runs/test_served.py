@@ -22,8 +22,9 @@ from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.runs.verify import verify
 from freqq.serve.endpoint import Endpoint
+from freqq.serve.plugin import NO_METHOD
 from tests.runs.faulty_device import BREAKING, FaultyDevice
-from tests.serve.faulty import Fault, Server
+from tests.serve.faulty import Fault, Server, WithPlugin
 
 METHODS = ("token", "image-jpeg", "token-lowpass+int8", "token-pool")
 MEASURED = "page_hash pages density image_bytes_raw image_bytes vision_tokens_full params".split()
@@ -106,6 +107,31 @@ def test_without_token_methods_no_model_is_needed_here(server, settings, local, 
         assert row.response == local[key].response
         assert row.vision_tokens_full is None
         assert row.device == "server"
+
+
+@pytest.mark.parametrize("methods", [("image-jpeg", "token-prune"), ("image-jpeg",)])
+def test_a_servers_default_method_is_turned_off_for_every_arm_without_a_token_method(
+    served_reader, settings, local, tmp_path, methods
+):
+    """Else the baseline would be compressed."""
+    plugins: list[WithPlugin] = []
+    server = Server(served_reader, lambda app: plugins.append(WithPlugin(app)) or plugins[0])
+    try:
+        found = rows(run(replace(settings, methods=methods, overrides=()), tmp_path / "run", machine=by(server)))
+    finally:
+        server.stop()
+    assert plugins[0].asked.count({"method": NO_METHOD}) == 1
+    asked = [method["method"] for method in plugins[0].asked if method["method"] != NO_METHOD]
+    assert asked.count("none") == 2 * settings.limit
+    assert asked.count("token-prune") == (settings.limit + 1 if "token-prune" in methods else 0)
+    plain = {key: row for key, row in found.items() if key[1] != "token-prune"}
+    assert {key: row.response for key, row in plain.items()} == {key: local[key].response for key in plain}
+
+
+def test_a_server_without_the_plug_in_is_asked_for_no_method(server, settings, tmp_path):
+    images = replace(settings, methods=("image-jpeg",), overrides=())
+    run(images, tmp_path / "run", machine=by(server))
+    assert len(server.faulty.keys) == 1 + 1 + 2 * settings.limit  # the list of models, and one look for the plug-in
 
 
 def test_faults_do_not_show(server, settings, local, tmp_path):

@@ -13,6 +13,7 @@ import uvicorn
 
 from freqq.glm.reader import Reader
 from freqq.serve.app import application, listen
+from freqq.tokens import COMPRESSORS
 
 
 @dataclass
@@ -148,3 +149,34 @@ class Rewritten:
             await send({"type": "http.response.body", "body": content})
 
         await self.app(scope, receive, rewrite)
+
+
+class WithPlugin:
+    """An ASGI application that takes methods from requests before one that knows none, as far as clients can tell."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.asked: list[Any] = []
+        """What requests say of methods; None: nothing."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or not scope["path"].endswith("/chat/completions"):
+            await self.app(scope, receive, send)
+            return
+        content = b""
+        while (message := await receive()).get("more_body"):
+            content += message["body"]
+        body = json.loads(content + message["body"])
+        method = body.pop("mm_processor_kwargs", {}).get("freqq")
+        self.asked.append(method)
+        if method is not None and method["method"] not in ("none", *COMPRESSORS):
+            await _fail(Fault(400, message=f"freqq: unknown method {method['method']!r}"), send)
+            return
+        content = json.dumps(body).encode()
+
+        async def rewritten() -> Any:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+        length = (b"content-length", str(len(content)).encode())
+        await self.app(scope | {"headers": [*headers, length]}, rewritten, send)

@@ -182,6 +182,33 @@ def test_a_response_that_is_no_completion_is_refused(server, name, body):
         ask(client_of(server), name)
 
 
+def ended(reason: object) -> Fault:
+    return Fault(body={"choices": [{"message": {"content": "Half an ans"}, "finish_reason": reason}]})
+
+
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_an_answer_that_the_server_broke_off_is_asked_for_again(server, name, reason):
+    """As vLLM does with all requests under way when it is told to stop."""
+    good = ask(client_of(server), name)
+    server.faulty.faults += [ended(reason)] * 2
+    assert ask(client_of(server), name) == good
+    server.faulty.faults += [ended(reason)] * 3
+    with pytest.raises(Interrupted, match=rf"no whole answer in 3 tries: .*'{reason}'"):
+        ask(client_of(server), name)
+
+
+@pytest.mark.parametrize(("reason", "truncated"), [("stop", False), ("length", True), ("eos", False), (None, None)])
+def test_an_answer_that_ended_is_one(server, name, reason, truncated):
+    server.faulty.faults.append(ended(reason))
+    assert ask(client_of(server), name) == Reply("Half an ans", None, None, truncated)
+
+
+def test_an_answer_that_may_not_be_whole_is_refused(server, name):
+    server.faulty.faults.append(ended("content_filter"))
+    with pytest.raises(Refused, match="may not be whole: its finish_reason is 'content_filter'"):
+        ask(client_of(server), name)
+
+
 def test_a_request_that_is_refused_is_not_tried_again(server, name):
     pauses = Pauses()
     client = client_of(server, pauses)

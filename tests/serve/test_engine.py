@@ -9,11 +9,15 @@ import pytest
 from freqq.errors import FreqqError, Interrupted
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
-from freqq.serve.engine import Engine, _prepare_child, free_port
+from freqq.serve.engine import Engine, _prepare_child, free_port, running
 
 FAILS = "raise SystemExit('RuntimeError: no memory for the model')"
 IS_STOPPED = "import os, signal; os.kill(os.getppid(), signal.SIGTERM)"
 """As Slurm does it to all processes of a job: this one ends, too."""
+
+
+SAYS_VARIABLES = """import os
+raise SystemExit(f"RuntimeError: {[name for name in ('FREQQ_VLLM', 'VLLM_API_KEY') if name in os.environ]}")"""
 
 
 class Scripted(Engine):
@@ -37,6 +41,14 @@ def test_an_engine_that_does_not_come_up_is_told_each_time_and_keeps_no_folder(
             run(settings, tmp_path / "run")
         assert type(caught.value) is kind
         assert [file.name for file in (tmp_path / "run").iterdir()] == ["vllm.log"]
+
+
+def test_an_engine_of_the_runs_own_has_no_default_method_and_no_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("FREQQ_VLLM", '{"method": "token-prune"}')
+    monkeypatch.setenv("VLLM_API_KEY", "sk-secret")
+    engine = Scripted(tmp_path, SAYS_VARIABLES, "float32", port=free_port())
+    with pytest.raises(FreqqError, match=r"RuntimeError: \[\]"), running(engine, tmp_path / "vllm.log"):
+        pass
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signal here")
