@@ -115,7 +115,10 @@ def _number(body: Mapping[str, Any], name: str, default: float) -> float:
         return default
     if type(value) not in (int, float):
         raise BadRequest(f"{name} must be a number", name)
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise BadRequest(f"{name} is too large", name) from error
 
 
 def _message(messages: Any) -> tuple[str, tuple[Page | Tensor, ...]]:

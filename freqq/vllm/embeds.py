@@ -6,7 +6,7 @@ on the page's grid of merged tokens, fractions allowed, and ``image_tokens`` [pa
 """
 
 from collections.abc import Mapping
-from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,19 +16,22 @@ EMBEDS, GRID, CELLS, COUNT = "image_embeds", "image_grid_thw", "image_positions"
 MOST_SIDE = 8192
 """Merged tokens along a side of a page."""
 
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+INTEGERS = (torch.int64, torch.int32)
+DTYPES = {EMBEDS: FLOATS, GRID: INTEGERS, CELLS: (*FLOATS, *INTEGERS), COUNT: INTEGERS}
+
 
 def check_embeds(
-    data: Mapping[str, object], merge: int, channels: int, room: int, one_row: bool = False
+    data: Mapping[str, object], merge: int, channels: int, dtype: torch.dtype = torch.float32
 ) -> dict[str, Tensor]:
-    """The pages of a prompt, embeddings and positions as [n, ..] in order.
+    """The pages of a prompt, embeddings in the model's format and positions as [n, ..] in order.
 
     Parameters
     ----------
     data : what stands in a request
     merge : patches a side of a merged token
     channels : those of the model
-    room : how many more positions pages may take than they have tokens
-    one_row : whether the cells of a page are in line, as `freqq.vllm.positions.in_line` says
+    dtype : the model's number format
 
     Raises
     ------
@@ -39,24 +42,18 @@ def check_embeds(
     if GRID not in found:
         raise ValueError(f"{EMBEDS} need {GRID}, the page's grid in patches")
     tokens = found[EMBEDS].flatten(0, -2)
-    if not tokens.is_floating_point() or tokens.shape[1] != channels:
+    if tokens.shape[1] != channels:
         raise ValueError(f"{EMBEDS} have {tokens.shape[1]} channels, and the model has {channels}")
+    tokens = tokens.to(dtype)  # in which numbers of a wider format may be infinite
     if not bool(torch.isfinite(tokens).all()):
-        raise ValueError(f"{EMBEDS} hold NaN or infinity")
+        raise ValueError(f"{EMBEDS} hold NaN or infinity, or numbers too large for {str(dtype)[6:]}")
     grids = found[GRID].reshape(-1, found[GRID].shape[-1])
-    if grids.is_floating_point() or grids.shape[1] != 3:
+    if grids.shape[1] != 3:
         raise ValueError(f"{GRID} is three whole numbers a page: 1, and height and width in patches")
     for t, h, w in grids.tolist():
         if t != 1 or not all(0 < n <= merge * MOST_SIDE and n % merge == 0 for n in (h, w)):
             raise ValueError(f"{GRID} {[t, h, w]} is not a page grid: give 1 and two multiples of {merge}")
     shapes = (grids[:, 1:] // merge).tolist()
-    # Text behind a page starts max(h, w) after the page's start, and a few tokens may claim many large pages; an engine
-    # dies of positions beyond its table of rotary embeddings.
-    taken = sum(prod(shape) if one_row else max(shape) for shape in shapes)
-    if (beyond := taken - len(tokens)) > room:
-        raise ValueError(
-            f"pages of {GRID} take {beyond:,} positions more than there are {EMBEDS}, and there is room for {room:,}"
-        )
     checked = {EMBEDS: tokens, GRID: grids}
     if (CELLS in found) != (COUNT in found):
         raise ValueError(f"{CELLS} and {COUNT} belong together: send both or neither")
@@ -70,11 +67,12 @@ def check_embeds(
 
 def _check_cells(cells: Tensor, counts: Tensor, shapes: list[list[int]], tokens: int) -> dict[str, Tensor]:
     cells, counts = cells.reshape(-1, cells.shape[-1]), counts.flatten()
-    if counts.is_floating_point() or len(counts) != len(shapes) or counts.min() < 1 or counts.sum() != tokens:
-        raise ValueError(f"{COUNT} {counts.tolist()[:8]} are not those of {len(shapes)} pages with {tokens} {EMBEDS}")
+    sizes = counts.tolist()  # whose sum a tensor of int64 may overflow
+    if len(sizes) != len(shapes) or min(sizes) < 1 or sum(sizes) != tokens:
+        raise ValueError(f"{COUNT} {sizes[:8]} are not those of {len(shapes)} pages with {tokens} {EMBEDS}")
     if cells.shape != (tokens, 2):
         raise ValueError(f"{CELLS} are a row and a column for each of {tokens} {EMBEDS}, not {list(cells.shape)}")
-    for page, (h, w) in zip(cells.split(counts.tolist()), shapes, strict=True):
+    for page, (h, w) in zip(cells.split(sizes), shapes, strict=True):
         inside = (page >= 0) & (page <= torch.tensor([h - 1, w - 1]))  # also refuses NaN
         if not bool(inside.all()):
             row, column = page[~inside.all(1)][0].tolist()
@@ -83,8 +81,16 @@ def _check_cells(cells: Tensor, counts: Tensor, shapes: list[list[int]], tokens:
 
 
 def _tensor(name: str, value: object) -> Tensor:
-    if isinstance(value, (list, tuple)) and value and all(isinstance(part, Tensor) for part in value):
-        value = torch.cat([part.reshape(-1, part.shape[-1]) for part in value])
-    if not isinstance(value, Tensor) or value.ndim < 1 or value.numel() == 0:
-        raise ValueError(f"{name} is not a tensor, or is empty")
-    return value
+    """One tensor, or several that differ at most in their first dimensions, as one."""
+    parts: list[Any] = list(value) if isinstance(value, (list, tuple)) else [value]
+    least = 1 if name in (GRID, COUNT) else 2
+    if not parts or not all(isinstance(part, Tensor) and part.ndim >= least and part.numel() for part in parts):
+        raise ValueError(f"{name} is not a tensor of at least {least} dimensions, or is empty")
+    for part in parts:
+        if part.dtype not in DTYPES[name] or part.layout != torch.strided or part.is_meta:
+            names = ", ".join(str(dtype)[6:] for dtype in DTYPES[name])
+            raise ValueError(f"{name} are of {str(part.dtype)[6:]}: send a plain tensor of {names}")
+    if len({part.shape[-1] for part in parts}) > 1:
+        raise ValueError(f"{name} of several pages end in dimensions of {sorted({part.shape[-1] for part in parts})}")
+    one: Tensor = parts[0]
+    return one if len(parts) == 1 else torch.cat([part.reshape(-1, part.shape[-1]) for part in parts])

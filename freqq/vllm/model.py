@@ -14,6 +14,11 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from freqq.vllm import refusal
+
+if (_refused := refusal()) is not None:  # in one line, before imports of what other releases lack
+    raise RuntimeError(_refused)
+
 import torch
 from torch import Tensor
 from vllm.distributed import get_tensor_model_parallel_world_size, get_tp_group
@@ -22,9 +27,9 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from freqq.tokens.base import TokenCompressor
 from freqq.tokens.grid import CompressedGrid, whole
-from freqq.vllm import refusal, served, spec
+from freqq.vllm import served, spec
 from freqq.vllm.config import has_one_row
-from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID
+from freqq.vllm.embeds import COUNT, EMBEDS, GRID
 from freqq.vllm.patches import (
     let_cpu_runner_recompute,
     let_frontends_say_why,
@@ -32,11 +37,8 @@ from freqq.vllm.patches import (
     marked,
     take_fractions,
 )
-from freqq.vllm.positions import in_line, layout, pages, token_count, whole_part
-from freqq.vllm.processor import merge_of, method_of, shape_of, with_methods
-
-if (_refused := refusal()) is not None:
-    raise RuntimeError(_refused)
+from freqq.vllm.positions import layout, pages, token_count, whole_part
+from freqq.vllm.processor import merge_of, shape_of, span_of, with_methods
 
 let_frontends_say_why()
 
@@ -100,14 +102,7 @@ class Compressing(torch.nn.Module):
         """Positions of a prompt, those of chosen cells excepted."""
         parts = []
         for feature in sorted(mm_features, key=lambda f: f.mm_position.offset):
-            data = feature.data.get_data()
-            shape = shape_of(data[GRID], self._merge)
-            if CELLS in data:
-                cells: Tensor | None = data[CELLS].double().T
-            else:
-                shape, cells = layout(method_of(data), *shape)
-            if self._one_row:
-                shape, cells = in_line(shape, cells)
+            shape, cells = span_of(feature.data.get_data(), self._merge, self._one_row)
             first, last = feature.mm_position.extract_embeds_range()[0]
             parts.append((first, last + 1 - first, shape, cells))
         return pages(parts, len(input_tokens))

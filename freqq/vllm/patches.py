@@ -26,7 +26,8 @@ from vllm.v1.outputs import ModelRunnerOutput
 from vllm.v1.request import RequestStatus
 from vllm.v1.worker.gpu_worker import Worker
 
-from freqq.vllm.positions import fraction_part, whole_part
+from freqq.vllm.positions import fraction_part, most_positions, whole_part
+from freqq.vllm.processor import beyond_of
 
 
 class FractionalRows:
@@ -153,6 +154,7 @@ class PageScheduler:
     """Ends requests with pages that a worker could not read. Before a class of vLLM's schedulers, see `scheduler`."""
 
     requests: dict[str, Any]
+    vllm_config: Any
     kv_cache_manager: Any
     finish_requests: Callable[[list[str], RequestStatus], list[Any]]
 
@@ -161,7 +163,15 @@ class PageScheduler:
         self._failed: dict[str, str] = {}
 
     def add_request(self, request: Any) -> None:
-        """Let a request read a page that failed before under a name that no cache knows: it may be read now."""
+        """Let a request read a page that failed before under a name that no cache knows: it may be read now.
+
+        Its answer ends where positions do, which may be before the context's end.
+        """
+        if request.mm_features:
+            model = self.vllm_config.model_config
+            beyond = sum(beyond_of(feature.data.get_data(), model.hf_config) for feature in request.mm_features)
+            left = most_positions(model) - request.num_prompt_tokens - beyond
+            request.max_tokens = min(request.max_tokens, max(1, left))
         if any(feature.identifier in self._failed for feature in request.mm_features):
             request.mm_features = [
                 replace(feature, identifier=self._new_name(feature.identifier)) for feature in request.mm_features

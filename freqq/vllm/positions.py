@@ -27,10 +27,32 @@ TABLE = 4
 """vLLM's tables of rotary embeddings have so many times the positions that a model was made for."""
 
 
-def spare_positions(model_config: Any) -> int:
-    """How many positions more than tokens a prompt may have, given vLLM's ``ModelConfig``, however long it is."""
-    table = TABLE * model_config.hf_text_config.max_position_embeddings
-    return max(0, min(MOST, table) - model_config.max_model_len)
+def most_positions(model_config: Any) -> int:
+    """How many positions a prompt and its answer may have, given vLLM's ``ModelConfig``."""
+    return min(MOST, TABLE * int(model_config.hf_text_config.max_position_embeddings))
+
+
+def check_positions(tokens: int, beyond: int, most: int) -> None:
+    """Refuse a prompt whose pages leave no position for an answer: an engine dies of those beyond its table.
+
+    Text behind a page starts max(h, w) after the page's start, and a few tokens may span many large pages.
+
+    Parameters
+    ----------
+    tokens : of the prompt
+    beyond : how many positions more than tokens its pages take
+    most : how many positions there are
+
+    Raises
+    ------
+    ValueError
+        vLLM's word for what a request is refused for.
+    """
+    if beyond > 0 and tokens + beyond >= most:
+        raise ValueError(
+            f"pages take {beyond:,} positions more than they have tokens, and a prompt of {tokens:,} tokens has room "
+            f"for {max(0, most - tokens - 1):,}: send fewer pages, or compress them less"
+        )
 
 
 def encode(positions: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ The classes are mixed into those that vLLM has for a model, see `with_methods`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
@@ -28,7 +29,7 @@ from freqq.tokens.base import TokenCompressor
 from freqq.vllm import spec
 from freqq.vllm.config import has_one_row
 from freqq.vllm.embeds import CELLS, COUNT, EMBEDS, GRID, check_embeds
-from freqq.vllm.positions import spare_positions, token_count
+from freqq.vllm.positions import check_positions, in_line, layout, most_positions, token_count
 
 
 class ProcessingInfo(BaseProcessingInfo):
@@ -76,8 +77,7 @@ class ProcessingInfo(BaseProcessingInfo):
         return DataParser(
             self.merge,
             channels=self.channels,
-            room=spare_positions(self.ctx.model_config),
-            one_row=has_one_row(self.get_hf_config().get_text_config()),
+            dtype=self.ctx.model_config.dtype,
             expected_hidden_size=self._get_expected_hidden_size(),
             allow_missing_mm_embeddings=self.allow_missing_mm_embeddings,
         )
@@ -104,19 +104,18 @@ class DataParser(Qwen2VLMultiModalDataParser):
     vLLM's own parsers take the first at most.
     """
 
-    def __init__(self, merge: int, *, channels: int, room: int, one_row: bool, **kwargs: Any) -> None:
+    def __init__(self, merge: int, *, channels: int, dtype: torch.dtype, **kwargs: Any) -> None:
         super().__init__(merge, **kwargs)
         self._merge = merge
         self._channels = channels
-        self._room = room
-        self._one_row = one_row
+        self._dtype = dtype
 
     def _parse_image_data(self, data: Any) -> Any:
         if not isinstance(data, dict):
             return super()._parse_image_data(data)
         required, optional = self.embedding_field_sets("image")
         if EMBEDS in data:
-            data = check_embeds(data, self._merge, self._channels, self._room, self._one_row)
+            data = check_embeds(data, self._merge, self._channels, self._dtype)
             required |= {CELLS, COUNT} & data.keys()
         return DictEmbeddingItems(
             data,
@@ -143,6 +142,13 @@ OWN_FIELDS = {spec.KEY, EMBEDS, GRID, CELLS, COUNT}
 """Of those of `_fields`, the ones that vLLM's processors do not all have, or cut otherwise."""
 
 
+@dataclass
+class Placeholders(PromptUpdateDetails):
+    """Those of a page, and how many positions more than tokens it takes. vLLM's cache keeps them beside the page."""
+
+    beyond: int = 0
+
+
 class Processor(BaseMultiModalProcessor):
     """Gives each page its method, and the prompt as many placeholders as that leaves tokens."""
 
@@ -157,7 +163,17 @@ class Processor(BaseMultiModalProcessor):
             if GRID not in outputs:
                 outputs[GRID] = self._grids(mm_items)
             outputs[spec.KEY] = packed.repeat(len(outputs[GRID]), 1)
+        elif EMBEDS in outputs and spec.KEY in hf_kwargs and spec.unpack(packed) is not None:
+            raise ValueError(f"{spec.KEY}: {EMBEDS} are read as they are sent: leave the method out, or send pages")
         return outputs
+
+    def _get_mm_hashes(self, inputs: Any) -> Any:
+        """vLLM's, of a method as text: those of numbers are of their bytes, which different numbers may share."""
+        kwargs = inputs.hf_processor_mm_kwargs
+        if spec.KEY in kwargs:
+            text = spec.pack(kwargs[spec.KEY]).numpy().tobytes()
+            inputs = replace(inputs, hf_processor_mm_kwargs={**kwargs, spec.KEY: text})
+        return super()._get_mm_hashes(inputs)
 
     def _grids(self, mm_items: MultiModalDataItems) -> Tensor:
         """``image_grid_thw`` of pages that are cut into tiles, of which vLLM says the number alone."""
@@ -179,16 +195,24 @@ class Processor(BaseMultiModalProcessor):
         hf_processor_mm_kwargs: Mapping[str, Any],
         out_mm_kwargs: MultiModalKwargsItems,
     ) -> Sequence[PromptUpdate]:
-        token = self.info.get_hf_config().image_token_id
+        config = self.info.get_hf_config()
+        token = config.image_token_id
         before, behind = self.info.family.page_marks(self.info.get_tokenizer())
 
-        def placeholders(index: int) -> list[int] | PromptUpdateDetails:
-            tokens = [token] * _count(out_mm_kwargs["image"][index].get_data(), self.info.merge)
-            if not before + behind:
-                return tokens
-            return PromptUpdateDetails.select_token_id(before + tokens + behind, token)
+        def placeholders(index: int) -> Placeholders:
+            data = out_mm_kwargs["image"][index].get_data()
+            tokens = [token] * _count(data, self.info.merge)
+            marked = PromptUpdateDetails.select_token_id(before + tokens + behind, token).is_embed
+            return Placeholders(before + tokens + behind, marked if before + behind else None, beyond_of(data, config))
 
         return [PromptReplacement(modality="image", target=[token], replacement=placeholders)]
+
+    def _apply_prompt_updates(self, token_ids: list[int], mm_prompt_updates: Any) -> Any:
+        """The prompt with its placeholders: all pages of a request are known here, also those from the cache."""
+        prompt, found = super()._apply_prompt_updates(token_ids, mm_prompt_updates)
+        beyond = sum(update.content.beyond for page in mm_prompt_updates.get("image", ()) for update in page)
+        check_positions(len(prompt), beyond, most_positions(self.info.ctx.model_config))
+        return prompt, found
 
 
 def with_methods(factories: Any) -> tuple[type, ...]:
@@ -219,6 +243,20 @@ def shape_of(grid_thw: Tensor, merge: int) -> tuple[int, int]:
     """Rows and columns of a page's merged tokens."""
     _, h, w = grid_thw.flatten().tolist()
     return h // merge, w // merge
+
+
+def span_of(data: Mapping[str, Any], merge: int, one_row: bool) -> tuple[tuple[int, int], Tensor | None]:
+    """The grid that a page's positions span, and its tokens' cells on it, as `freqq.vllm.positions.layout`."""
+    shape = shape_of(data[GRID], merge)
+    shape, cells = (shape, data[CELLS].double().T) if CELLS in data else layout(method_of(data), *shape)
+    return in_line(shape, cells) if one_row else (shape, cells)
+
+
+def beyond_of(data: Mapping[str, Any], config: Any) -> int:
+    """How many positions more than tokens a page takes in a model of this config; less than 0 if fewer."""
+    merge = merge_of(config)
+    shape, _ = span_of(data, merge, has_one_row(config.get_text_config()))
+    return max(shape) - _count(data, merge)
 
 
 def _count(data: Mapping[str, Any], merge: int) -> int:

@@ -52,6 +52,9 @@ def pack(found: object) -> Tensor:
     """
     if not isinstance(found, dict):
         raise ValueError(f"{KEY} is an object such as {{'method': 'token-prune', 'level': 'mild'}}, not {found!r:.80}")
+    for name, value in found.items():
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{KEY}: {name!r:.80} is a whole number of more than 64 bits: give a smaller one")
     try:
         text = json.dumps(found, sort_keys=True).encode()
     except (TypeError, ValueError) as error:
@@ -84,18 +87,22 @@ def check_channels(method: TokenCompressor, channels: int) -> None:
 @lru_cache(maxsize=256)
 def _method(text: str) -> TokenCompressor | None:
     found = json.loads(text)
-    name, level = found.pop("method", None), found.pop("level", USUAL_LEVEL)
+    name = found.pop("method", None)
     if name in (None, "none"):
         if found:
             raise ValueError(f"{KEY}: {next(iter(found))!r} needs a method: add 'method'")
         return None
+    level = found.pop("level", USUAL_LEVEL)
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
     try:
         if not isinstance(name, str) or not isinstance(level, str):
             raise UserError("method and level are names")
         kind = compressor(name)
-        return None if level == "baseline" else kind.at(level, **values)
+        if level == "baseline":
+            kind.at(USUAL_LEVEL, **values)  # for parameters that are not read, but may be wrong
+            return None
+        return kind.at(level, **values)
     except UserError as error:
         raise ValueError(f"{KEY}: {error}") from error
-    except (TypeError, ValueError) as error:  # of a check that was given another type than it expects
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:  # of a check that expects another type
         raise ValueError(f"{KEY}: a parameter of {name} has a value of another type ({error})") from error

@@ -1,5 +1,7 @@
 """What vLLM is told of a model before it makes one."""
 
+import sys
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -85,6 +87,16 @@ def test_longer_contexts_than_positions_are_refused():
     config.max_model_len = MOST
     PagesConfig.verify_and_update_model_config(config)
     assert config.multimodal_config.video_pruning_rate > 0
+
+
+def test_another_release_is_refused_in_one_line_whatever_it_lacks(monkeypatch):
+    """The model's module imports much that other releases do not have."""
+    monkeypatch.delenv(vllm.ANY_VERSION, raising=False)
+    monkeypatch.setattr(vllm, "installed", lambda: "0.12.0")
+    monkeypatch.delitem(sys.modules, "freqq.vllm.model", raising=False)
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(RuntimeError, match=r"this is 0\.12\.0"):
+        import_module("freqq.vllm.model")
 
 
 @pytest.mark.parametrize(

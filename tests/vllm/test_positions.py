@@ -1,6 +1,7 @@
 """Positions of a prompt: those that the local backend gives it, as vLLM's buffers hold them."""
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,19 @@ from freqq.glm.sequence import expand, line_positions, positions
 from freqq.tokens import COMPRESSORS, compressor
 from freqq.tokens.grid import CompressedGrid
 from freqq.tokens.vq_training import train
-from freqq.vllm.positions import MOST, ONE, encode, fraction_part, in_line, layout, pages, token_count, whole_part
+from freqq.vllm.positions import (
+    MOST,
+    ONE,
+    check_positions,
+    encode,
+    fraction_part,
+    in_line,
+    layout,
+    most_positions,
+    pages,
+    token_count,
+    whole_part,
+)
 
 IMAGE, MERGE, CHANNELS = 4, 2, 8
 NAMES = [*COMPRESSORS, "token-lowpass+int8", "token-prune+quantize", "token-prune+vq"]
@@ -74,10 +87,28 @@ def test_a_prompts_positions_are_the_local_ones(made, before, behind):
     expected = positions(prompt, rope_index, MERGE)[1:].double()
     assert float((whole_part(found) + fraction_part(found).double() - expected).abs().max()) < 1e-4
     assert delta == int(expected[0, -1]) + 1 - len(prompt)
+    assert delta == sum(max(shape) - count for _, count, shape, _ in parts)
     found, delta = pages(lines, len(prompt))
+    assert delta == sum(max(shape) - count for _, count, shape, _ in lines)
     expected = line_positions(prompt).double()
     assert float((whole_part(found) + fraction_part(found).double() - expected)[1:].abs().max()) < 1e-4
     assert delta == int(expected[-1]) + 1 - len(prompt)
+
+
+@given(st.integers(1, 100), st.integers(-50, 50), st.integers(60, 120))
+def test_a_prompt_of_more_positions_than_there_are_is_refused(tokens, beyond, most):
+    """Unless pages are not to blame: vLLM has its own word for prompts that are too long."""
+    if beyond > 0 and tokens + beyond >= most:
+        with pytest.raises(ValueError, match="send fewer pages, or compress them less"):
+            check_positions(tokens, beyond, most)
+    else:
+        check_positions(tokens, beyond, most)
+
+
+def test_positions_end_with_the_table_or_with_what_integers_hold():
+    for length, most in ((8192, 4 * 8192), (MOST, MOST)):
+        config = SimpleNamespace(hf_text_config=SimpleNamespace(max_position_embeddings=length))
+        assert most_positions(config) == most
 
 
 def rope_index(input_ids, mm_token_type_ids, image_grid_thw):

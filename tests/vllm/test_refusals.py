@@ -54,6 +54,32 @@ REFUSED = {
     "a value of another type": (with_method(method="token-prune", keep=[[]]), "of another type"),
     "a codebook that is missing": (with_method(method="token-vq", codebook="0" * 16), "codebook"),
     "a specification too long": (with_method(method="token-prune", level="x" * 9999), "longer than 512"),
+    "a level without a method": (with_method(level="extreme"), "'level' needs a method"),
+    "a seed of more than 64 bits": (with_method(method="token-random", seed=10**30), "more than 64 bits"),
+    "a parameter that is a list": (with_method(method="token-lowpass", axis=["both"]), "of another type"),
+    "a method for embeddings": (
+        {"messages": message(embeds())} | with_method(method="token-prune"), "image_embeds are read as they are sent",
+    ),
+    "embeddings of one dimension": (
+        {"messages": message(embeds(image_embeds=torch.zeros(CHANNELS)), embeds(image_embeds=torch.zeros(3)))},
+        "at least 2 dimensions",
+    ),
+    "pages of embeddings of two widths": (
+        {"messages": message(embeds(), embeds(image_embeds=torch.zeros(4, CHANNELS + 1)))}, "dimensions of [256, 257]",
+    ),
+    "embeddings of eight bits": (
+        {"messages": message(embeds(image_embeds=torch.zeros(4, CHANNELS).to(torch.float8_e4m3fn)))}, "float8_e4m3fn",
+    ),
+    "embeddings too large for the model": (
+        {"messages": message(embeds(image_embeds=torch.full((4, CHANNELS), 1e300, dtype=torch.float64)))},
+        "too large for float32",
+    ),
+    "counts whose sum overflows": (
+        {"messages": message(*[embeds(
+            image_embeds=torch.zeros(1, CHANNELS), image_positions=torch.zeros(1, 2), image_tokens=torch.tensor([count])
+        ) for count in (10**10, 2**62, 2**62, 2**62, 2**62 + 5 - 10**10)])},
+        "are not those of 5 pages",
+    ),
     "no object": ({"mm_processor_kwargs": {"freqq": "token-prune"}}, "is an object such as"),
     "embeddings of another width": (
         {"messages": message(embeds(image_embeds=torch.zeros(4, 255)))}, "have 255 channels, and the model has 256",
@@ -74,7 +100,7 @@ REFUSED = {
             image_embeds=torch.zeros(1, CHANNELS), image_grid_thw=torch.tensor([1, 16384, 16384]),
             image_positions=torch.zeros(1, 2), image_tokens=torch.tensor([1]),
         )] * 5)},
-        "positions more than there are",
+        "positions more than they have tokens",
     ),
     "a video": (
         {"messages": message({"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}})}, "video",

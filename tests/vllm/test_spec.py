@@ -48,6 +48,13 @@ def test_nothing_is_no_method(nothing):
         ({"method": "token-vq", "codebook": "0" * 16}, "codebook"),
         ({"method": 3}, "are names"),
         ({"level": "mild", "keep": 0.5}, "needs a method"),
+        ({"level": "extreme"}, "'level' needs a method"),
+        ({"method": "none", "level": "mild"}, "'level' needs a method"),
+        ({"method": "token-prune", "level": "baseline", "kep": 1}, "unknown parameter 'kep': did you mean 'keep'"),
+        ({"method": "token-prune", "level": "baseline", "keep": 2}, "keep 2"),
+        ({"method": "token-random", "seed": 2**63}, "'seed' is a whole number of more than 64 bits"),
+        ({"method": "token-prune", "keep": 10**400}, "'keep' is a whole number of more than 64 bits"),
+        ({"method": "token-lowpass", "axis": ["both"]}, "of another type"),
         ({"method": "token-prune", "level": "x" * 600}, "longer than 512"),
         ({"method": "token-prune", "keep": {1}}, "freqq"),
         ("token-prune", "is an object such as"),
@@ -86,6 +93,11 @@ def test_a_model_that_no_codebook_fits_is_refused_before_a_page_is_seen():
     spec.check_channels(compressor("token-prune").at("mild"), 12)
     with pytest.raises(UserError):
         compressor("token-vq").at("mild").check_model(12, embedded=True)
+
+
+def test_a_seed_may_have_64_bits():
+    for seed in (-(2**63), 2**63 - 1):
+        assert spec.unpack(spec.pack({"method": "token-random", "seed": seed})).seed == seed
 
 
 def test_a_packed_method_is_small():
