@@ -86,6 +86,7 @@ def slurm_submit(
     from freqq.runs.directory import SCRIPTS, RunDirectory
     from freqq.runs.plan import arms
     from freqq.runs.served import ENGINE_CONCURRENCY
+    from freqq.serve.engine import TIMEOUT_S
     from freqq.slurm.check import check_nodes, check_setup, check_submission
     from freqq.slurm.script import Job, engine_script, merge_script, shards_script
     from freqq.slurm.submit import AFTER, MERGE, SHARDS, submit
@@ -112,7 +113,11 @@ def slurm_submit(
     if nodes_per_engine == 1:
         shards = shards_script(job, evaluation, run, folder)
     else:
-        client = ["--backend", "openai", "--tensor-parallel", "1", "--concurrency", str(ENGINE_CONCURRENCY)]
+        limits = {"concurrency": ENGINE_CONCURRENCY, "timeout_s": TIMEOUT_S, **machine.limits}
+        client = [
+            "--backend", "openai", "--tensor-parallel", "1", "--concurrency", str(limits["concurrency"]),
+            "--timeout", f"{limits['timeout_s']:g}",
+        ]  # fmt: skip
         evaluation = [*without(evaluation, *client[::2], "--base-url"), *client]
         shards = engine_script(job, [*program, *_serving(settings, machine.tensor_parallel)], evaluation, run, folder)
     merge = merge_script(job, [*program, "runs", "merge", str(run)], run, folder)

@@ -1,8 +1,10 @@
 """What a run is computed on: processes, devices, batches."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -38,6 +40,8 @@ class Machine:
         Whether what runs out of memory even alone is tried with `freqq.glm.memory_saving.MemorySaving.offload`.
     endpoint : Endpoint or None
         The server that answers, for the backend that is one.
+    limits : mapping
+        Parameters of `Endpoint` for an engine of the run's own.
     tensor_parallel, data_parallel : int
         GPUs that share one replica of the model, and replicas, for the backend vllm.
 
@@ -55,6 +59,7 @@ class Machine:
     prefill_chunk: int | None = None
     offload: bool = False
     endpoint: Endpoint | None = None
+    limits: Mapping[str, Any] = field(default_factory=dict)
     tensor_parallel: int = 1
     data_parallel: int = 1
 

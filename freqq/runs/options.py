@@ -157,8 +157,10 @@ class EvalOptions:
 
         given = {"concurrency": self.concurrency, "timeout_s": self.timeout, "retries": self.retries}
         patience: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        if self.base_url is None and patience:
-            raise UserError(f"--{next(iter(patience)).removesuffix('_s')} is for a server: give its --base-url")
+        if self.base_url is None and self.backend != "vllm" and patience:
+            raise UserError(
+                f"--{next(iter(patience)).removesuffix('_s')} is for a server: give its --base-url, or --backend vllm"
+            )
         if self.device_map not in (None, "auto"):
             raise UserError(f"--device-map {self.device_map}: auto is the only one")
         return Machine(
@@ -170,6 +172,7 @@ class EvalOptions:
             prefill_chunk=self.prefill_chunk,
             offload=self.offload,
             endpoint=None if self.base_url is None else Endpoint(self.base_url, **patience),
+            limits=patience,
             tensor_parallel=self.tensor_parallel,
             data_parallel=self.data_parallel,
         )

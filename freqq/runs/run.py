@@ -144,7 +144,7 @@ def run(
                     if engine is not None:
                         log = directory.path / engine_log(own)
                         note(f"starting vLLM; what it says goes to {log}")
-                        with started(engine, identity, log, lambda: stop.requested) as own_service:
+                        with started(engine, identity, log, lambda: stop.requested, machine.limits) as own_service:
                             _evaluate_served(own_service, settings, own, directory, remaining, progress, stop)
                     elif service is not None:
                         _evaluate_served(service, settings, own, directory, remaining, progress, stop)

@@ -1,6 +1,6 @@
 """The arms of a run by way of a server: which methods can go through one, what they ask, and rows of the replies."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from freqq.errors import UserError
 from freqq.glm.load import Weights, find, load
 from freqq.glm.place import Placement
 from freqq.glm.reader import Reader
+from freqq.glm.spec import read_spec
 from freqq.runs.background import Background
 from freqq.runs.batches import Todo
 from freqq.runs.evaluate import BatchEvaluator
@@ -25,17 +26,18 @@ from freqq.runs.shard import Shard
 from freqq.runs.views import Rendered, View
 from freqq.serve.chat import UNCOMPRESSED, chat_request
 from freqq.serve.client import Client
-from freqq.serve.endpoint import Endpoint
 from freqq.serve.engine import Engine, free_port, running
 from freqq.serve.plugin import START, check_methods, why_not
 from freqq.serve.reply import Reply, Served
 from freqq.tokens.base import Combination, Cutter, TokenCompressor
 from freqq.tokens.grid import CompressedGrid
+from freqq.vllm.positions import MOST
 
 UNKNOWN = "unknown"
 
 ENGINE_CONCURRENCY = 32
-"""Requests under way at an engine of the run's own, which it reads and answers together as far as it has memory."""
+"""Requests under way at an engine of the run's own, unless --concurrency says otherwise. It reads and answers together
+as many as it has memory for."""
 
 
 @dataclass(frozen=True)
@@ -100,26 +102,32 @@ def engine_log(shard: Shard) -> str:
 
 
 def engine_for(weights: Weights, placement: Placement, machine: Machine) -> Engine:
-    """vLLM with a model, on a port that is free.
+    """vLLM with a model, on a port that is free; with a shorter context if the plug-in has no positions for all of it.
 
     Raises
     ------
     UserError
-        If vLLM is not installed here.
+        If vLLM is not installed here, or in another release.
     """
     # On a CPU a compiled graph gains little and takes minutes; and memory is not measured but set.
-    options = ("--enforce-eager",) if placement.device == "cpu" else ()
+    options: tuple[str, ...] = ("--enforce-eager",) if placement.device == "cpu" else ()
+    spec = read_spec(weights)
+    compresses = spec.family.engine is not None
+    if compresses and spec.context > MOST:
+        options += ("--max-model-len", str(MOST))
     engine = Engine(
         weights.folder, weights.name, placement.dtype, port=free_port(), tensor_parallel=machine.tensor_parallel,
-        data_parallel=machine.data_parallel, options=options,
+        data_parallel=machine.data_parallel, options=options, compresses=compresses,
     )  # fmt: skip
     engine.command()
     return engine
 
 
 @contextmanager
-def started(engine: Engine, identity: Identity, log: Path, stop_requested: Callable[[], bool]) -> Iterator[Service]:
-    """An engine of this run's own, until the block ends.
+def started(
+    engine: Engine, identity: Identity, log: Path, stop_requested: Callable[[], bool], limits: Mapping[str, Any]
+) -> Iterator[Service]:
+    """An engine of this run's own, until the block ends; `limits` as in `Machine`.
 
     Raises
     ------
@@ -129,8 +137,8 @@ def started(engine: Engine, identity: Identity, log: Path, stop_requested: Calla
         If a stop is requested before it does.
     """
     with running(engine, log, stop_requested=stop_requested):
-        client = Client(Endpoint(engine.url, concurrency=ENGINE_CONCURRENCY))
-        yield Service(client, Served(engine.name, identity.model_revision), None, compresses=True, known=identity)
+        client = Client(engine.endpoint(**{"concurrency": ENGINE_CONCURRENCY, **limits}))
+        yield Service(client, Served(engine.name, identity.model_revision), None, engine.compresses, identity)
 
 
 def check_method(name: str, method: TokenCompressor, reason: str) -> None:

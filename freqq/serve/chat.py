@@ -32,18 +32,18 @@ def image_part(page: Page) -> dict[str, Any]:
     }
 
 
-def embeds_part(page: CompressedGrid) -> dict[str, Any]:
+def embeds_part(page: CompressedGrid, placed: bool) -> dict[str, Any]:
     """A page's tokens in vLLM's format: ``image_embeds`` [k, C] and ``image_grid_thw`` [3], the page's grid.
 
     vLLM stacks the parts of a request along a new first dimension if all have the same shape; a grid of shape [1, 3]
     would get one dimension too many.
 
-    If the tokens are not all cells of the grid, ``image_positions`` [k, 2] (rows and columns) and ``image_tokens`` [1]
-    (k) are added. These are extensions of `freqq.vllm`: a server without it refuses them.
+    If it is `placed`, ``image_positions`` [k, 2] (rows and columns) and ``image_tokens`` [1] (k) are added, without
+    which the tokens are all cells of the grid. These are extensions of `freqq.vllm`: a server without it refuses them.
     """
     h, w = page.shape
     tensors = {"image_embeds": page.features, "image_grid_thw": torch.tensor([1, MERGE * h, MERGE * w])}
-    if not is_whole(page):
+    if placed:
         tensors |= {"image_positions": page.cells, "image_tokens": torch.tensor([len(page.features)])}
     return {"type": "image_embeds", "image_embeds": {name: pack(tensor) for name, tensor in tensors.items()}}
 
@@ -69,7 +69,9 @@ def chat_request(
     A greedy request has only fields of the protocol. Others, extensions of vLLM and SGLang, are sent only if
     `generation` needs them.
     """
-    parts = [image_part(page) if isinstance(page, Page) else embeds_part(page) for page in pages]
+    # vLLM wants the same keys of all pages of a request.
+    placed = not all(isinstance(page, Page) or is_whole(page) for page in pages)
+    parts = [image_part(page) if isinstance(page, Page) else embeds_part(page, placed) for page in pages]
     request: dict[str, Any] = {
         "model": model,
         "messages": [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}],

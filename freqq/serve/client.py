@@ -106,7 +106,8 @@ class Client:
             If the server refuses it, or fails on every attempt but still answers other requests.
         Interrupted
             If other requests would fail as well (the server is gone, breaks answers off, limits requests, does not
-            accept the key or does not know the model), or a stop was requested.
+            accept the key or does not know the model, or is an engine of the run's own and takes too long), or a stop
+            was requested.
         """
         failure, limited, broken_off = "", False, False
         content = json.dumps(request).encode()
@@ -119,6 +120,10 @@ class Client:
                 if status == 200:
                     return completion(body)
             except (_Lost, BrokenOff) as error:
+                if self.endpoint.own and isinstance(error, _Late):
+                    raise Interrupted(
+                        f"vLLM gave {error}: give a longer --timeout, or a smaller --concurrency"
+                    ) from error
                 failure, broken_off = str(error), isinstance(error, BrokenOff)
             else:
                 failure = f"status {status}: {self._message(body)}"
@@ -180,7 +185,9 @@ class Client:
                     if len(body) > MOST_RESPONSE_BYTES:
                         raise _Lost(f"a response of more than {MOST_RESPONSE_BYTES >> 20} MiB")
                     if time.monotonic() > deadline:  # httpx limits the time of each piece only
-                        raise _Lost(f"no answer in {longest:g} s")
+                        raise _Late(f"no answer in {longest:g} s")
+        except httpx.ReadTimeout as error:
+            raise _Late(f"no answer in {longest:g} s") from error
         except httpx.TimeoutException as error:
             raise _Lost(f"no answer in {longest:g} s") from error
         except httpx.HTTPError as error:
@@ -196,6 +203,10 @@ class _Lost(Exception):
     """There was no complete response."""
 
 
+class _Late(_Lost):
+    """There was none in time, of a server that took the request."""
+
+
 def _http(endpoint: Endpoint, key: str) -> "httpx.Client":
     try:
         import httpx
@@ -204,6 +215,7 @@ def _http(endpoint: Endpoint, key: str) -> "httpx.Client":
     return httpx.Client(
         base_url=endpoint.url,
         headers={"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {}),
+        trust_env=not endpoint.own,
         limits=httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
     )
 

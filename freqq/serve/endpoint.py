@@ -1,5 +1,6 @@
 """The address of a server, and how requests to it are limited and retried."""
 
+import urllib.request
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -26,6 +27,9 @@ class Endpoint:
     first_wait_s, longest_wait_s : float
         The pause before the first retry, which doubles each time, and its limit; up to half of it is randomly omitted,
         so that clients that failed together do not retry together.
+    own : bool
+        Whether this process started the server, on this machine: proxies are passed by, and since it has no other
+        clients, an answer that takes too long says nothing of a sample.
 
     Raises
     ------
@@ -39,6 +43,7 @@ class Endpoint:
     retries: int = 5
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
+    own: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -57,3 +62,7 @@ class Endpoint:
         ):
             if not least <= value <= most:
                 raise UserError(f"--{name} {value:g}: give a number from {least:g} to {most:g}")
+
+    def opener(self) -> urllib.request.OpenerDirector:
+        """For requests of a server's state, beside the client's."""
+        return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if self.own else []))

@@ -9,22 +9,32 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
+import urllib.error
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 from freqq.errors import FreqqError, Interrupted, UserError
+from freqq.serve.chat import PLUGIN
+from freqq.serve.endpoint import Endpoint
+from freqq.vllm import refusal
 
 POLL_S = 0.5
+TIMEOUT_S = 24 * 3600.0
+"""Time limit of an answer of an engine of the run's own: requests that wait in its queue count."""
+
 END_S = 30.0
 """Time for an engine to exit before it is killed."""
 
-NOT_INHERITED = ("FREQQ_VLLM", "VLLM_API_KEY")
-"""Environment variables that an engine of the run's own starts without: a default method, and a key, of which its one
-client has none."""
+PLUGINS = "VLLM_PLUGINS"
+"""Environment variable of vLLM: the names of the plug-ins that it loads, if not all."""
+
+NOT_INHERITED = ("FREQQ_VLLM", "VLLM_API_KEY", PLUGINS)
+"""What an engine of the run's own starts without: a default method; a key, which its one client does not have; and a
+choice of plug-ins, of which freqq's has to be one."""
 
 PR_SET_PDEATHSIG = 1
 
@@ -49,6 +59,8 @@ class Engine:
         The default method of requests, as in `freqq.serve.chat.specification`.
     options : tuple of str
         Further options of ``vllm serve``, which take precedence.
+    compresses : bool
+        Whether the plug-in serves the model's family.
     """
 
     folder: Path
@@ -60,11 +72,16 @@ class Engine:
     data_parallel: int = 1
     method: Mapping[str, Any] | None = None
     options: tuple[str, ...] = ()
+    compresses: bool = True
 
     @property
     def url(self) -> str:
         """The base URL of its API."""
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/v1"
+
+    def endpoint(self, **limits: Any) -> Endpoint:
+        """Its API for the process that starts it; `limits` are parameters of `Endpoint`."""
+        return Endpoint(self.url, **{"timeout_s": TIMEOUT_S, **limits}, own=True)
 
     def command(self) -> list[str]:
         """The command that starts it.
@@ -72,13 +89,15 @@ class Engine:
         Raises
         ------
         UserError
-            If vLLM is not installed here.
+            If vLLM is not installed here, or in a release that the plug-in does not know.
         """
         if importlib.util.find_spec("vllm") is None:
             raise UserError(
                 "vLLM is not installed here: pip install 'freqq[vllm]', or on a machine without a GPU run make vllm in "
                 "a clone of freqq"
             )
+        if (reason := refusal()) is not None and PLUGIN in os.environ.get(PLUGINS, PLUGIN).split(","):
+            raise UserError(reason)
         return [
             sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(self.folder),
             "--served-model-name", self.name, "--host", self.host, "--port", str(self.port), "--dtype", self.dtype,
@@ -120,7 +139,7 @@ def running(
     Raises
     ------
     FreqqError
-        If it exits before it answers; the message includes its last line.
+        If it exits before it answers, the message then includes its last line, or answers otherwise than it should.
     Interrupted
         If a stop is requested before it answers.
     """
@@ -156,11 +175,26 @@ def _prepare_child() -> None:
 
 
 def _answers(engine: Engine) -> bool:
+    """Whether it lists its model.
+
+    Raises
+    ------
+    FreqqError
+        If there is an answer that waiting does not change.
+    """
     try:
-        with urllib.request.urlopen(f"{engine.url}/models", timeout=5) as response:
-            return bool(response.status == 200)
-    except OSError:
+        with engine.endpoint().opener().open(f"{engine.url}/models", timeout=5) as response:
+            status = response.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    except (OSError, HTTPException):
         return False
+    if 400 <= status < 500:
+        raise FreqqError(
+            f"what listens at {engine.url} answers with status {status} and not with vLLM's list of models: leave out "
+            "a key of vLLM's, or try again if another program took the port"
+        )
+    return bool(status == 200)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -93,6 +93,12 @@ def test_what_is_wrong_is_said_by_the_options_name(given, said):
         (options.settings(), options.machine())
 
 
+def test_an_engine_of_the_runs_own_has_limits_as_a_server_does():
+    machine = EvalOptions(backend="vllm", timeout=5, concurrency=3, retries=1).machine()
+    assert machine.endpoint is None
+    assert machine.limits == {"timeout_s": 5.0, "concurrency": 3, "retries": 1}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -85,6 +85,21 @@ def test_tokens_that_are_no_page_have_their_places_with_them(server, name, serve
             client_of(server).complete(request)
 
 
+def test_all_pages_of_a_request_have_the_same_tensors():
+    """vLLM refuses others: a small page may be whole where a larger one is cut."""
+    method = COMPRESSORS["token-prune"].at("mild")
+    pages = [method.compress(torch.randn(h, w, 8)) for h, w in ((1, 1), (6, 5))]
+    assert [page.kept is None for page in pages] == [True, False]
+    for sent in (pages, pages[:1]):
+        content = chat_request("m", "What?", sent, 5)["messages"][0]["content"][:-1]
+        names = {frozenset(part["image_embeds"]) for part in content}
+        assert len(names) == 1
+        assert ("image_positions" in names.pop()) == (len(sent) == 2)
+    first = chat_request("m", "What?", pages, 5)["messages"][0]["content"][0]["image_embeds"]
+    assert unpack(first["image_positions"]).tolist() == [[0, 0]]
+    assert unpack(first["image_tokens"]).tolist() == [1]
+
+
 @pytest.mark.parametrize(
     "fault",
     [Fault(429), Fault(500), Fault(503), Fault(cut=True), Fault(stall_s=60.0)],
@@ -133,6 +148,23 @@ def test_a_request_at_which_the_server_fails_again_and_again_is_given_up(server,
     with pytest.raises(Refused, match="no answer in 3 tries"):
         ask(client, name)
     ask(client_of(server), name)
+
+
+@pytest.mark.parametrize("fault", [Fault(stall_s=60.0), Fault(endless=True)], ids=["stalled", "endless"])
+def test_an_own_engine_that_takes_too_long_ends_the_run(server, name, fault):
+    """The queue is the run's own, so no sample is to blame."""
+    server.faulty.faults.append(fault)
+    with pytest.raises(Interrupted, match=r"no answer in 0\.5 s: give a longer --timeout, or a smaller --concurrency"):
+        ask(client_of(server, timeout_s=0.5, own=True), name)
+
+
+def test_an_own_engine_is_asked_past_proxies(server, name, monkeypatch):
+    good = ask(client_of(server), name)
+    for variable in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    assert ask(client_of(server, own=True), name) == good
 
 
 def test_a_response_that_never_ends_is_given_up(server, name):
