@@ -1,9 +1,10 @@
 """vLLM's own counters. A load is measured by the difference before and after it."""
 
 import math
-import urllib.request
 from collections import defaultdict
 from dataclasses import dataclass, field
+
+from freqq.serve.endpoint import Endpoint
 
 FIRST_TOKEN = "vllm:time_to_first_token_seconds"
 NEXT_TOKEN = "vllm:inter_token_latency_seconds"
@@ -14,7 +15,9 @@ KV_USAGE = "vllm:kv_cache_usage_perc"
 
 @dataclass(frozen=True)
 class Metrics:
-    """Values of counters and gauges, summed over engines, and histograms: counts up to each bucket's upper edge."""
+    """Values, and histograms: counts up to each bucket's upper edge. Of several engines counters are summed, and of
+    `KV_USAGE`, a fraction, the largest is taken.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     buckets: dict[str, dict[float, float]] = field(default_factory=dict)
@@ -32,20 +35,22 @@ class Metrics:
             if name.endswith("_bucket"):
                 edge = labels.partition('le="')[2].partition('"')[0]
                 buckets[name.removesuffix("_bucket")][float(edge)] += float(value)
+            elif name == KV_USAGE:
+                values[name] = max(values[name], float(value))
             else:
                 values[name] += float(value)
         return cls(dict(values), {name: dict(counts) for name, counts in buckets.items()})
 
     @classmethod
-    def read(cls, url: str) -> "Metrics":
-        """Read from a server with base URL `url`.
+    def read(cls, server: Endpoint) -> "Metrics":
+        """Read from a server.
 
         Raises
         ------
         OSError
             If the server does not return metrics.
         """
-        with urllib.request.urlopen(url.removesuffix("/v1") + "/metrics", timeout=30) as response:
+        with server.opener().open(server.url.removesuffix("/v1") + "/metrics", timeout=30) as response:
             return cls.parse(response.read().decode())
 
     def since(self, before: "Metrics") -> "Metrics":

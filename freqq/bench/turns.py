@@ -4,8 +4,9 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from scipy.stats import t as student
@@ -18,6 +19,7 @@ from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.serve.chat import UNCOMPRESSED, chat_request
 from freqq.serve.client import Client
+from freqq.serve.endpoint import MOST_AT_ONCE, Endpoint
 from freqq.tokens.base import TokenCompressor
 
 BASELINE = "baseline"
@@ -38,14 +40,14 @@ class Load:
     new_tokens : int
         Exact length of each answer.
     concurrency : int
-        The most concurrent requests.
+        The most concurrent requests; with a rate all of them, so that none waits for another.
     rate : float or None
         Requests a second, at exponential intervals; None: one starts when another ends.
 
     Raises
     ------
     UserError
-        If the rate is not above 0.
+        If the rate is not above 0, or there are too many requests for one.
     """
 
     requests: int = 16
@@ -57,6 +59,10 @@ class Load:
     def __post_init__(self) -> None:
         if self.rate is not None and not self.rate > 0:  # also refuses NaN
             raise UserError(f"--request-rate {self.rate:g}: give requests a second, above 0")
+        if self.rate is not None and self.requests > MOST_AT_ONCE:
+            raise UserError(f"--requests {self.requests}: with --request-rate give at most {MOST_AT_ONCE}")
+        if self.rate is not None:
+            object.__setattr__(self, "concurrency", self.requests)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,6 @@ def turns(
     load: Load,
     repeats: int,
     seed: int = 0,
-    progress: Callable[[Turn], None] = lambda turn: None,
 ) -> Iterator[Turn]:
     """Every method in each repeat, in a rotated order so that drift affects all methods equally."""
     pages = page_source(seed)
@@ -98,7 +103,6 @@ def turns(
         for arm in [*arms[shift:], *arms[:shift]]:
             turn = _turn(client, model, arm, load, repeat, pages)
             if repeat >= 0:
-                progress(turn)
                 yield turn
 
 
@@ -119,10 +123,9 @@ def _turn(client: Client, model: str, arm: Arm, load: Load, repeat: int, pages: 
         | {"ignore_eos": True}
         for _ in range(load.requests)
     ]
-    before, chance = Metrics.read(client.endpoint.url), random.Random(repeat)
-    usage = _Usage(client.endpoint.url)
-    start = time.perf_counter()
-    with ThreadPoolExecutor(load.concurrency) as pool:
+    before, chance = Metrics.read(client.endpoint), random.Random(repeat)
+    with _Usage(client.endpoint) as usage, ThreadPoolExecutor(load.concurrency) as pool:
+        start = time.perf_counter()
         waiting = []
         for request in requests:
             waiting.append(pool.submit(client.complete, request))
@@ -130,34 +133,38 @@ def _turn(client: Client, model: str, arm: Arm, load: Load, repeat: int, pages: 
                 time.sleep(chance.expovariate(load.rate))
         for future in waiting:
             future.result()
-    wall = time.perf_counter() - start
-    most = usage.stop()
-    spent = Metrics.read(client.endpoint.url).since(before)
+        wall = time.perf_counter() - start
+    spent = Metrics.read(client.endpoint).since(before)
     return Turn(
         name, level, repeat, load.requests, wall, load.requests / wall, spent.mean(PROMPT),
         spent.quantile(FIRST_TOKEN, 0.5), spent.quantile(FIRST_TOKEN, 0.99), spent.mean(FIRST_TOKEN),
-        spent.mean(NEXT_TOKEN), most, spent.values.get(PREEMPTIONS, math.nan),
+        spent.mean(NEXT_TOKEN), usage.most, spent.values.get(PREEMPTIONS, math.nan),
     )  # fmt: skip
 
 
 class _Usage:
-    """Peak usage of the key-value cache, sampled ten times a second until stopped."""
+    """Peak usage of the key-value cache within a block, sampled ten times a second; NaN if it was never told."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, server: Endpoint) -> None:
+        self.most = math.nan
+        self._server = server
         self._ended = threading.Event()
-        self._most = 0.0
         self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
 
-    def stop(self) -> float:
+    def __enter__(self) -> "_Usage":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
         self._ended.set()
         self._thread.join()
-        return self._most
 
     def _look(self) -> None:
-        while not self._ended.wait(POLL_S):
-            self._most = max(self._most, Metrics.read(self._url).values.get(KV_USAGE, 0.0))
+        while True:
+            with suppress(OSError):  # a busy server may miss one of many looks
+                self.most = max(Metrics.read(self._server).values.get(KV_USAGE, 0.0), self.most)
+            if self._ended.wait(POLL_S):
+                return
 
 
 @dataclass(frozen=True)
@@ -177,11 +184,12 @@ class Saving:
 
 
 def savings(found: Sequence[Turn]) -> list[Saving]:
-    """The savings of each method against the baseline of the same repeat."""
+    """The savings of each method against the baseline of the same repeat; a bench that was cut short may lack some."""
+    plain = {turn.repeat: turn for turn in found if turn.method == BASELINE}
     by_arm: dict[tuple[str, str], list[Turn]] = {}
     for turn in found:
-        by_arm.setdefault((turn.method, turn.level), []).append(turn)
-    plain = {turn.repeat: turn for turn in found if turn.method == BASELINE}
+        if turn.repeat in plain:
+            by_arm.setdefault((turn.method, turn.level), []).append(turn)
     return [
         Saving(
             method, level,

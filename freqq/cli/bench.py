@@ -1,7 +1,7 @@
 """``freqq bench``: what methods save in a serving engine."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,9 @@ def bench(
         str | None,
         option("--served-model", "NAME", "Name of the model on the server; by default the only one there.", o.SERVER),
     ] = None,
-    concurrency: Annotated[int, option("--concurrency", "N", "Requests at a time.", LOAD, min=1)] = 8,
+    concurrency: Annotated[
+        int | None, option("--concurrency", "N", "Requests at a time; 8 by default.", LOAD, min=1)
+    ] = None,
     request_rate: Annotated[
         float | None,
         option("--request-rate", "R", "Requests per second; by default one starts when another ends.", LOAD),
@@ -52,12 +54,12 @@ def bench(
     """
     from contextlib import ExitStack
     from dataclasses import asdict
-    from tempfile import TemporaryDirectory
+    from tempfile import NamedTemporaryFile
 
     from freqq.bench.turns import Load, savings, turns
     from freqq.cli.printing import print_json
     from freqq.errors import UserError
-    from freqq.files import check_writable, write_whole
+    from freqq.files import check_writable
     from freqq.glm.load import find
     from freqq.glm.place import place
     from freqq.glm.spec import check_needs
@@ -65,36 +67,45 @@ def bench(
     from freqq.runs.served import engine_for
     from freqq.serve.client import Client
     from freqq.serve.endpoint import Endpoint
-    from freqq.serve.engine import running
+    from freqq.serve.engine import TIMEOUT_S, running
     from freqq.serve.plugin import START, check_methods, why_not
 
     arms = _arms(method, level)
     if out is not None:
         check_writable(out.parent)
-    load = Load(requests, pages, max_new_tokens, concurrency, request_rate)
+    if concurrency is not None and request_rate is not None:
+        raise UserError("--concurrency and --request-rate exclude each other: give one of them")
+    load = Load(requests, pages, max_new_tokens, concurrency or 8, request_rate)
+    found: list[Turn] = []
+    log: Path | None = None
     with ExitStack() as stack:
-        url = base_url
-        if url is None:
+        if base_url is None:
             machine = Machine(tensor_parallel=tensor_parallel, data_parallel=data_parallel)
             weights = find(model, revision, in_vllm=True)
             check_needs(weights, [arm[2] for arm in arms if arm[2] is not None])
             engine = engine_for(weights, place(dtype), machine)
-            stack.enter_context(running(engine, Path(stack.enter_context(TemporaryDirectory())) / "vllm.log"))
-            url = engine.url
-        client = Client(Endpoint(url, concurrency=concurrency))
+            with NamedTemporaryFile(prefix="freqq-bench-", suffix=".log", delete=False) as file:
+                log = Path(file.name)  # stays if anything fails
+            typer.echo(f"starting vLLM; what it says goes to {log}", err=True)
+            stack.enter_context(running(engine, log))
+            server = engine.endpoint(concurrency=load.concurrency)
+        else:
+            server = Endpoint(base_url, concurrency=load.concurrency, timeout_s=TIMEOUT_S)
+        client = Client(server)
         stack.callback(client.close)
         name = client.served(served_model if base_url else model).name
         if (reason := why_not(client, name)) is not None:
             raise UserError(f"the server cannot compress tokens as requests ask ({reason}): {START}")
         check_methods(client, name, {f"{arm[0]} ({arm[1]})": arm[2] for arm in arms if arm[2] is not None})
-        found = list(turns(client, name, arms, load, repeats, seed, _report))
-    shared = {f"load_{key}": value for key, value in asdict(load).items()} | {"model": name}
-    if out is not None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.Table.from_pylist([asdict(turn) | shared for turn in found])
-        write_whole(out, lambda path: pq.write_table(table, path))
+        try:
+            for turn in turns(client, name, arms, load, repeats, seed):
+                found.append(turn)
+                _report(turn)
+        finally:
+            if out is not None and found:  # also those before one that failed
+                _write(out, found, {f"load_{key}": value for key, value in asdict(load).items()} | {"model": name})
+    if log is not None:
+        log.unlink()
     if as_json:
         print_json({"load": asdict(load), "model": name, "methods": [asdict(s) for s in savings(found)]})
     else:
@@ -112,6 +123,19 @@ def _arms(method: list[str], level: list[str]) -> "list[Arm]":
     check_names(names)
     chosen = [one for one in levels(level) if one != "baseline"]
     return [(BASELINE, "baseline", None), *((m, one, compressor_at(m, one)) for m in names for one in chosen)]
+
+
+def _write(out: Path, found: "list[Turn]", shared: dict[str, Any]) -> None:
+    """A table of turns, with what they have in common in each row."""
+    from dataclasses import asdict
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from freqq.files import write_whole
+
+    table = pa.Table.from_pylist([asdict(turn) | shared for turn in found])
+    write_whole(out, lambda path: pq.write_table(table, path))
 
 
 def _report(turn: "Turn") -> None:

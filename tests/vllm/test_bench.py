@@ -1,17 +1,27 @@
 """What a load took, from an engine's counters; and a bench against a real engine."""
 
 import math
+import re
+import threading
+import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from freqq.bench.figure import points, scores_of, throughput, turns_of
-from freqq.bench.metrics import FIRST_TOKEN, Metrics
-from freqq.bench.turns import BASELINE, Load, Turn, page_source, ratio, savings, turns
-from freqq.errors import UserError
+from freqq.bench.metrics import FIRST_TOKEN, KV_USAGE, Metrics
+from freqq.bench.turns import BASELINE, Load, Turn, _Usage, page_source, ratio, savings, turns
+from freqq.errors import Interrupted, UserError
+from freqq.serve.endpoint import Endpoint
+from freqq.serve.engine import free_port
+from freqq.serve.reply import Served
 from freqq.tokens import compressor
+from tests.cli.test_app import freqq
+from tests.serve.test_engine import Scripted
 from tests.vllm.conftest import needs_vllm
 
 TEXT = """# HELP vllm:time_to_first_token_seconds Histogram.
@@ -27,7 +37,7 @@ vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
 
 def test_counters_are_read_and_summed():
     found = Metrics.parse(TEXT)
-    assert found.values["vllm:kv_cache_usage_perc"] == 0.75
+    assert found.values["vllm:kv_cache_usage_perc"] == 0.5  # a fraction of each engine's own: the fullest counts
     assert found.mean(FIRST_TOKEN) == pytest.approx(1.05)
     assert found.quantile(FIRST_TOKEN, 0.5) == pytest.approx(0.75)
     assert found.quantile(FIRST_TOKEN, 0.25) == pytest.approx(0.5)
@@ -74,6 +84,112 @@ def test_pages_are_full_and_new():
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(UserError, match=r"--request-rate .*: give requests a second, above 0"):
         Load(rate=rate)
+
+
+class Clients:
+    """In place of a client: each answer takes a moment, and how many wait for one is counted."""
+
+    endpoint = Endpoint("http://127.0.0.1:1/v1")
+
+    def __init__(self, failing: int | None = None) -> None:
+        self.requests: list[dict] = []
+        self.failing = failing
+        self.waiting = self.most = 0
+        self._lock = threading.Lock()
+
+    def complete(self, request):
+        with self._lock:
+            self.requests.append(request)
+            self.waiting += 1
+            self.most = max(self.most, self.waiting)
+        if self.failing is not None and len(self.requests) > self.failing:
+            raise Interrupted("the server is gone")
+        time.sleep(0.3)
+        with self._lock:
+            self.waiting -= 1
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+    """Without an engine's counters."""
+    monkeypatch.setattr(Metrics, "read", classmethod(lambda cls, server: cls()))
+
+
+ARMS = [(BASELINE, "baseline", None), ("token-prune", "mild", compressor("token-prune").at("mild"))]
+
+
+def test_requests_of_a_rate_wait_for_no_other(unmeasured):
+    list(turns(client := Clients(), "m", ARMS[:1], Load(20, 1, 1, rate=1000.0), 1))
+    assert client.most == 20
+    list(turns(client := Clients(), "m", ARMS[:1], Load(6, 1, 1, concurrency=2), 1))
+    assert client.most == 2
+    with pytest.raises(UserError, match="--requests 1025: with --request-rate give at most 1024"):
+        Load(1025, rate=1.0)
+
+
+def test_the_baseline_is_asked_for_without_the_servers_default_method(unmeasured):
+    list(turns(client := Clients(), "m", ARMS, Load(1, 1, 1), 1))
+    asked = [request["mm_processor_kwargs"]["freqq"]["method"] for request in client.requests]
+    assert sorted(asked) == ["none"] * 2 + ["token-prune"] * 2
+
+
+def test_a_look_at_the_cache_that_fails_is_not_the_last(monkeypatch):
+    """A busy server may miss one."""
+    looks = iter([OSError("reset"), 0.2, OSError("timed out"), 0.9, *[0.1] * 1000])
+
+    def read(server):
+        if isinstance(look := next(looks), OSError):
+            raise look
+        return Metrics({KV_USAGE: look})
+
+    monkeypatch.setattr(Metrics, "read", read)
+    monkeypatch.setattr("freqq.bench.turns.POLL_S", 0.001)
+    with _Usage(Clients.endpoint) as usage:
+        while usage.most != 0.9:
+            time.sleep(0.001)
+    looks = iter([OSError("gone")] * 1000)
+    with _Usage(Clients.endpoint) as usage:
+        pass
+    assert math.isnan(usage.most)
+
+
+def bench(*arguments: str):
+    return freqq("bench", "--base-url", "http://127.0.0.1:1/v1", "--pages", "1", "--requests", "1", *arguments)
+
+
+@pytest.fixture
+def reached(monkeypatch):
+    """A server that is there and takes methods."""
+    monkeypatch.setattr("freqq.serve.client.Client.served", lambda self, name: Served("m", ""))
+    monkeypatch.setattr("freqq.serve.plugin.why_not", lambda client, name: None)
+    monkeypatch.setattr("freqq.serve.plugin.check_methods", lambda client, name, methods: None)
+
+
+@pytest.mark.usefixtures("unmeasured", "reached")
+def test_turns_before_one_that_failed_are_written(monkeypatch, tmp_path):
+    client = Clients(failing=2 + 3)  # after the warm-up and three turns of the next two repeats
+    monkeypatch.setattr("freqq.serve.client.Client.complete", lambda self, request: client.complete(request))
+    done = bench("--repeats", "3", "--out", str(tmp_path / "bench.parquet"))
+    assert done.exit_code == 75
+    written = turns_of(pq.read_table(tmp_path / "bench.parquet").to_pylist())
+    assert [(t.method, t.repeat) for t in written] == [(BASELINE, 0), ("token-prune", 0), ("token-prune", 1)]
+    assert [(s.method, s.throughput[0] > 0) for s in savings(written)] == [(BASELINE, True), ("token-prune", True)]
+
+
+def test_a_rate_and_a_concurrency_exclude_each_other():
+    done = bench("--concurrency", "2", "--request-rate", "3")
+    assert done.exit_code == 2
+    assert "--concurrency and --request-rate exclude each other" in done.stderr
+
+
+def test_what_an_engine_said_that_does_not_start_can_be_read(monkeypatch, random_model):
+    fails = "raise SystemExit('RuntimeError: no memory for the model')"
+    monkeypatch.setattr("freqq.runs.served.engine_for", lambda *_: Scripted(Path(), fails, "float32", port=free_port()))
+    done = freqq("bench", "--model", random_model)
+    assert done.exit_code == 1
+    log = Path(re.search(r"see (\S+\.log): RuntimeError: no memory", done.stderr)[1])
+    assert "no memory for the model" in log.read_text()
+    log.unlink()
 
 
 def table(turns):
