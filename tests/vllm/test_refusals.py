@@ -65,7 +65,8 @@ REFUSED = {
         "at least 2 dimensions",
     ),
     "pages of embeddings of two widths": (
-        {"messages": message(embeds(), embeds(image_embeds=torch.zeros(4, CHANNELS + 1)))}, "dimensions of [256, 257]",
+        {"messages": message(embeds(), embeds(image_embeds=torch.zeros(4, CHANNELS + 1)))},
+        "have 257 channels, and the model has 256",
     ),
     "embeddings of eight bits": (
         {"messages": message(embeds(image_embeds=torch.zeros(4, CHANNELS).to(torch.float8_e4m3fn)))}, "float8_e4m3fn",
@@ -99,7 +100,7 @@ REFUSED = {
         {"messages": message(*[embeds(
             image_embeds=torch.zeros(1, CHANNELS), image_grid_thw=torch.tensor([1, 16384, 16384]),
             image_positions=torch.zeros(1, 2), image_tokens=torch.tensor([1]),
-        )] * 5)},
+        )] * 5)} | with_method(method="none"),
         "positions more than they have tokens",
     ),
     "a video": (
@@ -139,6 +140,30 @@ def test_whoever_goes_away_harms_nobody(server, usual):
         with socket.create_connection((address.hostname, address.port), timeout=60) as sock:
             head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:cut])
+    assert server.client.complete(request) == answer
+
+
+def test_an_answer_ends_where_positions_do(server, usual):
+    """Of pages that span as many as there are, but for five."""
+    request, answer = usual
+    most = 4 * 8192  # of the embedded model's table
+
+    def ask(*sides: int, **more):
+        pages = [
+            embeds(
+                image_embeds=torch.zeros(1, CHANNELS), image_grid_thw=torch.tensor([1, 2 * side, 2]),
+                image_positions=torch.zeros(1, 2), image_tokens=torch.tensor([1]),
+            )
+            for side in sides
+        ]  # fmt: skip
+        return server.client.complete(request | {"messages": message(*pages)} | with_method(method="none") | more)
+
+    prompt = ask(1, 1, 1, 1, max_tokens=1).prompt_tokens
+    last = most - prompt - 3 * 8191 + 1
+    reply = ask(8192, 8192, 8192, last - 5, max_tokens=64, ignore_eos=True)
+    assert (reply.new_tokens, reply.truncated) == (5, True)
+    with pytest.raises(Refused, match="send fewer pages, or compress them less"):
+        ask(8192, 8192, 8192, last, max_tokens=64)
     assert server.client.complete(request) == answer
 
 
