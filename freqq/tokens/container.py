@@ -33,8 +33,9 @@ HEADER = struct.Struct("<BBBHHI")
 SMALL = struct.Struct("<HH")
 FORMATS = (torch.float32, torch.float16, torch.bfloat16)
 
-MAX_SIDE, MAX_VALUES = 2048, 1 << 28
-"""Most cells a side and values in a grid: 16 times the tokens of the largest page that a GLM-4V takes."""
+MAX_SIDE, MAX_CELLS, MAX_VALUES = 2048, 1 << 14, 1 << 28
+"""Most cells a side, cells and values of a grid. The largest page that freqq reads has 7,500 tokens of a GLM-4V and
+12,288 of a Qwen2.5-VL; the widest ones have 16,384 channels."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def write_coded(coded: Coded, page: CompressedGrid) -> bytes:
     """
     h, w = page.shape
     channels, dtype = page.features.shape[1], page.features.dtype
-    if h > MAX_SIDE or w > MAX_SIDE or h * w * channels > MAX_VALUES:
+    if not _fits(h, w, channels):
         raise UserError(f"a grid of {h} x {w} tokens of {channels} channels is too large to be stored: split the page")
     if dtype not in FORMATS:
         raise UserError(
@@ -125,20 +126,29 @@ def write_coded(coded: Coded, page: CompressedGrid) -> bytes:
     return writer.finish()
 
 
-def read(data: bytes) -> Stored:
+def read(data: bytes, tokens: int = MAX_CELLS) -> Stored:
     """What a stream holds; the features are on the CPU.
+
+    Parameters
+    ----------
+    data : bytes
+    tokens : int
+        How many its page has before compression. A few bytes can stand for a large grid whose coefficients are all
+        dropped, so a stream of a larger one is refused before its features are restored.
 
     Raises
     ------
     CorruptStream
-        If it is anything but a whole, undamaged stream of this version.
+        If it is anything but a whole, undamaged stream of this version, or its grid has more cells than `tokens`.
     """
     reader = StreamReader(data, MAGIC, VERSION)
     code, number_format, where, h, w, channels = reader.header(HEADER)
     if number_format >= len(FORMATS):
         raise reader.corrupt(f"unknown number format {number_format}")
-    if not (1 <= h <= MAX_SIDE and 1 <= w <= MAX_SIDE and channels >= 1 and h * w * channels <= MAX_VALUES):
+    if not _fits(h, w, channels):
         raise reader.corrupt(f"a grid of {h} x {w} tokens of {channels} channels is out of bounds")
+    if h * w > tokens:
+        raise reader.corrupt(f"it has a grid of {h} x {w}, but its page has {tokens} tokens")
     if code not in CODINGS:
         raise reader.corrupt(f"unknown coding {code}")
     kept, small, shape = None, None, (h, w)
@@ -158,18 +168,18 @@ def read(data: bytes) -> Stored:
     return Stored(content, CompressedGrid(features, (h, w), kept, small))
 
 
-def decode(data: bytes) -> CompressedGrid:
+def decode(data: bytes, tokens: int = MAX_CELLS) -> CompressedGrid:
     """A page's tokens from their stream, without the original, on the CPU; the stream is their payload.
 
     The features are those that `TokenCompressor.compress` gave, bit for bit on the same CPU; on another device they
-    differ by its rounding.
-
-    Raises
-    ------
-    CorruptStream
-        If it is anything but a whole, undamaged stream of this version.
+    differ by its rounding. Parameters and errors as of `read`.
     """
-    return replace(read(data).page, payload=data)
+    return replace(read(data, tokens).page, payload=data)
+
+
+def _fits(h: int, w: int, channels: int) -> bool:
+    """Whether a grid can be stored."""
+    return 1 <= h <= MAX_SIDE and 1 <= w <= MAX_SIDE and h * w <= MAX_CELLS and 1 <= channels <= MAX_VALUES // (h * w)
 
 
 def _read_cells(reader: StreamReader, count: int) -> Tensor:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from freqq.coding.stream import CorruptStream
 from freqq.errors import UserError
 from freqq.tokens.container import decode
 from freqq.tokens.grid import CompressedGrid
@@ -114,8 +115,7 @@ class TokenStore:
             raise UserError(f"cannot read {path}: {error.strerror or error}") from error
         if hashlib.sha256(data).hexdigest() != digest:
             raise UserError(f"{path} is not the stream that {INDEX} was written with: compress the page again")
-        page = decode(data)
-        h, w = page.shape
-        if h * w > tokens:
-            raise UserError(f"{path} has a grid of {h} x {w}, but its page has {tokens} tokens")
-        return page
+        try:
+            return decode(data, tokens)
+        except CorruptStream as error:
+            raise CorruptStream(f"{path}: {error}") from error

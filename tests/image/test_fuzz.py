@@ -1,9 +1,7 @@
 """Streams that were damaged on purpose: each is refused, or decoded, in little time and memory."""
 
-import re
 import struct
 import zlib
-from pathlib import Path
 from time import process_time
 
 import numpy as np
@@ -24,6 +22,7 @@ from freqq.pages.glyph import GlyphConfig
 from freqq.pages.glyph_pages import render_glyph
 from freqq.pages.page import Page, png_bytes
 from tests.conftest import FULL
+from tests.memory import forget_peak, peak_mb
 
 PAGE = next(render_glyph("write a poem about tapirs\n" * 9, GlyphConfig(page_size=(150.0, 120.0))))
 COLOUR = Page(np.stack([PAGE.pixels, PAGE.pixels // 2, 255 - PAGE.pixels], axis=2))
@@ -49,20 +48,6 @@ EACH = 1400 if FULL else 140
 MEMORY_MB = 256
 SECONDS = 10.0
 """Of the processor, for a page of 150 x 120 px: what takes longer hangs."""
-PROCESS = Path("/proc/self")
-
-
-def forget_peak():
-    """Make the process's peak of memory what it has now. Where there is no /proc, no memory is measured."""
-    if PROCESS.exists():
-        (PROCESS / "clear_refs").write_text("5")
-
-
-def peak_mb():
-    """The process's peak of memory since `forget_peak`."""
-    if not PROCESS.exists():
-        return 0.0
-    return int(re.search(r"VmHWM:\s+(\d+)", (PROCESS / "status").read_text())[1]) / 1024
 
 
 def outcome(stream):

@@ -11,8 +11,10 @@ from freqq.coding.codebook_files import MissingCodebook
 from freqq.coding.stream import FRAME, CorruptStream
 from freqq.errors import UserError
 from freqq.tokens import codings, container
-from freqq.tokens.grid import whole
+from freqq.tokens.grid import CompressedGrid, whole
 from freqq.tokens.quantize import Quantize
+from freqq.transforms.quantize import QuantizedGrid
+from tests.memory import forget_peak, peak_mb
 
 GRID = torch.randn(6, 5, 8, generator=torch.Generator().manual_seed(0))
 STREAM = Quantize.at("aggressive").compress(GRID).payload
@@ -69,12 +71,35 @@ def test_damage_under_a_good_checksum_is_refused_or_harmless(data):
     "changes",
     [
         {"h": 0}, {"w": 0}, {"channels": 0}, {"h": 65535}, {"channels": 2**32 - 1}, {"h": 2048, "w": 2048},
-        {"h": 7}, {"channels": 9}, {"coding": 5}, {"where": 3}, {"number_format": 3},
+        {"h": 512, "w": 512, "channels": 1024}, {"h": 7}, {"channels": 9}, {"coding": 5}, {"where": 3},
+        {"number_format": 3},
     ],
 )  # fmt: skip
 def test_headers_that_lie_are_refused(changes):
     with pytest.raises(CorruptStream):
         container.decode(with_header(**changes))
+
+
+def test_a_larger_grid_than_its_page_has_is_refused_before_it_is_restored(monkeypatch):
+    assert container.decode(STREAM, 30).shape == (6, 5)
+    monkeypatch.setattr(container, "restore", None)
+    with pytest.raises(CorruptStream, match="a grid of 6 x 5, but its page has 29 tokens"):
+        container.decode(STREAM, 29)
+
+
+def test_a_short_stream_of_a_long_column_takes_little_memory():
+    """All of the basis of 16,384 cells would take gigabytes; the stream says nothing but which cells are kept."""
+    h, w = container.MAX_SIDE, container.MAX_CELLS // container.MAX_SIDE
+    nothing = torch.zeros(0, 1, dtype=torch.int8)
+    bands = QuantizedGrid((h * w, 1), (0.5, 0.7), (0, 0, 0), torch.ones(1), torch.zeros(3, 1), (nothing,) * 3)
+    page = CompressedGrid(torch.zeros(h * w, 1), (h, w), kept=torch.arange(h * w))
+    stream = container.write_coded(bands, page)
+    assert len(stream) < 2200
+    forget_peak()
+    before = peak_mb()
+    found = container.decode(stream).features
+    assert peak_mb() - before < 256
+    torch.testing.assert_close(found, torch.full_like(found, 1 / 128))  # the DC alone: a flat page
 
 
 def test_bits_edges_and_scales_are_checked():

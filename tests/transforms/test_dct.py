@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.fft import dctn, idctn
 
+from freqq.transforms import dct
 from freqq.transforms.blocks import basis, block_dct, restore_pixels
 from freqq.transforms.dct import dct2, dct_matrix, idct2
 
@@ -57,6 +58,16 @@ def test_half_precision_is_computed_in_float32():
     grid = grid_of(12, 10, 4, 2, torch.bfloat16)
     assert dct2(grid).dtype == torch.float32
     torch.testing.assert_close(idct2(dct2(grid)), grid.float(), atol=1e-5, rtol=0)
+
+
+def test_a_long_column_is_transformed_as_a_short_one(monkeypatch):
+    grid = grid_of(130, 2, 3, 3)
+    coefficients, lowest = dct2(grid), dct2(grid, (70, 1))
+    monkeypatch.setattr(dct, "LONG", 100)
+    monkeypatch.setattr(dct, "CHUNK", 4)
+    torch.testing.assert_close(dct2(grid), coefficients)
+    torch.testing.assert_close(dct2(grid, (70, 1)), lowest)
+    torch.testing.assert_close(idct2(coefficients), grid)
 
 
 def test_matrices_are_made_once():
