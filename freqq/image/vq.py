@@ -44,7 +44,7 @@ ESCAPE_ROWS = 16
 """Most rows of escaped symbols coded in parallel."""
 
 FALLBACK_QUALITY = 40
-"""The quality of WebP at ``mild``."""
+"""The quality of lossy WebP for photographs and the like; text is shorter without loss."""
 
 FEWEST_EXACT, SURE = 0.5, 0.9
 """A codebook that knows less than the first share of a page does not fit it; one that knows the second share does."""
@@ -67,7 +67,7 @@ class VectorQuantization(ImageCodec):
 
     The codebook and the phase of the lines are those that fit the page best. For a look without a codebook, `prepared`
     learns one (`freqq.image.codebooks`). A page that no codebook fits (a photograph, colours, Chinese) is stored as
-    WebP, lossless at a tolerance of 0.
+    WebP: without loss, or at a tolerance above 0 with quality 40 if that is shorter.
 
     Since the patterns themselves are sharp, errors at high levels are letters replaced by others.
 
@@ -161,7 +161,8 @@ class VectorQuantization(ImageCodec):
         return read_file(stream) if container.opened(stream)[0].coding == container.FILE else read_patterns(stream)
 
     def _webp(self, page: Page) -> bytes:
-        return Webp(quality=FALLBACK_QUALITY if self.tolerance else 100).encode(page)
+        exact = Webp(quality=100).encode(page)
+        return min(exact, Webp(quality=FALLBACK_QUALITY).encode(page), key=len) if self.tolerance else exact
 
 
 def _fits(look: GlyphConfig) -> bool:
