@@ -62,6 +62,9 @@ def independent(counts: NDArray[np.floating]) -> Automaton:
 MOST_SIDE = 64
 MOST_PHASES = 255
 """Largest numerator of a pitch: a stream writes a phase in one byte."""
+SLOTS_PER_ENTRY, MOST_SLOTS = 128, 1 << 27
+"""Bounds of the sum of all frequencies, each of which takes 4 bytes of a decoder's table. `vq_training` gives a state
+at most 128, or 16 for each of its entries; the shipped codebook for Glyph's look has 2^22.7."""
 DTYPES = {
     "patterns": "uint8", "neighbours": "uint16", "distances": "float16", "pairs": "uint16", "starts": "int32",
     "symbols": "uint16", "frequencies": "uint16", "escapes": "uint32",
@@ -158,6 +161,8 @@ def _fault(arrays: dict[str, NDArray[Any]]) -> str:
         return "its pitch is out of bounds"
     if (pitch := _pitch(arrays)) < 1 or ceil(pitch) != sides[0] or pitch.numerator > MOST_PHASES:
         return "its pitch does not fit its patterns"
+    if starts.ndim != 1 or symbols.ndim != 1:
+        return "its states do not fit its entries"
     count, states, entries = len(patterns), len(starts) - 1, len(symbols)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or (len(pairs) and pairs.max() >= count):
         return "its pairs are out of bounds"
@@ -168,11 +173,12 @@ def _fault(arrays: dict[str, NDArray[Any]]) -> str:
         return "its neighbours do not fit its patterns"
     if near.max() >= count or arrays["escapes"].shape != (count,) or arrays["escapes"].min() < 1:
         return "its neighbours or escapes are out of bounds"
-    whole = starts.ndim == 1 and states == 1 + count + len(pairs) and symbols.shape == frequencies.shape == (entries,)
+    whole = states == 1 + count + len(pairs) and symbols.shape == frequencies.shape == (entries,)
     if not whole or starts[0] != 0 or starts[-1] != entries or (np.diff(starts) < 1).any():
         return "its states do not fit its entries"
     totals = np.add.reduceat(frequencies, starts[:-1])
-    if frequencies.min() < 1 or totals.max() > 1 << MOST_BITS or (totals & (totals - 1)).any():
+    sound = frequencies.min() >= 1 and totals.max() <= 1 << MOST_BITS and not (totals & (totals - 1)).any()
+    if not sound or totals.sum() > min(SLOTS_PER_ENTRY * entries, MOST_SLOTS):
         return "its frequencies are out of bounds"
     last = starts[1:] - 1
     listed = np.delete(symbols, last)

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load, save
 
 from freqq.errors import UserError
-from freqq.image.vq_codebook import Codebook, read_codebook
+from freqq.image.vq_codebook import SLOTS_PER_ENTRY, Codebook, read_codebook
 from freqq.image.vq_patterns import Patterns, weighted_dct
 from freqq.image.vq_training import train
 from freqq.pages.glyph import GlyphConfig
@@ -77,6 +77,23 @@ def _set(index, value):  # type: ignore[no-untyped-def]
     return change
 
 
+def _as_long_as_can_be(arrays):  # type: ignore[no-untyped-def]
+    """Frequencies whose sum is 2^16 in every state that has two entries, so that a small file makes a large table."""
+    last = arrays["starts"][1:] - 1
+    totals = np.add.reduceat(arrays["frequencies"].astype(np.int64), arrays["starts"][:-1])
+    changed = arrays["frequencies"].astype(np.int64)
+    changed[last] += np.where(changed[last] < totals, (1 << 16) - totals, 0)
+    assert np.array_equal(changed, changed.astype(np.uint16))
+    return changed.astype(np.uint16)
+
+
+@pytest.mark.parametrize("pair_least", [1, 5, 1000])
+def test_the_decoders_table_is_in_proportion_to_the_file(pair_least: int) -> None:
+    pages = render_glyph(TEXT, GlyphConfig(page_size=(300.0, 200.0)))
+    source = train(pages, pitch=Fraction(10), size=600, pair_least=pair_least).source
+    assert len(source.slots) <= SLOTS_PER_ENTRY * len(source.symbols)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -91,6 +108,9 @@ def _set(index, value):  # type: ignore[no-untyped-def]
         (_with(starts=lambda a: a[:-1]), "states do not fit"),
         (_with(frequencies=_set(2, 0)), "frequencies are out of bounds"),
         (_with(frequencies=lambda a: a + 1), "frequencies are out of bounds"),
+        (_with(starts=lambda a: np.array(a[0])), "states do not fit"),
+        (_with(symbols=lambda a: np.array(a[0])), "states do not fit"),
+        (lambda arrays: arrays | {"frequencies": _as_long_as_can_be(arrays)}, "frequencies are out of bounds"),
         (_with(symbols=_set(0, 60_000)), "symbols are out of order"),
         (_with(symbols=_set(-1, 0)), "symbols are out of order"),
     ],
