@@ -76,9 +76,14 @@ def read_page(path: Path, content: bytes | None = None) -> Page:
 
 
 def frame_count(path: Path) -> int:
-    """The number of frames or pages of an image file; `read_page` reads the first."""
-    with Image.open(path) as image:
-        return int(getattr(image, "n_frames", 1))
+    """The number of frames or pages of an image file; `read_page` reads the first. 1 if a later one is damaged."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                return int(getattr(image, "n_frames", 1))
+    except Exception:  # decoders raise nearly anything on damaged files, and the first frame may be whole
+        return 1
 
 
 def _pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -86,8 +91,10 @@ def _pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
         return np.asarray(image.convert("L"))
     if image.mode in DEEP_MODES:
         deep = np.nan_to_num(np.asarray(image, np.float64))
-        # Scans have 16 bits, but Pillow also opens 8-bit images in these modes.
-        return np.clip(np.rint(deep * (1 if deep.max() <= 255 else 255 / 65535)), 0, 255).astype(np.uint8)
+        # Floating-point pixels are 0 to 1; scans have 16 bits, but Pillow also opens 8-bit images in these modes.
+        unit = image.mode == "F" and deep.max() <= 1
+        factor = 255 if unit else 1 if deep.max() <= 255 else 255 / 65535
+        return np.clip(np.rint(deep * factor), 0, 255).astype(np.uint8)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -51,7 +51,7 @@ def parse_style(text: str) -> GlyphConfig | Style:
             return Style().with_overrides(values)
         if kind == "glyph":
             return GlyphConfig.from_mapping(values)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise UserError("this is not a page style") from error
     raise UserError(f"unknown kind of page style {kind!r}")
 

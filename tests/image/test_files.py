@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from freqq.errors import UserError
-from freqq.image.files import find_images, png, read_page
+from freqq.image.files import find_images, frame_count, png, read_page
 from freqq.pages.page import Page
 
 GRAY = np.random.default_rng(0).integers(0, 256, (7, 5), np.uint8)
@@ -39,6 +39,27 @@ def test_other_kinds_of_image_become_gray_or_rgb(tmp_path):
     np.testing.assert_array_equal(read_page(saved(tmp_path, deep)).pixels, GRAY)
     palette = Image.fromarray(RGB).quantize(8)
     np.testing.assert_array_equal(read_page(saved(tmp_path, palette)).pixels, np.asarray(palette.convert("RGB")))
+
+
+def test_floating_point_pixels_are_0_to_1_or_0_to_255(tmp_path):
+    for factor in (1, 1 / 255):
+        image = Image.fromarray(GRAY.astype(np.float32) * np.float32(factor))
+        np.testing.assert_array_equal(read_page(saved(tmp_path, image, "x.tiff")).pixels, GRAY)
+    dark = Image.fromarray(GRAY.astype(np.int32) % 2)  # whole numbers are levels of gray
+    assert dark.mode == "I"
+    assert read_page(saved(tmp_path, dark, "x.tiff")).pixels.max() == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_damage_behind_the_first_frame_counts_no_frames(tmp_path):
+    frames = [Image.fromarray(GRAY + i) for i in range(3)]
+    frames[0].save(tmp_path / "x.tiff", save_all=True, append_images=frames[1:])
+    assert frame_count(tmp_path / "x.tiff") == 3
+    content, counts = (tmp_path / "x.tiff").read_bytes(), set()
+    for end in range(len(content)):
+        (tmp_path / "cut.tiff").write_bytes(content[:end])
+        counts.add(frame_count(tmp_path / "cut.tiff"))
+    assert 1 in counts <= {1, 2, 3}
 
 
 def test_transparency_is_white_paper(tmp_path):

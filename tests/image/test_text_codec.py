@@ -144,9 +144,18 @@ def test_a_style_survives_as_json(style):
     assert parse_style(style_json(style)) == style
 
 
+HUGE = "1" + "0" * 400
+"""A whole number in JSON has no bound, and this one is no float."""
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"px": 3}', '{"px": {"wdith": 1}}', '{"pt": {}}', "7", '{"a":1,"b":2}']
-)
+    "text",
+    [
+        "{", "[]", "{}", '{"px": 3}', '{"px": {"wdith": 1}}', '{"pt": {}}', "7", '{"a":1,"b":2}',
+        f'{{"px": {{"margin_left": {HUGE}, "margin_right": 0.5}}}}', f'{{"glyph": {{"margin-x": {HUGE}}}}}',
+        '{"glyph": {"page-size": "1e999,5"}}',
+    ],
+)  # fmt: skip
 def test_what_is_no_style_is_refused(text):
     with pytest.raises(UserError):
         parse_style(text)
