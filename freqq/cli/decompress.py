@@ -21,6 +21,8 @@ MOST_BYTES = 1 << 28
 def decompress(file: File, out: Out = None) -> None:
     """Decode a page from its stream, whatever codec wrote it.
 
+    An existing file is only replaced if --out names it.
+
     Example: freqq decompress out/page.fqi -o page.png
     """
     from freqq.cli.outputs import OutputFolder
@@ -33,6 +35,10 @@ def decompress(file: File, out: Out = None) -> None:
         raise UserError(f"--out {target}: pages are written as PNG, so let the name end in .png")
     if target.is_dir():
         raise UserError(f"--out {target} is a folder: give a file name")
+    if target.resolve() == file.resolve():
+        raise UserError(f"{target} is the stream itself: choose another --out")
+    if out is None and target.exists():
+        raise UserError(f"{target} exists: choose a file with --out")
     stream = read_stream(file)
     folder = OutputFolder(target.parent)
     folder.check([], [])

@@ -48,6 +48,11 @@ def folder(tmp_path):
     return path
 
 
+def contents(path):
+    """The files below a folder."""
+    return {p: p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
 def page(path):
     return Page(np.asarray(Image.open(path)))
 
@@ -341,6 +346,26 @@ def test_decompress_needs_the_stream_alone(codec, rendered, tmp_path):
     assert found["stream_bytes"] == (out / "page-0001.fqi").stat().st_size
     assert (found["height"], found["width"]) == page(rendered / "page-0001.png").pixels.shape
     assert f"{found['stream_bytes']:,}" in freqq("info", out / "page-0001.fqi").output
+
+
+def test_decompress_replaces_nothing_that_it_was_not_told_to(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert freqq("compress-image", folder / "a.png", "--codec", "png", "--out", "out").exit_code == 0
+    (tmp_path / "stream.png").write_bytes((tmp_path / "out" / "a.fqi").read_bytes())
+    before = contents(tmp_path)
+    for arguments, message in (
+        (["out/a.fqi"], "out/a.png exists: choose a file with --out"),
+        (["stream.png"], "stream.png is the stream itself: choose another --out"),
+        (["stream.png", "-o", "out/../stream.png"], "is the stream itself"),
+    ):
+        result = freqq("decompress", *arguments)
+        assert result.exit_code == 2
+        assert message in result.output
+        assert contents(tmp_path) == before
+    assert freqq("decompress", "stream.png", "-o", "out/a.png").exit_code == 0
+    (tmp_path / "out" / "a.png").unlink()
+    assert freqq("decompress", "out/a.fqi").exit_code == 0
+    np.testing.assert_array_equal(page("out/a.png").pixels, page(folder / "a.png").pixels)
 
 
 @pytest.mark.parametrize("command", ["decompress", "info"])
