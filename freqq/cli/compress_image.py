@@ -70,7 +70,7 @@ def compress_image(
     from freqq.cli.outputs import OutputFolder
     from freqq.cli.printing import print_json
     from freqq.cli.progress import note
-    from freqq.image.batch import Source, plan
+    from freqq.image.batch import Source, output_folders, plan
     from freqq.image.files import find_images
     from freqq.image.legibility import check_tesseract
 
@@ -78,7 +78,7 @@ def compress_image(
     arms, left_out = arms_of(codec, level, given)
     paths = find_images(images)
     folder = OutputFolder(out)
-    names = folder.check(paths, (".png", ".fqi"))
+    names = folder.check(paths, (".png", ".fqi"), output_folders(arms))
     contents = _texts(paths, text)
     sources = [Source(path, name, contents.get(path)) for path, name in zip(paths, names, strict=True)]
     if ocr:
@@ -204,8 +204,9 @@ def _earlier(out: Path) -> list[Row]:
     rows = read_rows(out / "pages.parquet")
     if any(row.get("text") for row in rows):
         raise UserError(f"{out} has rendered pages, whose pages.parquet would be overwritten: choose another --out")
-    # Tables of earlier versions lack this column: their work is repeated.
-    return [row for row in rows if "source_sha256" in row and (out / row["file"]).is_file()]
+    # Tables of earlier versions lack columns. Without the source's digest the work is repeated; without resources, that
+    # of codecs that have some.
+    return [{"resources": "", **row} for row in rows if "source_sha256" in row and (out / row["file"]).is_file()]
 
 
 SIZES = ("input_bytes", "page_png_bytes", "stream_bytes", "decoded_png_bytes")

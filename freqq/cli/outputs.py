@@ -27,8 +27,8 @@ class OutputFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def check(self, inputs: Sequence[Path], suffixes: Sequence[str]) -> list[str]:
-        """Unique output names for the inputs, without suffix.
+    def check(self, inputs: Sequence[Path], suffixes: Sequence[str], folders: Sequence[str] = ("",)) -> list[str]:
+        """Unique output names for the inputs, without suffix; those in each of `folders` are checked.
 
         A name is the input's own; if several folders have it, the folder's name comes first (``s0-10_page-0001``); if
         that is not unique either, as for ``a.png`` and ``a.jpg``, a number is appended.
@@ -38,17 +38,17 @@ class OutputFolder:
         UserError
             If the folder cannot be written, or an output would overwrite an input.
         """
-        folders: dict[str, set[Path]] = defaultdict(set)
+        parents: dict[str, set[Path]] = defaultdict(set)
         for source in inputs:
-            folders[source.stem].add(source.resolve().parent)
+            parents[source.stem].add(source.resolve().parent)
         names: dict[str, Path] = {}
         for source in inputs:
             plain = source.stem
-            if len(folders[plain]) > 1:
+            if len(parents[plain]) > 1:
                 plain = f"{source.resolve().parent.name}_{plain}"
             names[unused(plain, names)] = source
         originals = {source.resolve() for source in inputs}
-        for output in (self.path / (name + suffix) for name in names for suffix in suffixes):
+        for output in (self.path / f / (name + s) for f in folders for name in names for s in suffixes):
             if output.resolve() in originals:
                 raise UserError(f"{output} would overwrite an input: choose another --out")
         check_writable(self.path)

@@ -104,12 +104,20 @@ def read_rows(table: Path) -> list[Row]:
     return rows
 
 
+def output_folders(arms: Sequence[Arm]) -> list[str]:
+    """Where arms write: each into its folder ``CODEC-LEVEL`` if there are several, else into the output folder."""
+    return [arm.folder for arm in arms] if len(arms) > 1 else [""]
+
+
 def plan(
     sources: Iterable[Source], arms: Sequence[Arm], folder: Path, ocr: bool, done: Iterable[Row]
 ) -> tuple[list[Task], list[Row]]:
     """The tasks of a batch, and the rows of an earlier batch whose source, codec and files are unchanged.
 
-    With several arms, each writes into its folder ``CODEC-LEVEL``.
+    Raises
+    ------
+    UserError
+        If a file is the result of another image, codec, level or parameters, which would be lost.
     """
     found = {row["file"]: row for row in done}
     apart = len(arms) > 1
@@ -118,6 +126,8 @@ def plan(
         digest, rest = source.sha256, []
         for arm in arms:
             row = found.get(_file(source, arm, apart))
+            if row:
+                _check_same(row, source, digest, arm, folder)
             if row and _is_done(row, digest, arm, folder, ocr):
                 kept.append(row)
             else:
@@ -167,6 +177,7 @@ def recode_source(task: Task) -> list[Row]:
                 "source_sha256": task.sha256,
                 "codec": arm.name,
                 "level": arm.level,
+                "resources": _resources(arm),
                 "input_bytes": task.source.path.stat().st_size,
                 **recoded.row,
                 "cer": None,
@@ -185,8 +196,24 @@ def _file(source: Source, arm: Arm, apart: bool) -> str:
     return f"{arm.folder}/{source.name}.fqi" if apart else f"{source.name}.fqi"
 
 
+def _resources(arm: Arm) -> str:
+    """The digests of the files that a codec uses, separated by spaces."""
+    return " ".join(arm.codec.resources) if arm.codec else ""
+
+
+def _check_same(row: Row, source: Source, digest: str, arm: Arm, folder: Path) -> None:
+    """Refuse to replace the result of another image or method; an image that was changed is still the same one."""
+    own = arm.name, arm.level, params(arm.codec)
+    same_image = row["source_sha256"] == digest or Path(row["source"]).resolve() == source.path.resolve()
+    if (row["codec"], row["level"], row["params"]) != own or not same_image:
+        raise UserError(
+            f"{folder / row['file']} is {row['source']} by {row['codec']}, {row['level']} ({row['params']}), and would "
+            "be replaced: choose another --out"
+        )
+
+
 def _is_done(row: Row, digest: str, arm: Arm, folder: Path, ocr: bool) -> bool:
-    same = (row["source_sha256"], row["codec"], row["params"]) == (digest, arm.name, params(arm.codec))
+    same = (row["source_sha256"], row["resources"]) == (digest, _resources(arm))
     stream = folder / row["file"]
     there = stream.is_file() and stream.with_suffix(".png").is_file()
     return same and there and stream.stat().st_size == row["stream_bytes"] and not (ocr and row["cer"] is None)

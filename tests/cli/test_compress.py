@@ -117,6 +117,58 @@ def test_outputs_tell_the_folder_of_pages_with_equal_names(paths, names, tmp_pat
     assert OutputFolder(tmp_path / "out").check([tmp_path / path for path in paths], (".png",)) == names
 
 
+def test_no_arm_overwrites_an_input(folder, tmp_path):
+    inputs = tmp_path / "out" / "jpeg-mild"
+    folder.rename(tmp_path / "pages2")
+    inputs.parent.mkdir()
+    (tmp_path / "pages2").rename(inputs)
+    before = contents(tmp_path)
+    result = freqq("compress-image", inputs, "--codec", "png,jpeg", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "jpeg-mild/a.png would overwrite an input: choose another --out" in " ".join(result.output.split())
+    assert contents(tmp_path) == before
+
+
+def test_a_result_is_not_replaced_by_that_of_another_method_or_image(folder, tmp_path):
+    command = ("compress-image", "--workers", 1, "--out", tmp_path / "out", "--codec")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.png").write_bytes((folder / "b.png").read_bytes())
+    assert freqq(*command, "jpeg", folder / "a.png").exit_code == 0
+    before = contents(tmp_path)
+    for arguments in (
+        ("webp", folder / "a.png"),
+        ("jpeg", folder / "a.png", "--level", "extreme"),
+        ("jpeg", folder / "a.png", "--set", "quality=9"),
+        ("jpeg", other / "a.png"),
+    ):
+        result = freqq(*command, *arguments)
+        assert result.exit_code == 2
+        assert "a.png by jpeg, mild" in " ".join(result.output.split())
+        assert "choose another --out" in " ".join(result.output.split())
+        assert contents(tmp_path) == before
+    assert "1 of 2 were there from an earlier run" in " ".join(freqq(*command, "jpeg", folder).output.split())
+
+
+def test_a_new_codebook_is_used_for_pages_that_were_done(tmp_path, monkeypatch):
+    assert freqq("render", "mini", "--limit", 1, "--out", tmp_path / "rendered").exit_code == 0
+    image, out = tmp_path / "a.png", tmp_path / "out"
+    (tmp_path / "rendered" / "page-0001.png").rename(image)
+    command = ("compress-image", image, "--codec", "vq", "--out", out)
+    with monkeypatch.context() as without:
+        without.setattr("freqq.image.codebooks.SHIPPED", tmp_path / "none")
+        assert freqq(*command).exit_code == 0
+        assert describe((out / "a.fqi").read_bytes())["coding"] == "file"
+    assert freqq(*command).exit_code == 0
+    assert describe((out / "a.fqi").read_bytes())["coding"] == "patterns"
+    assert "1 of 1 were there from" in " ".join(freqq(*command).output.split())
+    # A table of a version that did not store which codebooks there were.
+    table = pq.read_table(out / "pages.parquet")
+    pq.write_table(table.drop_columns(["resources"]), out / "pages.parquet")
+    assert "were there from" not in " ".join(freqq(*command).output.split())
+    assert "1 of 1 were there from" in " ".join(freqq(*command).output.split())
+
+
 def test_pages_with_equal_names_are_named_after_their_folders(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
