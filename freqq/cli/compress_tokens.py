@@ -12,7 +12,10 @@ from freqq.names import single
 from freqq.runs.options import overrides
 
 if TYPE_CHECKING:
+    from freqq.glm.reader import Reader
     from freqq.tokens.base import TokenCompressor
+
+Row = dict[str, Any]
 
 Method = Annotated[
     list[str],
@@ -46,7 +49,8 @@ def compress_tokens(
     """Compress the vision tokens of page images, and measure the error and the real size.
 
     Writes for each image its stream (NAME.fqt), and tokens.parquet with sizes, errors, cosines, entropies and times;
-    freqq eval --tokens-from reads both. The level baseline is lossless.
+    freqq eval --tokens-from reads both. The level baseline is lossless. A folder that has tokens by the same method and
+    model keeps them.
 
     Example: freqq compress-tokens pages/ --method lowpass+quantize --level mild --out store
     """
@@ -54,7 +58,7 @@ def compress_tokens(
     from freqq.cli.printing import print_json
     from freqq.cli.progress import each
     from freqq.image.files import find_images, read_page
-    from freqq.tokens.measures import recode
+    from freqq.tokens.measures import method_params, recode
     from freqq.tokens.store import INDEX
 
     edges = [f"{name}={value}" for name, value in (("low", low), ("mid", mid)) if value is not None]
@@ -65,30 +69,35 @@ def compress_tokens(
     folder = OutputFolder(out)
     names = folder.check(paths, (".fqt",))
     check_images(paths)  # before the model is loaded
+    earlier = _earlier(out, name, at, method_params(compressor))
 
     from freqq.glm.load import load_reader
 
     reader = load_reader(model, revision)
-    rows: list[dict[str, Any]] = []
-    for path, stem in zip(each(paths, "compressing"), names, strict=True):
-        page = read_page(path)
-        [grid] = reader.see([page])
-        recoded = recode(grid, compressor)
-        folder.write(f"{stem}.fqt", recoded.stream)
-        rows.append(
-            {
-                "name": stem,
-                "source": str(path),
-                "method": name,
-                "level": at,
-                "model": reader.model_name,
-                "model_revision": reader.revision,
-                "page_hash": page.sha256,
-                "file": f"{stem}.fqt",
-                **recoded.row,
-            }
-        )
-    folder.write_table(INDEX, rows)
+    _check_pages(dict(zip(names, paths, strict=True)), earlier, reader, out)
+    rows: list[Row] = []
+    try:
+        for path, stem in zip(each(paths, "compressing"), names, strict=True):
+            page = read_page(path)
+            [grid] = reader.see([page])
+            recoded = recode(grid, compressor)
+            folder.write(f"{stem}.fqt", recoded.stream)
+            rows.append(
+                {
+                    "name": stem,
+                    "source": str(path),
+                    "method": name,
+                    "level": at,
+                    "model": reader.model_name,
+                    "model_revision": reader.revision,
+                    "page_hash": page.sha256,
+                    "file": f"{stem}.fqt",
+                    **recoded.row,
+                }
+            )
+    finally:
+        if rows:
+            folder.write_table(INDEX, _merged(earlier, rows))
     if as_json:
         print_json(rows)
     else:
@@ -114,11 +123,53 @@ def token_method(method: str, level: str, given: dict[str, str]) -> "tuple[str, 
     return name, found
 
 
-def _show(rows: list[dict[str, Any]], out: Path) -> None:
+def _earlier(out: Path, name: str, level: str, params: str) -> list[Row]:
+    """The rows of a folder that has tokens by the same method; a folder of others is refused."""
+    from freqq.errors import UserError
+    from freqq.image.batch import read_rows
+    from freqq.tokens.store import INDEX, PLAIN, TokenStore
+
+    if not (out / INDEX).exists():
+        return []
+    store = TokenStore(out)
+    if (store.method, store.level, store.params) != (PLAIN if level == "baseline" else (name, level, params)):
+        raise UserError(f"{out} has tokens by {store.method}, {store.level} ({store.params}): choose another --out")
+    return read_rows(out / INDEX)
+
+
+def _check_pages(pages: dict[str, Path], earlier: list[Row], reader: "Reader", out: Path) -> None:
+    """Refuse, before anything is written, what would stop half-way or replace the tokens of other pages."""
+    from freqq.errors import UserError
+    from freqq.image.files import read_page
+
+    for row in earlier:
+        if row["model_revision"] != reader.revision:
+            made_by = f"{row['model']} at {row['model_revision']}"
+            raise UserError(f"{out} has tokens of {made_by}, not of {reader.model_name}: choose another --out")
+    known = {row["file"]: row for row in earlier}
+    for stem, path in pages.items():
+        page, had = read_page(path), known.get(f"{stem}.fqt")
+        try:
+            reader.token_count(page)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        if had and had["page_hash"] != page.sha256 and Path(had["source"]).resolve() != path.resolve():
+            stream = out / had["file"]
+            raise UserError(f"{stream} has the tokens of {had['source']}, not of {path}: choose another --out")
+
+
+def _merged(earlier: list[Row], rows: list[Row]) -> list[Row]:
+    """The earlier rows, replaced by the new ones of their files; without pages that have a new one in another file."""
+    files, pages = ({row[key] for row in rows} for key in ("file", "page_hash"))
+    merged = {row["file"]: row for row in [*earlier, *rows]}
+    return [row for file, row in merged.items() if file in files or row["page_hash"] not in pages]
+
+
+def _show(rows: list[Row], out: Path) -> None:
     from freqq.cli.printing import mean, show
     from freqq.transforms.bands import BANDS
 
-    def cells(of: list[dict[str, Any]]) -> list[str]:
+    def cells(of: list[Row]) -> list[str]:
         forms = {"tokens_kept": ",.0f", "raw_bf16_bytes": ",.0f", "stream_bytes": ",.0f"}
         errors = {"whitened_error": ".2g", "whitened_cosine": ".4f"}
         sizes, measures = ([mean([row[n] for row in of], form) for n, form in kind.items()] for kind in (forms, errors))

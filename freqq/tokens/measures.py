@@ -93,6 +93,11 @@ class Recoded:
     row: dict[str, Any]
 
 
+def method_params(method: TokenCompressor | None) -> str:
+    """A method's parameters as JSON with sorted keys; ``{}`` for none."""
+    return json.dumps(asdict(method) if method else {}, sort_keys=True)
+
+
 def recode(grid: Tensor, method: TokenCompressor | None) -> Recoded:
     """Compress a grid [h, w, C], decode its stream and compare. No method stores it without loss.
 
@@ -116,7 +121,7 @@ def recode(grid: Tensor, method: TokenCompressor | None) -> Recoded:
         "channels": channels,
         "tokens": h * w,
         "tokens_kept": len(stored.page.features),
-        "params": json.dumps(asdict(method) if method else {}, sort_keys=True),
+        "params": method_params(method),
         "raw_bf16_bytes": grid.numel() * BFLOAT16_BYTES,
         "stream_bytes": len(stream),
         "stream_sha256": hashlib.sha256(stream).hexdigest(),

@@ -26,6 +26,9 @@ from freqq.pages.page import Page
 from freqq.pages.render import render
 from freqq.pages.style import Style
 from freqq.tokens import container
+from freqq.tokens.measures import recode
+from freqq.tokens.store import TokenStore
+from tests.glm.conftest import save_model
 from tests.terminal import Terminal, plain_environment
 
 CODECS = codec_names()
@@ -231,6 +234,48 @@ def test_tokens_and_pages_have_folders_of_their_own(folder, tmp_path, random_mod
         "compressed": ["a.fqi", "a.png", "pages.parquet"],
         "compressed-tokens": ["a.fqt", "tokens.parquet"],
     }
+
+
+def test_a_store_keeps_the_pages_that_it_has(folder, tmp_path, random_model, monkeypatch):
+    store, other = tmp_path / "store", tmp_path / "other"
+    other.mkdir()
+    (other / "a.png").write_bytes((folder / "b.png").read_bytes())
+    Image.new("L", (28 * 250, 28)).save(other / "narrow.png")
+    another_model = save_model("glm4v", tmp_path / "model", seed=1)
+    how = ("--method", "prune", "--model", random_model, "--out", store)
+    assert freqq("compress-tokens", folder, *how).exit_code == 0
+    assert freqq("compress-tokens", folder / "a.png", *how).exit_code == 0  # fewer pages
+    before = contents(tmp_path)
+    for arguments, message in (
+        ((folder, *how, "--level", "extreme"), "has tokens by token-prune, mild"),
+        ((folder, *how, "--keep", "0.4"), "has tokens by token-prune, mild"),
+        ((folder, "--method", "pool", *how[2:]), "has tokens by token-prune, mild"),
+        ((folder, *how[:2], "--model", another_model, *how[4:]), "has tokens of"),
+        ((other / "a.png", *how), "has the tokens of"),
+    ):
+        result = freqq("compress-tokens", *arguments)
+        assert result.exit_code == 2
+        assert message in " ".join(result.output.split())
+        assert "choose another --out" in " ".join(result.output.split())
+        assert contents(tmp_path) == before
+    result = freqq("compress-tokens", other / "narrow.png", *how)
+    assert result.exit_code == 2
+    assert "narrow.png: a page of 7000 x 28 px" in " ".join(result.output.split())
+    Image.fromarray(255 - page(folder / "a.png").pixels).save(other / "c.png")
+    (other / "narrow.png").unlink()
+    (other / "a.png").rename(other / "d.png")
+    coded = []
+
+    def stops(*arguments):
+        if coded:
+            raise KeyboardInterrupt
+        coded.append(recode(*arguments))
+        return coded[0]
+
+    monkeypatch.setattr("freqq.tokens.measures.recode", stops)
+    assert freqq("compress-tokens", other, *how).exit_code != 0
+    assert [row["name"] for row in pq.read_table(store / "tokens.parquet").to_pylist()] == ["a", "b", "c"]
+    assert len(TokenStore(store)) == 3
 
 
 def test_compress_tokens_with_fewer_tokens(folder, tmp_path, random_model):
