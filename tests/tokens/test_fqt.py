@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from freqq.coding.codebook_files import MissingCodebook
 from freqq.coding.stream import FRAME, CorruptStream
 from freqq.errors import UserError
+from freqq.image.container import MAX_PIXELS
 from freqq.tokens import codings, container
 from freqq.tokens.grid import CompressedGrid, whole
 from freqq.tokens.quantize import Quantize
@@ -80,6 +81,15 @@ def test_headers_that_lie_are_refused(changes):
         container.decode(with_header(**changes))
 
 
+def test_the_largest_page_that_is_read_can_be_stored():
+    """In tokens of 28 x 28 px, the smallest of any family, and in the widest ones that there are."""
+    most = MAX_PIXELS // 28**2
+    assert most <= container.MAX_CELLS
+    assert container.MAX_CELLS * 16_384 <= container.MAX_VALUES
+    page = whole(torch.zeros(1, 1, 1).expand(96, most // 96, 1))
+    assert container.decode(container.write_plain(page)).shape == page.shape
+
+
 def test_a_larger_grid_than_its_page_has_is_refused_before_it_is_restored(monkeypatch):
     assert container.decode(STREAM, 30).shape == (6, 5)
     monkeypatch.setattr(container, "restore", None)
@@ -122,7 +132,8 @@ def test_a_symbol_beyond_its_bits_is_refused():
 
 
 def test_what_cannot_be_stored_is_refused():
-    with pytest.raises(UserError, match="too large to be stored"):
-        container.write_plain(whole(torch.zeros(1, 1, 1).expand(container.MAX_SIDE + 1, 1, 1)))
+    for h, w in ((container.MAX_SIDE + 1, 1), (129, 128)):
+        with pytest.raises(UserError, match="too large to be stored"):
+            container.write_plain(whole(torch.zeros(1, 1, 1).expand(h, w, 1)))
     with pytest.raises(UserError, match="float64"):
         Quantize().compress(GRID.double())
