@@ -17,9 +17,9 @@ STRANGE = 300.0
 """Energy along a codebook's axes, in its variances, from which on tokens are not of its model.
 
 The tokens that a codebook was made for have 1 on average. Those of another model are not correlated as its are, so
-they have energy along axes on which its own have next to none. With the codebook of `tiny`, pages of `mini` have at most
-2, what extreme cuts leave of them at most 6, images of noise and gradients 19 to 86, and pages as untrained models see
-them 960 and more.
+they have energy along axes on which its own have next to none. With the codebook of `tiny`, pages of `mini` have at
+most 2, what extreme cuts leave of them at most 6, images of noise and gradients 19 to 86, and pages as untrained models
+see them 960 and more.
 """
 
 
