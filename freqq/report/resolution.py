@@ -36,6 +36,9 @@ COSTS = {
 }
 """What a sample can cost: a column of compressed arms, that of plain pages, and a name."""
 
+NEAR = 0.05
+"""How far a cost may lie beyond those that were measured, as a fraction of the nearest."""
+
 GLYPH_DPI = 72.0
 """Of Glyph's own configuration, which holds where nothing else was asked for."""
 
@@ -55,7 +58,7 @@ class Point:
         Mean over the samples.
     score : Estimate
     equal_dpi : float or None
-        The resolution at which plain pages cost as much; None outside of those that were measured.
+        The resolution at which plain pages cost as much; None where it is beyond those that were measured.
     difference : Estimate or None
         The arm's score less that of plain pages at `equal_dpi`, paired.
     p_value : float or None
@@ -139,12 +142,19 @@ def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Poi
 
 
 def _at(price: float, curve: Sequence[tuple[float, float, Floats]]) -> tuple[float | None, Floats | None]:
-    """The resolution at which plain pages cost so much, and their scores there; None beyond the measured ones."""
+    """The resolution at which plain pages cost so much, and their scores there; None beyond the measured ones.
+
+    Grids have whole cells, so that a quarter of a page's tokens and the page at half of its resolution differ a little:
+    within `NEAR` of the least or the highest cost, that one's scores hold.
+    """
+    within = min(max(price, curve[0][0]), curve[-1][0])
+    if abs(price - within) > NEAR * within:
+        return None, None
     for (low, first, before), (high, second, after) in pairwise(curve):
-        if low <= price <= high:
-            share = (log(price) - log(low)) / (log(high) - log(low)) if high > low else 0.0
+        if within <= high:
+            share = (log(within) - log(low)) / (log(high) - log(low)) if high > low else 0.0
             return exp((1 - share) * log(first) + share * log(second)), (1 - share) * before + share * after
-    return None, None
+    raise AssertionError("a cost within the curve lies between two of its points")
 
 
 def _check_alike(runs: Sequence[Results]) -> None:

@@ -75,9 +75,18 @@ def test_between_two_resolutions_the_score_is_interpolated_and_never_outside_of_
     assert below - 1e-9 <= point.equal_dpi <= above + 1e-9
 
 
-def test_what_costs_less_than_any_resolution_has_no_difference(runs):
-    point = resolution_points([answering(runs[0], 20, 0.5), *runs[1:]])[-1]
+@pytest.mark.parametrize("tokens", [20, 51, 228])
+def test_what_costs_clearly_less_or_more_than_any_resolution_has_no_difference(tokens, runs):
+    point = resolution_points([answering(runs[0], tokens, 0.5), *runs[1:]])[-1]
     assert (point.equal_dpi, point.difference, point.p_value) == (None, None, None)
+
+
+@pytest.mark.parametrize(("tokens", "dpi"), [(52, 72.0), (226, 144.0)])
+def test_what_costs_a_little_less_or_more_is_beside_the_last_resolution(tokens, dpi, runs):
+    """A quarter of a page's tokens and the page at half of its resolution differ, as grids have whole cells."""
+    point = resolution_points([answering(runs[0], tokens, 0.5), *runs[1:]])[-1]
+    assert point.equal_dpi == pytest.approx(dpi)
+    assert point.difference.mean == pytest.approx(0.5 - PLAIN[dpi])
 
 
 def test_differences_are_paired_sample_by_sample(runs):
