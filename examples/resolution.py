@@ -15,11 +15,13 @@ from pathlib import Path
 
 from reader_scores import TASKS, evaluate
 
-DPIS = (72, 84, 96, 108, 120, 144)
+DPIS = (72, 96, 108, 120, 144)
 STARTS = (144, 120)
 """Where methods start."""
 
-TOKENS = ("token-prune", "token-lowpass", "token-merge", "token-pool", "token-divprune", "token-random")
+TOKENS = (
+    "token-prune", "token-highpass", "token-lowpass", "token-merge", "token-pool", "token-divprune", "token-random",
+)  # fmt: skip
 CODECS = ("image-jpeg", "image-vq", "image-gray2")
 COMPRESSED = {"tokens": (TOKENS, "ultra_mild,mild,aggressive"), "image-bytes": (CODECS, "mild,extreme")}
 """For each cost the methods and their levels."""
