@@ -20,6 +20,7 @@ from freqq.glm.adapter_card import AdapterCard
 from freqq.glm.device_errors import classified
 from freqq.glm.families import families
 from freqq.glm.load import Weights, family_in, find, load_reader
+from freqq.glm.place import multiplies_bfloat16
 from freqq.runs.lock import lock
 from freqq.runs.shard import Shard
 from freqq.runs.sources import check_needles
@@ -95,7 +96,7 @@ def prepare(
     weights = find(adaptation.model, adaptation.revision)
     check_family(weights)
     data = training_data(adaptation, habits.held_out)
-    accelerator = Accelerator(mixed_precision="bf16")
+    accelerator = Accelerator(mixed_precision="bf16" if multiplies_bfloat16() else "no")
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         if held is not None:
