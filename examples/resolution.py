@@ -1,7 +1,8 @@
 """Does a method lose less than drawing the page smaller? Score against vision tokens and against bytes, on `small`.
 
-Usage: python examples/resolution.py [--task NAME ...] [--cost tokens|image-bytes] [--start 144 --start 120]
-       [--method NAME ...] [--limit 300] [--seed 21] [--dtype bfloat16] [--out runs/reader] [--results examples/results]
+Usage: python examples/resolution.py [--task NAME ...] [--cost tokens|image-bytes] [--dpi N ...]
+       [--start 144 --start 120] [--method NAME ...] [--limit 300] [--seed 21] [--dtype bfloat16] [--out runs/reader]
+       [--results examples/results]
 
 Pages are read at several resolutions, which costs fewer tokens without any method, and token methods and image codecs
 start from 144 and from 120 dpi. `freqq visualize resolution` compares each with the resolution that costs as much, on
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--task", choices=TASKS, action="append")
     parser.add_argument("--cost", choices=COMPRESSED, action="append")
+    parser.add_argument("--dpi", type=int, action="append")
     parser.add_argument("--start", type=int, choices=STARTS, action="append")
     parser.add_argument("--method", choices=(*TOKENS, *CODECS), action="append")
     parser.add_argument("--limit", type=int, default=300)
@@ -42,7 +44,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     given = parser.parse_args()
     for task in given.task or TASKS:
-        runs = [evaluate(task, dpi, given) for dpi in DPIS]
+        runs = [evaluate(task, dpi, given) for dpi in given.dpi or DPIS]
         for cost in given.cost or COMPRESSED:
             methods, levels = COMPRESSED[cost]
             chosen = [method for method in methods if method in (given.method or methods)]

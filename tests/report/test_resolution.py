@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +20,10 @@ from freqq.report.results import read_results
 from freqq.report.run_facts import DESCRIBED
 from freqq.runs.settings import Settings
 from tests.cli.test_app import freqq as command
+from tests.conftest import needs_tiny
 from tests.report.made_runs import made_rows, write_run
 
+ROOT = Path(__file__).parents[2]
 TOKENS = {72.0: 54, 96.0: 96, 144.0: 216}
 PLAIN = {72.0: 0.2, 96.0: 0.6, 144.0: 1.0}
 
@@ -197,3 +202,18 @@ def test_json_holds_the_same_points_and_nothing_else(tmp_path, runs):
 def test_a_cost_is_known_before_anything_is_read(tmp_path, runs):
     found = command("visualize", "resolution", str(runs[0].path), "--cost", "token", "--out", str(tmp_path / "a.png"))
     assert (found.exit_code, "did you mean 'tokens'" in found.stderr) == (2, True)
+
+
+@needs_tiny
+@pytest.mark.slow
+def test_the_example_evaluates_methods_and_smaller_pages_and_draws_both(tmp_path):
+    """examples/resolution.py, of two samples."""
+    chosen = ("--task", "niah_multikey_1", "--cost", "tokens", "--dpi", "72", "--dpi", "120", "--start", "120")
+    rest = ("--method", "token-prune", "--limit", "2", "--dtype", "float32", "--out", tmp_path / "runs")
+    script = ROOT / "examples" / "resolution.py"
+    subprocess.run([sys.executable, script, *chosen, *rest, "--results", tmp_path], check=True)
+    rows = list(csv.DictReader((tmp_path / "resolution-niah_multikey_1-tokens.csv").open()))
+    assert [(row["dpi"], row["method"], row["n"]) for row in rows] == [
+        ("72", "baseline", "2"), ("120", "baseline", "2"), *[("120", "token-prune", "2")] * 3,
+    ]  # fmt: skip
+    assert (tmp_path / "resolution-niah_multikey_1-tokens.png").stat().st_size > 10_000
