@@ -158,7 +158,7 @@ def test_a_sample_that_the_server_refuses_is_a_row(server, settings, tmp_path, m
             yield replace(sample, question="x" * 600) if index == 1 else sample
 
     monkeypatch.setattr(
-        sources, "load", lambda name, skip_bad: DataSet("some", "mini", "1", (2,), "mrcr", some, generated=True)
+        sources, "load", lambda *given: DataSet("some", "mini", "1", (2,), "mrcr", some, generated=True)
     )
     found = rows(run(replace(settings, data="some"), tmp_path / "run", machine=by(server)))
     assert len(found) == 5 * 5
