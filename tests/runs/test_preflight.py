@@ -118,7 +118,7 @@ def test_an_arm_that_leaves_few_tokens_may_fit_where_the_plain_one_does_not(sett
         return (replace(s, question="x" * 340) for s in mini(needles or 8, limit or 10, seed))
 
     monkeypatch.setattr(
-        sources, "load", lambda name, skip_bad: DataSet("asked", "mini", "1", (8,), "mrcr", asked, generated=True)
+        sources, "load", lambda *given: DataSet("asked", "mini", "1", (8,), "mrcr", asked, generated=True)
     )
     wanted = replace(settings, data="asked", needles=(8,), levels=("extreme",))
     [reason] = refused(wanted, tmp_path, "do not fit into the model's 512")
@@ -213,7 +213,7 @@ def test_samples_that_cannot_be_drawn(settings, tmp_path, monkeypatch):
             yield replace(sample, style={**sample.style, "widht": 1}) if i in bad else sample
 
     data = DataSet("broken", "mini", "1", (2,), "mrcr", broken, generated=True)
-    monkeypatch.setattr(sources, "load", lambda name, skip_bad: data)
+    monkeypatch.setattr(sources, "load", lambda *given: data)
     wanted = replace(settings, data="broken")
     bad = {1}
     [reason] = forecast(wanted, tmp_path / "run").reasons

@@ -130,7 +130,7 @@ def test_failures_are_rows_and_can_be_tried_again(settings, tmp_path, monkeypatc
             yield replace(sample, style={**sample.style, "widht": 1}) if sample.id in broken else sample
 
     found = DataSet("sometimes", "mini", "1", (2,), "mrcr", sometimes, generated=True)
-    monkeypatch.setattr(sources, "load", lambda name, skip_bad: found)
+    monkeypatch.setattr(sources, "load", lambda *given: found)
     mended = replace(settings, data="sometimes", needles=(2,))
     first = RunDirectory(run(mended, tmp_path / "run")).read()
     assert {r.sample_id for r in first if r.error} == broken
@@ -148,7 +148,7 @@ def test_failures_that_are_tried_again_are_so_once_however_often_it_is_stopped(s
             yield replace(sample, style={**sample.style, "widht": 1}) if i < 3 else sample
 
     found = DataSet("thrice", "mini", "1", (2,), "mrcr", thrice, generated=True)
-    monkeypatch.setattr(sources, "load", lambda name, skip_bad: found)
+    monkeypatch.setattr(sources, "load", lambda *given: found)
     broken = replace(settings, data="thrice", needles=(2,))
     machine, path = Machine(batch_size=1), run(broken, tmp_path / "run")
     views, passes = BatchEvaluator._views, itertools.count(1)
@@ -177,7 +177,7 @@ def test_a_run_in_which_everything_failed_is_an_error(settings, tmp_path, monkey
         return (replace(s, style={**s.style, "widht": 1}) for s in mini(needles or 2, limit or 10, seed))
 
     monkeypatch.setattr(
-        sources, "load", lambda name, skip_bad: DataSet("never", "mini", "1", (2,), "mrcr", never, generated=True)
+        sources, "load", lambda *given: DataSet("never", "mini", "1", (2,), "mrcr", never, generated=True)
     )
     with pytest.raises(FreqqError, match="all 10 answers failed"):
         run(replace(settings, data="never", needles=(2,)), tmp_path / "run")
