@@ -25,7 +25,7 @@ from freqq.runs.rendering import Rendering
 from freqq.runs.run import run
 from freqq.runs.settings import Settings
 from freqq.serve.endpoint import Endpoint
-from freqq.tokens.codebooks import token_codebooks
+from freqq.tokens.codebooks import codebooks_for
 from freqq.tokens.vq_training import train
 from tests.conftest import TINY, needs_tiny
 from tests.runs.test_full_disk import can_mount, in_own_mounts
@@ -94,7 +94,7 @@ def test_a_shipped_codebook_is_not_taken_for_another_model_of_as_many_channels(s
     save_file(weights | {seen: -weights[seen]}, copy / "model.safetensors", {"format": "pt"})
     wanted = replace(settings, model=str(copy), methods=("token-vq",))
     [reason] = refused(wanted, tmp_path, "no codebook fits these tokens")
-    named = replace(wanted, overrides=(("codebook", next(token_codebooks()).id.hex()),))
+    named = replace(wanted, overrides=(("codebook", next(codebooks_for(256, embedded=True)).id.hex()),))
     assert forecast(named, tmp_path / "run").reasons == ()  # who names one knows better
     assert reason.arms == ("token-vq mild",)
 
