@@ -225,9 +225,9 @@ def resolution_table(records: Sequence[Record]) -> Table:
     return [
         {
             "arm": arm(r),
-            "cost": f"{r['cost']:,.0f}",
+            "tokens": f"{r['cost']:,.0f}",
             "score": f"{wording.fraction(r['score'])} [{wording.fraction(r['low'])}, {wording.fraction(r['high'])}]",
-            "as a page of": "" if r["equal_dpi"] is None else f"{r['equal_dpi']:.0f} dpi",
+            "page of as many": "" if r["equal_dpi"] is None else f"{r['equal_dpi']:.0f} dpi",
             "difference to it": change(r),
             "p": "" if r["p_holm"] is None else wording.p_value(r["p_holm"]),
         }

@@ -270,8 +270,12 @@ ServedModel = Annotated[
         "--model makes the tokens in this process.", SERVER,
     ),
 ]  # fmt: skip
-Concurrency = Annotated[int | None, option("--concurrency", "N", "Requests at a time; 8 (vllm: 32).", SERVER)]
-Timeout = Annotated[float | None, option("--timeout", "S", "Longest wait for an answer; 600 s (vllm: a day).", SERVER)]
+Concurrency = Annotated[
+    int | None, option("--concurrency", "N", "Requests at a time; by default 8, with vllm 32.", SERVER)
+]
+Timeout = Annotated[
+    float | None, option("--timeout", "S", "Longest wait for an answer; by default 600 s, with vllm a day.", SERVER)
+]
 Retries = Annotated[
     int | None, option("--retries", "N", "Retries of a request, after growing pauses; 5 by default.", SERVER)
 ]
