@@ -12,7 +12,7 @@ from freqq.glm.place import DTYPES
 from freqq.levels import LEVELS
 from freqq.names import unknown
 from freqq.runs.rendering import Rendering
-from freqq.runs.sources import check_needles, source, usual_line_breaks
+from freqq.runs.sources import check_drawing, check_needles, source, usual_line_breaks
 
 if TYPE_CHECKING:
     from freqq.data.dataset import DataSet
@@ -109,9 +109,7 @@ class Adaptation:
             raise unknown("dtype", self.dtype, DTYPES)
         if self.source.format not in OWN_CHATS:
             check_needles(self.source, self.needles)
-        given = [name for name in ("config", "font", "dpi") if getattr(self, name) is not None]
-        if self.source.own_look and given:
-            raise UserError(f"--{given[0]}: the pages of {self.data} have a look of their own; leave it out")
+        check_drawing(self.source, config=self.config, font=self.font, dpi=self.dpi)
         self.rendering  # noqa: B018 - report a bad font or configuration now
         self._check_method()
 

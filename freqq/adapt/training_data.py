@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from freqq.data.dataset import DataSet
-from freqq.data.mini import MOST_TOKENS, Exchange, question, random_prefix, request
+from freqq.data.mini import MOST_TOKENS, Exchange, question, random_prefix
 from freqq.data.mini import REVISION as MINI_REVISION
 from freqq.data.mini_glyph import REVISION as GLYPH_REVISION
 from freqq.data.mini_glyph import USUAL, page_size
-from freqq.data.sample import Sample, Turn
+from freqq.data.sample import Sample
 from freqq.errors import UserError
 from freqq.glm.adapter_card import is_held_out
 from freqq.glm.train.corpus import MAX_EXCHANGES, REPEATS, random_shape, some_sheet
-from freqq.glm.train.small.chats import ROOM, chat
+from freqq.glm.train.small.chats import ROOM, chat, turns
 from freqq.pages.draw import draw
 from freqq.pages.page import Page
 from freqq.runs.rendering import Rendering
@@ -71,14 +71,7 @@ def _mini_example(rng: random.Random, questions: int) -> Example:
     sheet, style = some_sheet(rng, random_shape(rng, MOST_TOKENS, 1.0), MAX_EXCHANGES, REPEATS)
     pages = tuple(draw(tuple(lines), style) for lines in sheet.pages)
     chosen = [rng.choice(sheet.chat) for _ in range(questions)]
-    prefixes = [random_prefix(rng) for _ in chosen]
-    return Example(
-        pages,
-        tuple(
-            Question(question(prefix, one.ordinal, one.pair), prefix + one.answer, prefix)
-            for one, prefix in zip(chosen, prefixes, strict=True)
-        ),
-    )
+    return Example(pages, tuple(_asked(rng, exchange) for exchange in chosen))
 
 
 def glyph_data(seed: int, questions: int, held_out_size: int, rendering: Rendering) -> TrainingData:
@@ -92,14 +85,14 @@ def glyph_data(seed: int, questions: int, held_out_size: int, rendering: Renderi
 
 def _glyph_example(rng: random.Random, questions: int, rendering: Rendering) -> Example:
     source = chat(rng, rng.randint(*ROOM), USUAL)
-    turns = tuple(turn for e in source.chat for turn in (Turn("user", request(e.pair)), Turn("assistant", e.answer)))
     width, height = page_size(rng, len(source.text))
-    sample = Sample("", 0, "", turns, "", "", "", config={"page-size": f"{width},{height}"})
+    sample = Sample("", 0, "", turns(source.chat), "", "", "", config={"page-size": f"{width},{height}"})
     chosen = [rng.choice(source.chat) for _ in range(questions)]
     return Example(tuple(rendering.pages(sample)), tuple(_asked(rng, exchange) for exchange in chosen))
 
 
 def _asked(rng: random.Random, exchange: Exchange) -> Question:
+    """A question for an exchange's answer, with a random string."""
     prefix = random_prefix(rng)
     return Question(question(prefix, exchange.ordinal, exchange.pair), prefix + exchange.answer, prefix)
 

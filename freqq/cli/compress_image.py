@@ -97,8 +97,13 @@ def compress_image(
         _show(rows, arms, out, len(kept))
 
 
-def check_images(paths: list[Path]) -> None:
+def check_images(paths: list[Path]) -> dict[Path, tuple[int, int, str]]:
     """Read all images once, before anything is written, and note those of which only the first frame is used.
+
+    Returns
+    -------
+    dict
+        The height and width in pixels of each page, and its hash.
 
     Raises
     ------
@@ -108,10 +113,14 @@ def check_images(paths: list[Path]) -> None:
     from freqq.cli.progress import each, note
     from freqq.image.files import frame_count, read_page
 
+    found = {}
     for path in each(paths, "checking"):
-        read_page(path)
+        page = read_page(path)
+        height, width = page.pixels.shape[:2]
+        found[path] = (height, width, page.sha256)
         if (frames := frame_count(path)) > 1:
             note(f"{path} has {frames} frames: only the first is taken")
+    return found
 
 
 def codec_at(level: str, keep: float | None = None, block: int | None = None) -> "BlockDct | None":

@@ -12,7 +12,7 @@ from freqq.names import single
 from freqq.runs.options import overrides
 
 if TYPE_CHECKING:
-    from freqq.glm.reader import Reader
+    from freqq.glm.load import Weights
     from freqq.tokens.base import TokenCompressor
 
 Row = dict[str, Any]
@@ -68,13 +68,15 @@ def compress_tokens(
     paths = find_images(images)
     folder = OutputFolder(out)
     names = folder.check(paths, (".fqt",))
-    check_images(paths)  # before the model is loaded
+    pages = check_images(paths)  # before the model is found, which may be a download
     earlier = _earlier(out, name, at, method_params(compressor))
 
-    from freqq.glm.load import load_reader
+    from freqq.glm.load import find, load
+    from freqq.glm.place import place
 
-    reader = load_reader(model, revision)
-    _check_pages(dict(zip(names, paths, strict=True)), earlier, reader, out)
+    weights = find(model, revision)
+    _check_pages(dict(zip(names, pages.items(), strict=True)), earlier, weights, out)
+    reader = load(weights, place())
     rows: list[Row] = []
     try:
         for path, stem in zip(each(paths, "compressing"), names, strict=True):
@@ -137,23 +139,28 @@ def _earlier(out: Path, name: str, level: str, params: str) -> list[Row]:
     return read_rows(out / INDEX)
 
 
-def _check_pages(pages: dict[str, Path], earlier: list[Row], reader: "Reader", out: Path) -> None:
-    """Refuse, before anything is written, what would stop half-way or replace the tokens of other pages."""
+def _check_pages(
+    pages: dict[str, tuple[Path, tuple[int, int, str]]], earlier: list[Row], weights: "Weights", out: Path
+) -> None:
+    """Refuse, before the model is loaded, what would stop half-way or replace the tokens of other pages.
+
+    `pages`: of each name the file, its height and width in pixels, and its hash.
+    """
     from freqq.errors import UserError
-    from freqq.image.files import read_page
+    from freqq.glm.spec import read_spec
 
     for row in earlier:
-        if row["model_revision"] != reader.revision:
+        if row["model_revision"] != weights.revision:
             made_by = f"{row['model']} at {row['model_revision']}"
-            raise UserError(f"{out} has tokens of {made_by}, not of {reader.model_name}: choose another --out")
-    known = {row["file"]: row for row in earlier}
-    for stem, path in pages.items():
-        page, had = read_page(path), known.get(f"{stem}.fqt")
+            raise UserError(f"{out} has tokens of {made_by}, not of {weights.name}: choose another --out")
+    known, spec = {row["file"]: row for row in earlier}, read_spec(weights)
+    for stem, (path, (height, width, page_hash)) in pages.items():
+        had = known.get(f"{stem}.fqt")
         try:
-            reader.token_count(page)
+            spec.grid_shape(height, width)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        if had and had["page_hash"] != page.sha256 and Path(had["source"]).resolve() != path.resolve():
+        if had and had["page_hash"] != page_hash and Path(had["source"]).resolve() != path.resolve():
             stream = out / had["file"]
             raise UserError(f"{stream} has the tokens of {had['source']}, not of {path}: choose another --out")
 

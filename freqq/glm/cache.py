@@ -1,4 +1,4 @@
-"""A key-value cache with room for the tokens to come.
+"""A key-value cache that allocates memory ahead of the tokens to come.
 
 transformers' own is concatenated anew for each token, which copies all of it: on a CPU that can take longer than the
 model's matrix products.
@@ -11,11 +11,11 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 ROOM = 128
-"""Tokens for which room is made at a time."""
+"""Tokens for which memory is allocated at a time."""
 
 
-class RoomyLayer(DynamicLayer):
-    """Keys and values [batch, heads, tokens, size] that are the beginnings of longer buffers."""
+class PreallocatedLayer(DynamicLayer):
+    """Keys and values [batch, heads, tokens, size] are the beginnings of longer buffers."""
 
     _buffers: tuple[Tensor, Tensor]
 
@@ -37,7 +37,7 @@ class RoomyLayer(DynamicLayer):
 
 
 def _appended(buffer: Tensor, now: Tensor, new: Tensor, after: int) -> Tensor:
-    """A buffer that begins with what is there `now` and what is `new`: the given one if it can."""
+    """A buffer that begins with `now` and `new`, `after` tokens together: the given one if it has room for them."""
     before = now.shape[-2]
     if now.data_ptr() != buffer.data_ptr() or now.shape[:-2] != buffer.shape[:-2] or after > buffer.shape[-2]:
         buffer = now.new_empty(*now.shape[:-2], after + ROOM, now.shape[-1])
@@ -46,8 +46,8 @@ def _appended(buffer: Tensor, now: Tensor, new: Tensor, after: int) -> Tensor:
     return buffer
 
 
-def roomy_cache(config: Any) -> DynamicCache:
-    """An empty cache for a model of a configuration; layers that are no ordinary ones are transformers'."""
+def preallocated_cache(config: Any) -> DynamicCache:
+    """An empty cache for a model. Layers of other kinds, such as those of sliding windows, are transformers' own."""
     cache = DynamicCache(config=config)
-    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [PreallocatedLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache

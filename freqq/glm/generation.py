@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from freqq.errors import FreqqError, Interrupted, UserError
-from freqq.glm.cache import roomy_cache
+from freqq.glm.cache import preallocated_cache
 from freqq.glm.decoding import GREEDY, Generation
 from freqq.glm.families import family_of
 from freqq.glm.memory_saving import NO_SAVING, MemorySaving
@@ -133,8 +133,10 @@ def generate_from(
     ends = end_token_ids(model) | _known(generation.stop_token_ids, model)
     inputs = model_inputs(model, prompts, features)
     # On a CPU there is nowhere to go, and transformers asks for an accelerator's stream.
-    offloaded = saving.offload and model.device.type == "cuda"
-    cache = {"cache_implementation": "offloaded"} if offloaded else {"past_key_values": roomy_cache(model.config)}
+    if saving.offload and model.device.type == "cuda":
+        cache: dict[str, Any] = {"cache_implementation": "offloaded"}
+    else:
+        cache = {"past_key_values": preallocated_cache(model.config)}
     clock = _PrefillClock()
     start = now(model.device)
     with torch.no_grad():

@@ -57,11 +57,11 @@ PROBED = 6000
 class VectorQuantization(ImageCodec):
     """Replace each block (as high as a line of text) by a pattern of a codebook; code indices in context.
 
-    Blocks of 10 x 3 pixels of text at 72 dpi show about ten thousand different patterns; lines need not be whole pixels
-    apart (13 1/3 at 96 dpi, 16 2/3 at 120). The codebook holds the most
-    frequent ones unchanged, because averages (Lloyd's centroids) would blur letters. Another block takes the nearest
-    pattern by a weighted DCT in which low and middle frequencies count most; if that differs by more than `tolerance`,
-    the exact difference is stored too. Indices are entropy-coded in the context of the one or two patterns to the left.
+    Blocks of 10 x 3 pixels of text at 72 dpi show about ten thousand different patterns. The distance of two lines need
+    not be a whole number of pixels (it is 13 1/3 at 96 dpi and 16 2/3 at 120). The codebook holds the most frequent
+    patterns unchanged, because averages (Lloyd's centroids) would blur letters. Another block takes the nearest pattern
+    by a weighted DCT in which low and middle frequencies count most; if that differs by more than `tolerance`, the
+    exact difference is stored too. Indices are entropy-coded in the context of the one or two patterns to the left.
     With a tolerance above 0, a pattern within it may replace one that the context does not expect, as in
     entropy-constrained vector quantization.
 

@@ -21,7 +21,7 @@ from freqq.pages.style import font_index
 from freqq.runs.methods import canonical
 from freqq.runs.protocols import OLD_NAMES, PROTOCOLS, Protocol
 from freqq.runs.rendering import LITERAL, REAL, Rendering
-from freqq.runs.sources import check_needles, source, token_store, usual_new_tokens
+from freqq.runs.sources import check_drawing, check_needles, source, token_store, usual_new_tokens
 
 if TYPE_CHECKING:
     from freqq.tokens.store import TokenStore
@@ -131,10 +131,9 @@ class Settings:
         parsed = [parse_bin(text) for text in self.bins]
         if len(set().union(*parsed)) < sum(map(len, parsed)):
             raise UserError(f"--bin {', '.join(self.bins)}: these ranges overlap")
+        check_drawing(self.source, config=self.config, font=self.font, dpi=self.dpi)
         if not self.source.own_look:
             self.rendering  # noqa: B018 - report a bad font or configuration now
-        elif given := [n for n in ("config", "font", "dpi") if getattr(self, n) is not None]:
-            raise UserError(f"--{given[0]}: the pages of {self.data} have a look of their own; leave it out")
         if self.line_breaks == LITERAL and (self.source.own_look or self.source.task == "transcribe"):
             what = f"pages of {self.data}" if self.source.own_look else "pages to be transcribed"
             raise UserError(f"--line-breaks literal: {what} have real line breaks; leave it out")

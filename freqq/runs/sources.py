@@ -79,6 +79,12 @@ def check_needles(data: DataSet, needles: tuple[int, ...]) -> None:
             raise UserError(f"--needle {count}: {data.name} has {known}")
 
 
+def check_drawing(data: DataSet, **options: object) -> None:
+    """Refuse options that say how pages are drawn (None: not given) if a data set's have a look of their own."""
+    if data.own_look and (given := [name for name, value in options.items() if value is not None]):
+        raise UserError(f"--{given[0]}: the pages of {data.name} have a look of their own; leave it out")
+
+
 def usual_needles(data: DataSet) -> tuple[int, ...]:
     """The needle counts that are asked for unless the user says so: 2, or all if there is no such chat."""
     return (2,) if 2 in data.needles else data.needles

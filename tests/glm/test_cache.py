@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from freqq.glm.cache import ROOM, RoomyLayer, roomy_cache
+from freqq.glm.cache import ROOM, PreallocatedLayer, preallocated_cache
 from freqq.glm.reader import Reader
 
 STEPS = st.lists(st.integers(1, ROOM + 40), min_size=1, max_size=6)
@@ -20,7 +20,7 @@ def states(tokens: int, seed: int, batch: int = 2) -> tuple[torch.Tensor, torch.
 
 @given(STEPS, st.sampled_from(["nothing", "crop", "reorder", "reset", "copies"]))
 def test_a_layer_holds_what_transformers_own_does(steps: list[int], between: str) -> None:
-    own, usual = RoomyLayer(), DynamicLayer()
+    own, usual = PreallocatedLayer(), DynamicLayer()
     for seed, tokens in enumerate(steps):
         given = states(tokens, seed)
         for mine, theirs in zip(own.update(*given), usual.update(*given), strict=True):
@@ -38,7 +38,7 @@ def test_a_layer_holds_what_transformers_own_does(steps: list[int], between: str
 
 
 def test_tokens_are_added_where_those_before_are() -> None:
-    layer = RoomyLayer()
+    layer = PreallocatedLayer()
     layer.update(*states(50, 0))
     layer.update(*states(1, 1))
     place = layer.keys.data_ptr(), layer.values.data_ptr()
@@ -62,7 +62,7 @@ def test_a_model_continues_prompts_alike(chunk: int | None, small: Reader) -> No
             input_ids=ids, attention_mask=mask, max_new_tokens=9, min_new_tokens=9, do_sample=False,
             prefill_chunk_size=chunk, past_key_values=cache, return_dict_in_generate=True, output_logits=True,
         )
-        for cache in (roomy_cache(config), DynamicCache(config=config))
+        for cache in (preallocated_cache(config), DynamicCache(config=config))
     )  # fmt: skip
     assert mine.sequences.tolist() == theirs.sequences.tolist()
     for one, other in zip(mine.logits, theirs.logits, strict=True):

@@ -4,7 +4,7 @@ Chats share with `freqq.data.mini_glyph` what training does: no asked pair and n
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -56,6 +56,11 @@ class Source:
     answers: tuple[tuple[int, int], ...] = ()
 
 
+def turns(exchanges: Iterable[Exchange]) -> tuple[Turn, ...]:
+    """What is said in exchanges, in order."""
+    return tuple(turn for e in exchanges for turn in (Turn("user", request(e.pair)), Turn("assistant", e.answer)))
+
+
 def chat(rng: random.Random, room: int, usual: int) -> Source:
     """A chat of at most about `room` characters, with answers of usually `usual`; each of its answers can be asked."""
     counts: dict[tuple[str, str], int] = {}
@@ -68,8 +73,7 @@ def chat(rng: random.Random, room: int, usual: int) -> Source:
             break
         counts[pair] = counts.get(pair, 0) + 1
         made.append(Exchange(pair, counts[pair], answer))
-    turns = [turn for e in made for turn in (Turn("user", request(e.pair)), Turn("assistant", e.answer))]
-    text = context(Sample("", 0, "", tuple(turns), "", "", ""))
+    text = context(Sample("", 0, "", turns(made), "", "", ""))
     asks, spans, at = [], [], 0
     for exchange in made:
         at += len("User: ")
