@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from freqq.adapt.loop import Habits, Report, Training
+from freqq.adapt.loop import Report, Training
 from freqq.adapt.memory import LESS, check_memory
-from freqq.adapt.settings import Adaptation, check_free, claim
+from freqq.adapt.settings import Adaptation, Habits, check_free, claim
 from freqq.adapt.training_data import TrainingData, file_data, glyph_data, mini_data
 from freqq.errors import UserError
 from freqq.files import check_writable

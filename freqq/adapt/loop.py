@@ -3,9 +3,9 @@
 import math
 import random
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -17,7 +17,7 @@ from freqq.adapt.gradients import Gradients
 from freqq.adapt.log import Log
 from freqq.adapt.optimizers import masters, optimizers, round_to
 from freqq.adapt.schedule import VALIDATION_SHARE, TimeLimit, rate_factor, timed_rate_factor
-from freqq.adapt.settings import CHECKPOINT, Adaptation
+from freqq.adapt.settings import CHECKPOINT, Adaptation, Habits
 from freqq.adapt.student import Student
 from freqq.adapt.training_data import Example, TrainingData
 from freqq.adapt.validation import Validation, Validator
@@ -27,34 +27,13 @@ from freqq.glm.train import checkpoint
 from freqq.runs.stop import StopRequest
 from freqq.tokens.vq_training import CodebookAverages
 
+T = TypeVar("T")
+
 PACE_STEPS = 10
 """Recent steps whose mean time predicts how many more fit into a time limit."""
 
 CLIP = 1.0
 """The largest norm of the gradient."""
-
-
-@dataclass(frozen=True)
-class Habits:
-    """Settings that affect when a training ends and what is kept, but no step.
-
-    Parameters
-    ----------
-    validate_every : int
-        Steps between two validations, each of which also writes a checkpoint.
-    patience : int
-        Validations without a lower held-out loss after which training ends; 0: never early.
-    held_out, answers : int
-        Chats for validation, and answers to generate, at most one per chat.
-    recompute : bool
-        Store fewer activations and recompute them (gradient checkpointing).
-    """
-
-    validate_every: int = 250
-    patience: int = 0
-    held_out: int = 32
-    answers: int = 32
-    recompute: bool = False
 
 
 Report = Callable[[int, int, dict[str, float]], None]
@@ -120,8 +99,7 @@ class Training:
         """
         self.student.note = note
         with StopRequest() as stop:
-            # Of several processes, none may leave the others in a batch: they agree on a stop between two steps.
-            self.adapter.reader.stop_requested = lambda: stop.requested and self.accelerator.num_processes == 1
+            self.adapter.reader.stop_requested = lambda: stop.requested
             try:
                 if self.adaptation.minutes and self.time is None:
                     self.time = self._time_limit(note)
@@ -144,10 +122,7 @@ class Training:
 
     def _time_limit(self, note: Callable[[str], None]) -> TimeLimit:
         limit, held_out = self.adaptation.minutes * 60, len(self.validator.examples)
-        try:
-            validation = self.validator.fit(VALIDATION_SHARE * limit, self._clock)
-        except FloatingPointError as error:
-            raise self._diverged(str(error)) from None
+        validation = self._together(lambda: self.validator.fit(VALIDATION_SHARE * limit, self._clock))
         if len(self.validator.examples) < held_out:
             note(
                 f"validating on {len(self.validator.examples)} of {held_out} held-out chats, to keep to --minutes "
@@ -225,10 +200,7 @@ class Training:
         self._store()
 
     def _scores(self) -> Validation:
-        try:
-            scores = self.validator.validate()
-        except FloatingPointError as error:
-            raise self._diverged(str(error)) from None
+        scores = self._together(self.validator.validate)
         [scores] = broadcast_object_list([scores])  # under --minutes, processes may validate on different examples
         self.log.validated(asdict(scores))
         if scores.held_loss < self.best:
@@ -238,6 +210,18 @@ class Training:
         else:
             self.bad += 1
         return scores
+
+    def _together(self, validate: Callable[[], T]) -> T:
+        """What `validate` returns. If a signal ended it in one process, all stop: no one waits for one that left."""
+        try:
+            done, stopped = [validate()], 0.0
+        except Interrupted:
+            done, stopped = [], 1.0
+        except FloatingPointError as error:
+            raise self._diverged(str(error)) from None
+        if self._total(torch.tensor(stopped)):
+            raise Interrupted("stopped in a validation")
+        return done[0]
 
     def _total(self, mine: Tensor) -> Tensor:
         total: Tensor = self.accelerator.reduce(mine.to(self.accelerator.device), "sum")

@@ -158,6 +158,29 @@ class Adaptation:
         return canonical(self.method)
 
 
+@dataclass(frozen=True)
+class Habits:
+    """Settings that affect when a training ends and what is kept, but no step.
+
+    Parameters
+    ----------
+    validate_every : int
+        Steps between two validations, each of which also writes a checkpoint.
+    patience : int
+        Validations without a lower held-out loss after which training ends; 0: never early.
+    held_out, answers : int
+        Chats for validation, and answers to generate, at most one per chat.
+    recompute : bool
+        Store fewer activations and recompute them (gradient checkpointing).
+    """
+
+    validate_every: int = 250
+    patience: int = 0
+    held_out: int = 32
+    answers: int = 32
+    recompute: bool = False
+
+
 def check_free(folder: Path) -> None:
     """Refuse a folder with other files but no training.
 

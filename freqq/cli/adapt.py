@@ -93,7 +93,7 @@ def adapt(
     # long. Must be set before torch is imported; changes no result.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-    from freqq.adapt.settings import Adaptation
+    from freqq.adapt.settings import Adaptation, Habits
     from freqq.runs.methods import check_names
 
     name = single("method", method)
@@ -128,7 +128,6 @@ def adapt(
         dpi=dpi,
     )
     from freqq.adapt.adapt import adapt  # imports torch, which takes seconds: only after the options are checked
-    from freqq.adapt.loop import Habits
     from freqq.cli.progress import note_skipped
 
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)

@@ -1,6 +1,6 @@
 """One of several processes that train together, for `tests.adapt.test_training`: ``torchrun ranks.py FOLDER``.
 
-The second of them gets a signal, and validates on fewer examples, as a slower one may.
+The second of them gets signals, and validates on fewer examples, as a slower one may.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from freqq.adapt.adapt import adapt, prepare
+from freqq.adapt.validation import Validation
 from freqq.errors import Interrupted
 from tests.adapt.test_training import HABITS, THREE_STEPS
 
@@ -30,5 +31,17 @@ if __name__ == "__main__":
     training = prepare(THREE_STEPS, folder, HABITS)
     assert (training.accelerator.num_processes, training.step) == (2, 2)
     training.validator.take(2 - RANK, 1)
+    validate = training.validator.validate
+
+    def stop_in_validation() -> Validation:
+        if RANK == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return validate()
+
+    training.validator.validate = stop_in_validation  # type: ignore[method-assign]
+    with pytest.raises(Interrupted, match="after step 3"):
+        training.run(lambda *any: None)
+    training.validator.validate = validate  # type: ignore[method-assign]
     training.run(lambda *any: None)
+    assert training.log.rows[-1]["held_loss"] == training.best
     (folder / f"best-{RANK}").write_text(repr(training.best))

@@ -12,9 +12,9 @@ from safetensors import safe_open
 from torch import nn
 
 from freqq.adapt.adapt import prepare
-from freqq.adapt.loop import Habits, Training
+from freqq.adapt.loop import Training
 from freqq.adapt.optimizers import masters, round_to, take_gradients
-from freqq.adapt.settings import CHECKPOINT, Adaptation
+from freqq.adapt.settings import CHECKPOINT, Adaptation, Habits
 from tests.conftest import needs_tiny
 
 SMALL = Adaptation("tiny", None, "token-lowpass", ("mild",), rank=2, steps=1, batch=4, questions=2)

@@ -16,9 +16,9 @@ import json, sys, time
 from pathlib import Path
 import torch
 from accelerate import Accelerator
-from freqq.adapt.loop import Habits, Training
+from freqq.adapt.loop import Training
 from freqq.adapt.memory import estimate
-from freqq.adapt.settings import Adaptation
+from freqq.adapt.settings import Adaptation, Habits
 from freqq.adapt.training_data import Example, Question, TrainingData
 from freqq.glm.adapter import Adapter
 from freqq.glm.adapter_card import AdapterCard

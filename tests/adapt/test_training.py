@@ -23,10 +23,10 @@ from safetensors.torch import load_file
 
 from freqq.adapt.adapt import adapt, prepare
 from freqq.adapt.log import NAME, SCHEMA, Log
-from freqq.adapt.loop import Habits, Training
+from freqq.adapt.loop import Training
 from freqq.adapt.memory import Load, _seeing, estimate
 from freqq.adapt.schedule import TimeLimit, timed_rate_factor
-from freqq.adapt.settings import CHECKPOINT, Adaptation
+from freqq.adapt.settings import CHECKPOINT, Adaptation, Habits
 from freqq.adapt.settings import NAME as SETTINGS
 from freqq.adapt.student import Seen
 from freqq.adapt.training_data import Example, mini_data
@@ -420,7 +420,8 @@ THREE_STEPS = replace(SMALL, steps=3)
 def test_two_processes_stop_together_and_take_the_steps_of_one_that_accumulates(tmp_path: Path) -> None:
     """Each of two processes has half of a step's examples; their gradients' mean is that of both halves.
 
-    One of them gets a signal, and validates on fewer examples, yet both stop, and both keep the same scores.
+    One of them gets a signal between two steps, then one in a validation, and validates on fewer examples, yet both
+    stop, and both keep the same scores.
     """
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     two = [*launch, "-m", "tests.adapt.ranks", str(tmp_path / "two")]

@@ -1,8 +1,8 @@
-"""What reading one long prompt takes, and what `ModelSpec.prompt_bytes` predicts: the wide model, bfloat16, a CPU.
+"""What reading one long prompt takes, and what `ModelSpec.prompt_bytes` predicts: the wide model on a CPU.
 
-``python -m tests.bench.long_prompt PAGES [--piece TOKENS]``, in an environment with `FREEING`. Pages are of 630 random
-tokens, as if the tower had seen Glyph pages; the model is `tests.bench.wide_glm4v`. Progress goes to standard error;
-standard output gets one line of JSON.
+``python -m tests.bench.long_prompt PAGES [--piece TOKENS] [--dtype float32]``, in an environment with `FREEING`. Pages
+are of 630 random tokens, as if the tower had seen Glyph pages; the model is `tests.bench.wide_glm4v`. Progress goes to
+standard error; standard output gets one line of JSON.
 """
 
 import argparse
@@ -38,9 +38,10 @@ def operations(layers: torch.nn.Module, tokens: int) -> float:
     return 2.0 * tokens * sum(p.numel() for p in layers.parameters()) + 2.0 * CHANNELS * tokens**2
 
 
-def measure(pages: int, piece: int | None) -> dict[str, Any]:
+def measure(pages: int, piece: int | None, dtype: str) -> dict[str, Any]:
     """Read a prompt of so many pages, `piece` tokens at a time; None: all at once."""
-    reader = wide_reader(torch.bfloat16)
+    numbers = getattr(torch, dtype)
+    reader = wide_reader(numbers)
     language, read, start = reader.model.model.language_model, 0, perf_counter()
 
     def report(module: torch.nn.Module, args: Any, given: dict[str, Any]) -> None:
@@ -53,12 +54,12 @@ def measure(pages: int, piece: int | None) -> dict[str, Any]:
     before = bytes_of("VmRSS")
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")  # the highest so far is that of now
-    grids = [torch.randn(30, 21, CHANNELS, dtype=torch.bfloat16) for _ in range(pages)]
+    grids = [torch.randn(30, 21, CHANNELS, dtype=numbers) for _ in range(pages)]
     start, used = perf_counter(), process_time()
     [answer] = reader.answer_many(["What?"], [grids], 1, saving=MemorySaving(piece))
     seconds, used, peak = perf_counter() - start, process_time() - used, bytes_of("VmHWM") - before
     spec = ModelSpec(find("tiny"), wide_config(), None, None)
-    predicted = spec.prompt_bytes(answer.prompt_tokens, answer.vision_tokens, piece, "bfloat16")
+    predicted = spec.prompt_bytes(answer.prompt_tokens, answer.vision_tokens, piece, dtype)
     return {
         "pages": pages,
         "tokens": answer.prompt_tokens,
@@ -76,4 +77,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("pages", type=int)
     parser.add_argument("--piece", type=int)
+    parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="bfloat16")
     print(json.dumps(measure(**vars(parser.parse_args()))), flush=True)

@@ -14,6 +14,7 @@ from freqq.data.mini import FORMATS, HELD_OUT_PAIRS, ORDINALS, TOPICS, Exchange
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS, mini_glyph
 from freqq.glm.train.architecture import END, IMAGE_MEAN, IMAGE_STD, build_tokenizer
 from freqq.glm.train.corpus import question_tokens
+from freqq.glm.train.forward import mixed_precision
 from freqq.glm.train.small.aids import (
     AROUND,
     COUNT,
@@ -86,7 +87,7 @@ def test_the_forward_pass_is_that_of_transformers():
     patches = patches[:, :, :, :, :, :, None].expand(-1, -1, -1, -1, -1, -1, 2, -1, -1).reshape(160, -1)
     with torch.no_grad():
         wanted = own.visual(patches, torch.tensor([[1, 8, 10]] * 2)).pooler_output.view(2, 20, -1)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             found = own(pixels).float()
     assert (found - wanted).square().mean() < 0.01 * wanted.square().mean()
 
@@ -326,7 +327,7 @@ def test_whitening_changes_what_tokens_are_and_not_what_the_head_reads():
     pixels = torch.from_numpy(sheet(random.Random(1), 120.0, 3, 8, 4, "train").pixels)
 
     def seen(by: Tower) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             return by(pixels).float()
 
     with torch.no_grad():

@@ -13,7 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Glm4vForConditionalGeneration
 
+from freqq.glm.place import multiplies_bfloat16
 from freqq.glm.train.architecture import IMAGE, IMAGE_END, IMAGE_MEAN, IMAGE_START, IMAGE_STD, MERGE, PATCH, USER
+
+
+def mixed_precision() -> torch.autocast:
+    """A context in which matrix products are bfloat16's where that is no slower than float32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16())
 
 
 class _RmsNorm(torch.autograd.Function):

@@ -28,7 +28,7 @@ from freqq.glm.train.corpus import (
     build_batch,
     random_shape,
 )
-from freqq.glm.train.forward import PackedForward, Trace
+from freqq.glm.train.forward import PackedForward, Trace, mixed_precision
 from freqq.glm.train.vision import VisionHeads, reading_accuracy, see, vision_losses
 
 COUNT, SELECT, COPY = 2, 3, 4
@@ -172,7 +172,7 @@ def language_step(
     repeats = LATE_REPEATS if late else REPEATS
     batch = build_batch(rng, shape, recipe.samples, recipe.questions, most, repeats)
     aid = recipe.aid(step, steps)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         learns_to_see = step % recipe.see_every == 0
         with torch.set_grad_enabled(learns_to_see):
             seen = see(forward, batch, 0.1, generator)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from freqq.data.mini import FORMATS, TOPICS
 from freqq.glm.train.architecture import CELL, CHARACTERS, IMAGE_MEAN, IMAGE_STD, PATCH
 from freqq.glm.train.corpus import SLOTS, SPACE, Batch, Shape, build_batch, random_style
-from freqq.glm.train.forward import PackedForward, to_patches
+from freqq.glm.train.forward import PackedForward, mixed_precision, to_patches
 from freqq.pages.atlas import atlas
 from freqq.pages.draw import draw
 from freqq.pages.page import Line
@@ -134,7 +134,7 @@ def vision_step(
     batch = build_batch(rng, shape, size, 1)
     if step % 2:
         batch = scramble(rng, batch)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         seen = see(forward, batch, 0.1, generator)
         losses = vision_losses(heads, seen, batch)
         accuracy = reading_accuracy(heads, seen, batch)

@@ -20,7 +20,7 @@ from rapidfuzz.distance import Levenshtein
 from torch import Tensor
 
 from freqq.glm.train.architecture import ASSISTANT, CELL, END, IMAGE, TOKEN
-from freqq.glm.train.forward import PackedForward, Trace
+from freqq.glm.train.forward import PackedForward, Trace, mixed_precision
 from freqq.glm.train.small.model import ENTRIES, TRANSCRIBE, SlotHeads
 from freqq.glm.train.small.reading import ReadingHead, reading_loss
 from freqq.glm.train.small.sheets import COLUMNS, ROWS, STRETCH, Crops, Written, batch, joined, look
@@ -211,7 +211,7 @@ class Aloud:
         made = pages(rng, dpi, rows, columns, count, "train", middle=rng.random() < recipe.middle)
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"train/aloud/{seed}/{step}/wrong")
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             logits, seen, trace = self.forward(made, tokens, WRITTEN + recipe.next if aid else ())
             read = self.head(seen)
             speaking = made.labels >= 0
@@ -249,7 +249,7 @@ class Aloud:
     def accuracy(self, dpi: float, rows: int, columns: int, count: int = 16, kinds: tuple[str, ...] = KINDS) -> float:
         """Share of the tokens of held-out pages that are right, given those before."""
         made = pages(random.Random(f"test/aloud/{dpi}/{rows}/{columns}"), dpi, rows, columns, count, "test", kinds)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             logits, _, _ = self.forward(made, made.tokens)
         speaking = made.labels >= 0
         return float((logits.argmax(-1) == made.labels)[speaking].float().mean())
@@ -260,7 +260,7 @@ class Aloud:
         made = pages(random.Random(f"test/free/{dpi}/{rows}/{columns}"), dpi, rows, columns, count, "test", kinds)
         tokens = made.tokens[:, : len(START)]
         ended = torch.zeros(count, dtype=torch.bool)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             for _ in range(made.tokens.shape[1] + 4):
                 last = self.forward(made, tokens)[0][:, -1].argmax(-1)
                 tokens = torch.cat([tokens, last[:, None]], 1)
@@ -291,7 +291,7 @@ def moment(tower: Tower, count: int = 24) -> Tensor:
     total, n = torch.zeros(1), 0
     for dpi in CURRICULUM:
         made = pages(rng, dpi, 4, 10, count, "train")
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        with torch.no_grad(), mixed_precision():
             tokens = tower(torch.from_numpy(made.crops.pixels)).float().flatten(0, 1)
         total = total + tokens.T @ tokens
         n += len(tokens)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from freqq.data.mini_glyph import HEIGHTS, WIDTHS
 from freqq.glm.train.architecture import CELL, IMAGE
-from freqq.glm.train.forward import Trace
+from freqq.glm.train.forward import Trace, mixed_precision
 from freqq.glm.train.small.aids import (
     BRING,
     COPY,
@@ -186,7 +186,7 @@ class Questions:
         size = replace(recipe.draw(rng, step), usual=45)
         count = max(1, round(recipe.shown / (size.pages * size.rows * size.columns)))
         made = question_batch(rng, size, count, 0, 0.0, 0.0)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             seen = self.see(made)
             _, trace = self.aloud.packed.language(
                 made.pages, made.rows, made.columns, seen, made.tokens, (LINK, BRING, COUNT), COUNT + 1
@@ -207,7 +207,7 @@ class Questions:
         made = question_batch(rng, size, count, recipe.questions, recipe.whole, recipe.ruler, recipe.text)
         aid = recipe.aid(step / steps)
         tokens = with_wrong(made.tokens, made.labels, recipe.wrong, f"{seed}/wrong")
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             hidden, seen, trace = self.forward(made, tokens, (LINK, BRING, COUNT, SELECT, COPY) if aid else ())
             speaking = made.labels >= 0
             logits = self.logits(hidden[speaking]).float()
@@ -245,7 +245,7 @@ class Questions:
         made = question_batch(
             random.Random(f"test/questions/{size}/{ruler}"), size, count, questions, 0.0, float(ruler)
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision():
             hidden, _, _ = self.forward(made, made.tokens)
             logits = self.logits(hidden)
         speaking = made.labels >= 0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from torch import Tensor, nn
 
+from freqq.glm.train.forward import mixed_precision
 from freqq.glm.train.small.sheets import COLUMNS, DPIS, ROWS, SLOTS, Crops, Written, batch
 from freqq.glm.train.small.text import CHARACTERS, KINDS, text
 from freqq.glm.train.small.tower import Tower
@@ -127,7 +128,7 @@ def held_out(kinds: tuple[str, ...], crops: int) -> Crops:
 def evaluate(tower: Tower, head: ReadingHead, kinds: tuple[str, ...] = KINDS, crops: int = 16) -> dict[str, float]:
     """Accuracy on held-out words, by resolution: ``reads_72`` and so on."""
     made = held_out(kinds, crops)
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         parts = [head(tower(torch.from_numpy(made.pixels[i : i + 8]))) for i in range(0, len(made.pixels), 8)]
     return {f"reads_{dpi:g}": value for dpi, value in accuracy(torch.cat(parts).float(), made).items()}
 
@@ -138,6 +139,6 @@ def reading_step(tower: Tower, head: ReadingHead, step: int, seed: int, crops: i
     rows, columns = SHAPES[step % len(SHAPES)]
     dpis = (*(rng.choice(DPIS[i : i + 2]) for i in range(0, len(DPIS), 2)), rng.choice(DPIS[:3]))
     made = batch(rng, dpis, rows, columns, crops, "train")
-    with torch.autocast("cpu", torch.bfloat16):
+    with mixed_precision():
         logits = head(tower(torch.from_numpy(made.pixels)))
     return reading_loss(logits, made.written, rows, columns), {}

@@ -1,4 +1,4 @@
-"""The vision tower of `small`: its configuration, where it starts, and a batched bfloat16 forward pass.
+"""The vision tower of `small`: its configuration, where it starts, and a batched forward pass.
 
 The forward pass uses transformers' own modules and weights (a test holds it equal to theirs) on gray pages of one size,
 with norms and rotations whose backward passes cost a fraction of autograd's on a CPU.
@@ -152,11 +152,12 @@ class Tower(nn.Module):
         self._grids: dict[tuple[int, int], Tensor] = {}
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Merged tokens [B, h w, C] of uint8 pages [B, 28 h, 28 w], in raster order; under autocast in bfloat16."""
+        """Merged tokens [B, h w, C] of uint8 pages [B, 28 h, 28 w], in raster order; in autocast's dtype."""
         visual = self.visual
         batch, rows, columns = pixels.shape[0], pixels.shape[1] // CELL, pixels.shape[2] // CELL
         x = pixels.view(batch, rows, MERGE, PATCH, columns, MERGE, PATCH).permute(0, 1, 4, 2, 5, 3, 6)
-        ink = 1 - x.reshape(batch, -1, PATCH * PATCH).to(torch.bfloat16) / 255
+        dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        ink = 1 - x.reshape(batch, -1, PATCH * PATCH).to(dtype) / 255
         # Colours and frames repeat one value, so the 3-D convolution folds into one matrix; blank patches become zero,
         # which keeps bfloat16 exact where most of a page is.
         mean, std = torch.tensor(IMAGE_MEAN).view(3, 1, 1), torch.tensor(IMAGE_STD).view(3, 1, 1)
