@@ -1,4 +1,4 @@
-"""One of several processes that train together, for `tests.adapt.test_training`: ``torchrun ranks.py FOLDER``.
+"""One of several processes that train together, for `tests.adapt.test_training`: ``torchrun ranks.py MODEL FOLDER``.
 
 The second of them gets signals, and validates on fewer examples, as a slower one may.
 """
@@ -6,6 +6,7 @@ The second of them gets signals, and validates on fewer examples, as a slower on
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from freqq.adapt.adapt import adapt, prepare
 from freqq.adapt.validation import Validation
 from freqq.errors import Interrupted
-from tests.adapt.test_training import HABITS, THREE_STEPS
+from tests.adapt.test_training import HABITS, SMALL
 
 RANK = int(os.environ["RANK"])
 
@@ -25,10 +26,10 @@ def stop(step: int, steps: int, values: dict[str, float]) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+    three_steps, folder = replace(SMALL, model=sys.argv[1], steps=3), Path(sys.argv[2])
     with pytest.raises(Interrupted, match="after step 2"):
-        adapt(THREE_STEPS, folder, HABITS, stop)
-    training = prepare(THREE_STEPS, folder, HABITS)
+        adapt(three_steps, folder, HABITS, stop)
+    training = prepare(three_steps, folder, HABITS)
     assert (training.accelerator.num_processes, training.step) == (2, 2)
     training.validator.take(2 - RANK, 1)
     validate = training.validator.validate

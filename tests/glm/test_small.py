@@ -57,11 +57,11 @@ def test_it_is_small_and_has_a_card() -> None:
 def test_it_finds_needles(tmp_path: Path) -> None:
     """What the card says holds on samples that it does not count, within what a few of them can tell."""
     found = scores(tmp_path / "run", "niah_multikey_1", 96, level="baseline")
-    assert found["baseline"] == pytest.approx(card("niah_multikey_1", 96), abs=0.25)
+    assert found["baseline"] == pytest.approx(card("niah_multikey_1", 96), abs=0.3)
 
 
 def test_it_answers_and_a_tenth_of_the_tokens_gone_costs_what_the_card_says(tmp_path: Path) -> None:
     """Nearly every answer loses a token of its own; a designated carrier would lose it nearly everything."""
     found = scores(tmp_path / "run", "mrcr", 120, method="token-random", keep=0.9)
-    assert found["baseline"] == pytest.approx(card("mrcr", 120), abs=0.25)
+    assert found["baseline"] == pytest.approx(card("mrcr", 120), abs=0.3)
     assert found["baseline"] - found["token-random"] < 0.206 + 0.2  # the card's, and what a few samples can tell
