@@ -31,7 +31,11 @@ from freqq.runs.shard import Shard
 from freqq.runs.stop import SIGNALS
 from freqq.runs.verify import verify
 from tests.cli.test_app import freqq
+from tests.conftest import FULL
 from tests.runs.killing import kill_often, rows_on_disk, table, workers_of
+
+DEATHS = [("kill", "SIGKILL"), ("device", "CUDA error: an illegal memory access")]
+"""What a sample does to its worker, and what the note of its death says."""
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds workers in /proc")
 
@@ -182,7 +186,7 @@ def deadly(monkeypatch):
 
 @pytest.mark.slow
 @linux
-@pytest.mark.parametrize(("how", "said"), [("kill", "SIGKILL"), ("device", "CUDA error: an illegal memory access")])
+@pytest.mark.parametrize(("how", "said"), DEATHS if FULL else DEATHS[:1])  # each restarts workers six times
 def test_a_sample_that_kills_every_worker_is_a_row_with_its_error(
     settings, whole, tmp_path, deadly, monkeypatch, how, said
 ):
