@@ -28,6 +28,8 @@ def is_ruler(record: object) -> bool:
 def ruler_samples(path: Path, label: str) -> Iterator[Sample]:
     """The records of a file. Ids are `unique_id`, or sub-task, file and position: `index` is not unique.
 
+    The sub-task of NVIDIA's records is named by the file or a folder, if their prompt is of its kind.
+
     Raises
     ------
     UserError
@@ -62,7 +64,8 @@ def _ruler_of_nvidia(record: Record, path: Path, place: str, where: str) -> Samp
     prompt = text(record, "input", where)
     prefix = text(record, "answer_prefix", where) if "answer_prefix" in record else ""
     kind_of_task, parts = _parts(prompt, prefix, where)
-    named = [name for name in (path.stem, *reversed(path.parts[:-1])) if name in FORMS]
+    places = (path.stem, *reversed(path.parts[:-1]))
+    named = [name for name in places if name in FORMS and name.startswith(kind_of_task)]
     subtask = named[0] if named else kind_of_task
     references = texts(record, "outputs", where)
     return Sample(
@@ -83,16 +86,17 @@ class _Parts:
     answer_prefix: str
 
 
-_FIELD = {"query": r"[^\n]{1,500}?"}
+_FIELD = {"query": r"[^\n]{1,500}?(?<=\S)"}
+"""It ends with something visible: if it could end anywhere in white space, a long blank would be read 500 times."""
 _OTHER_FIELD = r"\w{1,20}"
-_END = r"(?=\s*(?:Answer:|\n|\Z))"
+_END = r"(?=\s*?\n|\s*+(?:Answer:|\Z))"
 """What follows a question that ends with its query."""
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """A pattern for a filled-in template, with any white space."""
+    """A pattern for a filled-in template, with any white space; no long blank makes it search for long."""
     parts = re.split(r"{(\w+)}", template)
-    texts = [r"\s+".join(map(re.escape, re.split(r"\s+", part))) for part in parts[::2]]
+    texts = [r"\s++".join(map(re.escape, re.split(r"\s+", part))) for part in parts[::2]]
     fields = [_FIELD.get(name, _OTHER_FIELD) for name in parts[1::2]]
     pattern = "".join(text + field for text, field in zip(texts, [*fields, ""], strict=True))
     return re.compile(pattern if texts[-1] else pattern + _END)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import time
 
 import pytest
 
@@ -79,6 +80,26 @@ def test_questions_about_documents_need_one_of_their_answers(tmp_path):
     assert (sample.answer, context(sample)) == ("Rome", "Document 1:\nIn Rome.")
     assert sample.question.endswith("Question: Where is it? Answer:")
     assert TASKS["ruler"].grade(sample, "in roma").exact
+
+
+@pytest.mark.parametrize("subtask", ["qa_1", "niah_single_1", "niah_multivalue", "vt"])
+def test_a_long_blank_is_read_at_once(subtask, tmp_path):
+    form, fields = FORMS[subtask], {"value": "number", "values": "numbers", "count": 5}
+    asked = form.question.format(query="\0", **fields).partition("\0")[0]
+    record = {"input": f"{form.instruction.format(**fields)} Text.\n{asked}what{' ' * 1_000_000}x", "outputs": ["1"]}
+    begun = time.process_time()
+    with pytest.raises(UserError, match="does not hold"):
+        load(write(tmp_path / "a.jsonl", record))
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("folder", ["vt", "niah_single_1", "fwe"])
+def test_a_folder_of_another_task_does_not_change_how_a_record_is_graded(folder, tmp_path):
+    form = FORMS["qa_1"]
+    prompt = f"{form.instruction}\n\nDocument 1:\nIn Rome.\n\n{form.question.format(query='Where?')}"
+    (sample,) = load(write(tmp_path / folder / "a.jsonl", {"input": prompt, "outputs": ["Rome", "Roma"]})).samples()
+    assert sample.subtask == "qa"
+    assert TASKS["ruler"].grade(sample, "Rome").score == 1.0
 
 
 def test_a_folder_of_nvidias_files_is_one_data_set(tmp_path):
