@@ -25,6 +25,7 @@ OUTCOMES = (ANSWERED, CUT_ANSWERING, CUT_THINKING, ONLY_THOUGHT, EMPTY)
 """How a response can end; "cut" means that it reached the limit of new tokens."""
 
 _THINK_TAG = re.compile("</?think>")
+_MARK = re.compile(r"<\|[^|]+\|>")
 _LEAD = re.compile(r"(?:\s|<\|assistant\|>)*+")
 _BLOCK = 256
 """Characters that are searched at a time for trailing white space."""
@@ -106,8 +107,21 @@ def take_apart(response: str, limited: bool | None = None) -> Response:
 
 
 def after_thoughts(response: str) -> str:
-    """What Glyph's scripts grade: the text after the last ``</think>``, or all of it, stripped."""
+    """What Glyph's script for MRCR grades: the text after the last ``</think>``, or all of it, stripped."""
     return response.rpartition(THOUGHT)[2].strip()
+
+
+def without_marks(response: str) -> str:
+    """What Glyph's scripts for LongBench grade (``clear_pred.py``): a response on one line, without whole thoughts and
+    without anything like ``<|user|>``."""
+    kept: list[str] = []
+    start = 0
+    while (thought := response.find(THINK, start)) >= 0 and (end := response.find(THOUGHT, thought)) >= 0:
+        kept.append(response[start:thought])
+        start = end + len(THOUGHT)
+        while response[start : start + 1].isspace():
+            start += 1
+    return " ".join(_MARK.sub("", "".join([*kept, response[start:]])).split())
 
 
 def _outcome(answer: str, thoughts: str, unended: bool, limited: bool | None) -> str:

@@ -19,7 +19,7 @@ from freqq.runs.grading import marked
 from freqq.runs.lock import lock
 from freqq.runs.merge import merge, planned_keys
 from freqq.runs.parts import answered, parquet, part_files, part_path, read_metadata, read_part, writing
-from freqq.runs.protocols import PROTOCOLS, Protocol
+from freqq.runs.protocols import PROTOCOLS, Protocol, protocol_for
 from freqq.runs.schema import Row, conform, from_table, to_table
 from freqq.runs.settings import Settings
 from freqq.runs.shard import Shard
@@ -79,11 +79,11 @@ def regrade(
     settings = _settings(plan, path)
     if protocol is not None and protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
-    rules = settings.rules if protocol is None else PROTOCOLS[protocol]
+    rules = protocol_for(protocol or settings.protocol, settings.source.task)
     known = _samples(settings, plan)
     found: dict[Arm, list[tuple[float, float]]] = {}
     with lock(path, Shard()):
-        _note(path, plan, None if rules is settings.rules else rules.name)
+        _note(path, plan, None if rules.name == settings.protocol else rules.name)
         files = part_files(path)
         for done, file in enumerate(files, 1):
             _regrade_part(path, file, known, rules, found)

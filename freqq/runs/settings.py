@@ -19,7 +19,7 @@ from freqq.levels import LEVELS
 from freqq.names import unknown
 from freqq.pages.style import font_index
 from freqq.runs.methods import canonical
-from freqq.runs.protocols import OLD_NAMES, PROTOCOLS, Protocol
+from freqq.runs.protocols import OLD_NAMES, PROTOCOLS, Protocol, protocol_for
 from freqq.runs.rendering import LITERAL, REAL, Rendering
 from freqq.runs.sources import check_drawing, check_needles, source, token_store, usual_new_tokens
 
@@ -208,8 +208,8 @@ class Settings:
 
     @property
     def rules(self) -> Protocol:
-        """The protocol."""
-        return PROTOCOLS[self.protocol]
+        """The protocol, for the task of the data."""
+        return protocol_for(self.protocol, self.source.task)
 
     @property
     def source(self) -> DataSet:

@@ -22,6 +22,7 @@ from freqq.data.responses import (
     OUTCOMES,
     after_thoughts,
     take_apart,
+    without_marks,
 )
 from freqq.data.tasks.mrcr import glyph_grade, grade
 
@@ -266,3 +267,22 @@ def test_glyphs_scripts_know_no_frames():
     assert glyph_grade(after_thoughts(f"<think>t</think><answer>{ANSWER}</answer>"), ANSWER, PREFIX).score == 0.0
     assert glyph_grade(after_thoughts(f"<think>t</think>\n{ANSWER}<|user|>"), ANSWER, PREFIX).exact
     assert glyph_grade(after_thoughts(f"<|user|>{ANSWER}"), ANSWER, PREFIX).score == 0.0
+
+
+def cleared_by_the_book(response: str) -> str:
+    """`clear_pred.py` of Glyph's LongBench."""
+    kept = re.sub(r"<think>.*?</think>\s*", "", response, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", re.sub(r"<\|[^|]+\|>", "", kept)).strip()
+
+
+PARTS = ["<think>", "</think>", "<|user|>", "<|", "|>", "|", "Ada", " ", "\n", "\u3000", "\x1c", "<|begin_of_box|>"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=14).map("".join))
+@settings(max_examples=500)
+def test_what_longbench_grades_by_glyph_is_what_its_scripts_leave(response):
+    assert without_marks(response) == cleared_by_the_book(response)
+
+
+def test_thoughts_that_never_end_are_passed_over_at_once():
+    assert without_marks("<think>" * 200_000) == "<think>" * 200_000
