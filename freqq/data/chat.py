@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from freqq.data.json_values import Item, json_values
 from freqq.data.sample import Sample, Turn
 from freqq.data.unpacked import opened
 from freqq.errors import UserError
+
+MOST_MESSAGES = 2**20
+"""Most messages of a file that is one chat; packed, a few kilobytes hold as many as fill the memory."""
 
 
 def turns(messages: object, where: str) -> tuple[Turn, ...]:
@@ -123,6 +126,11 @@ def message_lists(
         The field that identifies an object as a message rather than a chat.
     messages_of : callable
         ``messages_of(chat, where)``: the message list of an object that is a chat.
+
+    Raises
+    ------
+    UserError
+        If a file that is one chat has more than `MOST_MESSAGES` messages.
     """
 
     def is_message(value: object) -> bool:
@@ -130,7 +138,9 @@ def message_lists(
 
     for (bare, _), group in groupby(items, key=lambda item: (is_message(item.value), item.array)):
         if bare:  # elements of one array, or consecutive lines: one chat
-            messages = list(group)
+            messages = list(islice(group, MOST_MESSAGES + 1))
+            if len(messages) > MOST_MESSAGES:
+                raise UserError(f"{path}, line {messages[0].line}: a chat of more than {MOST_MESSAGES:,} messages")
             yield messages[0].line, [item.value for item in messages]
             continue
         for item in group:

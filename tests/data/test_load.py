@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqq.data import chat, fields, mrcr
 from freqq.data import dataset as dataset_module
-from freqq.data import fields, mrcr
 from freqq.data import load as load_module
 from freqq.data.load import load
 from freqq.data.sample import context
@@ -375,3 +375,17 @@ def test_the_revision_follows_the_content(tmp_path):
     before = load(path).revision
     assert load(path).revision == before
     assert load(write(path, "two")).revision != before
+
+
+@pytest.mark.parametrize("is_array", [True, False])
+@pytest.mark.parametrize("message", ['{"role": "user", "content": ""}', '{"from": "a", "value": ""}'])
+def test_a_file_that_is_one_chat_has_a_bounded_number_of_messages(message, is_array, tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "MOST_MESSAGES", 3)
+    whole, longer = ([message] * count for count in (3, 4))
+    join = (lambda lines: f"[{', '.join(lines)}]") if is_array else "\n".join
+    (sample,) = load(write(tmp_path / "whole.json", join(whole))).samples()
+    assert len(sample.turns) == 3
+    with pytest.raises(UserError, match=r"longer\.json, line 1: a chat of more than 3 messages"):
+        load(write(tmp_path / "longer.json", join(longer)))
+    separate = "\n".join(f"[{message}]" for _ in range(9))  # chats of their own are not counted together
+    assert len(list(load(write(tmp_path / "separate.jsonl", separate)).samples())) == 9
