@@ -1,5 +1,6 @@
 """Checks before a submission: whether Slurm accepts it, and whether its processes find what they need."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,12 @@ def check_setup(lines: Sequence[str]) -> None:
         With bash's own message.
     """
     for line in lines:
-        # -n only parses. An unterminated here-document is only a warning.
-        done = subprocess.run(["bash", "-n"], input=line + "\n", capture_output=True, text=True, check=False)
+        # -n only parses. An unterminated here-document is only a warning, as is a locale that this machine lacks, which
+        # ssh often passes on: C is always there.
+        environment = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(
+            ["bash", "-n"], input=line + "\n", env=environment, capture_output=True, text=True, check=False
+        )
         if done.returncode != 0 or done.stderr:
             reason = done.stderr.strip().splitlines()[0].removeprefix("bash: ")
             raise UserError(f"--setup {line}: bash cannot read it ({reason})")

@@ -128,6 +128,11 @@ def test_half_a_command_as_setup_line_is_refused(line):
         check_setup(Job(1, setup=(line,)).setup)
 
 
+def test_a_setup_line_is_read_where_the_locale_is_unknown(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")  # as ssh passes on that of another machine
+    check_setup(["module load cuda", "echo 'é'"])
+
+
 @pytest.mark.parametrize("job", [Job(gpus=1), FULL, replace(FULL, layout="node")])
 @pytest.mark.parametrize("options", [(), ("--set", "a=$(touch x); `id` 'q' \"d\" \\ & | *")])
 def test_bash_accepts_the_text(job, options):
