@@ -70,6 +70,19 @@ def _flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
+def check_file(path: Path, option: str = "--out") -> None:
+    """Check before the work that a file can be written.
+
+    Raises
+    ------
+    UserError
+        If it is a folder, or its folder cannot be created or written.
+    """
+    if path.is_dir():
+        raise UserError(f"{option} {path} is a folder: give a file name")
+    check_writable(path.parent)
+
+
 def check_writable(folder: Path) -> None:
     """Try to write a file (permission bits do not show read-only or full disks) and remove it again.
 

@@ -65,7 +65,7 @@ def train(
     """
     from freqq.cli.progress import counted_then
     from freqq.data.mini import PITCH
-    from freqq.files import check_writable, write_whole
+    from freqq.files import check_file, write_whole
     from freqq.glm.families import EMBEDDED
     from freqq.glm.train import corpus
     from freqq.glm.train.small import chats
@@ -79,7 +79,7 @@ def train(
     mini = texts == ["mini"] or (tokens and model in EMBEDDED and not texts)
     if mini and (config, font, dpi) != (None, None, None):
         raise UserError("mini has a look of its own: leave --config, --font and --dpi out, or write ./mini for a file")
-    check_writable(out.parent)
+    check_file(out)
     if tokens:
         limit = limit or PAGES
         made = (chats if model == "small" else corpus).training_pages()

@@ -100,7 +100,7 @@ def resolution(
     """
     from freqq.cli.printing import print_json
     from freqq.errors import UserError
-    from freqq.files import check_writable, write_whole
+    from freqq.files import check_file, write_whole
     from freqq.report import resolution as figure
     from freqq.report.evidence import read_runs
 
@@ -108,7 +108,7 @@ def resolution(
     if as_json and target == STANDARD_OUTPUT:
         raise UserError("--json and --out - both need standard output: leave out one of them")
     if csv is not None:
-        check_writable(csv.parent)
+        check_file(csv, "--csv")
     results, notes = read_runs(runs)
     for note in notes:
         typer.echo(f"note: {note}", err=True)

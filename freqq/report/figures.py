@@ -202,9 +202,9 @@ def _histogram(axes: Axes, values: Sequence[int], title: str, label: str) -> Non
 
 
 def titled(figure: Figure, title: str) -> Figure:
-    """Add a wrapped title above everything else in the figure."""
+    """Add a wrapped title above everything else in the figure; dollar signs, as in a file's name, are no formula."""
     text = fill(title, max(16, int(9 * figure.get_figwidth())), break_on_hyphens=False)
-    figure.suptitle(text, y=1.01, va="bottom")
+    figure.suptitle(text, y=1.01, va="bottom", parse_math=False)
     return figure
 
 

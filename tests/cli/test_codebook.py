@@ -26,6 +26,12 @@ def test_a_text_makes_a_codebook(tmp_path):
     assert f"id {book.id.hex()}" in result.output
 
 
+def test_a_folder_is_refused_before_anything_is_learned(tmp_path):
+    result = freqq("codebook", "train", tmp_path / "no-such-text", "--out", tmp_path)
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert f"--out {tmp_path} is a folder: give a file name" in result.stderr
+
+
 def test_minis_codebook_is_made_by_one_command(tmp_path):
     out = tmp_path / "mini.safetensors"
     assert freqq("codebook", "train", "mini", "--width", 7, "--out", out).exit_code == 0

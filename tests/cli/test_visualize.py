@@ -38,6 +38,21 @@ def test_compare_draws_the_fractions_that_are_asked_for(page, tmp_path):
     assert "keep 1.5" in freqq("compare", page, "--keep", "1.5").stderr
 
 
+@pytest.mark.parametrize("name", ["a$^$.png", "$\\frac$.png", "5$ and 6$.png"])
+def test_dollar_signs_in_a_name_are_no_formula(name, page, tmp_path):
+    image, out = tmp_path / name, tmp_path / "x.svg"
+    image.write_bytes(page.read_bytes())
+    done = freqq("residual", image, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert name in out.read_text()  # as a comment, beside the outlines of its letters
+
+
+def test_a_folder_is_no_table(tmp_path):
+    done = freqq("resolution", tmp_path / "run", "--csv", tmp_path, "--out", tmp_path / "x.png")
+    assert done.exit_code == 2
+    assert f"--csv {tmp_path} is a folder: give a file name" in done.stderr
+
+
 def test_the_pipeline_is_drawn(tmp_path):
     assert freqq("pipeline", "--out", tmp_path / "x.png").exit_code == 0
     assert Image.open(tmp_path / "x.png").format == "PNG"
