@@ -59,7 +59,7 @@ def bench(
     from freqq.bench.turns import Load, savings, turns
     from freqq.cli.printing import print_json
     from freqq.errors import UserError
-    from freqq.files import check_writable
+    from freqq.files import check_file
     from freqq.glm.load import find
     from freqq.glm.place import place
     from freqq.glm.spec import check_needs
@@ -72,9 +72,15 @@ def bench(
 
     arms = _arms(method, level)
     if out is not None:
-        check_writable(out.parent)
+        check_file(out)
     if concurrency is not None and request_rate is not None:
         raise UserError("--concurrency and --request-rate exclude each other: give one of them")
+    given = {"revision": revision is not None, "dtype": dtype != "auto", "tensor-parallel": tensor_parallel > 1,
+             "data-parallel": data_parallel > 1}  # fmt: skip
+    if base_url is None and served_model is not None:
+        raise UserError("--served-model names a model of a running server: give its --base-url")
+    if base_url is not None and (other := [name for name, value in given.items() if value]):
+        raise UserError(f"--{other[0]} is for an engine that is started: leave it or --base-url out")
     load = Load(requests, pages, max_new_tokens, concurrency or 8, request_rate)
     found: list[Turn] = []
     log: Path | None = None

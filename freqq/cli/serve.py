@@ -25,7 +25,7 @@ def serve(
     revision: o.Revision = None,
     dtype: o.Dtype = "auto",
     host: Annotated[str, option("--host", "ADDRESS", "Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, option("--port", "N", "Port to listen on; 0: any free one.")] = 8000,
+    port: Annotated[int, option("--port", "N", "Port to listen on; 0: any free one.", min=0, max=65535)] = 8000,
     batch_size: Annotated[int, option("--batch-size", "B", "Most questions answered together (freqq).", min=1)] = 16,
     max_request_mb: Annotated[int, option("--max-request-mb", "MB", "Largest request in MiB (freqq).", min=1)] = 256,
     method: Annotated[

@@ -18,6 +18,9 @@ from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
 
 
+NOWHERE = "http://127.0.0.1:1/v1"
+
+
 def is_open(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
@@ -60,6 +63,14 @@ def test_a_model_is_served_until_a_signal_comes(tmp_path):
         assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("port", ["-1", "65536", "70000"])
+def test_a_port_that_does_not_exist_is_refused(port):
+    # Of a larger number, getaddrinfo would take the last 16 bits.
+    done = freqq("serve", "--model", "tinny", "--port", port)
+    assert done.exit_code == 2
+    assert "should be" in done.stderr
+
+
 def test_an_address_that_is_taken_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = freqq("serve", "--port", str(taken.getsockname()[1]))
@@ -90,6 +101,11 @@ def test_without_vllm_is_one_line_that_says_what_to_install(arguments, tmp_path,
         (["serve", "--engine", "vllm", "--method", "token-prun"], "did you mean 'token-prune'"),
         (["serve", "--engine", "vllm", "--method", "token-prune", "--level", "midl"], "did you mean 'mild'"),
         (["serve", "--engine", "vllm", "--model", "tinny"], "did you mean 'tiny'"),
+        (["bench", "--served-model", "m"], "--served-model names a model of a running server"),
+        (["bench", "--base-url", NOWHERE, "--revision", "v1"], "--revision is for an engine that is started"),
+        (["bench", "--base-url", NOWHERE, "--dtype", "float16"], "--dtype is for an engine that is started"),
+        (["bench", "--base-url", NOWHERE, "--tensor-parallel", "2"], "--tensor-parallel is for an engine"),
+        (["bench", "--out", "."], "--out . is a folder: give a file name"),
         (["bench", "--method", "token-prun"], "did you mean 'token-prune'"),
         (["eval", "--tensor-parallel", "2"], "--tensor-parallel is for --backend vllm"),
         (["eval", "--backend", "vllm", "--workers", "2"], "--workers is for --backend local"),
