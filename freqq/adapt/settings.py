@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,8 @@ class Adaptation:
                 raise unknown("level", level, LEVELS)
         if (self.steps > 0) == (self.minutes > 0):
             raise UserError("give either --steps or --minutes, above 0")
+        if not (isfinite(self.minutes) and isfinite(self.rate) and isfinite(self.merger_rate)):
+            raise UserError("--minutes, --rate and --merger-rate have to be finite")
         for name in ("batch", "questions", "accumulate", "rank"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: at least 1 is needed")

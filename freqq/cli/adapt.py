@@ -73,7 +73,7 @@ def adapt(
         int, option("--judge-every", "N", "Steps between validations on held-out chats.", TRAINING, min=1)
     ] = 250,
     patience: Annotated[
-        int, option("--patience", "N", "Stop after N validations without a lower loss; 0: never.", TRAINING)
+        int, option("--patience", "N", "Stop after N validations without a lower loss; 0: never.", TRAINING, min=0)
     ] = 0,
 ) -> None:
     """Train an adapter (LoRA, the vision merger, or both) with a compressor in the loop; the model's weights stay.
@@ -85,6 +85,7 @@ def adapt(
     token-lowpass --level mild --adapter adapter
     """
     import os
+    import shlex
 
     from freqq.adapt.schedule import process_start
 
@@ -133,8 +134,9 @@ def adapt(
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
         folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True), began)
-    shown = ",".join(adaptation.levels)
-    typer.echo(f"adapter written to {folder}: freqq eval --method {adaptation.name} --level {shown} --adapter {folder}")
+    base = [] if model == "tiny" else ["--model", model, *([] if revision is None else ["--revision", revision])]
+    shown = ["--method", adaptation.name, "--level", ",".join(adaptation.levels), "--adapter", str(folder), *base]
+    typer.echo(f"adapter written to {folder}: freqq eval {shlex.join(shown)}")
     note_skipped(adaptation.source.skipped)
 
 

@@ -16,6 +16,8 @@ from tests.cli.test_app import freqq
         (["--steps", "1", "--train", "mergers"], "did you mean 'merger'"),
         (["--steps", "1", "--rank", "0"], "--rank 0"),
         (["--steps", "1", "--distill", "1.5"], "--distill 1.5"),
+        (["--minutes", "inf"], "--minutes, --rate and --merger-rate have to be finite"),
+        (["--steps", "1", "--rate", "inf"], "--minutes, --rate and --merger-rate have to be finite"),
         (["--steps", "1", "--set", "axis=rows"], "unknown axis 'rows'"),
         (["--steps", "1", "--model", "tinny"], "did you mean 'tiny'"),
         (["--steps", "1", "--data", "./no/such.jsonl"], "no/such.jsonl"),
@@ -29,6 +31,13 @@ def test_bad_input_is_one_line(arguments, message, tmp_path):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_training_cannot_end_before_it_began(tmp_path):
+    done = freqq("adapt", "--steps", "1", "--patience", "-1", "--out", str(tmp_path / "a"))
+    assert done.exit_code == 2
+    assert "should be" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):
