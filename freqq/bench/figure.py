@@ -1,5 +1,6 @@
 """A figure of score against throughput, from the turns of a bench and the scores of a run."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -10,6 +11,8 @@ from matplotlib.figure import Figure
 from freqq.bench.turns import BASELINE, Turn, savings
 from freqq.errors import UserError
 from freqq.levels import LEVELS
+from freqq.tokens import compressor_at
+from freqq.tokens.measures import method_params
 
 Interval = tuple[float, float, float]
 """A mean and the ends of its 95 % interval."""
@@ -48,6 +51,27 @@ def scores_of(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[f
         if row["score"] is not None and not row.get("error"):
             found[row["method"], row["level"]].append(row["score"])
     return dict(found)
+
+
+def check_parameters(rows: Iterable[Mapping[str, Any]], turns: Sequence[Turn]) -> None:
+    """Refuse a run whose methods have other parameters than a bench, which takes those of the levels.
+
+    Raises
+    ------
+    UserError
+        For the first method that differs.
+    """
+    benched = {(turn.method, turn.level) for turn in turns if turn.method != BASELINE}
+    stored = {(row["method"], row["level"]): row.get("params") for row in rows}
+    for method, level in sorted(benched & stored.keys()):
+        own, theirs = json.loads(method_params(compressor_at(method, level))), json.loads(stored[method, level] or "{}")
+        if other := [
+            f"{name} {theirs[name]}, not {own[name]}" for name in own.keys() & theirs if own[name] != theirs[name]
+        ]:
+            raise UserError(
+                f"the run's {method} ({level}) is not the one that was benched (it has {', '.join(sorted(other))}): "
+                "give a run without --keep, --bits and --set"
+            )
 
 
 def points(turns: Sequence[Turn], scores: Mapping[tuple[str, str], Interval]) -> list[Point]:

@@ -71,8 +71,10 @@ def throughput(
     for path in (bench, run / RESULTS):
         if not path.is_file():
             raise UserError(f"there is no file {path}")
-    scores = {key: mean_estimate(values) for key, values in figure.scores_of(read_rows(run / RESULTS)).items()}
-    points = figure.points(figure.turns_of(read_rows(bench)), {k: (e.mean, e.low, e.high) for k, e in scores.items()})
+    turns, rows = figure.turns_of(read_rows(bench)), read_rows(run / RESULTS)
+    figure.check_parameters(rows, turns)
+    scores = {key: mean_estimate(values) for key, values in figure.scores_of(rows).items()}
+    points = figure.points(turns, {k: (e.mean, e.low, e.high) for k, e in scores.items()})
     write_figure(target, figure.throughput(points, "What throughput costs"))
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from freqq.errors import UserError
 from freqq.levels import LEVELS
 from freqq.report.figures import titled
 from freqq.runs.schema import BASELINE, renamed
@@ -41,18 +42,33 @@ class Point:
 
 
 def legibility_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """Character error rates from the rows of `freqq compress-image --ocr`."""
+    """Character error rates from the rows of `freqq compress-image --ocr`.
+
+    Raises
+    ------
+    UserError
+        If a codec has several parameters at a level: their mean would be that of neither.
+    """
+    rows = list(rows)
+    _check_alike(((r["codec"], r["level"], r) for r in rows), ("params",))
     return _points((r["codec"], r["level"], r["stream_bytes"], r["cer"]) for r in rows if r.get("cer") is not None)
 
 
 def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
-    """Mean scores from the answered rows of a run's image methods and baseline (whose pages are PNG)."""
+    """Mean scores from the answered rows of a run's image methods and baseline (whose pages are PNG).
+
+    Raises
+    ------
+    UserError
+        As `legibility_points`, or if a codec was read by several models.
+    """
     own = [
         r
         for r in rows
         if renamed(r["method"]) == BASELINE or r["method"].split("-")[0] == "image"
         if not r.get("error")
     ]
+    _check_alike(((_codec(r["method"]), r["level"], r) for r in own), ("params", "model_revision"))
     return _points(
         (_codec(r["method"]), r["level"], r["image_bytes"] / r["pages"], r["score"]) for r in own if r["pages"]
     )
@@ -140,6 +156,18 @@ def _kilobytes(size: float, at: int) -> str:
 
 def _codec(method: str) -> str:
     return "dct" if method == "image" else renamed(method).removeprefix("image-")
+
+
+def _check_alike(rows: Iterable[tuple[str, str, Mapping[str, Any]]], names: Sequence[str]) -> None:
+    found: dict[tuple[str, str, str], Any] = {}
+    for codec, level, row in rows:
+        for name in names:
+            first = found.setdefault((codec, level, name), row.get(name))
+            if first != row.get(name):
+                raise UserError(
+                    f"these tables have {codec} at {level} with several {name} ({first} and {row.get(name)}), which "
+                    "would be drawn as one point: give them one by one"
+                )
 
 
 def _points(values: Iterable[tuple[str, str, float, float]]) -> list[Point]:

@@ -1,7 +1,10 @@
 """``freqq adapt``: what it refuses, in one line."""
 
+import shlex
+
 import pytest
 
+from freqq.cli.slurm_submit import parse_eval
 from tests.cli.test_app import freqq
 
 
@@ -38,6 +41,17 @@ def test_training_cannot_end_before_it_began(tmp_path):
     assert done.exit_code == 2
     assert "should be" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_that_evaluates_an_adapter_names_its_model(tmp_path, monkeypatch):
+    monkeypatch.setattr("freqq.adapt.adapt.adapt", lambda adaptation, out, *further: out)
+    options = ("--steps", "1", "--out", str(tmp_path / "my adapter"))
+    done = freqq("adapt", *options, "--model", "small")
+    assert done.exit_code == 0, done.output
+    words = shlex.split(done.stdout.partition(": ")[2])
+    assert words[:2] == ["freqq", "eval"]
+    assert parse_eval(words[2:]).model == "small"
+    assert "--model" not in freqq("adapt", *options).stdout
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

@@ -17,7 +17,6 @@ from freqq.bench.turns import Turn
 from tests.cli.test_app import freqq
 from tests.conftest import needs_tiny
 
-
 NOWHERE = "http://127.0.0.1:1/v1"
 
 
@@ -162,6 +161,12 @@ def test_score_is_drawn_against_throughput(tmp_path):
 
     assert draw("run", "figure.svg").exit_code == 0
     assert "<svg" in (tmp_path / "figure.svg").read_text()
+    kept = [row | {"params": '{"keep": 0.25}' if row["method"] == "token-prune" else "{}"} for row in rows]
+    (tmp_path / "quarter").mkdir()
+    pq.write_table(pa.Table.from_pylist(kept), tmp_path / "quarter" / "results.parquet")
+    refused = draw("quarter", "other.svg")
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    assert "the run's token-prune (mild) is not the one that was benched (it has keep 0.25, not 0.5)" in refused.stderr
     refused = draw("nowhere", "other.svg")
     assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
     assert not (tmp_path / "other.svg").exists()

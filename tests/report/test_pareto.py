@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from freqq.errors import UserError
 from freqq.report.pareto import COLOURS, LEAST_CER, Point, front, legibility_points, pareto, score_points
 
 CURVE = [Point("jpeg", level, size, value) for level, size, value in
@@ -30,6 +31,18 @@ def test_scores_are_those_of_image_methods_and_of_plain_pages():
     rows.append({**row, "error": "OSError: disk", "score": 0.0})
     rows.append({**row, "method": "image-png", "pages": 0})
     assert [(p.codec, p.size) for p in score_points(rows)] == [("baseline", 100), ("dct", 100), ("webp", 100)]
+
+
+def test_what_differs_is_never_one_point():
+    page = {"codec": "jpeg", "level": "mild", "stream_bytes": 9, "cer": 0.1, "params": "{}"}
+    with pytest.raises(UserError, match="jpeg at mild with several params"):
+        legibility_points([page, page | {"params": '{"quality": 9}'}])
+    row = {"method": "image", "level": "mild", "image_bytes": 9, "pages": 1, "score": 1.0, "params": "{}",
+           "model_revision": "a"}  # fmt: skip
+    for other in ({"params": '{"keep": 0.3}'}, {"model_revision": "b"}):
+        with pytest.raises(UserError, match=f"dct at mild with several {next(iter(other))}"):
+            score_points([row, row | other])
+    assert len(score_points([row, row | {"level": "extreme", "params": '{"keep": 0.1}'}])) == 2
 
 
 def drawn(points):
