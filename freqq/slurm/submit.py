@@ -144,7 +144,7 @@ def submit(run: Path, shards: str, merge: str, *, layout: str, count: int, comma
         (scripts / MERGE).write_text(merge)
         submission = Submission(layout, count, job, merging, command, str(folder))
         submission.write(run)
-    except (FreqqError, OSError):
+    except BaseException:  # also of Ctrl-C: nothing would know of the first job
         subprocess.run(["scancel", job], capture_output=True, check=False)
         _remove(created)
         raise

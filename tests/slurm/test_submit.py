@@ -9,6 +9,8 @@ import typer
 
 from freqq.cli.serve import serve
 from freqq.cli.slurm_submit import parse_eval
+from freqq.errors import FreqqError
+from freqq.slurm.submit import submit
 from tests.cli.test_app import freqq
 
 
@@ -111,6 +113,24 @@ def test_wrong_input_is_refused_before_anything_is_submitted(arguments, message)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1 or "Usage" in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, FreqqError("sbatch refuses")])
+def test_a_job_without_a_merge_does_not_stay_in_the_queue(failure, tmp_path, monkeypatch):
+    answers, cancelled = iter(["7"]), []
+
+    def sbatch(*arguments):
+        if (job := next(answers, None)) is None:
+            raise failure
+        return job
+
+    monkeypatch.setattr("freqq.slurm.submit.sbatch", sbatch)
+    monkeypatch.setattr("freqq.slurm.submit.need", lambda program: None)
+    monkeypatch.setattr("subprocess.run", lambda command, **options: cancelled.append(command))
+    with pytest.raises((KeyboardInterrupt, FreqqError)):
+        submit(tmp_path / "run", "shards", "merge", layout="array", count=1, command="", folder=tmp_path)
+    assert cancelled == [["scancel", "7"]]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_runs_folder_is_refused(tmp_path):
