@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from freqq.cli.app import app
+from freqq.glm.place import multiplies_bfloat16
+from tests.conftest import FULL
 
 
 def test_an_unknown_model_is_one_line(tmp_path: Path) -> None:
@@ -23,10 +25,13 @@ def test_tiny_has_no_third_stage(tmp_path: Path) -> None:
 
 
 STAGES = {"tiny": ("vision", "language"), "small": ("reading", "aloud", "questions")}
+MINUTES = pytest.mark.skipif(
+    not (FULL or multiplies_bfloat16()), reason="minutes on a CPU without bfloat16: make test-full runs it"
+)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", STAGES)
+@pytest.mark.parametrize("model", ["tiny", pytest.param("small", marks=MINUTES)])
 def test_train_then_eval(model: str, tmp_path: Path) -> None:
     """A few steps teach nothing, but the model folder is whole: its answers are graded and none fails."""
     stages = STAGES[model]
