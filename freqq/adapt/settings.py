@@ -99,7 +99,7 @@ class Adaptation:
         if (self.steps > 0) == (self.minutes > 0):
             raise UserError("give either --steps or --minutes, above 0")
         if not (isfinite(self.minutes) and isfinite(self.rate) and isfinite(self.merger_rate)):
-            raise UserError("--minutes, --rate and --merger-rate have to be finite")
+            raise UserError("--minutes, --rate and --merger-rate must be finite")
         for name in ("batch", "questions", "accumulate", "rank"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: at least 1 is needed")

@@ -57,8 +57,7 @@ Method = Annotated[
     ),
 ]  # fmt: skip
 Level = Annotated[
-    list[str],
-    option("--level", "NAME,...", f"Some of {', '.join(LEVELS)}, or all.", METHODS, (*LEVELS, "all")),
+    list[str], option("--level", "NAME,...", f"Some of {', '.join(LEVELS)}, or all.", METHODS, (*LEVELS, "all"))
 ]
 OneLevel = Annotated[list[str], option("--level", "NAME", f"One of {', '.join(LEVELS)}.", METHODS, LEVELS)]
 OneTokenMethod = Annotated[list[str], option("--method", "NAME", "A token method.", METHODS, token_method_names)]
@@ -285,13 +284,11 @@ TensorParallel = Annotated[
 DataParallel = Annotated[int, option("--data-parallel", "N", "Replicas of the model (vllm).", SERVER, min=1)]
 
 Out = Annotated[
-    Path | None,
-    option("--out", "DIR", "The run directory; by default under runs/, named after the settings."),
+    Path | None, option("--out", "DIR", "The run directory; by default under runs/, named after the settings.")
 ]
 RetryFailed = Annotated[bool, switch("--retry-failed", "Retry samples that failed before.")]
 Shard = Annotated[
-    str | None,
-    option("--shard", "I/N", "Only part I of N, counted from 0; 'freqq runs merge' merges the parts."),
+    str | None, option("--shard", "I/N", "Only part I of N, counted from 0; 'freqq runs merge' merges the parts.")
 ]
 DryRun = Annotated[
     bool,
