@@ -6,7 +6,7 @@
 
 A method is a frozen dataclass of its parameters, with a table of the four levels; its docstring is its card. Once it is
 in `freqq.COMPRESSORS` or `freqq.CODECS`, every command of this program supports it: levels, --set, resuming,
-combinations (token-contrast+int4), reports. The processes of --workers and --gpus run this file too.
+combinations (token-contrast+int4), reports. The processes of --workers, --gpus and slurm-submit run this file, too.
 
 To use it in the command `freqq` itself, with completion, put this file beside a pyproject.toml and install both with
 pip:

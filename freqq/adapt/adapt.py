@@ -96,7 +96,8 @@ def prepare(
     weights = find(adaptation.model, adaptation.revision)
     check_family(weights)
     data = training_data(adaptation, habits.held_out)
-    accelerator = Accelerator(mixed_precision="bf16" if multiplies_bfloat16() else "no")
+    where = "cuda" if torch.cuda.is_available() else "cpu"  # accelerate's choice, too
+    accelerator = Accelerator(mixed_precision="bf16" if multiplies_bfloat16(where) else "no")
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         if held is not None:

@@ -134,8 +134,10 @@ def adapt(
     habits = Habits(judge_every, patience, recompute=gradient_checkpointing)
     with _progress() as report:
         folder = adapt(adaptation, out, habits, report, lambda text: typer.echo(text, err=True), began)
-    base = [] if model == "tiny" else ["--model", model, *([] if revision is None else ["--revision", revision])]
-    shown = ["--method", adaptation.name, "--level", ",".join(adaptation.levels), "--adapter", str(folder), *base]
+    shown = ["--method", adaptation.name, "--level", ",".join(adaptation.levels), "--adapter", str(folder)]
+    shown += [] if model == "tiny" else ["--model", model]
+    drawn = {"revision": revision, "look": look, "config": config, "font": font, "dpi": dpi}  # as pages it has learned
+    shown += [text for name, value in drawn.items() if value is not None for text in (f"--{name}", f"{value}")]
     typer.echo(f"adapter written to {folder}: freqq eval {shlex.join(shown)}")
     note_skipped(adaptation.source.skipped)
 

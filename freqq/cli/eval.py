@@ -33,7 +33,7 @@ def evaluate(options: EvalOptions, dry_run: o.DryRun = False, as_json: o.Json = 
         from freqq.cli.dry_run import show_forecast
         from freqq.runs.forecast import forecast
 
-        show_forecast(forecast(settings, options.folder(), machine), as_json)
+        show_forecast(forecast(settings, options.folder(), machine, shard=part), as_json)
         return
 
     from freqq.cli.progress import counting, learning

@@ -32,7 +32,9 @@ def serve(
         list[str] | None,
         option("--method", "NAME", "Token method for requests that name none (vllm).", offered=o.token_method_names),
     ] = None,
-    level: Annotated[list[str], option("--level", "NAME", "Its level (vllm).", offered=LEVELS)] = o.MILD,
+    level: Annotated[
+        list[str] | None, option("--level", "NAME", "Its level (vllm); mild by default.", offered=LEVELS)
+    ] = None,
     tensor_parallel: o.TensorParallel = 1,
     data_parallel: o.DataParallel = 1,
 ) -> None:
@@ -51,7 +53,9 @@ def serve(
     from freqq.errors import UserError
     from freqq.names import unknown
 
-    chosen = None if not method else (single("method", method), single("level", level))
+    if level and not method:
+        raise UserError(f"--level {','.join(level)} is a method's: give --method, too")
+    chosen = None if not method else (single("method", method), single("level", level or o.MILD))
     if engine == "vllm":
         _serve_by_vllm(
             model, revision, dtype, host, port, chosen, tensor_parallel, data_parallel, tuple(arguments or ())

@@ -84,6 +84,7 @@ def slurm_submit(
     """
     from freqq.errors import UserError
     from freqq.runs.directory import SCRIPTS, RunDirectory
+    from freqq.runs.environment import adding_script
     from freqq.runs.plan import arms
     from freqq.runs.served import ENGINE_CONCURRENCY
     from freqq.serve.engine import TIMEOUT_S
@@ -108,7 +109,8 @@ def slurm_submit(
     )  # fmt: skip
     arms(settings)
     run, folder = (options.folder() or settings.directory()).resolve(), Path.cwd()
-    program = [sys.executable, "-m", "freqq"]
+    script = adding_script()
+    program = [sys.executable, *(("-m", "freqq") if script is None else (str(Path(script).resolve()),))]
     evaluation = [*program, "eval", *without(given, "--out"), "--out", str(run)]
     if nodes_per_engine == 1:
         shards = shards_script(job, evaluation, run, folder)

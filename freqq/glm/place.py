@@ -45,13 +45,13 @@ class Placement:
     quantization: str | None = None
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether products of bfloat16 are no slower than those of float32 here: on CUDA, and on CPUs that have
+def multiplies_bfloat16(device: str = "cpu") -> bool:
+    """Whether products of bfloat16 are no slower than those of float32 on a device: on CUDA, and on CPUs that have
     instructions for them. Others take several times as long.
     """
     import torch
 
-    if torch.cuda.is_available():
+    if torch.device(device).type != "cpu":
         return True
     tell = getattr(torch.cpu, "get_capabilities", None)  # older releases of torch do not know
     return tell is None or any(there for name, there in tell().items() if name.endswith("bf16"))

@@ -149,13 +149,17 @@ class Forecast:
 
 
 def forecast(
-    settings: Settings, out: Path | None = None, machine: Machine | None = None, elsewhere: bool = False
+    settings: Settings,
+    out: Path | None = None,
+    machine: Machine | None = None,
+    elsewhere: bool = False,
+    shard: Shard | None = None,
 ) -> Forecast:
     """Count what a run would do, and gather every reason why it cannot.
 
     Parameters
     ----------
-    out, machine : as of `freqq.runs.run.run`
+    out, machine, shard : as of `freqq.runs.run.run`
     elsewhere : bool
         Whether it is to run on another machine: nothing is said of the memory and the GPUs of this one, and ``auto``
         is bfloat16.
@@ -167,7 +171,7 @@ def forecast(
     """
     machine = machine or HERE
     todo, directory = arms(settings), RunDirectory(out or settings.directory())
-    everything = settings.source.read(share(draw(settings).entries, Shard()))
+    everything = settings.source.read(share(draw(settings).entries, shard or Shard()))
     reasons = refusals(lambda: directory.check(settings))
     found = find_model(settings, machine, todo, elsewhere)
     spec, placement = found.spec, found.placements[0] if found.placements else None

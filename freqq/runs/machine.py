@@ -88,17 +88,18 @@ class Machine:
         """
         if backend != "openai" and self.endpoint is not None:
             raise UserError("--base-url is for --backend openai: give both or neither")
-        given = {
-            "local": {"tensor-parallel": self.tensor_parallel > 1, "data-parallel": self.data_parallel > 1},
-            "vllm": {
-                name.replace("_", "-"): getattr(self, name)
-                for name in ("gpus", "workers", "batch_size", "max_batch_tokens", "prefill_chunk", "offload")
-            }
-            | {"device-map": self.spread},
+        engines = {"tensor-parallel": self.tensor_parallel > 1, "data-parallel": self.data_parallel > 1}
+        memory = {"prefill-chunk": self.prefill_chunk, "offload": self.offload}
+        local = memory | {
+            "gpus": self.gpus,
+            "workers": self.workers,
+            "batch-size": self.batch_size,
+            "max-batch-tokens": self.max_batch_tokens,
+            "device-map": self.spread,  # with a server, too: the vision tower may run here
         }
-        given["openai"] = given["local"]
-        if other := [name for name, value in given[backend].items() if value]:
-            fit = "vllm" if backend != "vllm" else "local"
+        wrong = {"local": engines, "vllm": local, "openai": engines | memory}[backend]
+        if other := [name for name, value in wrong.items() if value]:
+            fit = "vllm" if other[0] in engines else "local"
             raise UserError(f"--{other[0]} is for --backend {fit}: leave it out")
 
     def placements(self, settings: Settings) -> list[Placement]:

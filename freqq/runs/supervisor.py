@@ -7,22 +7,18 @@ device that never answered says nothing of a sample. A replica whose processes d
 """
 
 import signal
-import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from freqq.data.tasks import TASKS
 from freqq.errors import BrokenDevice, FreqqError, Interrupted, UserError
-from freqq.glm.families import FAMILIES
-from freqq.image import CODECS
 from freqq.runs.batches import Remaining, counter
+from freqq.runs.environment import adding_script
 from freqq.runs.shard_process import Assignment, Replica, Subprocesses
 from freqq.runs.stop import StopRequest
 from freqq.runs.suspects import FailedRows, Suspects, why_given_up
-from freqq.tokens import COMPRESSORS
 
 PATIENCE_S = 0.2
 """How soon a signal is noticed while all processes are busy."""
@@ -283,7 +279,7 @@ def evaluate_in_processes(
     by_id = {sample.id: sample for sample in remaining.samples}
     ids = tuple(id for id in by_id if id not in suspects.deaths)
     shares = [
-        Assignment(first, ids[i :: len(replicas)], failed_before=failed_before, script=_adding_script())
+        Assignment(first, ids[i :: len(replicas)], failed_before=failed_before, script=adding_script())
         for i in range(len(replicas))
     ]
 
@@ -292,9 +288,3 @@ def evaluate_in_processes(
 
     add = counter(remaining, progress)
     return Supervisor(replicas, shares, Subprocesses([lock]), give_up, add, note, suspects).run(stop)
-
-
-def _adding_script() -> str | None:
-    """The main program, if it or what it imports added methods, tasks or families of models."""
-    found: str | None = getattr(sys.modules["__main__"], "__file__", None)
-    return found if CODECS.added or COMPRESSORS.added or TASKS.added or FAMILIES.added else None

@@ -43,15 +43,17 @@ def test_training_cannot_end_before_it_began(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_that_evaluates_an_adapter_names_its_model(tmp_path, monkeypatch):
+@pytest.mark.parametrize("given", [{}, {"model": "small", "look": "glyph", "dpi": 120.0}, {"revision": "v 1"}])
+def test_the_command_that_evaluates_an_adapter_names_its_model_and_its_pages(tmp_path, monkeypatch, given):
     monkeypatch.setattr("freqq.adapt.adapt.adapt", lambda adaptation, out, *further: out)
-    options = ("--steps", "1", "--out", str(tmp_path / "my adapter"))
-    done = freqq("adapt", *options, "--model", "small")
+    options = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    done = freqq("adapt", "--steps", "1", "--out", str(tmp_path / "my adapter"), *options)
     assert done.exit_code == 0, done.output
     words = shlex.split(done.stdout.partition(": ")[2])
     assert words[:2] == ["freqq", "eval"]
-    assert parse_eval(words[2:]).model == "small"
-    assert "--model" not in freqq("adapt", *options).stdout
+    asked, usual = parse_eval(words[2:]), parse_eval([])
+    for name in ("model", "revision", "look", "dpi", "config", "font"):
+        assert getattr(asked, name) == given.get(name, getattr(usual, name))
 
 
 def test_a_folder_with_other_files_is_refused(tmp_path):

@@ -24,6 +24,15 @@ def test_it_shows_what_a_run_would_do_and_leaves_nothing(random_model, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("shard", "samples"), [("0/2", 2), ("1/2", 1), ("3/4", 0)])
+def test_of_a_shard_it_shows_what_that_would_do(random_model, tmp_path, shard, samples):
+    command = ("eval", "--model", random_model, *QUICK, "--shard", shard, "--out", str(tmp_path / "run"))
+    done = freqq(*command, "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["samples"] == samples
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_cannot_work_is_shown_with_its_reasons_and_is_exit_code_2(random_model, tmp_path):
     command = ("eval", "--model", random_model, *QUICK, "--method", "token-vq", "--gpus", "99", "--dry-run")
     done = freqq(*command, "--out", str(tmp_path / "run"))

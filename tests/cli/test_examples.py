@@ -7,6 +7,7 @@ import os
 import runpy
 import shutil
 import socket
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -212,6 +213,11 @@ def test_new_method(tmp_path):
     assert runs == sorted(set(runs), reverse=True)
     done = subprocess.run([*script, "methods", "token-contrast"], capture_output=True, text=True)
     assert "Keep the tokens that differ most from the one to their left." in done.stdout
+    submission = "slurm-submit --dry-run -- --method token-contrast --limit 1".split()
+    done = subprocess.run([*script, *submission], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{shlex.join(script)} eval --method token-contrast" in done.stdout
+    assert f"{shlex.join(script)} runs merge" in done.stdout
 
 
 def test_the_codec_of_new_method_is_as_exact_as_it_says_and_believes_no_stream():
