@@ -35,6 +35,13 @@ class PreallocatedLayer(DynamicLayer):
         self.keys, self.values = (buffer[..., :after, :] for buffer in self._buffers)
         return self.keys, self.values
 
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep some samples only; the others' memory is free at once."""
+        super().batch_select_indices(indices)
+        assert self.keys is not None
+        assert self.values is not None
+        self._buffers = (self.keys, self.values)
+
 
 def _appended(buffer: Tensor, now: Tensor, new: Tensor, after: int) -> Tensor:
     """A buffer that begins with `now` and `new`, `after` tokens together: the given one if it has room for them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.cache import preallocated_cache
@@ -55,6 +55,19 @@ class _Stop(LogitsProcessor):
         if self._requested():
             raise Interrupted("stopped between two tokens")
         return scores
+
+
+class _Dwindled(StoppingCriteria):
+    """Ends a call of ``generate`` when at most half of its rows have not ended."""
+
+    def __init__(self, ends: Tensor) -> None:
+        self._ends = ends
+        self._ended: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        ended = torch.isin(input_ids[:, -1], self._ends)
+        self._ended = ended if self._ended is None else self._ended | ended
+        return (2 * (~self._ended).sum() <= len(ended)).expand(len(ended))
 
 
 def now(device: torch.device) -> float:
@@ -137,23 +150,22 @@ def generate_from(
         cache: dict[str, Any] = {"cache_implementation": "offloaded"}
     else:
         cache = {"past_key_values": preallocated_cache(model.config)}
-    clock = _PrefillClock()
+    clock, own = _PrefillClock(), processors(generation, prompts)
+    options = {
+        "logits_processor": LogitsProcessorList([clock, _Stop(stop_requested), *own]),
+        "do_sample": False,
+        "num_beams": 1,
+        "return_dict_in_generate": True,
+        **cache,
+        **({"eos_token_id": sorted(ends)} if ends != end_token_ids(model) else {}),
+    }
+    # In half precision the size of a batch can change a token, and a processor knows its rows.
+    shrink = model.dtype == torch.float32 and not own and "past_key_values" in cache
     start = now(model.device)
     with torch.no_grad():
-        output = model.generate(
-            **inputs,
-            logits_processor=LogitsProcessorList([clock, _Stop(stop_requested), *processors(generation, prompts)]),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            return_dict_in_generate=True,
-            prefill_chunk_size=saving.prefill_chunk,
-            **cache,
-            **({"eos_token_id": sorted(ends)} if ends != end_token_ids(model) else {}),
-        )
+        new, kept = _generate(model, inputs, max_new_tokens, ends, options, saving.prefill_chunk, shrink)
     end = now(model.device)
     first = end if clock.first is None else clock.first
-    new = output.sequences[:, inputs["input_ids"].shape[1] :].tolist()
     answers = [until_end(tokens, ends) for tokens in new]
     decoded = sum(len(tokens) - 1 for tokens, _ in answers)
     return [
@@ -161,12 +173,53 @@ def generate_from(
             tokens,
             finished,
             # The last token was never fed back, so it is not in the cache.
-            kv_bytes=kv_bytes_per_token(output.past_key_values) * (len(prompt) + len(tokens) - 1),
+            kv_bytes=kv_bytes_per_token(kept) * (len(prompt) + len(tokens) - 1),
             prefill_s=(first - start) / len(prompts),
             decode_s_per_token=(end - first) / decoded if decoded else 0.0,
         )
         for (tokens, finished), prompt in zip(answers, prompts, strict=True)
     ]
+
+
+def _generate(
+    model: Any,
+    inputs: dict[str, Any],
+    max_new_tokens: int,
+    ends: frozenset[int],
+    options: dict[str, Any],
+    prefill_chunk: int | None,
+    shrink: bool,
+) -> tuple[list[list[int]], Any]:
+    """Each row's new tokens, and the cache.
+
+    With `shrink`, whenever half of the rows have ended the others go on without them: one answer that does not end
+    would otherwise keep a batch of short ones in each of its steps.
+    """
+    start, mask, last = inputs["input_ids"].shape[1], inputs["attention_mask"], inputs["position_ids"][..., -1:]
+    rows, end_ids = torch.arange(len(mask)), torch.tensor(sorted(ends), dtype=torch.long, device=mask.device)
+    found: list[list[int]] = [[]] * len(mask)
+    done = 0
+    while True:
+        output = model.generate(
+            **inputs,
+            **options,
+            max_new_tokens=max_new_tokens - done,
+            stopping_criteria=StoppingCriteriaList([_Dwindled(end_ids)] if shrink else []),
+            prefill_chunk_size=None if done else prefill_chunk,
+        )
+        new = output.sequences[:, start:]
+        for row, tokens in zip(rows.tolist(), new.tolist(), strict=True):
+            found[row] = tokens
+        alive = (~torch.isin(new, end_ids).any(1)).nonzero().flatten()
+        rows, done = rows[alive.cpu()], new.shape[1]
+        if not (shrink and len(alive) and done < max_new_tokens):
+            return found, output.past_key_values
+        output.past_key_values.batch_select_indices(alive)
+        inputs = {
+            "input_ids": output.sequences[alive],
+            "attention_mask": torch.cat([mask[rows], mask.new_ones(len(rows), done)], 1),
+            "position_ids": last[..., rows, :] + done,  # of the last token, which the cache does not hold yet
+        }
 
 
 def kv_bytes_per_token(cache: Any) -> int:

@@ -88,8 +88,8 @@ class Machine:
         """
         if backend != "openai" and self.endpoint is not None:
             raise UserError("--base-url is for --backend openai: give both or neither")
-        engines = {"tensor-parallel": self.tensor_parallel > 1, "data-parallel": self.data_parallel > 1}
-        memory = {"prefill-chunk": self.prefill_chunk, "offload": self.offload}
+        engines: dict[str, Any] = {"tensor-parallel": self.tensor_parallel > 1, "data-parallel": self.data_parallel > 1}
+        memory: dict[str, Any] = {"prefill-chunk": self.prefill_chunk, "offload": self.offload}
         local = memory | {
             "gpus": self.gpus,
             "workers": self.workers,

@@ -5,9 +5,9 @@ import importlib.util
 import json
 import os
 import runpy
+import shlex
 import shutil
 import socket
-import shlex
 import subprocess
 import sys
 from pathlib import Path

@@ -10,12 +10,14 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from freqq.errors import FreqqError, UserError
+from freqq.glm.decoding import GREEDY
 from freqq.glm.families.base import as_images, patches
-from freqq.glm.generation import generate_from
+from freqq.glm.generation import end_token_ids, generate_from
 from freqq.glm.load import load_reader
+from freqq.glm.memory_saving import MemorySaving, can_read_in_pieces
 from freqq.glm.processor import ChatWriter
 from freqq.glm.reader import Reader
-from freqq.glm.sequence import Prompt, as_compressed, expand, left_pad, positions
+from freqq.glm.sequence import Prompt, as_compressed, expand, left_pad, positions, until_end
 from freqq.pages.page import Page
 from freqq.tokens.grid import CompressedGrid
 from tests.glm.conftest import noise_page, save_tokenizer
@@ -23,6 +25,8 @@ from tests.glm.conftest import noise_page, save_tokenizer
 QUESTION = "Which is the 2nd poem?"
 PAGES = [noise_page(112, 168, 0), noise_page(196, 112, 1)]
 NEW = 12
+
+in_pieces = pytest.mark.skipif(not can_read_in_pieces(), reason="this transformers reads prompts at once")
 
 
 def shapes(reader: Reader) -> list[tuple[int, int]]:
@@ -141,6 +145,33 @@ def test_batch_equals_one_by_one(reader: Reader) -> None:
     for one, many, back in zip(alone, together, backwards, strict=True):
         for name in counted:
             assert getattr(one, name) == getattr(many, name) == getattr(back, name), name
+
+
+@pytest.mark.parametrize("chunk", [None, pytest.param(16, marks=in_pieces)])
+def test_answers_that_have_ended_leave_the_batch_and_change_no_other(reader: Reader, chunk: int | None) -> None:
+    """In whatever order answers end, a step has less than twice the rows that go on."""
+    wide, high = reader.see(PAGES)
+    pages = [[pruned(wide, (i + 1) / 8, i), as_compressed(high)][: 1 + i % 2] for i in range(8)]
+    prompts = [prompt_of(reader, QUESTION + "?" * i, sample) for i, sample in enumerate(pages)]
+    features = [[page.features for page in sample] for sample in pages]
+    whole = [output.tokens for output in generate_from(reader.model, prompts, features, 24)]
+    widths: list[int] = []
+    head = reader.model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(lambda _, given: widths.append(len(given[0])))
+    seen = set()
+    for last in ({tokens[2 * i % len(tokens)] for i, tokens in enumerate(whole)}, set(whole[0][:1]), set()):
+        widths.clear()
+        ending = replace(GREEDY, stop_token_ids=tuple(last))
+        found = generate_from(reader.model, prompts, features, 24, ending, MemorySaving(chunk))
+        ends = end_token_ids(reader.model) | last
+        assert [(output.tokens, output.finished) for output in found] == [until_end(tokens, ends) for tokens in whole]
+        longest = max(len(output.tokens) for output in found)
+        for step, width in enumerate(widths[len(widths) - longest + 1 :], start=1):
+            going_on = sum(len(output.tokens) > step for output in found)
+            assert going_on <= width < max(2 * going_on, 2)
+            seen.add(width)
+    hook.remove()
+    assert min(seen) < max(seen) == len(prompts)
 
 
 def test_pruning_shortens_prefill_and_cache(reader: Reader) -> None:
