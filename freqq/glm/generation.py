@@ -210,8 +210,9 @@ def _generate(
         new = output.sequences[:, start:]
         for row, tokens in zip(rows.tolist(), new.tolist(), strict=True):
             found[row] = tokens
-        alive = (~torch.isin(new, end_ids).any(1)).nonzero().flatten()
-        rows, done = rows[alive.cpu()], new.shape[1]
+        # On the CPU, where it fits caches of any device: one model's layers may be on several.
+        alive = (~torch.isin(new, end_ids).any(1)).nonzero().flatten().cpu()
+        rows, done = rows[alive], new.shape[1]
         if not (shrink and len(alive) and done < max_new_tokens):
             return found, output.past_key_values
         output.past_key_values.batch_select_indices(alive)

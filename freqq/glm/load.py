@@ -12,7 +12,7 @@ import torch
 import transformers
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 from packaging.version import Version
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig
 from transformers.utils import logging
 
 from freqq.errors import FreqqError, UserError
@@ -116,6 +116,10 @@ def check_memory(weights: Weights, placement: Placement) -> None:
     check_fits(weights.name, needed, form, memories(placement.device, placement.spread), way_out)
 
 
+TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+"""What is kept of a checkpoint's ``generation_config.json``."""
+
+
 def _load(weights: Weights, placement: Placement) -> Reader:
     name, folder = weights.name, weights.folder
     local = {"local_files_only": True, "trust_remote_code": False}
@@ -144,6 +148,10 @@ def _load(weights: Weights, placement: Placement) -> Reader:
     )
     model, report = loaded
     _check_weights(name, family, report)
+    # What else a checkpoint suggests (Qwen2.5-VL a repetition penalty) would hold for greedy answers, too, and beside
+    # the decoding that was asked for.
+    suggested = model.generation_config
+    model.generation_config = GenerationConfig(**{name: getattr(suggested, name) for name in TOKENS})
     return Reader(model.eval(), read_tokenizer(folder), family.read_image_processor(folder), name, weights.revision)
 
 

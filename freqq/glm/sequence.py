@@ -111,9 +111,13 @@ def expand(ids: Sequence[int], pages: Sequence[CompressedGrid], image_token_id: 
     if places != len(pages):
         raise FreqqError(f"the chat template made {places} image places for {len(pages)} pages")
     following = iter(pages)
-    columns = [_page_columns(next(following)) if i == image_token_id else torch.ones(1, dtype=torch.bool) for i in ids]
-    lengths = torch.tensor([len(c) for c in columns])
-    input_ids = torch.tensor(list(ids), dtype=torch.int64).repeat_interleave(lengths)
+    written = torch.tensor(list(ids), dtype=torch.int64)
+    lengths, columns, start = torch.ones_like(written), [], 0
+    for place in (written == image_token_id).nonzero().flatten().tolist():
+        columns += [torch.ones(place - start, dtype=torch.bool), _page_columns(next(following))]
+        lengths[place], start = len(columns[-1]), place + 1
+    columns.append(torch.ones(len(written) - start, dtype=torch.bool))
+    input_ids = written.repeat_interleave(lengths)
     types = torch.where(input_ids == image_token_id, IMAGE, TEXT)
     shapes, smaller = tuple(page.shape for page in pages), tuple(page.small for page in pages)
     return Prompt(input_ids, types, shapes, torch.cat(columns), smaller)

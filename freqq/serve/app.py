@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from freqq.errors import BrokenDevice, FreqqError, OutOfMemory
+from freqq.errors import BrokenDevice, FreqqError, Interrupted, OutOfMemory
 from freqq.glm.reader import Answer, Reader
 from freqq.serve.batcher import Batcher, Gone
 from freqq.serve.question import BadRequest, Question, parse
@@ -31,6 +31,10 @@ MOST_AT_ONCE = 256
 
 MOST_HELD = 4 << 30
 """Bytes of all unanswered requests together; beyond that, requests get status 503. A single request may have more."""
+
+MOST_VALUES = 300_000
+"""Commas and brackets of a request's JSON: each can be a list or an object, which takes a hundred times as much memory.
+A question of so many is longer than any context."""
 
 PARSERS = 2
 """Requests whose pages are decoded at once."""
@@ -92,7 +96,7 @@ def application(reader: Reader, most_request_bytes: int, batch_size: int) -> Sta
         except BrokenDevice as error:  # no fault of the request, and nothing works any more
             request.app.state.broken = error
             return _error(503, str(error))
-        except OutOfMemory as error:
+        except (OutOfMemory, Interrupted) as error:
             return _error(503, str(error))
         except FreqqError as error:
             return _error(400, str(error))
@@ -164,6 +168,8 @@ def serve(app: Starlette, sock: socket.socket) -> None:
         app, log_level="warning", limit_concurrency=MOST_AT_ONCE, timeout_graceful_shutdown=LONGEST_END_S
     )
     _Server(config).run(sockets=[sock])
+    if hasattr(app.state, "batcher"):
+        app.state.batcher.close()  # a second signal skips the application's own end
     if app.state.broken is not None:
         raise app.state.broken
 
@@ -193,6 +199,8 @@ async def _question(request: Request, most: int) -> Question:
 
 
 def _json(body: bytes | bytearray) -> Any:
+    if sum(map(body.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise BadRequest(f"the request has more than {MOST_VALUES:,} values")
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -223,4 +231,10 @@ def _completion(model: str, answer: Answer) -> dict[str, Any]:
 def _error(status: int, message: str, field: str | None = None, code: str | None = None) -> Response:
     """An error in OpenAI's form."""
     kind = "invalid_request_error" if status < 500 else "server_error"
-    return JSONResponse({"error": {"message": message, "type": kind, "param": field, "code": code}}, status_code=status)
+    error = {"message": _printable(message), "type": kind, "param": field and _printable(field), "code": code}
+    return JSONResponse({"error": error}, status_code=status)
+
+
+def _printable(text: str) -> str:
+    """JSON may name halves of surrogate pairs, which are no Unicode and cannot be sent."""
+    return text.encode(errors="backslashreplace").decode()

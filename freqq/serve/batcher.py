@@ -1,6 +1,7 @@
 """Batch the questions that arrive while others are being answered."""
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,10 +41,12 @@ class Batcher:
 
     def __init__(self, reader: Reader, most: int) -> None:
         self._reader = reader
+        self._longest_token = max(map(len, reader.tokenizer.get_vocab()))
         self._most = most
         self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, "reader")
+        self._closed = threading.Event()
 
     async def answer(self, question: Question, is_gone: Callable[[], Awaitable[bool]]) -> Answer:
         """Wait for the answer.
@@ -77,7 +80,8 @@ class Batcher:
                         item.future.set_result(answer)
 
     def close(self) -> None:
-        """End the thread after its current answers."""
+        """End the thread; answers that it is at, which nobody waits for any more, are broken off."""
+        self._closed.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _take(self) -> list[_Waiting]:
@@ -99,12 +103,15 @@ class Batcher:
 
     def _answers(self, questions: Sequence[Question]) -> Sequence[Answer | Exception]:
         """Answers or errors. If a batch fails, each question is tried alone, unless the device is broken."""
+        before, self._reader.stop_requested = self._reader.stop_requested, self._closed.is_set
         try:
             return self._answer_many(questions)
         except Exception as error:
             failed = classified(error).with_traceback(None)
             if len(questions) == 1 or isinstance(failed, BrokenDevice):
                 return [failed] * len(questions)
+        finally:
+            self._reader.stop_requested = before
         with suppress(RuntimeError):  # of a broken device, which the next question meets, too
             torch.cuda.empty_cache()  # it may have run out of memory
         return [self._answers([question])[0] for question in questions]
@@ -118,18 +125,22 @@ class Batcher:
         ]
         first = questions[0]
         texts = [question.text for question in questions]
-        return self._reader.answer_many(texts, grids, first.max_tokens, first.generation)
+        return self._reader.answer_many(texts, grids, first.max_tokens, first.generation, fit=True)
 
     def _check_length(self, question: Question) -> None:
-        """Refuse questions that are too long, before the vision tower runs."""
+        """Refuse questions that are too long, before they are tokenized and the vision tower runs.
+
+        An answer that is asked to be longer than what is left of the context ends there, as with vLLM.
+        """
         tokens = sum(
             self._reader.token_count(page) if isinstance(page, Page) else page.shape[0] * page.shape[1]
             for page in question.pages
         )
         limit = self._reader.model.config.text_config.max_position_embeddings
-        if tokens + question.max_tokens > limit:
+        text = len(question.text) // self._longest_token
+        if tokens + text >= limit:
             raise BadRequest(
-                f"pages of {tokens} tokens and {question.max_tokens} new ones do not fit into the model's {limit}",
+                f"{tokens} tokens of pages and at least {text} of text do not fit into the model's {limit}",
                 "messages",
                 "context_length_exceeded",
             )

@@ -105,9 +105,9 @@ class Client:
         Refused
             If the server refuses it, or fails on every attempt but still answers other requests.
         Interrupted
-            If other requests would fail as well (the server is gone, breaks answers off, limits requests, does not
-            accept the key or does not know the model, or is an engine of the run's own and takes too long), or a stop
-            was requested.
+            If other requests would fail as well (the server is gone or elsewhere, breaks answers off, limits requests,
+            does not accept the key, wants money or does not know the model, or is an engine of the run's own and takes
+            too long), or a stop was requested.
         """
         failure, limited, broken_off = "", False, False
         content = json.dumps(request).encode()
@@ -127,7 +127,7 @@ class Client:
                 failure, broken_off = str(error), isinstance(error, BrokenOff)
             else:
                 failure = f"status {status}: {self._message(body)}"
-                if status in (401, 403, 404):
+                if status in (401, 402, 403, 404) or 300 <= status < 400:  # of the account or the address
                     raise Interrupted(f"the server refused with {failure}")
                 if status not in TRANSIENT:
                     raise Refused(f"the server refused with {failure}")

@@ -46,6 +46,7 @@ class Endpoint:
     own: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "url", self.url.rstrip("/"))
         try:
             parts = urlsplit(self.url)
             _ = parts.port

@@ -6,7 +6,7 @@ import numpy as np
 
 from freqq.errors import UserError
 from freqq.pages.page import Page
-from freqq.serve.chat import PLUGIN, chat_request
+from freqq.serve.chat import PLUGIN, UNCOMPRESSED, chat_request, specification
 from freqq.serve.client import Client
 from freqq.serve.reply import Refused
 from freqq.tokens.base import TokenCompressor
@@ -33,8 +33,16 @@ def why_not(client: Client, model: str) -> str | None:
     try:
         client.complete(request)
     except Refused as refused:
-        return None if NO_METHOD in str(refused) else str(refused).rstrip(".")
-    return "it answers a request for a method that does not exist"
+        if NO_METHOD not in str(refused):
+            return str(refused).rstrip(".")
+    else:
+        return "it answers a request for a method that does not exist"
+    request["mm_processor_kwargs"] = {PLUGIN: specification(UNCOMPRESSED)}
+    try:
+        client.complete(request)  # one that repeats in its error whatever it does not know refuses this, too
+    except Refused as refused:
+        return str(refused).rstrip(".")
+    return None
 
 
 def check_methods(client: Client, model: str, methods: Mapping[str, TokenCompressor]) -> None:

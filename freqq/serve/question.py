@@ -24,6 +24,9 @@ READ = frozenset(
 NEUTRAL: Mapping[str, object] = {"top_p": 1, "n": 1, "stream": False}
 """Fields that are accepted with this value only."""
 
+LEAST_TEMPERATURE = 1e-5
+"""Less is greedy, as in vLLM: logits divided by it would overflow."""
+
 MOST_STOPS = 64
 MOST_PAGES = 512
 MOST_SIDE = 4096
@@ -53,8 +56,8 @@ class Question:
 
     @property
     def nbytes(self) -> int:
-        """Size of its pages."""
-        return sum(map(_nbytes, self.pages))
+        """Size of its pages and its text."""
+        return sum(map(_nbytes, self.pages)) + len(self.text)
 
 
 def _nbytes(page: Page | Tensor) -> int:
@@ -82,6 +85,10 @@ def parse(body: Any) -> Question:
     if not isinstance(body.get("model"), str):
         raise BadRequest("the model's name is needed", "model")
     text, pages = _message(body.get("messages"))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadRequest("the question is not Unicode: it has half of a surrogate pair", "messages") from error
     field = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     most = body.get(field)
     if most is not None and (type(most) is not int or most < 1):
@@ -106,6 +113,7 @@ def _generation(body: Mapping[str, Any]) -> Generation:
     if (body.get("include_stop_str_in_output") or False) is not special:
         raise BadRequest("include_stop_str_in_output must be the opposite of skip_special_tokens here")
     top_k = top_k if top_k is not None and top_k >= 1 else None
+    temperature = temperature if temperature >= LEAST_TEMPERATURE else 0.0
     return Generation(temperature, top_k, penalty, tuple(stops), special)
 
 

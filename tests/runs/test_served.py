@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -122,10 +123,21 @@ def test_a_servers_default_method_is_turned_off_for_every_arm_without_a_token_me
         server.stop()
     assert plugins[0].asked.count({"method": NO_METHOD}) == 1
     asked = [method["method"] for method in plugins[0].asked if method["method"] != NO_METHOD]
-    assert asked.count("none") == 2 * settings.limit
+    assert asked.count("none") == 1 + 2 * settings.limit
     assert asked.count("token-prune") == (settings.limit + 1 if "token-prune" in methods else 0)
     plain = {key: row for key, row in found.items() if key[1] != "token-prune"}
     assert {key: row.response for key, row in plain.items()} == {key: local[key].response for key in plain}
+
+
+def test_a_server_that_repeats_what_it_does_not_know_has_no_plug_in(served_reader, settings, local, tmp_path):
+    server = Server(served_reader, partial(WithPlugin, strict=True))
+    try:
+        found = rows(
+            run(replace(settings, methods=("image-jpeg",), overrides=()), tmp_path / "run", machine=by(server))
+        )
+    finally:
+        server.stop()
+    assert {key: row.response for key, row in found.items()} == {key: local[key].response for key in found}
 
 
 def test_a_server_without_the_plug_in_is_asked_for_no_method(server, settings, tmp_path):

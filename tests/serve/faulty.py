@@ -152,10 +152,11 @@ class Rewritten:
 
 
 class WithPlugin:
-    """An ASGI application that takes methods from requests before one that knows none, as far as clients can tell."""
+    """An ASGI application that takes methods from requests before one that knows none, as far as clients can tell; or,
+    if it is strict, knows no such field and repeats it in its error, as pydantic does."""
 
-    def __init__(self, app: Any) -> None:
-        self.app = app
+    def __init__(self, app: Any, strict: bool = False) -> None:
+        self.app, self.strict = app, strict
         self.asked: list[Any] = []
         """What requests say of methods; None: nothing."""
 
@@ -169,7 +170,7 @@ class WithPlugin:
         body = json.loads(content + message["body"])
         method = body.pop("mm_processor_kwargs", {}).get("freqq")
         self.asked.append(method)
-        if method is not None and method["method"] not in ("none", *COMPRESSORS):
+        if method is not None and (self.strict or method["method"] not in ("none", *COMPRESSORS)):
             await _fail(Fault(400, message=f"freqq: unknown method {method['method']!r}"), send)
             return
         content = json.dumps(body).encode()

@@ -253,8 +253,8 @@ def test_a_request_that_is_refused_is_not_tried_again(server, name):
 
 @pytest.mark.parametrize(
     "fault",
-    [Fault(429), Fault(401), Fault(403), Fault(404), Fault(429, {"retry-after": str(MOST_WAIT_S + 1)})],
-    ids=["429", "401", "403", "404", "a long pause"],
+    [*map(Fault, (429, 401, 402, 403, 404, 301, 307)), Fault(429, {"retry-after": str(MOST_WAIT_S + 1)})],
+    ids=["429", "401", "402", "403", "404", "301", "307", "a long pause"],
 )
 def test_what_no_other_request_would_fare_better_with_ends_the_run(server, name, fault):
     server.faulty.faults += [fault] * 3
@@ -327,6 +327,10 @@ def test_an_endpoint_is_checked(values, message):
     with pytest.raises(UserError, match=message) as caught:
         Endpoint(**{"url": "http://host/v1"} | values)
     assert "secret" not in str(caught.value)
+
+
+def test_a_slash_at_the_end_of_a_url_is_no_part_of_it():
+    assert Endpoint("http://host:8000/v1/") == Endpoint("http://host:8000/v1")
 
 
 def test_a_request_has_no_field_that_a_plain_server_would_not_know():

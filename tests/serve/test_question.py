@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
+from freqq.errors import Interrupted
 from freqq.glm.decoding import GLYPH, Generation
 from freqq.pages.page import Page
 from freqq.serve import app, question
@@ -57,7 +58,7 @@ def test_embeddings_arrive_as_a_grid(lead):
 def test_many_pages_of_few_bytes_are_refused_before_they_fill_memory(monkeypatch):
     blank = Page(np.zeros((500, 700), np.uint8))
     monkeypatch.setattr(question, "MOST_BYTES", 3 * blank.pixels.nbytes)
-    assert parse(request(*[image_part(blank)] * 3)).nbytes == question.MOST_BYTES
+    assert parse(request(*[image_part(blank)] * 3, text="?" * 9)).nbytes == question.MOST_BYTES + 9
     with pytest.raises(BadRequest, match="send fewer or smaller ones"):
         parse(request(*[image_part(blank)] * 4))
     with pytest.raises(BadRequest, match="send fewer or smaller ones"):
@@ -86,6 +87,7 @@ def test_fields_are_read():
     assert (question.text, question.max_tokens) == ("What?", 9)
     assert question.generation == Generation(0.5, 7, 1.2)
     assert parse(request(top_k=-1)).generation == Generation(1.0)
+    assert parse(request(temperature=1e-40)).generation.temperature == 0
     glyph = chat_request("m", "What?", [], 9, GLYPH)
     assert parse(glyph).generation == GLYPH
     assert glyph["stop_token_ids"] == [151329, 151336, 151348]
@@ -165,7 +167,12 @@ def test_errors_have_the_protocols_form(server, served_reader):
         (post(server, request(model="another")), 404, "no model"),
         (post(server, request(model=name, stream=True)), 400, "stream"),
         (post(server, b"{"), 400, "not JSON"),
-        (post(server, request(model=name, max_tokens=600)), 400, "do not fit"),
+        (post(server, request(model=name, text="x" * 600)), 400, "do not fit"),
+        (post(server, request(model=name, text="x" * 300_000)), 400, "of text do not fit"),
+        (post(server, {"messages": [[]] * app.MOST_VALUES}), 400, "more than 300,000 values"),
+        (post(server, request(model=name, text="a\ud800b")), 400, "not Unicode"),
+        (post(server, request(**{"x\ud800": 1})), 400, "does not read"),
+        (post(server, request(model="\ud800")), 404, "no model"),
         (post(server, request(embeds(GOOD, GRID), model=name, max_tokens=9)), 400, "channels are not of this model"),
         (post(server, b"0" * (9 << 20)), 413, "8 MiB"),
         (httpx.get(f"{server.url}/nothing"), 404, "Not Found"),
@@ -185,6 +192,44 @@ def test_a_completion_has_the_protocols_form(server, served_reader):
     (choice,) = found["choices"]
     assert choice["message"]["role"] == "assistant"
     assert choice["finish_reason"] == ("length" if found["usage"]["completion_tokens"] == 3 else "stop")
+
+
+def test_an_answer_ends_where_the_context_does(server, served_reader):
+    text = "x" * 480
+    usage = post(server, request(model=served_reader.model_name, text=text, max_tokens=8192, temperature=0)).json()
+    [choice], counts = usage["choices"], usage["usage"]
+    limit = served_reader.model.config.text_config.max_position_embeddings
+    assert counts["total_tokens"] == limit or choice["finish_reason"] == "stop"
+    expected = served_reader.answer(text, [], limit - counts["prompt_tokens"])
+    assert choice["message"]["content"] == expected.text
+
+
+def test_what_nobody_waits_for_any_more_is_broken_off(served_reader):
+    steps, batcher = [], []
+
+    def step(*_):
+        steps.append(1)
+        if len(steps) == 5:
+            batcher[0].close()
+
+    async def run():
+        batcher.append(Batcher(served_reader, 4))
+        work = asyncio.create_task(batcher[0].work())
+        asked = [parse(request(text="?" * i, temperature=0, max_tokens=300)) for i in range(1, 4)]
+
+        async def is_gone():
+            return False
+
+        found = await asyncio.gather(*(batcher[0].answer(q, is_gone) for q in asked), return_exceptions=True)
+        work.cancel()
+        return found
+
+    hook = served_reader.model.get_output_embeddings().register_forward_pre_hook(step)
+    found = asyncio.run(run())
+    hook.remove()
+    assert [type(error) for error in found] == [Interrupted] * 3
+    assert len(steps) < 10
+    assert served_reader.answer("?", [], 9).new_tokens
 
 
 def test_a_bad_request_in_a_batch_spoils_no_other(server, served_reader):
