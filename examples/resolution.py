@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reader_scores import TASKS, evaluate
 
-DPIS = (72, 84, 96, 108, 120, 144)
+DPIS = (72, 84, 96, 104, 108, 120, 144)
 STARTS = (144, 120)
 """Where methods start."""
 

@@ -115,6 +115,12 @@ def resolution(
     for note in notes:
         typer.echo(f"note: {note}", err=True)
     points = figure.resolution_points(results, cost)
+    if at := figure.unmeasured(points):
+        typer.echo(
+            f"note: plain pages were not read at {', '.join(f'{dpi:g}' for dpi in at)} dpi, and interpolated scores "
+            "flatter a method where the curve bends: to be sure, run freqq eval --level baseline with each --dpi",
+            err=True,
+        )
     if as_json:
         print_json([point.as_json() for point in points])
     elif target != STANDARD_OUTPUT:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.report.figures import rendered
-from freqq.report.resolution import as_csv, resolution, resolution_points
+from freqq.report.resolution import as_csv, resolution, resolution_points, unmeasured
 from freqq.report.results import read_results
 from freqq.report.run_facts import DESCRIBED
 from freqq.runs.settings import Settings
@@ -78,6 +78,13 @@ def test_between_two_resolutions_the_score_is_interpolated_and_never_outside_of_
     above = min(d for d in TOKENS if TOKENS[d] >= tokens)
     assert PLAIN[below] - 1e-9 <= reference <= PLAIN[above] + 1e-9
     assert below - 1e-9 <= point.equal_dpi <= above + 1e-9
+
+
+@given(tokens=st.integers(40, 240))
+def test_the_resolutions_that_would_have_to_be_measured_are_named(runs, tokens):
+    found = resolution_points([answering(runs[0], tokens, 0.5), *runs[1:]])
+    near = any(abs(tokens - cost) <= 0.05 * cost for cost in TOKENS.values())
+    assert unmeasured(found) == ([] if near or not 54 <= tokens <= 216 else [round(found[-1].equal_dpi)])
 
 
 @pytest.mark.parametrize("tokens", [20, 51, 228])
