@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,9 +215,8 @@ def reader_table(records: Sequence[Record]) -> Table:
     return list(rows.values())
 
 
-def resolution_table(records: Sequence[Record], images: bool = False) -> Table:
-    """A row for each resolution and each arm, of the records of resolution.py; what counts are tokens, or bytes of
-    images."""
+def resolution_table(records: Sequence[Record]) -> Table:
+    """A row for each resolution and each arm, of the records of resolution.py."""
 
     def arm(r: Record) -> str:
         name = "page drawn at" if r["method"] == LEVELS[0] else f"`{r['method']}`, {r['level']}, from"
@@ -227,7 +225,7 @@ def resolution_table(records: Sequence[Record], images: bool = False) -> Table:
     return [
         {
             "arm": arm(r),
-            "bytes" if images else "tokens": f"{r['cost']:,.0f}",
+            "tokens": f"{r['cost']:,.0f}",
             "score": f"{wording.fraction(r['score'])} [{wording.fraction(r['low'])}, {wording.fraction(r['high'])}]",
             "page of as many": "" if r["equal_dpi"] is None else f"{r['equal_dpi']:.0f} dpi",
             "difference to it": change(r),
@@ -239,9 +237,7 @@ def resolution_table(records: Sequence[Record], images: bool = False) -> Table:
 
 TABLES: dict[str, Callable[[Sequence[Record]], Table]] = {
     "resolution-niah_multikey_1-tokens.csv": resolution_table,
-    "resolution-niah_multikey_1-image-bytes.csv": partial(resolution_table, images=True),
     "resolution-mrcr-tokens.csv": resolution_table,
-    "resolution-aloud-tokens.csv": resolution_table,
     "methods.csv": score_table,
     "token_methods.csv": score_table,
     "image_codecs.csv": codec_table,

@@ -39,6 +39,10 @@ COSTS = {
 NEAR = 0.05
 """How far a cost may lie beyond those that were measured, as a fraction of the nearest."""
 
+APART = 1.1
+"""How much more a resolution costs than the one before that has a label in the figure, so that labels do not overlap.
+"""
+
 GLYPH_DPI = 72.0
 """Of Glyph's own configuration, which holds where nothing else was asked for."""
 
@@ -214,7 +218,7 @@ def _mean(samples: Samples, column: str, arm: str) -> float:
 
 
 def as_csv(points: Sequence[Point]) -> str:
-    """The points as a table; numbers with four digits, differences as fractions of 1."""
+    """The points as a table; numbers with six digits, differences as fractions of 1."""
     heads = ("dpi", "method", "level", "cost", "score", "low", "high", "equal_dpi", "difference", "difference_low",
              "difference_high", "p_holm", "n")  # fmt: skip
     text = io.StringIO()
@@ -223,7 +227,7 @@ def as_csv(points: Sequence[Point]) -> str:
     for p in points:
         change = (p.difference.mean, p.difference.low, p.difference.high) if p.difference else (None, None, None)
         numbers = (p.score.mean, p.score.low, p.score.high, p.equal_dpi, *change, p.p_value)
-        shown = ("" if value is None else f"{value:.4g}" for value in numbers)
+        shown = ("" if value is None else f"{value:.6g}" for value in numbers)
         writer.writerow((f"{p.dpi:g}", p.method, p.level, f"{p.cost:.1f}", *shown, p.score.n))
     return text.getvalue()
 
@@ -237,9 +241,12 @@ def resolution(points: Sequence[Point], cost: str, title: str) -> Figure:
               label="page drawn smaller", zorder=5)  # fmt: skip
     axes.fill_between([p.cost for p in plain], [p.score.low for p in plain], [p.score.high for p in plain],
                       color="black", alpha=0.12, linewidth=0)  # fmt: skip
+    labelled = 0.0
     for p in plain:
-        axes.annotate(f"{p.dpi:g} dpi", (p.cost, p.score.mean), (-6, 7), textcoords="offset points", fontsize=8,
-                      ha="right")  # fmt: skip
+        if p.cost > APART * labelled:
+            labelled = p.cost
+            axes.annotate(f"{p.dpi:g} dpi", (p.cost, p.score.mean), (-6, 7), textcoords="offset points", fontsize=8,
+                          ha="right")  # fmt: skip
     groups = dict.fromkeys((p.method, p.dpi) for p in points if p.method != "baseline")
     resolutions = sorted({dpi for _, dpi in groups})
     for number, (method, dpi) in enumerate(groups):
