@@ -54,7 +54,7 @@ def serve(
     from freqq.names import unknown
 
     if level and not method:
-        raise UserError(f"--level {','.join(level)} is a method's: give --method, too")
+        raise UserError(f"--level {','.join(level)} needs --method")
     chosen = None if not method else (single("method", method), single("level", level or o.MILD))
     if engine == "vllm":
         _serve_by_vllm(

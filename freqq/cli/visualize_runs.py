@@ -117,8 +117,8 @@ def resolution(
     points = figure.resolution_points(results, cost)
     if at := figure.unmeasured(points):
         typer.echo(
-            f"note: plain pages were not read at {', '.join(f'{dpi:g}' for dpi in at)} dpi, and interpolated scores "
-            "flatter a method where the curve bends: to be sure, run freqq eval --level baseline with each --dpi",
+            f"note: scores of plain pages are interpolated at {', '.join(f'{dpi:g}' for dpi in at)} dpi, which favors "
+            "a method where the curve bends: run freqq eval --level baseline with each of these --dpi to be sure",
             err=True,
         )
     if as_json:

@@ -57,7 +57,7 @@ class _Stop(LogitsProcessor):
         return scores
 
 
-class _Dwindled(StoppingCriteria):
+class _HalfEnded(StoppingCriteria):
     """Ends a call of ``generate`` when at most half of its rows have not ended."""
 
     def __init__(self, ends: Tensor) -> None:
@@ -204,7 +204,7 @@ def _generate(
             **inputs,
             **options,
             max_new_tokens=max_new_tokens - done,
-            stopping_criteria=StoppingCriteriaList([_Dwindled(end_ids)] if shrink else []),
+            stopping_criteria=StoppingCriteriaList([_HalfEnded(end_ids)] if shrink else []),
             prefill_chunk_size=None if done else prefill_chunk,
         )
         new = output.sequences[:, start:]

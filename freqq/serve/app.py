@@ -236,5 +236,5 @@ def _error(status: int, message: str, field: str | None = None, code: str | None
 
 
 def _printable(text: str) -> str:
-    """JSON may name halves of surrogate pairs, which are no Unicode and cannot be sent."""
+    """JSON can contain lone surrogates, which UTF-8 cannot encode."""
     return text.encode(errors="backslashreplace").decode()

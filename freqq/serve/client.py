@@ -105,9 +105,9 @@ class Client:
         Refused
             If the server refuses it, or fails on every attempt but still answers other requests.
         Interrupted
-            If other requests would fail as well (the server is gone or elsewhere, breaks answers off, limits requests,
-            does not accept the key, wants money or does not know the model, or is an engine of the run's own and takes
-            too long), or a stop was requested.
+            If other requests would fail as well (the server is gone, redirects, breaks answers off, limits requests,
+            does not accept the key, asks for payment, does not know the model, or is an engine of the run's own and
+            takes too long), or a stop was requested.
         """
         failure, limited, broken_off = "", False, False
         content = json.dumps(request).encode()

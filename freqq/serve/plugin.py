@@ -21,7 +21,7 @@ START = (
 
 
 def why_not(client: Client, model: str) -> str | None:
-    """Why a server does not compress tokens by request; None if it does. Sends one request with an empty page.
+    """Why a server does not compress tokens by request; None if it does. Sends up to two requests with an empty page.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def parse(body: Any) -> Question:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise BadRequest("the question is not Unicode: it has half of a surrogate pair", "messages") from error
+        raise BadRequest("the question is not valid Unicode: it contains a lone surrogate", "messages") from error
     field = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
     most = body.get(field)
     if most is not None and (type(most) is not int or most < 1):

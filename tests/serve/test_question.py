@@ -170,7 +170,7 @@ def test_errors_have_the_protocols_form(server, served_reader):
         (post(server, request(model=name, text="x" * 600)), 400, "do not fit"),
         (post(server, request(model=name, text="x" * 300_000)), 400, "of text do not fit"),
         (post(server, {"messages": [[]] * app.MOST_VALUES}), 400, "more than 300,000 values"),
-        (post(server, request(model=name, text="a\ud800b")), 400, "not Unicode"),
+        (post(server, request(model=name, text="a\ud800b")), 400, "not valid Unicode"),
         (post(server, request(**{"x\ud800": 1})), 400, "does not read"),
         (post(server, request(model="\ud800")), 404, "no model"),
         (post(server, request(embeds(GOOD, GRID), model=name, max_tokens=9)), 400, "channels are not of this model"),
