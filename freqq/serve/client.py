@@ -23,6 +23,10 @@ CONNECT_S = 10.0
 LIST_S = 30.0
 """Timeout of the request for the list of models, which also checks that the server responds."""
 
+IDLE_S = 1.0
+"""How long an unused connection may be used again: less than servers keep theirs (gunicorn 2 s; uvicorn, and so vLLM,
+5 s, which is httpx's default as well), or a request meets a connection that is being closed."""
+
 MOST_WAIT_S = 600.0
 """If a server asks for a longer pause, the run stops; it can be resumed later."""
 
@@ -216,7 +220,11 @@ def _http(endpoint: Endpoint, key: str) -> "httpx.Client":
         base_url=endpoint.url,
         headers={"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {}),
         trust_env=not endpoint.own,
-        limits=httpx.Limits(max_connections=endpoint.concurrency, max_keepalive_connections=endpoint.concurrency),
+        limits=httpx.Limits(
+            max_connections=endpoint.concurrency,
+            max_keepalive_connections=endpoint.concurrency,
+            keepalive_expiry=IDLE_S,
+        ),
     )
 
 

@@ -39,6 +39,8 @@ class Faulty:
     after: int = 10**9
     """Chat requests that go well before ``always`` holds."""
     keys: list[str | None] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+    """The client's of each request: another connection has another."""
     requests: list[dict[str, Any]] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -49,6 +51,7 @@ class Faulty:
             return
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         self.keys.append(headers.get("authorization"))
+        self.ports.append(scope["client"][1])
         if not scope["path"].endswith("/chat/completions"):
             await self.app(scope, receive, send)
             return

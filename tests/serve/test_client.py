@@ -1,6 +1,7 @@
 """The client against a real server that answers, fails, stalls, and cuts connections."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -11,7 +12,7 @@ from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.decoding import GLYPH, GREEDY
 from freqq.serve import client as client_module
 from freqq.serve.chat import chat_request
-from freqq.serve.client import MOST_WAIT_S, Client
+from freqq.serve.client import IDLE_S, MOST_WAIT_S, Client
 from freqq.serve.endpoint import Endpoint
 from freqq.serve.reply import Refused, Reply
 from freqq.serve.tensors import unpack
@@ -112,6 +113,14 @@ def test_what_passes_is_tried_again(server, name, fault):
     assert ask(client_of(server, pauses, timeout_s=3.0 if fault.stall_s else 20.0), name) == good
     first, second = pauses.asked
     assert 0.25 <= first <= 0.5 <= second <= 1.0
+
+
+def test_a_connection_that_the_server_may_be_closing_is_not_used_again(server, name):
+    client = client_of(server, retries=0)
+    for _ in range(2):
+        ask(client, name, [])
+        time.sleep(IDLE_S + 0.2)
+    assert len(set(server.faulty.ports)) == 2
 
 
 def test_a_pause_that_the_server_asks_for_is_kept(server, name):
