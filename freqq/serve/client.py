@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.serve.endpoint import KEY_VARIABLE, Endpoint
-from freqq.serve.reply import SHOWN, BrokenOff, Refused, Reply, Served, completion, retry_after, revision
+from freqq.serve.reply import SHOWN, BrokenOff, Refused, Reply, Served, completion, retry_after, revision, true_status
 
 if TYPE_CHECKING:
     import httpx
@@ -29,6 +29,9 @@ IDLE_S = 1.0
 
 MOST_WAIT_S = 600.0
 """If a server asks for a longer pause, the run stops; it can be resumed later."""
+
+MOST_GIVEN_UP = 10
+"""If so many requests in a row are given up, the run stops: a gateway answers, but nothing behind it does."""
 
 MOST_RESPONSE_BYTES = 64 * 2**20
 
@@ -60,6 +63,7 @@ class Client:
             raise UserError(f"{KEY_VARIABLE} holds characters that no key has: correct it")
         self._http = _http(endpoint, self._key)
         self._chance = random.Random()
+        self._given_up = 0
 
     def close(self) -> None:
         """Close all connections."""
@@ -110,8 +114,8 @@ class Client:
             If the server refuses it, or fails on every attempt but still answers other requests.
         Interrupted
             If other requests would fail as well (the server is gone, redirects, breaks answers off, limits requests,
-            does not accept the key, asks for payment, does not know the model, or is an engine of the run's own and
-            takes too long), or a stop was requested.
+            does not accept the key, asks for payment, does not know the model, answered none of the last
+            `MOST_GIVEN_UP`, or is an engine of the run's own and takes too long), or a stop was requested.
         """
         failure, limited, broken_off = "", False, False
         content = json.dumps(request).encode()
@@ -121,6 +125,9 @@ class Client:
             pause, limited, broken_off = 0.0, False, False
             try:
                 status, headers, body = self._exchange("POST", "chat/completions", content)
+                status = true_status(status, body)
+                if status not in TRANSIENT:
+                    self._given_up = 0
                 if status == 200:
                     return completion(body)
             except (_Lost, BrokenOff) as error:
@@ -147,6 +154,9 @@ class Client:
             raise Interrupted(f"no whole answer in {tries}: {failure}")
         if not self._is_there():
             raise Interrupted(f"the server at {self.endpoint.url} does not answer any more ({failure})")
+        self._given_up += 1
+        if self._given_up >= MOST_GIVEN_UP:
+            raise Interrupted(f"no answer to {self._given_up} requests in a row, in {tries} each: {failure}")
         raise Refused(f"no answer in {tries}, the last with {failure}")
 
     def _backoff(self, attempt: int) -> float:

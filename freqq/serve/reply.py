@@ -53,6 +53,15 @@ class BrokenOff(Exception):
     """The server stopped within an answer."""
 
 
+def true_status(status: int, body: Any) -> int:
+    """The status that a response should have: some gateways say 200 to an error, and its own in the body; or 400."""
+    error = body.get("error") if isinstance(body, dict) and "choices" not in body else None
+    if status != 200 or not error:
+        return status
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if type(code) is int and 400 <= code < 600 else 400
+
+
 def completion(body: Any) -> Reply:
     """The answer in a chat completion.
 

@@ -12,7 +12,7 @@ from freqq.errors import FreqqError, Interrupted, UserError
 from freqq.glm.decoding import GLYPH, GREEDY
 from freqq.serve import client as client_module
 from freqq.serve.chat import chat_request
-from freqq.serve.client import IDLE_S, MOST_WAIT_S, Client
+from freqq.serve.client import IDLE_S, MOST_GIVEN_UP, MOST_WAIT_S, Client
 from freqq.serve.endpoint import Endpoint
 from freqq.serve.reply import Refused, Reply
 from freqq.serve.tensors import unpack
@@ -157,6 +157,33 @@ def test_a_request_at_which_the_server_fails_again_and_again_is_given_up(server,
     with pytest.raises(Refused, match="no answer in 3 tries"):
         ask(client, name)
     ask(client_of(server), name)
+
+
+def test_a_gateway_with_nothing_behind_it_ends_the_run(server, name):
+    """Not a request that is given up now and then."""
+    client = client_of(server, retries=0)
+    for given_up in (MOST_GIVEN_UP - 1, MOST_GIVEN_UP - 1):
+        server.faulty.faults += [Fault(502, message="bad gateway")] * given_up
+        for _ in range(given_up):
+            with pytest.raises(Refused):
+                ask(client, name, [])
+        ask(client, name, [])
+    server.faulty.faults += [Fault(502, message="bad gateway")] * MOST_GIVEN_UP
+    for _ in range(MOST_GIVEN_UP - 1):
+        with pytest.raises(Refused):
+            ask(client, name, [])
+    with pytest.raises(Interrupted, match=f"no answer to {MOST_GIVEN_UP} requests in a row, .*bad gateway"):
+        ask(client, name, [])
+
+
+def test_an_error_that_is_called_a_success_is_an_error(server, name):
+    """As gateways do that have begun to respond before they know."""
+    server.faulty.faults.append(Fault(200, body={"error": {"message": "overloaded", "code": 503}}))
+    assert ask(client_of(server), name, []) == ask(client_of(server), name, [])
+    for error in ({"message": "too long", "code": "long"}, {"message": "too long", "code": 400}, "too long"):
+        server.faulty.faults.append(Fault(200, body={"error": error}))
+        with pytest.raises(Refused, match="status 400: too long"):
+            ask(client_of(server), name, [])
 
 
 @pytest.mark.parametrize("fault", [Fault(stall_s=60.0), Fault(endless=True)], ids=["stalled", "endless"])
