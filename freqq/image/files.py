@@ -15,32 +15,38 @@ from freqq.pages.page import Page
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 """Images in a folder. A file that is given by itself may have any name."""
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+"""Formats of files, whatever their names. Pillow knows dozens more, and runs other programs for some."""
+
 SENT = ("PNG", "JPEG", "WEBP")
-"""Formats accepted in requests. Pillow knows dozens of formats and runs other programs for some."""
+"""Formats accepted in requests."""
 
 DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
+SCALED = ("PNG", "PPM")
+"""Formats whose deep gray pixels are 0 to 65535 by their definition, in Pillow."""
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """The image files of paths: files themselves, and the images directly in folders, by name.
+    """The image files of paths, each once: files themselves, and the images directly in folders, by name.
 
     Raises
     ------
     UserError
         If a path does not exist, or a folder holds no image.
     """
-    found: list[Path] = []
+    found: dict[tuple[Path, str], Path] = {}
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
             if not inside:
                 raise UserError(f"there is no image in the folder {path} (looked for {', '.join(sorted(SUFFIXES))})")
-            found += inside
         elif path.exists():
-            found.append(path)
+            inside = [path]
         else:
             raise UserError(f"there is no file or folder {path}")
-    return found
+        for image in inside:
+            found.setdefault((image.parent.resolve(), image.name), image)
+    return list(found.values())
 
 
 def read_page(path: Path, content: bytes | None = None) -> Page:
@@ -57,18 +63,19 @@ def read_page(path: Path, content: bytes | None = None) -> Page:
     UserError
         If the file cannot be read, is not an image, is damaged, or is too large.
     """
+    file, formats = (path, FORMATS) if content is None else (io.BytesIO(content), SENT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
-            with Image.open(path) if content is None else Image.open(io.BytesIO(content), formats=SENT) as image:
+            with Image.open(file, formats=formats) as image:
                 check_size(image.height, image.width)
-                return Page(_pixels(ImageOps.exif_transpose(image)))
+                return Page(_pixels(ImageOps.exif_transpose(image), image.format in SCALED))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{path} is too large for a page: {error}") from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{path} is not an image that can be read") from error
+        raise UserError(f"{path} is not an image that can be read (in {', '.join(formats)})") from error
     except PermissionError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:  # decoders raise nearly anything on damaged files
@@ -80,21 +87,22 @@ def frame_count(path: Path) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 return int(getattr(image, "n_frames", 1))
     except Exception:  # decoders raise nearly anything on damaged files, and the first frame may be whole
         return 1
 
 
-def _pixels(image: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def _pixels(image: Image.Image, scaled: bool) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     if image.mode in ("1", "L") and not image.has_transparency_data:
         return np.asarray(image.convert("L"))
     if image.mode in DEEP_MODES:
         deep = np.nan_to_num(np.asarray(image, np.float64))
-        # Floating-point pixels are 0 to 1; scans have 16 bits, but Pillow also opens 8-bit images in these modes.
+        # Floating-point pixels are 0 to 1; scans have 16 bits, but TIFF also has 8-bit images in these modes.
         unit = image.mode == "F" and deep.max() <= 1
-        factor = 255 if unit else 1 if deep.max() <= 255 else 255 / 65535
-        return np.clip(np.rint(deep * factor), 0, 255).astype(np.uint8)
+        small = deep.max() <= 255 and not (scaled and image.mode != "F")
+        gray = np.clip(np.rint(deep * (255 if unit else 1 if small else 255 / 65535)), 0, 255).astype(np.uint8)
+        return np.where(deep == image.info.get("transparency", np.nan), np.uint8(255), gray)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

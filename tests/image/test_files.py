@@ -2,6 +2,7 @@ import io
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,42 @@ def test_transparency_is_white_paper(tmp_path):
         named = tmp_path / f"colour-{mode}.png"
         Image.new(mode, (4, 3), 0).save(named, transparency=0)
         assert (read_page(named).pixels == 255).all()
+
+
+@pytest.mark.parametrize("levels", [256, 65536])
+def test_gray_of_16_bits_is_scaled_as_png_says(tmp_path, levels):
+    """Also of a page that is all dark; and its transparent pixels are white paper."""
+    deep = np.random.default_rng(0).integers(0, levels, (7, 5)).astype(np.uint16)
+    expected = np.rint(deep / 257).astype(np.uint8)
+    np.testing.assert_array_equal(read_page(saved(tmp_path, Image.fromarray(deep))).pixels, expected)
+    Image.fromarray(deep).save(tmp_path / "clear.png", transparency=int(deep[3, 2]))
+    expected[deep == deep[3, 2]] = 255
+    np.testing.assert_array_equal(read_page(tmp_path / "clear.png").pixels, expected)
+
+
+def test_no_file_is_read_by_another_program(tmp_path, monkeypatch):
+    """Pillow hands an EPS to Ghostscript, whatever its name is."""
+    Image.fromarray(RGB).save(tmp_path / "x.eps")
+    (tmp_path / "x.eps").rename(tmp_path / "x.png")
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    with pytest.raises(UserError, match="is not an image that can be read"):
+        read_page(tmp_path / "x.png")
+    assert frame_count(tmp_path / "x.png") == 1
+    assert not (tmp_path / "started").exists()
+
+
+def test_an_image_is_taken_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "link").symlink_to("pages")
+    for name in ("a.png", "b.png"):
+        Image.fromarray(GRAY).save(tmp_path / "pages" / name)
+    spellings = ("pages/a.png", "pages", "./pages/../pages/b.png", str(tmp_path / "pages" / "b.png"), "link")
+    assert find_images(map(Path, spellings)) == [Path("pages/a.png"), Path("pages/b.png")]
 
 
 def test_a_folder_stands_for_its_images_by_name(tmp_path):
