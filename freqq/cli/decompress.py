@@ -14,9 +14,6 @@ Out = Annotated[
     Path | None, typer.Option("--out", "-o", metavar="FILE.png", help="By default next to the stream, with its name.")
 ]
 
-MOST_BYTES = 1 << 28
-"""More than the pixels of any page."""
-
 
 def decompress(file: File, out: Out = None) -> None:
     """Decode a page from its stream, whatever codec wrote it.
@@ -28,8 +25,10 @@ def decompress(file: File, out: Out = None) -> None:
     from freqq.cli.outputs import OutputFolder
     from freqq.errors import UserError
     from freqq.image.files import png
-    from freqq.image.streams import decode
+    from freqq.image.streams import decode, read_stream
 
+    if file.is_dir():
+        raise UserError(f"{file} is a folder: give the stream of one page, a .fqi file")
     target = out or file.with_suffix(".png")
     if target.suffix.lower() != ".png":
         raise UserError(f"--out {target}: pages are written as PNG, so let the name end in .png")
@@ -57,7 +56,7 @@ def info(file: File, as_json: Json = False) -> None:
     """
     from freqq.cli.printing import show_values
     from freqq.errors import UserError
-    from freqq.image.streams import describe
+    from freqq.image.streams import describe, read_stream
 
     stream = read_stream(file)
     try:
@@ -75,21 +74,3 @@ def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def read_stream(file: Path) -> bytes:
-    """The bytes of a file.
-
-    Raises
-    ------
-    UserError
-        If it cannot be read, or is larger than any stream.
-    """
-    from freqq.errors import UserError
-
-    try:
-        if file.stat().st_size > MOST_BYTES:
-            raise UserError(f"{file} has {file.stat().st_size:,} bytes, which no stream of a page has")
-        return file.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from error

@@ -77,7 +77,7 @@ def fitting(
 
 def show_values(title: str, rows: Sequence[tuple[str, str]], note: str) -> None:
     """Print a table of names and values; long values are wrapped."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title, "table.title"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("what", no_wrap=True)
     table.add_column("value", overflow="fold")
     for row in rows:

@@ -2,14 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from freqq.errors import UserError
 from freqq.image import container
 from freqq.image.coefficients import describe_blocks, read_blocks
 from freqq.image.embedded import describe_file, read_file
 from freqq.image.text import describe_text, read_text
 from freqq.image.vq import describe_patterns, read_patterns
 from freqq.pages.page import Page
+
+MOST_BYTES = 1 << 28
+"""More than the pixels of any page."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,24 @@ CODINGS = {
     container.VQ: Coding("patterns", read_patterns, describe_patterns),
     container.DCT: Coding("block DCT", read_blocks, describe_blocks),
 }
+
+
+def read_stream(file: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or is larger than any stream.
+    """
+    try:
+        with file.open("rb") as opened:  # a device has no size, and may have no end
+            content = opened.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from error
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{file} has more than {MOST_BYTES:,} bytes, which no stream of a page has")
+    return content
 
 
 def decode(stream: bytes) -> Page:

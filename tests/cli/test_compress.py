@@ -1,11 +1,14 @@
 """The commands that take image files: compress-image, compress-tokens and visualize."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
+from subprocess import run
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -463,6 +466,20 @@ def test_decompress_replaces_nothing_that_it_was_not_told_to(folder, tmp_path, m
     (tmp_path / "out" / "a.png").unlink()
     assert freqq("decompress", "out/a.fqi").exit_code == 0
     np.testing.assert_array_equal(page("out/a.png").pixels, page(folder / "a.png").pixels)
+
+
+@pytest.mark.parametrize("command", ["decompress", "info"])
+@pytest.mark.parametrize("path", [".", "/", ".."])
+def test_a_folder_is_no_stream(command, path):
+    result = freqq(command, path)
+    assert result.exit_code == 2
+    assert len(result.output.splitlines()) == 1
+
+
+def test_info_shows_a_name_as_it_is(folder, tmp_path):
+    out = tmp_path / "[red]x[/red]"
+    assert freqq("compress-image", folder / "a.png", "--codec", "png", "--out", out).exit_code == 0
+    assert str(out / "a.fqi") in "".join(freqq("info", out / "a.fqi").stdout.split())
 
 
 @pytest.mark.parametrize("command", ["decompress", "info"])
