@@ -84,12 +84,12 @@ def compress_image(
     if ocr:
         check_tesseract()
     arms, unknown = _without_text(arms, sources, ocr or "text" in several("codec", codec))
-    earlier = _earlier(out)
+    earlier, own = _earlier(out)
     check_images(paths)
     arms = _prepared(arms, sources)
     if left_out + unknown:
         note(f"left out: {'; '.join(left_out + unknown)}")
-    tasks, kept = plan(sources, arms, out, ocr, earlier)
+    tasks, kept = plan(sources, arms, out, ocr, earlier, own)
     rows = _work(folder, tasks, kept, earlier, workers or os.cpu_count() or 1)
     if as_json:
         print_json(rows)
@@ -205,17 +205,21 @@ def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier:
     return sorted(rows, key=lambda row: row["file"])
 
 
-def _earlier(out: Path) -> list[Row]:
-    """The rows of an earlier run whose files still exist."""
+def _earlier(out: Path) -> tuple[list[Row], set[str]]:
+    """The rows of an earlier run whose files still exist, and all files of earlier runs."""
     from freqq.errors import UserError
-    from freqq.image.batch import read_rows
+    from freqq.image.batch import has, read_rows
 
-    rows = read_rows(out / "pages.parquet")
+    table = out / "pages.parquet"
+    rows = read_rows(table)
     if any(row.get("text") for row in rows):
         raise UserError(f"{out} has rendered pages, whose pages.parquet would be overwritten: choose another --out")
+    if table.exists() and not (rows and all(has(row, "file", "source", "codec", "level", "params") for row in rows)):
+        raise UserError(f"{table} is no table of compress-image, and would be overwritten: choose another --out")
     # Tables of earlier versions lack columns. Without the source's digest the work is repeated; without resources, that
     # of codecs that have some.
-    return [{"resources": "", **row} for row in rows if "source_sha256" in row and (out / row["file"]).is_file()]
+    usable = [{"resources": "", **row} for row in rows if "source_sha256" in row and (out / row["file"]).is_file()]
+    return usable, {row["file"] for row in rows}
 
 
 SIZES = ("input_bytes", "page_png_bytes", "stream_bytes", "decoded_png_bytes")

@@ -155,10 +155,12 @@ def _check_pages(
             raise UserError(f"{out} has tokens of {made_by}, not of {weights.name}: choose another --out")
     known, spec = {row["file"]: row for row in earlier}, read_spec(weights)
     for stem, (path, (height, width, page_hash)) in pages.items():
-        had = known.get(f"{stem}.fqt")
+        stream = out / f"{stem}.fqt"
+        had = known.get(stream.name)
         try:
             spec.grid_shape(height, width)
         except UserError as error:
+    from freqq.tokens.container import is_stream
             raise UserError(f"{path}: {error}") from error
         if had and had["page_hash"] != page_hash and Path(had["source"]).resolve() != path.resolve():
             stream = out / had["file"]
@@ -173,6 +175,8 @@ def _merged(earlier: list[Row], rows: list[Row]) -> list[Row]:
 
 
 def _show(rows: list[Row], out: Path) -> None:
+        if not had and stream.exists() and not is_stream(stream):
+            raise UserError(f"{stream} is no stream of tokens, and would be replaced: choose another --out")
     from freqq.cli.printing import mean, show
     from freqq.transforms.bands import BANDS
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import Any
 from freqq.errors import UserError
 from freqq.files import write_output
 from freqq.image.base import ImageCodec
-from freqq.image.files import read_page
+from freqq.image.files import png, read_page
 from freqq.image.legibility import legibility
 from freqq.image.measures import params, recode
+from freqq.image.streams import decode, read_stream
 from freqq.pages.page import Line, Page
 from freqq.pages.redraw import parse_style
 
@@ -81,7 +82,7 @@ class Task:
 def contents_in(folder: Path) -> dict[Path, Content]:
     """The contents of the images in a folder, from the pages.parquet of 'freqq render' if there is one."""
     rows = read_rows(folder / "pages.parquet")
-    return {folder / row["file"]: Content(row["text"], row.get("style")) for row in rows if _has(row, "file", "text")}
+    return {folder / row["file"]: Content(row["text"], row.get("style")) for row in rows if has(row, "file", "text")}
 
 
 def read_rows(table: Path) -> list[Row]:
@@ -110,14 +111,18 @@ def output_folders(arms: Sequence[Arm]) -> list[str]:
 
 
 def plan(
-    sources: Iterable[Source], arms: Sequence[Arm], folder: Path, ocr: bool, done: Iterable[Row]
+    sources: Iterable[Source], arms: Sequence[Arm], folder: Path, ocr: bool, done: Iterable[Row], own: Container[str]
 ) -> tuple[list[Task], list[Row]]:
     """The tasks of a batch, and the rows of an earlier batch whose source, codec and files are unchanged.
 
     Raises
+    Parameters
+    ----------
+    own : the streams in the folder, by name, that an earlier batch wrote
+
     ------
     UserError
-        If a file is the result of another image, codec, level or parameters, which would be lost.
+        If a file is the result of another image, codec, level or parameters, or no result at all: it would be lost.
     """
     found = {row["file"]: row for row in done}
     apart = len(arms) > 1
@@ -125,9 +130,12 @@ def plan(
     for source in sources:
         digest, rest = source.sha256, []
         for arm in arms:
-            row = found.get(_file(source, arm, apart))
+            file = _file(source, arm, apart)
+            row = found.get(file)
             if row:
                 _check_same(row, source, digest, arm, folder)
+            elif file not in own:
+                _check_free(folder / file, arm)
             if row and _is_done(row, digest, arm, folder, ocr):
                 kept.append(row)
             else:
@@ -188,7 +196,8 @@ def recode_source(task: Task) -> list[Row]:
     return rows
 
 
-def _has(row: Row, *names: str) -> bool:
+def has(row: Row, *names: str) -> bool:
+    """Whether a row has text in all of these columns."""
     return all(isinstance(row.get(name), str) for name in names)
 
 
@@ -202,6 +211,22 @@ def _resources(arm: Arm) -> str:
 
 
 def _check_same(row: Row, source: Source, digest: str, arm: Arm, folder: Path) -> None:
+def _check_free(stream: Path, arm: Arm) -> None:
+    """Refuse to replace a file that no table lists, unless a batch was killed between writing it and its table."""
+    picture = stream.with_suffix(".png")
+    there = [path for path in (stream, picture) if path.exists()]
+    if not there:
+        return
+    try:
+        content = read_stream(stream)
+        page = arm.codec.decode(content) if arm.codec else decode(content)
+        if picture not in there or picture.read_bytes() == png(page):
+            return
+    except (UserError, OSError):
+        pass  # whatever it is, it is not ours
+    raise UserError(f"{there[-1]} is no output of an earlier run, and would be replaced: choose another --out")
+
+
     """Refuse to replace the result of another image or method; an image that was changed is still the same one."""
     own = arm.name, arm.level, params(arm.codec)
     same_image = row["source_sha256"] == digest or Path(row["source"]).resolve() == source.path.resolve()

@@ -14,6 +14,7 @@ After the frame of `freqq.coding.stream`:
 
 import struct
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,15 @@ def _moved(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_moved, value))
     return value.cpu() if isinstance(value, Tensor) else value
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a file begins as a stream of any version does."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
 
 
 def write_plain(page: CompressedGrid) -> bytes:

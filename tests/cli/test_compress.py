@@ -156,6 +156,50 @@ def test_a_result_is_not_replaced_by_that_of_another_method_or_image(folder, tmp
     assert "1 of 2 were there from an earlier run" in " ".join(freqq(*command, "jpeg", folder).output.split())
 
 
+@pytest.mark.parametrize(
+    ("foreign", "codecs"),
+    [("b.png", "jpeg"), ("b.fqi", "jpeg"), ("jpeg-mild/b.png", "jpeg,png"), ("pages.parquet", "jpeg")],
+)
+def test_no_file_is_replaced_that_the_command_did_not_write(foreign, codecs, folder, tmp_path, monkeypatch):
+    """Such as the user's own images, with --out ."""
+    own = tmp_path / "own"
+    (own / foreign).parent.mkdir(parents=True)
+    if foreign.endswith("parquet"):
+        pq.write_table(pa.table({"file": ["b.png"], "mine": [1]}), own / foreign)
+    else:
+        (own / foreign).write_bytes((folder / "a.png").read_bytes())
+    before = contents(tmp_path)
+    monkeypatch.chdir(own)
+    result = freqq("compress-image", folder, "--codec", codecs, "--workers", 1, "--out", ".")
+    assert result.exit_code == 2
+    assert re.search(f"{foreign} is no .*: choose another --out", " ".join(result.output.split()))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("codecs", ["jpeg", "jpeg,baseline"])
+def test_what_a_killed_run_wrote_before_its_table_is_its_own(codecs, folder, tmp_path):
+    command = ("compress-image", folder, "--codec", codecs.split(",")[0], "--workers", 1, "--out", tmp_path / "out")
+    levels = ("--level", "mild,baseline") if "," in codecs else ()
+    assert freqq(*command, *levels).exit_code == 0
+    (tmp_path / "out" / "pages.parquet").unlink()
+    before = contents(tmp_path)
+    result = freqq(*command, *levels)
+    assert result.exit_code == 0, result.output
+    after = contents(tmp_path)
+    assert {path: after[path] for path in before} == before
+
+
+def test_no_file_is_replaced_that_is_no_stream_of_tokens(folder, tmp_path, random_model):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b.fqt").write_text("mine")
+    before = contents(tmp_path)
+    result = freqq("compress-tokens", folder, "--model", random_model, "--out", out)
+    assert result.exit_code == 2
+    assert "b.fqt is no stream of tokens" in " ".join(result.output.split())
+    assert contents(tmp_path) == before
+
+
 def test_a_new_codebook_is_used_for_pages_that_were_done(tmp_path, monkeypatch):
     assert freqq("render", "mini", "--limit", 1, "--out", tmp_path / "rendered").exit_code == 0
     image, out = tmp_path / "a.png", tmp_path / "out"
