@@ -46,6 +46,16 @@ def write_output(path: Path, content: bytes) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def as_text(path: Path | str) -> str:
+    r"""A path as text that any table can hold: bytes that are not UTF-8 become ``\xNN``."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def same_file(stored: str, path: Path) -> bool:
+    """Whether a path is the one that was stored by `as_text`; nobody knows what a relative one was relative to."""
+    return Path(stored).is_absolute() and as_text(Path(stored).resolve()) == as_text(path.resolve())
+
+
 def name_of(temporary: Path) -> Path:
     """The final path of a temporary file of `write_whole`."""
     return temporary.with_name(temporary.name.removeprefix(".").rsplit(".", 2)[0])

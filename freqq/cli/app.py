@@ -1,6 +1,8 @@
 """The command ``freqq``. Nothing imported here may import torch, so that ``--help`` is fast."""
 
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -108,4 +110,6 @@ def options(
 
 def main() -> None:
     """Entry point of the command line."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names need not be UTF-8
     app(prog_name="freqq")

@@ -58,6 +58,8 @@ def compress_tokens(
     from freqq.cli.printing import print_json
     from freqq.cli.progress import each
     from freqq.image.files import find_images, read_page
+    from freqq.errors import UserError
+    from freqq.files import as_text
     from freqq.tokens.measures import method_params, recode
     from freqq.tokens.store import INDEX
 
@@ -87,7 +89,7 @@ def compress_tokens(
             rows.append(
                 {
                     "name": stem,
-                    "source": str(path),
+                    "source": as_text(path.absolute()),
                     "method": name,
                     "level": at,
                     "model": reader.model_name,
@@ -155,6 +157,7 @@ def _check_pages(
             raise UserError(f"{out} has tokens of {made_by}, not of {weights.name}: choose another --out")
     known, spec = {row["file"]: row for row in earlier}, read_spec(weights)
     for stem, (path, (height, width, page_hash)) in pages.items():
+    from freqq.files import same_file
         stream = out / f"{stem}.fqt"
         had = known.get(stream.name)
         try:
@@ -162,8 +165,7 @@ def _check_pages(
         except UserError as error:
     from freqq.tokens.container import is_stream
             raise UserError(f"{path}: {error}") from error
-        if had and had["page_hash"] != page_hash and Path(had["source"]).resolve() != path.resolve():
-            stream = out / had["file"]
+        if had and had["page_hash"] != page_hash and not same_file(had["source"], path):
             raise UserError(f"{stream} has the tokens of {had['source']}, not of {path}: choose another --out")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.errors import UserError
-from freqq.files import check_writable, write_output
+from freqq.files import as_text, check_writable, write_output
 
 
 def unused(name: str, taken: Container[str]) -> str:
@@ -28,7 +28,7 @@ class OutputFolder:
         self.path = path
 
     def check(self, inputs: Sequence[Path], suffixes: Sequence[str], folders: Sequence[str] = ("",)) -> list[str]:
-        """Unique output names for the inputs, without suffix; those in each of `folders` are checked.
+        """Unique output names for the inputs, without suffix, in UTF-8; those in each of `folders` are checked.
 
         A name is the input's own; if several folders have it, the folder's name comes first (``s0-10_page-0001``); if
         that is not unique either, as for ``a.png`` and ``a.jpg``, a number is appended.
@@ -40,12 +40,12 @@ class OutputFolder:
         """
         parents: dict[str, set[Path]] = defaultdict(set)
         for source in inputs:
-            parents[source.stem].add(source.resolve().parent)
+            parents[as_text(source.stem)].add(source.resolve().parent)
         names: dict[str, Path] = {}
         for source in inputs:
-            plain = source.stem
+            plain = as_text(source.stem)
             if len(parents[plain]) > 1:
-                plain = f"{source.resolve().parent.name}_{plain}"
+                plain = f"{as_text(source.resolve().parent.name)}_{plain}"
             names[unused(plain, names)] = source
         originals = {source.resolve() for source in inputs}
         for output in (self.path / f / (name + s) for f in folders for name in names for s in suffixes):

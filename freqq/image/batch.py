@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from freqq.errors import UserError
-from freqq.files import write_output
+from freqq.files import as_text, same_file, write_output
 from freqq.image.base import ImageCodec
 from freqq.image.files import png, read_page
 from freqq.image.legibility import legibility
@@ -99,7 +99,8 @@ def read_rows(table: Path) -> list[Row]:
     if not table.is_file():
         return []
     try:
-        rows: list[Row] = pq.read_table(table).to_pylist()
+        with table.open("rb") as file:  # pyarrow opens no path that is not UTF-8
+            rows: list[Row] = pq.read_table(file).to_pylist()
     except (OSError, pyarrow.lib.ArrowException) as error:
         raise UserError(f"{table} is not a readable Parquet table: move it elsewhere") from error
     return rows
@@ -115,11 +116,11 @@ def plan(
 ) -> tuple[list[Task], list[Row]]:
     """The tasks of a batch, and the rows of an earlier batch whose source, codec and files are unchanged.
 
-    Raises
     Parameters
     ----------
     own : the streams in the folder, by name, that an earlier batch wrote
 
+    Raises
     ------
     UserError
         If a file is the result of another image, codec, level or parameters, or no result at all: it would be lost.
@@ -181,7 +182,7 @@ def recode_source(task: Task) -> list[Row]:
             {
                 "name": task.source.name,
                 "file": file,
-                "source": str(task.source.path),
+                "source": as_text(task.source.path.absolute()),
                 "source_sha256": task.sha256,
                 "codec": arm.name,
                 "level": arm.level,
@@ -210,7 +211,6 @@ def _resources(arm: Arm) -> str:
     return " ".join(arm.codec.resources) if arm.codec else ""
 
 
-def _check_same(row: Row, source: Source, digest: str, arm: Arm, folder: Path) -> None:
 def _check_free(stream: Path, arm: Arm) -> None:
     """Refuse to replace a file that no table lists, unless a batch was killed between writing it and its table."""
     picture = stream.with_suffix(".png")
@@ -227,9 +227,10 @@ def _check_free(stream: Path, arm: Arm) -> None:
     raise UserError(f"{there[-1]} is no output of an earlier run, and would be replaced: choose another --out")
 
 
+def _check_same(row: Row, source: Source, digest: str, arm: Arm, folder: Path) -> None:
     """Refuse to replace the result of another image or method; an image that was changed is still the same one."""
     own = arm.name, arm.level, params(arm.codec)
-    same_image = row["source_sha256"] == digest or Path(row["source"]).resolve() == source.path.resolve()
+    same_image = row["source_sha256"] == digest or same_file(row["source"], source.path)
     if (row["codec"], row["level"], row["params"]) != own or not same_image:
         raise UserError(
             f"{folder / row['file']} is {row['source']} by {row['codec']}, {row['level']} ({row['params']}), and would "

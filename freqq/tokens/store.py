@@ -41,7 +41,8 @@ class TokenStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            rows = pq.read_table(folder / INDEX, columns=list(COLUMNS)).to_pylist()
+            with (folder / INDEX).open("rb") as file:  # pyarrow opens no path that is not UTF-8
+                rows = pq.read_table(file, columns=list(COLUMNS)).to_pylist()
         except FileNotFoundError as error:
             raise UserError(f"{folder} has no {INDEX}: give a folder that freqq compress-tokens wrote") from error
         except (OSError, pa.ArrowException) as error:

@@ -200,6 +200,45 @@ def test_no_file_is_replaced_that_is_no_stream_of_tokens(folder, tmp_path, rando
     assert contents(tmp_path) == before
 
 
+@pytest.mark.parametrize(("command", "table"), [("compress-image", "pages"), ("compress-tokens", "tokens")])
+def test_a_relative_path_is_that_of_one_folder(command, table, folder, tmp_path, random_model, monkeypatch):
+    """pages/a.png of another folder is another image, and not the same one after it was changed."""
+    how = ("--out", tmp_path / "out", *(("--model", random_model) if table == "tokens" else ("--codec", "jpeg")))
+    other = tmp_path / "other" / "pages"
+    other.mkdir(parents=True)
+    (other / "a.png").write_bytes((folder / "b.png").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert freqq(command, "pages/a.png", *how).exit_code == 0
+    [row] = pq.read_table(tmp_path / "out" / f"{table}.parquet").to_pylist()
+    assert row["source"] == str(folder / "a.png")
+    before = contents(tmp_path)
+    monkeypatch.chdir(tmp_path / "other")
+    result = freqq(command, "pages/a.png", *how)
+    assert result.exit_code == 2
+    assert "choose another --out" in " ".join(result.output.split())
+    assert contents(tmp_path) == before
+    (folder / "a.png").write_bytes((folder / "b.png").read_bytes())
+    monkeypatch.chdir(folder)
+    assert freqq(command, "a.png", *how).exit_code == 0  # by another spelling, the same one after it was changed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+@pytest.mark.parametrize(("command", "table"), [("compress-image", "pages"), ("compress-tokens", "tokens")])
+def test_names_that_are_not_utf_8_are_written_with_escapes(command, table, folder, tmp_path, random_model):
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    odd.mkdir()
+    (folder / "a.png").rename(odd / os.fsdecode(b"p\xe9.png"))
+    how = ("--out", odd / "out", *(("--model", random_model) if table == "tokens" else ("--codec", "png")))
+    for _ in range(2):
+        line = [sys.executable, "-m", "freqq", command, odd, *how]
+        result = run(line, cwd=Path(__file__).parents[2], capture_output=True, check=False)
+        assert result.returncode == 0, result.stderr.decode()
+        assert os.fsencode(odd / "out") in result.stdout
+    [row] = pq.read_table(pa.py_buffer((odd / "out" / f"{table}.parquet").read_bytes())).to_pylist()
+    assert (row["name"], row["source"]) == ("p\\xe9", f"{tmp_path}/caf\\xe9/p\\xe9.png")
+    assert (odd / "out" / row["file"]).is_file()
+
+
 def test_a_new_codebook_is_used_for_pages_that_were_done(tmp_path, monkeypatch):
     assert freqq("render", "mini", "--limit", 1, "--out", tmp_path / "rendered").exit_code == 0
     image, out = tmp_path / "a.png", tmp_path / "out"
