@@ -1,13 +1,14 @@
 """``freqq compress-tokens``: compress and restore the vision tokens of page images."""
 
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from freqq.cli import options as o
 from freqq.cli.command import completing, option
-from freqq.cli.compress_image import Images, Out, check_images
+from freqq.cli.compress_image import SAVE_S, Images, Out, check_images
 from freqq.names import single
 from freqq.runs.options import overrides
 
@@ -57,9 +58,9 @@ def compress_tokens(
     from freqq.cli.outputs import OutputFolder
     from freqq.cli.printing import print_json
     from freqq.cli.progress import each
-    from freqq.image.files import find_images, read_page
     from freqq.errors import UserError
     from freqq.files import as_text
+    from freqq.image.files import find_images, read_page
     from freqq.tokens.measures import method_params, recode
     from freqq.tokens.store import INDEX
 
@@ -80,11 +81,15 @@ def compress_tokens(
     _check_pages(dict(zip(names, pages.items(), strict=True)), earlier, weights, out)
     reader = load(weights, place())
     rows: list[Row] = []
+    saved = monotonic()
     try:
         for path, stem in zip(each(paths, "compressing"), names, strict=True):
             page = read_page(path)
             [grid] = reader.see([page])
-            recoded = recode(grid, compressor)
+            try:
+                recoded = recode(grid, compressor)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
             folder.write(f"{stem}.fqt", recoded.stream)
             rows.append(
                 {
@@ -99,6 +104,9 @@ def compress_tokens(
                     **recoded.row,
                 }
             )
+            if monotonic() - saved > SAVE_S:
+                folder.write_table(INDEX, _merged(earlier, rows))
+                saved = monotonic()
     finally:
         if rows:
             folder.write_table(INDEX, _merged(earlier, rows))
@@ -149,7 +157,9 @@ def _check_pages(
     `pages`: of each name the file, its height and width in pixels, and its hash.
     """
     from freqq.errors import UserError
+    from freqq.files import same_file
     from freqq.glm.spec import read_spec
+    from freqq.tokens.container import is_stream
 
     for row in earlier:
         if row["model_revision"] != weights.revision:
@@ -157,16 +167,16 @@ def _check_pages(
             raise UserError(f"{out} has tokens of {made_by}, not of {weights.name}: choose another --out")
     known, spec = {row["file"]: row for row in earlier}, read_spec(weights)
     for stem, (path, (height, width, page_hash)) in pages.items():
-    from freqq.files import same_file
         stream = out / f"{stem}.fqt"
         had = known.get(stream.name)
         try:
             spec.grid_shape(height, width)
         except UserError as error:
-    from freqq.tokens.container import is_stream
             raise UserError(f"{path}: {error}") from error
         if had and had["page_hash"] != page_hash and not same_file(had["source"], path):
             raise UserError(f"{stream} has the tokens of {had['source']}, not of {path}: choose another --out")
+        if not had and stream.exists() and not is_stream(stream):
+            raise UserError(f"{stream} is no stream of tokens, and would be replaced: choose another --out")
 
 
 def _merged(earlier: list[Row], rows: list[Row]) -> list[Row]:
@@ -177,8 +187,6 @@ def _merged(earlier: list[Row], rows: list[Row]) -> list[Row]:
 
 
 def _show(rows: list[Row], out: Path) -> None:
-        if not had and stream.exists() and not is_stream(stream):
-            raise UserError(f"{stream} is no stream of tokens, and would be replaced: choose another --out")
     from freqq.cli.printing import mean, show
     from freqq.transforms.bands import BANDS
 

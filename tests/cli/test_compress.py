@@ -239,6 +239,28 @@ def test_names_that_are_not_utf_8_are_written_with_escapes(command, table, folde
     assert (odd / "out" / row["file"]).is_file()
 
 
+def test_an_index_of_tokens_grows_with_its_streams(folder, tmp_path, random_model, monkeypatch):
+    """A process that is killed leaves what it did: every page is in the index before the next one is begun."""
+    monkeypatch.setattr("freqq.cli.compress_tokens.SAVE_S", -1.0)
+    out, indexed = tmp_path / "out", []
+
+    def counts(*arguments):
+        store = TokenStore(out) if (out / "tokens.parquet").exists() else ()
+        indexed.append(len(store))
+        return recode(*arguments)
+
+    monkeypatch.setattr("freqq.tokens.measures.recode", counts)
+    assert freqq("compress-tokens", folder, "--model", random_model, "--out", out).exit_code == 0
+    assert indexed == [0, 1]
+
+
+def test_an_error_of_a_method_names_the_page(folder, tmp_path, random_model):
+    how = ("--method", "vq", "--model", random_model, "--out", tmp_path / "out")
+    result = freqq("compress-tokens", folder / "b.png", *how)
+    assert result.exit_code == 2
+    assert f"{folder / 'b.png'}: " in " ".join(result.output.split())
+
+
 def test_a_new_codebook_is_used_for_pages_that_were_done(tmp_path, monkeypatch):
     assert freqq("render", "mini", "--limit", 1, "--out", tmp_path / "rendered").exit_code == 0
     image, out = tmp_path / "a.png", tmp_path / "out"
