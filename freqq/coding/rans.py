@@ -87,10 +87,10 @@ class Automaton:
         Parameters
         ----------
         symbols : int [rows, steps]
-            A symbol s as s, or as -1 - s to have it escape.
-        others : int [symbols, m], optional
-            What may stand for a symbol, itself first; one that is listed is taken before the symbol escapes, or if it
-            is `PATIENCE` times likelier.
+            A symbol s as s, or as -1 - s to have it escape. With `others`, a row of it.
+        others : int [n, m], optional
+            A symbol, and what may stand for it; row s is symbol s's. One that is listed is taken before the symbol
+            escapes, or if it is `PATIENCE` times likelier.
 
         Returns
         -------
@@ -109,7 +109,7 @@ class Automaton:
             entries[step] = entry
             state = self.follows[entry]
             symbol = column[missing]
-            symbol = np.where(symbol < 0, -1 - symbol, symbol)
+            symbol = np.where(symbol < 0, -1 - symbol, symbol if others is None else others[symbol, 0])
             state[missing] = self.after[symbol]
             escaped.append(symbol)
         return entries.T, np.concatenate(escaped)

@@ -62,7 +62,7 @@ class VectorQuantization(ImageCodec):
     patterns unchanged, because averages (Lloyd's centroids) would blur letters. Another block takes the nearest pattern
     by a weighted DCT in which low and middle frequencies count most; if that differs by more than `tolerance`, the
     exact difference is stored too. Indices are entropy-coded in the context of the one or two patterns to the left.
-    With a tolerance above 0, a pattern within it may replace one that the context does not expect, as in
+    With a tolerance above 0, another pattern within it may replace one that the context does not expect, as in
     entropy-constrained vector quantization.
 
     The codebook and the phase of the lines are those that fit the page best. For a look without a codebook, `prepared`
@@ -181,9 +181,17 @@ def _encode(page: Page, pixels: NDArray[np.uint8], book: Codebook, phase: int, t
     missed = np.flatnonzero(symbols < 0)
     nearest, distance = book.patterns.nearest(flat[missed])
     symbols[missed] = np.where(distance > tolerance, -1 - nearest, nearest)
-    symbols = symbols.reshape(rows, columns)
-    others = np.where(book.distances <= tolerance, book.neighbours, book.neighbours[:, :1]) if tolerance else None
-    entries, escaped = book.source.walk(symbols, others)
+    choices, others = symbols.copy(), None
+    if tolerance:
+        others = np.where(book.distances <= tolerance, book.neighbours, book.neighbours[:, :1])
+        # What is near to a block's pattern need not be near to the block, so such a block has a choice of its own.
+        off = missed[distance <= tolerance]
+        near = others[symbols[off]]
+        choices[off] = len(others) + np.arange(len(off))
+        too_far = book.patterns.distances(flat[off], near) > tolerance
+        others = np.concatenate([others, np.where(too_far, near[:, :1], near)])
+    symbols, choices = (array.reshape(rows, columns) for array in (symbols, choices))
+    entries, escaped = book.source.walk(choices, others)
     words, states = rans.encode(book.source, entries)
     escape_words, escape_states = rans.encode(book.escaped, _in_rows(escaped))
     is_raw = symbols.T[book.source.symbols[entries].T == rans.ESCAPE] < 0

@@ -161,14 +161,18 @@ class Patterns:
         distance = np.empty((len(blocks), count), np.float32)
         for first in range(0, len(blocks), CHUNK):
             part = slice(first, first + CHUNK)
-            own = weighted_dct(blocks[part])
-            score = squares - 2 * (own @ features.T)
+            score = squares - 2 * (weighted_dct(blocks[part]) @ features.T)
             best = np.argpartition(score, count - 1, 1)[:, :count] if count > 1 else score.argmin(1)[:, None]
-            away = np.sqrt(((features[best] - own[:, None]) ** 2).mean(2))
+            away = self.distances(blocks[part], best)
             order = away.argsort(1, kind="stable")
             index[part] = np.take_along_axis(best, order, 1)
             distance[part] = np.take_along_axis(away, order, 1)
         return index, distance
+
+    def distances(self, blocks: NDArray[np.uint8], index: NDArray[np.integer]) -> NDArray[np.float32]:
+        """The distance of each block [n, h, w] to each of its patterns, which `index` [n, m] names: [n, m]."""
+        off = self._features[0][index] - weighted_dct(blocks)[:, None]
+        return np.sqrt((off**2).mean(2))
 
 
 def hash_blocks(flat: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -17,13 +17,13 @@ from freqq.data.mini import mini, pseudo_word
 from freqq.data.pythontext import reference
 from freqq.errors import UserError
 from freqq.image import container
-from freqq.image.codebooks import best_fit
+from freqq.image.codebooks import best_fit, with_id
 from freqq.image.measures import psnr
 from freqq.image.standard import Webp
 from freqq.image.streams import decode, describe
 from freqq.image.vq import VectorQuantization
 from freqq.image.vq_codebook import read_codebook
-from freqq.image.vq_patterns import Strips, darkest_gap
+from freqq.image.vq_patterns import Strips, darkest_gap, weighted_dct
 from freqq.image.vq_training import line_pitch, train
 from freqq.pages.glyph import GlyphConfig
 from freqq.pages.glyph_pages import render_glyph
@@ -85,6 +85,24 @@ def test_more_tolerance_is_shorter_and_further_away() -> None:
     near = [psnr(strange.pixels, decode(stream).pixels) for stream in streams]
     assert near == sorted(near, reverse=True)
     assert near[0] == np.inf
+
+
+@pytest.mark.parametrize("tolerance", [4.0, 8.0, 16.0])
+def test_no_block_is_off_by_more_than_the_tolerance(tolerance: float) -> None:
+    """Neither is one whose nearest pattern was replaced by a pattern near to that."""
+    codec, text = VectorQuantization(tolerance=tolerance), " ".join(reference().split())
+    for start in (20_000, 33_000):
+        page = next(render_glyph(text[start : start + 13_000]))
+        stream = codec.encode(page)
+        found = describe(stream)
+        book = with_id(bytes.fromhex(found["codebook"]))
+        strips = Strips.of(page.pixels, book.pitch, book.patterns.block[1], found["phase"])
+        before, after = (
+            weighted_dct(strips.cut(pixels).reshape(-1, *strips.block))
+            for pixels in (page.pixels, decode(stream).pixels)
+        )
+        off = np.sqrt(((before - after) ** 2).mean(1))
+        assert 0 < off.max() <= tolerance * 1.001  # distances of patterns are float16 in a codebook
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 8.0])
