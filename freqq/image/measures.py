@@ -105,8 +105,8 @@ def recode(page: Page, codec: ImageCodec | None) -> Recoded:
     The row's sizes are in bytes: ``page_png_bytes`` of the original page, ``stream_bytes`` of the stream, and
     ``decoded_png_bytes`` of the decoded page, often larger than the original's. ``bits_per_pixel`` divides the stream
     by the pixels of the original page. ``psnr`` is in dB, infinite for equal pages; times are in milliseconds. For the
-    comparison, a page that became smaller is enlarged again (bicubic), and one that became gray gets three equal
-    planes. ``vision_tokens`` are those of the decoded page; None if the model refuses its size.
+    comparison, a page that became smaller is enlarged again (bicubic), and a gray one gets three equal planes if the
+    other is RGB. ``vision_tokens`` are those of the decoded page; None if the model refuses its size.
     """
     start = perf_counter()
     stream = container.write_plain(page) if codec is None else codec.encode(page)
@@ -115,7 +115,7 @@ def recode(page: Page, codec: ImageCodec | None) -> Recoded:
     done = perf_counter()
     decoded_png = png(decoded)
     height, width = page.pixels.shape[:2]
-    seen = _as_large(decoded.pixels, page.pixels)
+    original, seen = _in_planes(page.pixels, _as_large(decoded.pixels, height, width))
     row = {
         "width": width,
         "height": height,
@@ -125,8 +125,8 @@ def recode(page: Page, codec: ImageCodec | None) -> Recoded:
         "stream_bytes": len(stream),
         "decoded_png_bytes": len(decoded_png),
         "bits_per_pixel": 8 * len(stream) / (height * width),
-        "psnr": psnr(page.pixels, seen),
-        "ssim": ssim(page.pixels, seen),
+        "psnr": psnr(original, seen),
+        "ssim": ssim(original, seen),
         "encode_ms": (encoded - start) * 1e3,
         "decode_ms": (done - encoded) * 1e3,
         "decoded_width": decoded.pixels.shape[1],
@@ -142,8 +142,13 @@ def params(codec: ImageCodec | None) -> str:
     return json.dumps(asdict(codec) if is_dataclass(codec) else {}, sort_keys=True)
 
 
-def _as_large(pixels: NDArray[np.uint8], like: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = like.shape[:2]
+def _as_large(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     if pixels.shape[:2] != (height, width):
         pixels = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
-    return np.stack([pixels] * 3, axis=2) if pixels.ndim < like.ndim else pixels
+    return pixels
+
+
+def _in_planes(*pages: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Pages in as many planes as the one with most has."""
+    most = max(page.ndim for page in pages)
+    return [np.stack([page] * 3, axis=2) if page.ndim < most else page for page in pages]

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import Glm4vImageProcessorPil
 
-from freqq.image.measures import psnr, ssim, vision_tokens
+from freqq.image.base import ImageCodec
+from freqq.image.measures import psnr, recode, ssim, vision_tokens
+from freqq.pages.page import Page
 
 
 def image(height, width, seed=0, planes=()):
@@ -25,6 +27,23 @@ def test_both_are_symmetric(height, width):
     x, y = image(height, width, 1), image(height, width, 2)
     assert psnr(x, y) == pytest.approx(psnr(y, x))
     assert ssim(x, y) == pytest.approx(ssim(y, x))
+
+
+def test_a_codec_may_turn_gray_into_rgb_and_back():
+    """As those of other packages do."""
+
+    class Turning(ImageCodec):
+        def encode(self, page):
+            return page.pixels.tobytes()
+
+        def decode(self, stream):
+            gray = np.frombuffer(stream, np.uint8, 12 * 15).reshape(12, 15)
+            return Page(gray if len(stream) > gray.size else np.stack([gray] * 3, 2))
+
+    gray = np.random.default_rng(0).integers(0, 256, (12, 15), np.uint8)
+    row = recode(Page(gray), Turning()).row
+    assert (row["psnr"], row["ssim"]) == (math.inf, pytest.approx(1))
+    assert recode(Page(image(12, 15, planes=(3,))), Turning()).row["psnr"] < 20
 
 
 def test_psnr_of_a_constant_error():
