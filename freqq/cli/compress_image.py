@@ -90,7 +90,7 @@ def compress_image(
     if left_out + unknown:
         note(f"left out: {'; '.join(left_out + unknown)}")
     tasks, kept = plan(sources, arms, out, ocr, earlier, own)
-    rows = _work(folder, tasks, kept, earlier, workers or os.cpu_count() or 1)
+    rows = _work(folder, tasks, kept, workers or os.cpu_count() or 1)
     if as_json:
         print_json(rows)
     else:
@@ -181,16 +181,15 @@ def _prepared(arms: "list[Arm]", sources: "list[Source]") -> "list[Arm]":
     return [arm if arm.codec is None else replace(arm, codec=arm.codec.prepared(looks, say, learning)) for arm in arms]
 
 
-def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], earlier: list[Row], workers: int) -> list[Row]:
+def _work(folder: "OutputFolder", tasks: "list[Task]", kept: list[Row], workers: int) -> list[Row]:
     """Do the tasks and keep pages.parquet up to date, also if interrupted; returns the rows of this run."""
     from freqq.cli.progress import counted
     from freqq.image.batch import recode_all
 
     rows, saved = list(kept), monotonic()
-    others = {row["file"]: row for row in earlier}
 
     def save() -> None:
-        table = others | {row["file"]: row for row in rows}
+        table = {row["file"]: row for row in [*_earlier(folder.path)[0], *rows]}  # read again: another run may add
         folder.write_table("pages.parquet", [table[file] for file in sorted(table)])
 
     try:

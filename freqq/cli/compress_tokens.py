@@ -72,7 +72,8 @@ def compress_tokens(
     folder = OutputFolder(out)
     names = folder.check(paths, (".fqt",))
     pages = check_images(paths)  # before the model is found, which may be a download
-    earlier = _earlier(out, name, at, method_params(compressor))
+    params = method_params(compressor)
+    earlier = _earlier(out, name, at, params)
 
     from freqq.glm.load import find, load
     from freqq.glm.place import place
@@ -82,6 +83,10 @@ def compress_tokens(
     reader = load(weights, place())
     rows: list[Row] = []
     saved = monotonic()
+
+    def save() -> None:
+        folder.write_table(INDEX, _merged(_earlier(out, name, at, params), rows))  # read again: another run may add
+
     try:
         for path, stem in zip(each(paths, "compressing"), names, strict=True):
             page = read_page(path)
@@ -105,11 +110,11 @@ def compress_tokens(
                 }
             )
             if monotonic() - saved > SAVE_S:
-                folder.write_table(INDEX, _merged(earlier, rows))
+                save()
                 saved = monotonic()
     finally:
         if rows:
-            folder.write_table(INDEX, _merged(earlier, rows))
+            save()
     if as_json:
         print_json(rows)
     else:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from subprocess import run
 
@@ -252,6 +253,29 @@ def test_an_index_of_tokens_grows_with_its_streams(folder, tmp_path, random_mode
     monkeypatch.setattr("freqq.tokens.measures.recode", counts)
     assert freqq("compress-tokens", folder, "--model", random_model, "--out", out).exit_code == 0
     assert indexed == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("command", "table", "step"),
+    [
+        ("compress-image", "pages", "freqq.image.batch.recode_source"),
+        ("compress-tokens", "tokens", "freqq.tokens.measures.recode"),
+    ],
+)
+def test_what_another_run_adds_meanwhile_is_kept(command, table, step, folder, tmp_path, random_model, monkeypatch):
+    how = ("--out", tmp_path / "out", *(("--model", random_model) if table == "tokens" else ("--codec", "jpeg")))
+    module, name = step.rsplit(".", 1)
+    real, others = getattr(import_module(module), name), [folder / "b.png"]
+
+    def with_another(*arguments):
+        while others:
+            assert freqq(command, others.pop(), *how).exit_code == 0
+        return real(*arguments)
+
+    monkeypatch.setattr(step, with_another)
+    assert freqq(command, folder / "a.png", *how).exit_code == 0
+    rows = pq.read_table(tmp_path / "out" / f"{table}.parquet").to_pylist()
+    assert sorted(row["name"] for row in rows) == ["a", "b"]
 
 
 def test_an_error_of_a_method_names_the_page(folder, tmp_path, random_model):
