@@ -294,4 +294,4 @@ def _written(page: CompressedGrid, stream: container.Unwritten) -> CompressedGri
 
 
 def _restored(page: CompressedGrid, coded: container.Coded) -> CompressedGrid:
-    return replace(page, features=container.restore(coded).to(page.features.dtype).flatten(0, 1))
+    return replace(page, features=container.restore(coded, page.features.dtype).flatten(0, 1))

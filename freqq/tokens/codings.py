@@ -197,6 +197,10 @@ def code_of(coded: Coded) -> int:
     return next(code for code, coding in CODINGS.items() if isinstance(coded, coding.kind))
 
 
-def restore(coded: Coded) -> Tensor:
-    """The grid [h, w, C] that was coded: plain values as they are, anything else in float32."""
-    return CODINGS[code_of(coded)].restore(coded)
+def restore(coded: Coded, dtype: torch.dtype | None = None) -> Tensor:
+    """The grid [h, w, C] that was coded, in a number format; by default plain values in theirs, others in float32."""
+    grid = CODINGS[code_of(coded)].restore(coded)
+    if dtype == torch.float16 and grid.dtype != dtype:
+        most = torch.finfo(dtype).max  # coded values may round beyond it, to infinity
+        grid = grid.clamp(-most, most)
+    return grid if dtype is None else grid.to(dtype)

@@ -174,7 +174,7 @@ def read(data: bytes, tokens: int = MAX_CELLS) -> Stored:
     dtype = FORMATS[number_format]
     content = CODINGS[code].read(reader, shape, channels, dtype)
     reader.end()
-    features = restore(content).to(dtype).reshape(-1, channels)
+    features = restore(content, dtype).reshape(-1, channels)
     return Stored(content, CompressedGrid(features, (h, w), kept, small))
 
 

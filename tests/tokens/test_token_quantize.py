@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from freqq.errors import UserError
 from freqq.levels import LEVELS
-from freqq.tokens import COMPRESSORS, container
+from freqq.tokens import COMPRESSORS, compressor_at, container
 from freqq.tokens.measures import fidelity
 from freqq.tokens.quantize import Quantize
 
@@ -58,6 +58,14 @@ def test_the_same_grid_gives_the_same_stream_whatever_its_strides():
     grid = grid_of(9, 7, 24)
     again = grid.transpose(0, 1).contiguous().transpose(0, 1)
     assert method.compress(grid).payload == method.compress(again).payload == method.encode(grid)
+
+
+@pytest.mark.parametrize("name", ["token", "token-int8", "token-int4"])
+def test_the_largest_numbers_of_float16_stay_finite(name):
+    grid = grid_of(6, 8, 32).sign().half() * torch.finfo(torch.float16).max
+    page = compressor_at(name, "mild").compress(grid)
+    assert page.features.isfinite().all()
+    assert torch.equal(container.decode(page.payload).features, page.features)
 
 
 def test_each_level_loses_more_and_stores_less():
