@@ -40,8 +40,8 @@ class Leveled:
         Raises
         ------
         UserError
-            If the level or a parameter is unknown (the nearest is suggested), a value is out of range, or the level is
-            ``baseline``, which has no method.
+            If the level or a parameter is unknown (the nearest is suggested), a value is out of range or of another
+            type, or the level is ``baseline``, which has no method.
         """
         if level not in LEVELS:
             raise unknown("level", level, LEVELS)
@@ -51,4 +51,10 @@ class Leveled:
         for name in overrides:
             if name not in known:
                 raise unknown("parameter", name, known)
-        return cls(**{**cls.LEVELS[level], **overrides})
+        try:
+            return cls(**{**cls.LEVELS[level], **overrides})
+        except TypeError as error:  # from comparing a value with its bounds
+            if not overrides:
+                raise
+            given = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
+            raise UserError(f"{cls.__name__} does not take {given}: a value is of the wrong type ({error})") from error
