@@ -31,6 +31,7 @@ Texts = Annotated[
 SIZE, WIDTH = 20480, 3
 """SIZE is `freqq.image.vq_training.SIZE`, which is too slow to import for a help text."""
 PAGES, BATCH = 600, 16
+DEFAULT = "codebook.safetensors"
 
 
 @app.callback()
@@ -41,7 +42,9 @@ def codebook() -> None:
 @app.command()
 def train(
     texts: Texts = None,
-    out: Annotated[Path, option("--out", "FILE", "The codebook, a .safetensors file.")] = Path("codebook.safetensors"),
+    out: Annotated[
+        Path | None, option("--out", "FILE", f"The codebook; by default {DEFAULT}, which must not exist yet.")
+    ] = None,
     config: o.Config = None,
     dpi: o.Dpi = None,
     font: o.Font = None,
@@ -79,6 +82,9 @@ def train(
     mini = texts == ["mini"] or (tokens and model in EMBEDDED and not texts)
     if mini and (config, font, dpi) != (None, None, None):
         raise UserError("mini has a look of its own: leave --config, --font and --dpi out, or write ./mini for a file")
+    if out is None and Path(DEFAULT).exists():
+        raise UserError(f"{DEFAULT} exists: choose a file with --out")
+    out = out or Path(DEFAULT)
     check_file(out)
     if tokens:
         limit = limit or PAGES

@@ -32,6 +32,15 @@ def test_a_folder_is_refused_before_anything_is_learned(tmp_path):
     assert f"--out {tmp_path} is a folder: give a file name" in result.stderr
 
 
+def test_a_file_is_replaced_only_if_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "codebook.safetensors").write_text("mine")
+    result = freqq("codebook", "train", "mini")
+    assert result.exit_code == 2
+    assert "codebook.safetensors exists: choose a file with --out" in " ".join(result.output.split())
+    assert (tmp_path / "codebook.safetensors").read_text() == "mine"
+
+
 def test_minis_codebook_is_made_by_one_command(tmp_path):
     out = tmp_path / "mini.safetensors"
     assert freqq("codebook", "train", "mini", "--width", 7, "--out", out).exit_code == 0
