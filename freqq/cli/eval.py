@@ -76,6 +76,7 @@ def show(path: "Path", as_json: bool, width: int = 120) -> None:
             console.print(table, soft_wrap=isinstance(table, str), highlight=False if isinstance(table, str) else None)
         console.print(
             f"rows, run.json and summary.json are in {path}; as a page: freqq report {path}",
+            markup=False,
             soft_wrap=True,
             highlight=False,
         )

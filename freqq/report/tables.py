@@ -76,7 +76,7 @@ def comparison_tables(evidence: Evidence, width: int) -> list[RenderableType]:
     found: list[RenderableType] = []
     for (run, reference), group in groupby(evidence.comparisons, key=lambda c: (c.reference_run, c.reference)):
         lines = list(group)
-        title = f"Against {reference} of {run}, on the samples that both answered"
+        title = escape(f"Against {reference} of {run}, on the samples that both answered")
         title = "Not compared: nothing to pair with" if reference is None else title
         shown = _columns(("score", "mean"), "difference", ("+/=/-", "win/tie/loss"), "p (Holm)")
         found.append(_rows(title, lines, [("n", _paired), *shown], heads))
