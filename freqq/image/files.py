@@ -3,6 +3,7 @@
 import io
 import warnings
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from freqq.pages.page import Page
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 """Images in a folder. A file that is given by itself may have any name."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
+AVIF = ("AVIF",) if find_spec("PIL.AvifImagePlugin") else ()
+FORMATS = ("PNG", "JPEG", "WEBP", *AVIF, "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 """Formats of files, whatever their names. Pillow knows dozens more, and runs other programs for some."""
 
 SENT = ("PNG", "JPEG", "WEBP")

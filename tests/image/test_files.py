@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from freqq.errors import UserError
-from freqq.image.files import find_images, frame_count, png, read_page
+from freqq.image.files import FORMATS, find_images, frame_count, png, read_page
 from freqq.pages.page import Page
 
 GRAY = np.random.default_rng(0).integers(0, 256, (7, 5), np.uint8)
@@ -83,6 +83,12 @@ def test_gray_of_16_bits_is_scaled_as_png_says(tmp_path, levels):
     Image.fromarray(deep).save(tmp_path / "clear.png", transparency=int(deep[3, 2]))
     expected[deep == deep[3, 2]] = 255
     np.testing.assert_array_equal(read_page(tmp_path / "clear.png").pixels, expected)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_read(tmp_path, form):
+    Image.fromarray(GRAY).save(tmp_path / "page", form)
+    assert read_page(tmp_path / "page").pixels.shape[:2] == GRAY.shape
 
 
 def test_no_file_is_read_by_another_program(tmp_path, monkeypatch):
