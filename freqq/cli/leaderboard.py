@@ -20,13 +20,17 @@ def leaderboard(
     sort: Annotated[
         str, option("--sort", "BY", f"{', '.join(SORTS)}. Rates are sorted from the lowest.", offered=SORTS)
     ] = "score",
-    least: Annotated[int, option("--min-samples", "N", "Leave out runs that share fewer samples.", min=1)] = 10,
+    least: Annotated[
+        int,
+        option("--min-samples", "N", "Leave out runs that share fewer samples, and arms with fewer answers.", min=1),
+    ] = 10,
     as_json: Json = False,
 ) -> None:
     """Rank the arms of all runs in a folder, with their rates.
 
     Each arm has one row, ranked on the samples that runs of the same model, data, rendering, protocol, needle count
-    and size share. An arm shares the rank of a better one, marked by =, if the interval of either holds the other.
+    and size share; failed answers count as 0. An arm shares the rank of a better one, marked by =, if the interval of
+    either holds the other.
 
     Example: freqq leaderboard runs --sort retention
     """

@@ -62,10 +62,10 @@ class Comparison:
     n_shared, n_paired, reference_failed : int
         Samples that the reference has too; those that both answered; those that the reference failed on.
     score, macro, exact, errors : Estimate, Estimate, float, mapping
-        Over the answered samples: the mean, the mean of the bins' means, the fraction of exact answers, and the mean
-        error rates of transcripts.
+        Over the answered samples: the mean, the mean of the bins' means (nan if a bin has no answers), the fraction of
+        exact answers, and the mean error rates of transcripts.
     suite : Estimate or None
-        The mean of the sub-tasks' means, if a suite has several.
+        The mean of the sub-tasks' means, if a suite has several; nan if one has no answers.
     baseline, baseline_exact : Estimate, float
         The reference's score and exact answers, over the pairs.
     difference, macro_difference, difference_exact, retention

@@ -12,7 +12,7 @@ from freqq.errors import FreqqError, UserError
 from freqq.names import unknown
 from freqq.report.comparison import Comparison
 from freqq.report.pairs import Arm, arms, compare_all, with_holm
-from freqq.report.results import Results, read_results
+from freqq.report.results import Results, Samples, read_results
 from freqq.report.run_facts import RunFacts, distinct_titles, facts, find_contexts
 from freqq.report.run_folders import labels
 from freqq.report.statistics import Estimate
@@ -20,7 +20,7 @@ from freqq.report.wording import counted, needles
 from freqq.runs.directory import RUN
 
 LEAST = 10
-"""Default of the fewest samples to rank."""
+"""Default of the fewest samples to rank, and of an arm's fewest answers."""
 
 ESTIMATED: dict[str, Callable[[Comparison], Estimate | None]] = {
     "score": lambda c: c.score,
@@ -58,7 +58,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Board:
-    """The arms of runs of one context and size at a needle count, best first, on the `n` samples they share."""
+    """The arms of runs of one context and size at a needle count, best first, on the `n` samples they share.
+
+    Failed samples count as answers with score 0: an arm that answers only what is easy must not rank above others.
+    """
 
     title: str
     run: RunFacts
@@ -73,7 +76,7 @@ def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[
     Parameters
     ----------
     least : int
-        Fewest samples that runs must share.
+        Fewest samples that runs must share, and that an arm must have answered of them to be ranked.
 
     Raises
     ------
@@ -104,28 +107,44 @@ def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[
     ranked = []
     for (context, count, _), inside in sorted(groups.items(), key=lambda item: (item[0][:2], -item[0][2])):
         first = names.index(inside[0].run)
-        shared = reduce(np.intersect1d, [arm.samples.ids.astype(str) for arm in inside])
+        shared = {*reduce(np.intersect1d, [arm.samples.ids.astype(str) for arm in inside]).tolist()}
         where = f"{', '.join(dict.fromkeys(arm.run for arm in inside))} at {needles(count)}"
         if len(shared) < least:
             notes.append(f"left out: {where}: they have {counted(len(shared), 'sample')} in common, under {least}")
             continue
+        taken = [_only(arm, shared) for arm in inside]
+        for arm in taken:
+            if (answers := int((~arm.samples.failed).sum())) < least:
+                few = f"{answers} of {counted(len(shared), 'sample')}"
+                notes.append(f"left out: {arm.name} of {arm.run} at {needles(count)}: it answered {few}, under {least}")
+        if not (taken := [arm for arm in taken if (~arm.samples.failed).sum() >= least]):
+            continue
         about = facts(found[first], names[first], context)
         data = f"{Path(about.data).name} ({about.data_revision})"
         title = f"{about.task} on {data}, {needles(count)}, {counted(len(shared), 'sample')}: {Path(about.model).name}"
-        ranked.append(Board(title, about, count, len(shared), rank(_compared(inside, set(shared)), sort)))
+        ranked.append(Board(title, about, count, len(shared), rank(_compared(taken), sort)))
     titles = distinct_titles([board.title for board in ranked], [board.run for board in ranked])
     return [replace(board, title=title) for board, title in zip(ranked, titles, strict=True)], notes
 
 
-def _compared(inside: Sequence[Arm], shared: set[str]) -> list[Comparison]:
-    """The arms on some samples, each compared with its own run's baseline, or else the first."""
-    taken = [
-        replace(arm, samples=arm.samples.take(np.flatnonzero([i in shared for i in arm.samples.ids]))) for arm in inside
-    ]
-    baselines = {arm.run: arm for arm in reversed(taken) if arm.results.is_baseline}
-    usual = next((arm for arm in taken if arm.results.is_baseline), None)
-    pairs = [(arm, None if arm.results.is_baseline else baselines.get(arm.run, usual)) for arm in taken]
-    return with_holm(compare_all(pairs))
+def _only(arm: Arm, ids: set[str]) -> Arm:
+    return replace(arm, samples=arm.samples.take(np.flatnonzero([i in ids for i in arm.samples.ids])))
+
+
+def _compared(arms: Sequence[Arm]) -> list[Comparison]:
+    """Each arm compared with its own run's baseline, or else the first; failed samples are answers with score 0."""
+    counted_as_0 = [replace(arm, samples=_failures_as_0(arm.samples)) for arm in arms]
+    baselines = {arm.run: arm for arm in reversed(counted_as_0) if arm.results.is_baseline}
+    usual = next((arm for arm in counted_as_0 if arm.results.is_baseline), None)
+    pairs = [(arm, None if arm.results.is_baseline else baselines.get(arm.run, usual)) for arm in counted_as_0]
+    failed = (int(arm.samples.failed.sum()) for arm in arms)
+    found = (replace(c, n_failed=n) for c, n in zip(compare_all(pairs), failed, strict=True))
+    return with_holm([*found])
+
+
+def _failures_as_0(samples: Samples) -> Samples:
+    zeros = {name: np.where(samples.failed, 0.0, samples.values[name]) for name in ("score", "exact")}
+    return replace(samples, errors=np.full(len(samples), None, object), values={**samples.values, **zeros})
 
 
 def rank(comparisons: Sequence[Comparison], sort: str) -> tuple[Place, ...]:

@@ -84,7 +84,7 @@ def _start(arm: Arm, reference: Arm | None, scores: _Batch, changes: _Batch) -> 
     samples = arm.samples
     shared = None if reference is None or reference.results is arm.results else _pair(samples, reference.samples)
     good = samples.take(np.flatnonzero(~samples.failed))
-    score, macro = scores.add(good.score), scores.add(_macro(good.score, good.bins))
+    score, macro = scores.add(good.score), scores.add(_macro(good.score, good.bins, samples.bins))
     median = _median(samples.values["density"])
     dense = np.where(samples.values["density"] >= median, "dense", "sparse").astype(object)
     dense[np.isnan(samples.values["density"])] = None
@@ -96,8 +96,9 @@ def _start(arm: Arm, reference: Arm | None, scores: _Batch, changes: _Batch) -> 
             (samples.labels["subtask"], _in_order(samples.labels["subtask"])),
         )
     ]
-    subtasks = good.labels["subtask"]
-    suite = scores.add(_macro(good.score, subtasks)) if len(set(subtasks) - {None}) > 1 else None
+    subtasks = samples.labels["subtask"]
+    several = len(set(subtasks) - {None}) > 1
+    suite = scores.add(_macro(good.score, good.labels["subtask"], subtasks)) if several else None
     add = _start_reference(shared, scores, changes) if shared is not None and len(shared[0]) else None
 
     def finish() -> Comparison:
@@ -129,7 +130,7 @@ def _start_reference(shared: tuple[Samples, Samples], scores: _Batch, changes: _
     change = own.score - before.score
     zeros = np.where(mine.failed, 0.0, mine.score) - np.where(other.failed, 0.0, other.score)
     as_zero = changes.add(zeros) if failed.any() and len(both) else None
-    difference, macro = changes.add(change), changes.add(_macro(change, own.bins))
+    difference, macro = changes.add(change), changes.add(_macro(change, own.bins, mine.bins))
     baseline = scores.add(before.score)
     exact, exact_before = _mean(own.values["exact"]), _mean(before.values["exact"])
     wins, losses = int((change > 0).sum()), int((change < 0).sum())
@@ -202,7 +203,10 @@ def _in_order(labels: Texts) -> list[str]:
     return [label for label in dict.fromkeys(labels) if label is not None]
 
 
-def _macro(values: Floats, strata: Texts) -> Floats:
+def _macro(values: Floats, strata: Texts, planned: Texts) -> Floats:
+    """Values whose mean is that of the strata's means; none if a planned stratum has no value, so that it is nan."""
+    if len(set(strata)) < len(set(planned)):
+        return np.empty(0)
     return stratified(values, strata) if len(set(strata)) > 1 else values
 
 

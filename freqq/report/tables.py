@@ -58,11 +58,11 @@ def result_tables(evidence: Evidence, width: int) -> list[RenderableType]:
     return [*found, *notes(groups), _size_table(groups, heads), *sampled, _time_table(groups, heads)]
 
 
-def notes(comparisons: Sequence[Comparison]) -> list[str]:
+def notes(comparisons: Sequence[Comparison], failures: Callable[[Comparison], str] = wording.failures) -> list[str]:
     """Failures and outcomes other than answers, one line per arm that has any."""
     found = []
     for c in comparisons:
-        texts = (wording.failures(c), wording.outcomes(c.outcomes, c.n))
+        texts = (failures(c), wording.outcomes(c.outcomes, c.n))
         if note := "; ".join(text for text in texts if text):
             found.append(escape(f"{wording.needles(c.needles)}, {c.arm}: {note}"))
     return found
@@ -110,7 +110,7 @@ def show_board(board: Board, console: Console) -> None:
     console.print(table)
     for own, number in numbered.items() if runs is numbered else ():
         console.print(f"run {number}: {full[own]}", markup=False, soft_wrap=True)
-    for note in notes([place.comparison for place in board.places]):
+    for note in notes([place.comparison for place in board.places], wording.failures_as_0):
         console.print(note)
     console.print()
 

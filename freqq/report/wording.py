@@ -1,6 +1,7 @@
 """Numbers and verdicts as text, and the columns of tables of comparisons."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from typing import Any
 
@@ -153,6 +154,11 @@ def failures(c: Comparison) -> str:
     return "; ".join(parts)
 
 
+def failures_as_0(c: Comparison) -> str:
+    """Failures of a comparison whose numbers include them as 0."""
+    return f"{c.n_failed} of {c.n} answers failed, and count as 0" if c.n_failed else ""
+
+
 def outcomes(counts: Mapping[str, int], n: int) -> str:
     """Outcomes other than answers, such as ``cut while thinking: 12 of 100``; empty without any."""
     return ", ".join(f"{name}: {number} of {n}" for name, number in counts.items())
@@ -170,8 +176,8 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     """The main result in one or two sentences.
 
     How low each rate gets without a loss, over all needle counts of a run, and how many comparisons show a loss. An arm
-    is without a loss if none is seen and one of `MARGIN` is excluded. If there is no such arm, but some show no loss,
-    the samples are too few to tell.
+    is without a loss if none is seen and one of `MARGIN` is excluded, also if failed answers count as 0. If there is no
+    such arm, but some show no loss, either answers failed or the samples are too few to tell.
     """
     compared = [c for c in comparisons if c.reference is not None]
     if not compared:
@@ -209,6 +215,10 @@ def _first(smaller: Sequence[Comparison]) -> str:
     margin = f"{100 * MARGIN:g} points"
     if kept := [c for c in smaller if c.verdict != "worse" and _excluded(c)]:
         return f"No loss of more than {margin} at {', '.join(_furthest(kept))}"
+    if failing := [c for c in smaller if c.verdict != "worse" and _excluded(replace(c, as_zero=None))]:
+        c = max(failing, key=lambda c: (c.n_paired, -c.n_failed))
+        failed = f"{c.n_failed} of {counted(c.n, 'answer')} of {c.arm} failed"
+        return f"No loss of more than {margin} is seen where both answered, but {failed}"
     if undecided := [c for c in smaller if c.verdict != "worse"]:
         best = max(undecided, key=lambda c: (c.n_paired, c.difference.low if c.difference else 0))
         are = "1 sample is" if best.n_paired == 1 else f"{best.n_paired} samples are"
@@ -218,8 +228,9 @@ def _first(smaller: Sequence[Comparison]) -> str:
 
 
 def _excluded(c: Comparison) -> bool:
-    """Whether a loss of more than `MARGIN` is excluded, and no smaller loss is seen."""
-    return c.difference is not None and c.difference.low >= -MARGIN and c.difference.high >= 0
+    """Whether a loss of more than `MARGIN` is excluded, also if failures count as 0, and no smaller loss is seen."""
+    kept = c.difference is not None and c.difference.low >= -MARGIN and c.difference.high >= 0
+    return kept and (c.as_zero is None or c.as_zero.low >= -MARGIN)
 
 
 def _smaller(c: Comparison, rate: str) -> bool:

@@ -272,6 +272,16 @@ def test_a_size_without_a_loss_excludes_the_margin(n, tmp_path):
     assert found.headline.startswith("No loss") == (change.low >= -MARGIN and change.high >= 0)
 
 
+def test_a_size_at_which_answers_fail_is_not_without_a_loss(tmp_path):
+    rows = fallen(200, *[0.0] * 200)
+    assert headline_of(tmp_path / "one", [*rows[:-1], *failed(rows[-1:])]).startswith(
+        "No loss of more than 5 points at"
+    )
+    assert headline_of(tmp_path / "some", [*rows[:-60], *failed(rows[-60:])]).startswith(
+        "No loss of more than 5 points is seen where both answered, but 60 of 200 answers of token mild failed. 0 of 1"
+    )
+
+
 def test_runs_that_failed_are_not_counted(tmp_path):
     good, bad = fallen(100, *[0.0] * 100), failed(fallen(100, *[0.0] * 100))
     nothing = "Nothing is compared: no sample was answered by both a method and its baseline."

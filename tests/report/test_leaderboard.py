@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from freqq.errors import UserError
+from freqq.report.evidence import gather
 from freqq.report.leaderboard import SORTS, boards
+from tests.cli.test_app import freqq as command
 from tests.report.made_runs import failed, made_rows, write_run
 
 ROWS = made_rows(40, (2, 4))
@@ -116,3 +118,27 @@ def test_a_folder_without_results_says_so(tmp_path):
         boards(tmp_path)
     with pytest.raises(UserError, match="did you mean 'score'"):
         boards(tmp_path, "scor")
+
+
+def test_failures_count_as_0_and_an_arm_of_few_answers_is_not_ranked(tmp_path):
+    """One that answers only what is easy must not come before one that answers all."""
+    base = [replace(r, score=0.8, exact=False) for r in ROWS if r.method == "baseline" and r.needles == 2]
+    arms = []
+    for answers in (1, 20):
+        own = [replace(r, method=f"token-{answers}", level="mild", config_hash=f"h{answers}", score=1.0) for r in base]
+        arms += [*own[:answers], *failed(own[answers:])]
+    write_run(tmp_path / "run", [*base, *arms])
+    ([board], notes) = boards(tmp_path)
+    first, second = (place.comparison for place in board.places)
+    assert (first.method, second.method, second.n_failed) == ("baseline", "token-20", 20)
+    assert (second.score.mean, second.difference.mean, second.retention.mean) == pytest.approx((0.5, -0.3, 0.625))
+    assert notes == ["left out: token-1 mild of run at 2 needles: it answered 1 of 40 samples, under 10"]
+    shown = command("leaderboard", str(tmp_path))
+    assert "2 needles, token-20 mild: 20 of 40 answers failed, and count as 0" in " ".join(shown.stdout.split())
+
+
+def test_a_board_without_failures_has_the_numbers_of_a_report(folder):
+    places = {p.comparison.config_hash: p.comparison for p in boards(folder)[0][0].places}
+    for c in gather([folder / "a"]).comparisons:
+        if c.needles == 2:
+            assert (places[c.config_hash].score, places[c.config_hash].difference) == (c.score, c.difference)

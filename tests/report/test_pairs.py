@@ -167,3 +167,11 @@ def test_responses_that_are_no_answer_are_counted(tmp_path):
     assert of(found, "image").outcomes == {"cut while thinking": 30}
     assert of(found).outcomes == {}
     assert ANSWERED not in of(found, "image").outcomes
+
+
+def test_a_mean_of_parts_of_which_one_has_no_answers_is_unknown(tmp_path):
+    rows = [replace(r, subtask="even" if r.bin in BINS[::2] else "odd") for r in ROWS]
+    rows = [*failed([r for r in rows if r.bin in BINS[1::2]]), *(r for r in rows if r.bin in BINS[::2])]
+    found = of(gather([write_run(tmp_path / "run", rows)]))
+    assert np.isnan([found.macro.mean, found.macro_difference.mean, found.suite.mean]).all()
+    assert np.isfinite([found.score.mean, found.difference.mean]).all()
