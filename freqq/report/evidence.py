@@ -37,7 +37,7 @@ class Evidence:
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[list[Results], list[str]]:
-    """The results of some run directories, and notes on those left out because they are not finished runs.
+    """The results of some run directories, and notes on runs that are left out, or whose results lag behind.
 
     Raises
     ------
@@ -62,6 +62,7 @@ def read_runs(paths: Sequence[Path]) -> tuple[list[Results], list[str]]:
             check_folder(path)
         if (path / RUN).is_file() and (path / RESULTS).is_file():
             found.append(read_results(path))
+            notes += [note] if (note := found[-1].note) else []
             continue
         try:
             read_results(path)

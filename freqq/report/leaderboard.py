@@ -92,6 +92,7 @@ def boards(folder: Path, sort: str = "score", least: int = LEAST) -> tuple[list[
     for path in sorted(file.parent for file in folder.rglob(RUN)):
         try:
             found.append(read_results(path))
+            notes += [note] if (note := found[-1].note) else []
         except FreqqError as error:
             notes.append(f"left out: {error}")
     if not found:

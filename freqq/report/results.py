@@ -118,7 +118,9 @@ class Results:
     Parameters
     ----------
     description : mapping
-        ``run.json``.
+        ``run.json``, with the limit and the grading of these results: a run can have grown or been graded again since.
+    note : str
+        How the results lag behind ``run.json``, and what to do; empty if they do not.
     versions, hardware : tuples
         All that produced its rows.
     """
@@ -131,6 +133,7 @@ class Results:
     hardware: tuple[Mapping[str, Any], ...]
     started_at: str
     ended_at: str
+    note: str = ""
 
     @property
     def needles(self) -> tuple[int, ...]:
@@ -166,19 +169,39 @@ def read_results(path: Path) -> Results:
         _check(plan, metadata, table, columns)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FreqqError(f"{file} is damaged ({' '.join(str(error).split())[:200]}): merge the run again") from error
+    described = _described(plan, metadata)
     order = _natural_order(columns["sample_id"])
     columns = {name: column[order] for name, column in columns.items()}
     stamps = columns["started_at"]
     return Results(
         path,
-        plan,
+        described,
         str(columns["task"][0]) if len(order) else "",
         tuple(_arms(plan, columns)),
         tuple(metadata.get("versions") or ()),
         tuple(metadata.get("hardware") or ()),
         str(stamps.min()) if len(order) else "",
         str(stamps.max()) if len(order) else "",
+        _note(path, plan, described, len(set(columns["sample_id"]))),
     )
+
+
+def _described(plan: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """``run.json`` as it was for these results; those of older versions do not say how they were graded."""
+    found = {**plan, "regraded": metadata.get("regraded", plan.get("regraded"))}
+    match metadata.get("config"):
+        case {"settings": {"limit": limit}}:
+            found["settings"] = {**plan.get("settings", {}), "limit": limit}
+    return found
+
+
+def _note(path: Path, plan: Mapping[str, Any], described: Mapping[str, Any], samples: int) -> str:
+    if samples < (planned := len(plan["samples"])):
+        return f"the results of {path} are those of {samples} of {planned} samples: run freqq runs merge {path}"
+    if (wanted := plan.get("regraded")) != described["regraded"]:
+        again = f"freqq regrade {path}{f' --protocol {wanted}' if wanted else ''}"
+        return f"the results of {path} are from before it was graded again: run {again}"
+    return ""
 
 
 def _check(plan: Mapping[str, Any], metadata: object, table: pa.Table, columns: Mapping[str, NDArray[Any]]) -> None:

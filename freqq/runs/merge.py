@@ -21,7 +21,7 @@ from freqq.errors import FreqqError
 from freqq.files import write_whole
 from freqq.runs.directory import RESULTS, RunDirectory, eval_command
 from freqq.runs.parts import Key, packed, part_files, read_metadata, read_part, writing
-from freqq.runs.schema import SCHEMA, conform
+from freqq.runs.schema import SCHEMA, Row, conform
 
 STRETCH = 16_384
 """Rows of a stretch of the plan, which are sorted in memory and become one row group."""
@@ -88,7 +88,9 @@ def merge(path: Path, note: Callable[[str], object] = lambda text: None) -> None
         if missing := int((~found.there).sum()):
             again = eval_command(plan.get("settings", {}), path)
             raise FreqqError(f"{missing} of {len(keys)} answers are missing in {path}: continue with {again}")
-        metadata = {"config": plan, "versions": found.versions, "hardware": found.hardware}
+        metadata = {
+            "config": plan, "versions": found.versions, "hardware": found.hardware, "regraded": plan.get("regraded")
+        }  # fmt: skip
         write_whole(path / RESULTS, lambda file: _write(file, stretches, metadata, found))
         _keep_aside(path / DUPLICATES, found.differing, note)
     if len(found.failures) == len(keys):
@@ -151,6 +153,12 @@ def _write(file: Path, stretches: list[Path], metadata: dict[str, Any], found: _
                 rows = _chosen(stream.read_all(), found.differing).replace_schema_metadata(schema.metadata)
             found.failures += rows["error"].drop_null().to_pylist()
             writer.write_table(rows, row_group_size=STRETCH)
+
+
+def precedence(row: Row) -> tuple[bool, float]:
+    """Of a key's rows the one with the highest counts: the first answer, else the last failure, as in `_chosen`."""
+    at = row.started_at.timestamp()
+    return row.error is None, -at if row.error is None else at
 
 
 def _chosen(rows: pa.Table, differing: list[pa.Table]) -> pa.Table:

@@ -17,8 +17,8 @@ from freqq.names import unknown
 from freqq.runs.directory import RESULTS, RUN, RunDirectory, write_json
 from freqq.runs.grading import marked
 from freqq.runs.lock import lock
-from freqq.runs.merge import merge, planned_keys
-from freqq.runs.parts import answered, parquet, part_files, part_path, read_metadata, read_part, writing
+from freqq.runs.merge import merge, planned_keys, precedence
+from freqq.runs.parts import Key, answered, packed, parquet, part_files, part_path, read_metadata, read_part, writing
 from freqq.runs.protocols import PROTOCOLS, Protocol, protocol_for
 from freqq.runs.schema import Row, conform, from_table, to_table
 from freqq.runs.settings import Settings
@@ -27,12 +27,15 @@ from freqq.runs.shard import Shard
 Arm = tuple[int, str, str]
 """Needles, method, level."""
 
+Scores = dict[Key, tuple[tuple[bool, float], Arm, float, float]]
+"""Of each key the `precedence` of the row that counts, its arm, and its scores before and after."""
+
 
 @dataclass(frozen=True)
 class Change:
     """What grading again did to an arm: of how many responses the score changed, and the means of all before and after.
 
-    A sample that failed has no response, and counts with its 0.
+    A sample that failed has no response, and counts with its 0. One that was answered again counts once.
     """
 
     needles: int
@@ -81,9 +84,10 @@ def regrade(
         raise unknown("protocol", protocol, PROTOCOLS)
     rules = protocol_for(protocol or settings.protocol, settings.source.task)
     known = _samples(settings, plan)
-    found: dict[Arm, list[tuple[float, float]]] = {}
+    found: Scores = {}
     with lock(path, Shard()):
-        _note(path, plan, None if rules.name == settings.protocol else rules.name)
+        regraded = None if rules.name == settings.protocol else rules.name
+        _note(path, plan, regraded)
         files = part_files(path)
         for done, file in enumerate(files, 1):
             _regrade_part(path, file, known, rules, found)
@@ -92,11 +96,14 @@ def regrade(
         if whole:
             merge(path)
         elif not files and (path / RESULTS).is_file():
-            _regrade_results(path / RESULTS, known, rules, found)
+            _regrade_results(path / RESULTS, known, rules, found, regraded)
             whole = True
     planned = [(arm["method"], arm["level"]) for arm in plan["arms"]]
-    order = sorted(found, key=lambda arm: (arm[0], planned.index(arm[1:]) if arm[1:] in planned else len(planned)))
-    return Regraded(rules.name, tuple(_change(arm, found[arm]) for arm in order), whole)
+    scores: dict[Arm, list[tuple[float, float]]] = {}
+    for _, arm, before, after in found.values():
+        scores.setdefault(arm, []).append((before, after))
+    order = sorted(scores, key=lambda arm: (arm[0], planned.index(arm[1:]) if arm[1:] in planned else len(planned)))
+    return Regraded(rules.name, tuple(_change(arm, scores[arm]) for arm in order), whole)
 
 
 def _settings(plan: Mapping[str, Any], path: Path) -> Settings:
@@ -129,9 +136,7 @@ def _note(path: Path, plan: Mapping[str, Any], protocol: str | None) -> None:
         write_json(path / RUN, kept | ({} if protocol is None else {"regraded": protocol}))
 
 
-def _regrade_part(
-    run: Path, file: Path, known: Mapping[str, Sample], rules: Protocol, found: dict[Arm, list[tuple[float, float]]]
-) -> None:
+def _regrade_part(run: Path, file: Path, known: Mapping[str, Sample], rules: Protocol, found: Scores) -> None:
     part = read_part(file)
     before = from_table(conform(part, file))
     after = [_regraded(row, known, rules, found) for row in before]
@@ -145,25 +150,25 @@ def _regrade_part(
 
 
 def _regrade_results(
-    file: Path, known: Mapping[str, Sample], rules: Protocol, found: dict[Arm, list[tuple[float, float]]]
+    file: Path, known: Mapping[str, Sample], rules: Protocol, found: Scores, regraded: str | None
 ) -> None:
     table = pq.read_table(file)
     rows = [_regraded(row, known, rules, found) for row in from_table(conform(table, file))]
-    new: pa.Table = to_table(rows).replace_schema_metadata(table.schema.metadata)
+    metadata = packed(table.schema, read_metadata(table) | {"regraded": regraded})
+    new: pa.Table = to_table(rows).replace_schema_metadata(metadata)
     with writing(file):
         write_whole(file, lambda temporary: pq.write_table(new, temporary, compression="zstd"))
 
 
-def _regraded(
-    row: Row, known: Mapping[str, Sample], rules: Protocol, found: dict[Arm, list[tuple[float, float]]]
-) -> Row:
+def _regraded(row: Row, known: Mapping[str, Sample], rules: Protocol, found: Scores) -> Row:
     new = row
     if row.response is not None and row.error is None:
         if row.sample_id not in known:
             raise UserError(f"the data no longer have the sample {row.sample_id}")
         limited = None if row.outcome is None else row.outcome in (CUT_ANSWERING, CUT_THINKING)
         new = marked(replace(row, cer=None, wer=None), known[row.sample_id], row.response, rules, limited)
-    found.setdefault((row.needles, row.method, row.level), []).append((row.score, new.score))
+    if row.key not in found or precedence(row) >= found[row.key][0]:
+        found[row.key] = precedence(row), (row.needles, row.method, row.level), row.score, new.score
     return new
 
 

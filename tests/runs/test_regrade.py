@@ -13,6 +13,8 @@ from freqq.data.index import Entry
 from freqq.data.mini import mini
 from freqq.data.responses import ANSWERED, CUT_THINKING
 from freqq.errors import UserError
+from freqq.report.evidence import gather
+from freqq.report.results import read_results
 from freqq.runs.directory import RunDirectory
 from freqq.runs.grading import marked
 from freqq.runs.lock import lock
@@ -151,6 +153,47 @@ def test_a_run_that_is_not_whole_keeps_its_parts(made):
 def test_a_failed_sample_stays_as_it_is():
     failed = make_row(error="OutOfMemory: no")
     assert _regraded(failed, {}, PROTOCOLS["official"], {}) == failed
+
+
+def test_a_sample_that_was_answered_again_counts_once_as_in_the_results(made):
+    """What failed before an answer, and answers after the first, are in the parts, but not in the results."""
+    row = next(row for row in rows(made).values() if row.method == "token" and row.score == 1)
+    writer = PartWriter(made, Shard(), {})
+    writer.add(
+        [replace(row, error="OSError: disk", response=None, score=0.0, started_at=datetime(2025, 1, 1, tzinfo=UTC))]
+    )
+    writer.add([replace(row, response="no", score=0.0, started_at=datetime(2027, 1, 1, tzinfo=UTC))])
+    writer.flush()
+    done = regrade(made)
+    assert [(c.method, c.n, c.changed, c.before, c.after) for c in done.changes] == [
+        ("baseline", 4, 2, 0.25, 0.75), ("token", 4, 2, 0.25, 0.75),
+    ]  # fmt: skip
+
+
+def test_a_report_tells_how_its_results_were_graded_and_not_how_parts_were_since(made):
+    assert read_results(made).description["regraded"] is None
+    regrade(made, "glyph")
+    assert (read_results(made).description["regraded"], read_results(made).note) == ("glyph", "")
+    for file in part_files(made)[1:]:
+        file.unlink()
+    assert not regrade(made).whole
+    found = read_results(made)
+    assert found.description["regraded"] == "glyph"
+    assert found.note.endswith(f"from before it was graded again: run freqq regrade {made}")
+    part_files(made)[0].unlink()
+    assert regrade(made).whole
+    assert (read_results(made).description["regraded"], read_results(made).note) == (None, "")
+
+
+def test_results_of_a_run_that_has_grown_are_described_as_they_are(made):
+    plan = json.loads((made / "run.json").read_text())
+    grown = {"samples": [*plan["samples"], "more"], "settings": plan["settings"] | {"limit": 5}}
+    (made / "run.json").write_text(json.dumps(plan | grown))
+    said = f"the results of {made} are those of 4 of 5 samples: run freqq runs merge {made}"
+    evidence = gather([made])
+    assert (evidence.warnings, evidence.runs[0].n_samples) == ((said,), 4)
+    assert " --limit 4 " in evidence.runs[0].command
+    assert said in " ".join(freqq("leaderboard", str(made), "--min-samples", "1").stderr.split())
 
 
 def test_what_cannot_be_graded_again_is_one_line(made, tmp_path):
