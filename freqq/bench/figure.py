@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from freqq.bench.turns import BASELINE, Turn, savings
 from freqq.errors import UserError
 from freqq.levels import LEVELS
+from freqq.runs.schema import renamed
 from freqq.tokens import compressor_at
 from freqq.tokens.measures import method_params
 
@@ -49,7 +50,7 @@ def scores_of(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[f
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         if row["score"] is not None and not row.get("error"):
-            found[row["method"], row["level"]].append(row["score"])
+            found[renamed(row["method"]), row["level"]].append(row["score"])
     return dict(found)
 
 

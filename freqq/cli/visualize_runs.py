@@ -31,21 +31,31 @@ def pareto(
 ) -> None:
     """Legibility and score against bytes, of all codecs and levels in some tables.
 
+    Runs must be of the same model, data, rendering and protocol.
+
     Example: freqq visualize pareto compressed/pages.parquet runs/one/results.parquet --out pareto.png
     """
     from freqq.errors import UserError
     from freqq.image.batch import read_rows
     from freqq.report import pareto as figure
-    from freqq.runs.directory import RESULTS
+    from freqq.report.results import read_results
+    from freqq.runs.directory import RESULTS, RUN, RunDirectory
 
     target = target_file(out)
-    legibility, scores = [], []
+    legibility, scores, runs = [], [], []
     for table in tables:
-        if not (table.is_file() or (table / RESULTS).is_file()):
+        run = table.parent if table.name == RESULTS else table
+        if not (table.is_file() or (run / RESULTS).is_file()):
             raise UserError(f"there is no file {table}")
-        rows = read_rows(table / RESULTS if table.is_dir() else table)
+        if (run / RUN).is_file():
+            runs.append(read_results(run))
+        if (run / RESULTS).is_file():
+            scores += RunDirectory(run).table().select(figure.SCORED).to_pylist()
+            continue
+        rows = read_rows(table)
         legibility += [row for row in rows if "cer" in row and "codec" in row]
         scores += [row for row in rows if "score" in row]
+    figure.check_comparable(runs)
     points = figure.legibility_points(legibility), figure.score_points(scores)
     if not any(points):
         raise UserError("these tables have neither legibility (compress-image --ocr) nor scores of a run")

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean
 from typing import Any
 
@@ -14,6 +15,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from freqq.errors import UserError
 from freqq.levels import LEVELS
 from freqq.report.figures import titled
+from freqq.report.results import Results
+from freqq.report.run_facts import differing
 from freqq.runs.schema import BASELINE, renamed
 
 COLOURS = (
@@ -21,6 +24,9 @@ COLOURS = (
     "#7f7f7f", "#003c30", "#ffd92f",
 )  # fmt: skip
 """Okabe and Ito's colours, then others that differ from these; one per codec."""
+
+SCORED = ("method", "level", "params", "model_revision", "config_hash", "image_bytes", "pages", "score", "error")
+"""Columns of a run's results that `score_points` needs."""
 
 MARKERS = "osD^vPX*<>hp"
 FLOOR = "text"
@@ -60,7 +66,7 @@ def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
     Raises
     ------
     UserError
-        As `legibility_points`, or if a codec was read by several models.
+        As `legibility_points`, or if a codec was read by several models, at several resolutions or the like.
     """
     own = [
         r
@@ -68,10 +74,27 @@ def score_points(rows: Iterable[Mapping[str, Any]]) -> list[Point]:
         if renamed(r["method"]) == BASELINE or r["method"].split("-")[0] == "image"
         if not r.get("error")
     ]
-    _check_alike(((_codec(r["method"]), r["level"], r) for r in own), ("params", "model_revision"))
+    _check_alike(((_codec(r["method"]), r["level"], r) for r in own), ("params", "model_revision", "config_hash"))
     return _points(
-        (_codec(r["method"]), r["level"], r["image_bytes"] / r["pages"], r["score"]) for r in own if r["pages"]
+        (_codec(r["method"]), r["level"], r["image_bytes"] / r["pages"], r["score"])
+        for r in own
+        if r["pages"] and r["image_bytes"] is not None
     )
+
+
+def check_comparable(runs: Sequence[Results]) -> None:
+    """Refuse runs of other models, data, pages or protocols, whose scores do not belong in one panel.
+
+    Raises
+    ------
+    UserError
+        The message names the facts that differ.
+    """
+    for one, other in combinations(runs, 2):
+        if reasons := differing(one, other):
+            raise UserError(
+                f"{one.path} and {other.path} do not belong in one figure, as {'; '.join(reasons)}: draw one of each"
+            )
 
 
 def pareto(legibility: Sequence[Point], scores: Sequence[Point], title: str) -> Figure:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from freqq.errors import UserError
+from freqq.errors import FreqqError, UserError
 from freqq.files import check_writable, write_whole
 from freqq.runs.parts import PARTS, writing
 from freqq.runs.schema import Row, conform, from_table
@@ -185,12 +185,18 @@ class RunDirectory:
         UserError
             If there is none.
         FreqqError
-            If it is of a version that this one cannot read.
+            If it is damaged, or of a version that this one cannot read.
         """
         path = self.path / RESULTS
         if not path.is_file():
             raise UserError(f"{path} is not there yet: put the parts together with freqq runs merge {self.path}")
-        return conform(pq.read_table(path), path)
+        try:
+            found = pq.read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            raise FreqqError(
+                f"{path} is damaged ({' '.join(str(error).split())[:200]}): merge the run again"
+            ) from error
+        return conform(found, path)
 
 
 def eval_command(settings: Mapping[str, Any], path: Path) -> str:

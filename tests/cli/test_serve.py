@@ -165,6 +165,10 @@ def test_score_is_drawn_against_throughput(tmp_path):
 
     assert draw("run", "figure.svg").exit_code == 0
     assert "<svg" in (tmp_path / "figure.svg").read_text()
+    old = [row | {"method": row["method"].replace("baseline", "none")} for row in rows]
+    (tmp_path / "old").mkdir()
+    pq.write_table(pa.Table.from_pylist(old), tmp_path / "old" / "results.parquet")
+    assert draw("old", "old.svg").exit_code == 0
     kept = [row | {"params": '{"keep": 0.25}' if row["method"] == "token-prune" else "{}"} for row in rows]
     (tmp_path / "quarter").mkdir()
     pq.write_table(pa.Table.from_pylist(kept), tmp_path / "quarter" / "results.parquet")

@@ -6,6 +6,9 @@ from matplotlib.colors import to_rgb
 
 from freqq.errors import UserError
 from freqq.report.pareto import COLOURS, LEAST_CER, Point, front, legibility_points, pareto, score_points
+from freqq.runs.settings import Settings
+from tests.cli.test_app import freqq as command
+from tests.report.made_runs import made_rows, write_run
 
 CURVE = [Point("jpeg", level, size, value) for level, size, value in
          (("ultra_mild", 200e3, 0.002), ("mild", 150e3, 0.006), ("extreme", 60e3, 0.1))]  # fmt: skip
@@ -39,10 +42,36 @@ def test_what_differs_is_never_one_point():
         legibility_points([page, page | {"params": '{"quality": 9}'}])
     row = {"method": "image", "level": "mild", "image_bytes": 9, "pages": 1, "score": 1.0, "params": "{}",
            "model_revision": "a"}  # fmt: skip
-    for other in ({"params": '{"keep": 0.3}'}, {"model_revision": "b"}):
+    for other in ({"params": '{"keep": 0.3}'}, {"model_revision": "b"}, {"config_hash": "of another dpi"}):
         with pytest.raises(UserError, match=f"dct at mild with several {next(iter(other))}"):
             score_points([row, row | other])
     assert len(score_points([row, row | {"level": "extreme", "params": '{"keep": 0.1}'}])) == 2
+
+
+def test_old_rows_without_bytes_have_no_point():
+    row = {"method": "none", "level": "baseline", "image_bytes": None, "pages": 1, "score": 1.0}
+    assert score_points([row]) == []
+    assert score_points([row, row | {"image_bytes": 9}]) == [Point("baseline", "baseline", 9, 1.0)]
+
+
+def test_runs_of_other_resolutions_data_or_protocols_are_refused(tmp_path):
+    """Also where every arm is in one of them only."""
+    rows = made_rows(12, (2,), pages=1)
+    plain, image = ([r for r in rows if r.method == method] for method in ("baseline", "image"))
+    paths = [write_run(tmp_path / "a", plain, Settings(look="glyph"))]
+    paths += [
+        write_run(tmp_path / "b", image, Settings(look="glyph", dpi=96)),
+        write_run(tmp_path / "c", image, Settings(look="glyph")),
+    ]
+    out = tmp_path / "pareto.svg"
+    for given in ([*paths[:2]], [path / "results.parquet" for path in paths[:2]]):
+        done = command("visualize", "pareto", *map(str, given), "--out", str(out))
+        assert done.exit_code == 2
+        assert f"{paths[0]} and {paths[1]} do not belong in one figure, as dpi is 96" in " ".join(done.stderr.split())
+    assert not out.exists()
+    done = command("visualize", "pareto", str(paths[0]), str(paths[2] / "results.parquet"), "--out", str(out))
+    assert done.exit_code == 0, done.stderr
+    assert "dct" in out.read_text()
 
 
 def drawn(points):
