@@ -57,10 +57,12 @@ class RunDirectory:
             return None
         except NotADirectoryError as error:
             raise UserError(f"cannot write to {self.path}: a part of that path is a file") from error
-        except (OSError, ValueError) as error:
-            raise UserError(f"{self.path / RUN} is not readable ({error}): choose another --out") from error
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(
+                f"{self.path / RUN} is not readable ({error}): restore it, or choose another --out"
+            ) from error
         if not isinstance(found, dict):
-            raise UserError(f"{self.path / RUN} is not a run's description: choose another --out")
+            raise UserError(f"{self.path / RUN} is not a run's description: restore it, or choose another --out")
         arms = found.get("arms")
         for arm in arms if isinstance(arms, list) else ():
             if isinstance(arm, dict) and isinstance(arm.get("method"), str):
@@ -68,7 +70,7 @@ class RunDirectory:
         return found
 
     def plan(self) -> dict[str, Any]:
-        """What ``run.json`` says; a `UserError` if there is none or it plans nothing."""
+        """What ``run.json`` says; a `UserError` if there is none, it plans nothing, or it says what no run writes."""
         if self.path.is_file():
             raise UserError(f"{self.path} is a file, not a run directory")
         found = self.description()
@@ -76,6 +78,8 @@ class RunDirectory:
             raise UserError(f"{self.path} is not a run directory: it has no {RUN}")
         if not (isinstance(found.get("samples"), list) and isinstance(found.get("arms"), list)):
             raise UserError(f"{self.path / RUN} does not say what was planned: it is damaged, or not of freqq")
+        if wrong := _damage(found):
+            raise UserError(f"{self.path / RUN} is damaged, as its {wrong} cannot be read: restore it")
         return found
 
     def check(self, settings: Settings) -> None:
@@ -220,6 +224,32 @@ def eval_command(settings: Mapping[str, Any], path: Path) -> str:
     if settings.get("backend") == "openai":
         words += ["--base-url", "URL"]
     return shlex.join([*words, "--out", str(path)])
+
+
+def _damage(plan: Mapping[str, Any]) -> str | None:
+    """The first entry of a ``run.json`` with values of other types than a run writes; None if there is none."""
+    if not all(isinstance(sample, str) for sample in plan["samples"]):
+        return "samples"
+    for arm in plan["arms"]:
+        if not (isinstance(arm, dict) and {"method", "config_hash"} <= arm.keys()):
+            return "arms"
+        if not all(isinstance(arm.get(name, ""), str) for name in ("method", "level", "params", "config_hash")):
+            return "arms"
+    settings = plan.get("settings", {})
+    if not isinstance(settings, dict):
+        return "settings"
+    for name, usual in Settings().as_json().items():
+        value = settings.get(name, usual)
+        kinds: Any = (
+            list if isinstance(usual, list) else float | int | None if name == "dpi" else str | float | int | None
+        )
+        if not isinstance(value, kinds) or (name == "overrides" and any(not _is_pair(one) for one in value)):
+            return f"setting {name}"
+    return None
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 2
 
 
 def _grows(before: dict[str, Any], now: dict[str, Any]) -> bool:

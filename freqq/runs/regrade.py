@@ -98,7 +98,7 @@ def regrade(
         elif not files and (path / RESULTS).is_file():
             _regrade_results(path / RESULTS, known, rules, found, regraded)
             whole = True
-    planned = [(arm["method"], arm["level"]) for arm in plan["arms"]]
+    planned = [(arm["method"], arm.get("level")) for arm in plan["arms"]]
     scores: dict[Arm, list[tuple[float, float]]] = {}
     for _, arm, before, after in found.values():
         scores.setdefault(arm, []).append((before, after))

@@ -145,7 +145,13 @@ def _answers(files: list[Path], keys: set[Key]) -> dict[Key, set[str]]:
 
 def _hashes(plan: dict[str, Any], rows: _Rows) -> Iterator[Finding]:
     said = {
-        (arm["config_hash"], arm["method"], arm["level"], arm["params"], plan["model_revision"], plan["dtype"])
+        (
+            arm["config_hash"],
+            arm["method"],
+            arm.get("level"),
+            arm.get("params"),
+            *map(plan.get, ("model_revision", "dtype")),
+        )
         for arm in plan["arms"]
     }
     if strange := sorted(rows.made_by - said):

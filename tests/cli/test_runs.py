@@ -103,6 +103,30 @@ def test_what_is_no_run_is_one_line(command, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
+DAMAGE = ["3", "[]", "[" * 100_000, '{"samples": [], "arms": []', "\x00", "{}", '{"samples": "s", "arms": []}']
+PARTS = {"samples": [[3], [[]]], "arms": [[3], [{}], [{"method": 3, "config_hash": "h"}], [{"method": "token"}]],
+         "settings": [3, [], {"methods": 3}, {"overrides": [3]}, {"model": {}}, {"dpi": "x"}]}  # fmt: skip
+
+
+@pytest.mark.parametrize("damaged", [*DAMAGE, *PARTS])
+def test_a_damaged_description_is_one_line_and_hides_no_other_run(damaged, runs, tmp_path):
+    for name in ("good", "bad"):
+        shutil.copytree(runs / "whole", tmp_path / name)
+    file = tmp_path / "bad" / "run.json"
+    plan = json.loads(file.read_text())
+    for text in [json.dumps(plan | {damaged: value}) for value in PARTS[damaged]] if damaged in PARTS else [damaged]:
+        file.write_text(text)
+        for command in (("runs", "list"), ("leaderboard", "--min-samples", "1")):
+            done = freqq(*command, str(tmp_path))
+            assert (done.exit_code, done.stderr.count("\n")) == (0, 1), (text, done.stderr)
+            assert done.stderr.startswith(f"note: left out: {file}")
+            assert "good" in done.stdout
+        for command in (("runs", "show"), ("runs", "verify"), ("runs", "merge"), ("regrade",), ("report",)):
+            done = freqq(*command, str(file.parent))
+            assert (done.exit_code, done.stderr.count("\n")) == (2, 1), (text, done.stderr)
+            assert done.stderr.startswith(f"error: {file}")
+
+
 def test_a_damaged_run_does_not_hide_the_others(tmp_path):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "run.json").write_text("{")
