@@ -8,7 +8,7 @@ interpolated along the logarithm of the mean cost, and the differences are paire
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from itertools import pairwise
@@ -28,6 +28,7 @@ from freqq.report.pareto import COLOURS, MARKERS
 from freqq.report.results import ArmResults, Floats, Results, Samples
 from freqq.report.run_facts import differing_facts
 from freqq.report.statistics import Estimate, differences, holm, mean_estimate
+from freqq.runs.settings import Settings, renamed
 
 COSTS = {
     "tokens": ("vision_tokens", "vision_tokens", "vision tokens a sample"),
@@ -40,14 +41,15 @@ NEAR = 0.05
 """How far a cost may lie beyond those that were measured, as a fraction of the nearest."""
 
 APART = 1.1
-"""How much more a resolution costs than the one before that has a label in the figure, so that labels do not overlap.
-"""
+"""The least ratio of the costs of two labels in the figure, so that they do not overlap."""
 
 GLYPH_DPI = 72.0
 """Of Glyph's own configuration, which holds where nothing else was asked for."""
 
-MAY_DIFFER = ("dpi", "methods", "levels", "overrides", "limit", "baseline")
-"""Settings in which the runs may differ."""
+MAY_DIFFER = ("dpi", "methods", "levels", "overrides", "limit", "baseline", "sizes", "skip_bad")
+"""Settings in which the runs may differ: they change no answer to a sample, or say which arms there are."""
+
+CURVES = tuple(colour for colour in COLOURS if colour != "#000000")  # black is the curve of plain pages
 
 
 @dataclass(frozen=True)
@@ -97,18 +99,15 @@ def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Poi
     Raises
     ------
     UserError
-        If the runs differ in more than their resolutions, methods and limits, there is nothing to compare, or an arm's
-        cost is unknown.
+        If the runs differ in more than their resolutions, methods and limits, a method has several parameters at a
+        resolution, there is nothing to compare, or an arm's cost is unknown.
     """
     if cost not in COSTS:
         raise unknown("cost", cost, tuple(COSTS))
     _check_alike(runs)
     compressed, plain, _ = COSTS[cost]
-    arms = [(_dpi(run), arm) for run in runs for arm in run.arms]
-    baselines: dict[float, ArmResults] = {}
-    for dpi, arm in arms:
-        if arm.is_baseline:
-            baselines.setdefault(dpi, arm)
+    arms = _distinct(runs)
+    baselines = {dpi: arm for dpi, arm in reversed(arms) if arm.is_baseline}
     if len(baselines) < 2:
         raise UserError(
             f"plain pages were read at {len(baselines)} resolution{'s' * (len(baselines) != 1)} only: give runs of "
@@ -148,9 +147,7 @@ def resolution_points(runs: Sequence[Results], cost: str = "tokens") -> list[Poi
 def unmeasured(points: Sequence[Point]) -> list[float]:
     """The resolutions, in whole dpi, at which plain pages would have to be read so that no difference is interpolated.
 
-    A curve that bends between two measured resolutions lies above the line between them, which flatters a method: on
-    `small`, half of the tokens of 120 dpi were .087 better than that line from 72 to 96 dpi, and .012 worse than pages
-    at 84 dpi.
+    A curve that bends between two measured resolutions lies above the line between them, which flatters a method.
     """
     plain = [p.cost for p in points if p.method == LEVELS[0]]
     apart = [p for p in points if p.difference and all(abs(p.cost - cost) > NEAR * cost for cost in plain)]
@@ -178,24 +175,42 @@ def _check_alike(runs: Sequence[Results]) -> None:
     for run in runs[1:]:
         one, other = (_settings(r) for r in (first, run))
         names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-        names += [name for name in differing_facts(first, run) if name not in MAY_DIFFER]
-        if differing := dict.fromkeys(names):
+        if differing := dict.fromkeys(
+            name for name in [*names, *differing_facts(first, run)] if name not in MAY_DIFFER
+        ):
             raise UserError(
                 f"{first.path} and {run.path} differ in {', '.join(differing)}: resolutions are compared between runs "
                 "of the same model, data and protocol"
             )
 
 
-def _settings(run: Results) -> Mapping[str, object]:
-    settings = run.description.get("settings", {})
-    return {name: value for name, value in settings.items() if name not in MAY_DIFFER}
+def _settings(run: Results) -> dict[str, Any]:
+    """With the defaults of what older versions had no setting for."""
+    return Settings().as_json() | renamed(run.description.get("settings", {}))
+
+
+def _distinct(runs: Sequence[Results]) -> list[tuple[float, ArmResults]]:
+    """All arms with their resolutions, each once: of runs that have the same, that with most answers."""
+    found: dict[tuple[float, str], ArmResults] = {}
+    drawn: dict[tuple[float, str], Results] = {}
+    for run, arm in ((one, arm) for one in runs for arm in one.arms):
+        dpi = _dpi(run)
+        same = found.setdefault((dpi, arm.config_hash), arm)
+        found[dpi, arm.config_hash] = max(same, arm, key=lambda arm: len(_answered(arm)))
+        first = run if arm.is_baseline else drawn.setdefault((dpi, arm.method), run)
+        if _settings(first)["overrides"] != _settings(run)["overrides"]:
+            raise UserError(
+                f"{first.path} and {run.path} have {arm.method} at {dpi:g} dpi with other parameters (--set), which "
+                "would be one curve: give them one by one"
+            )
+    return [(dpi, arm) for (dpi, _), arm in found.items()]
 
 
 def _dpi(run: Results) -> float:
-    settings = run.description.get("settings", {})
-    if settings.get("dpi") is None and settings.get("config") is not None:
+    settings = _settings(run)
+    if settings["dpi"] is None and settings["config"] is not None:
         raise UserError(f"{run.path} has the resolution of its --config: run it again with --dpi, which says it")
-    return float(settings.get("dpi") or GLYPH_DPI)
+    return float(settings["dpi"] or GLYPH_DPI)
 
 
 def _answered(arm: ArmResults) -> Samples:
@@ -251,17 +266,11 @@ def resolution(points: Sequence[Point], cost: str, title: str) -> Figure:
     resolutions = sorted({dpi for _, dpi in groups})
     for number, (method, dpi) in enumerate(groups):
         own = sorted((p for p in points if (p.method, p.dpi) == (method, dpi)), key=lambda p: _rank(p.level))
-        axes.errorbar(
-            [p.cost for p in own],
-            [p.score.mean for p in own],
-            [[p.score.mean - p.score.low for p in own], [p.score.high - p.score.mean for p in own]],
-            color=COLOURS[number % len(COLOURS)],
-            marker=MARKERS[number % len(MARKERS)],
-            linestyle="-" if dpi == resolutions[-1] else "--",
-            linewidth=1.2,
-            elinewidth=0.7,
-            label=f"{method}, {dpi:g} dpi",
-        )
+        bars = [[p.score.mean - p.score.low for p in own], [p.score.high - p.score.mean for p in own]]
+        colour, marker = CURVES[number % len(CURVES)], MARKERS[number % len(MARKERS)]
+        axes.errorbar([p.cost for p in own], [p.score.mean for p in own], bars, color=colour, marker=marker,
+                      linestyle="-" if dpi == resolutions[-1] else "--", linewidth=1.2, elinewidth=0.7,
+                      label=f"{method}, {dpi:g} dpi")  # fmt: skip
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(_amount))
     axes.xaxis.set_minor_formatter(NullFormatter())

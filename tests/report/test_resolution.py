@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
 
 from freqq.errors import UserError
 from freqq.report.figures import rendered
@@ -130,6 +131,31 @@ def test_what_cannot_be_compared_is_said(tmp_path, others, said):
     runs = [run_at(tmp_path, 144.0, 96), *(run_at(tmp_path, 96.0, **other) for other in others)]
     with pytest.raises(UserError, match=said):
         resolution_points(runs)
+
+
+def test_an_arm_of_two_runs_counts_once_and_other_parameters_are_never_one_curve(tmp_path, runs):
+    again = [run_at(tmp_path / "a", 144.0, 96, n=20), run_at(tmp_path / "b", 144.0, sizes="none")]
+    assert resolution_points([again[0], *runs, again[1]]) == resolution_points(runs)
+    set_keep = run_at(tmp_path / "c", 144.0, 96, overrides=(("keep", "0.3"),))
+    with pytest.raises(
+        UserError, match=f"{runs[0].path} and {set_keep.path} have token-prune at 144 dpi with other param"
+    ):
+        resolution_points([*runs, set_keep])
+    assert len(resolution_points([set_keep, *runs[1:]])) == 4
+
+
+def test_a_run_from_before_a_setting_existed_had_its_default(runs):
+    old = {name: value for name, value in runs[1].description["settings"].items() if name not in ("sizes", "context")}
+    old |= {"generation": old.pop("protocol")}
+    before = replace(runs[1], description={**runs[1].description, "settings": old})
+    assert resolution_points([runs[0], before, runs[2]]) == resolution_points(runs)
+
+
+def test_no_method_has_the_colour_of_plain_pages(runs):
+    *plain, point = resolution_points(runs)
+    points = [*plain, *(replace(point, method=f"method-{i}") for i in range(20))]
+    axes = resolution(points, "tokens", "Pages").axes[0]
+    assert [line.get_label() for line in axes.lines if to_rgb(line.get_color()) == (0, 0, 0)] == ["page drawn smaller"]
 
 
 @pytest.mark.parametrize("fact", [*DESCRIBED, "task"])
