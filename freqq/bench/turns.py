@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
+import numpy as np
 from scipy.stats import t as student
 
 from freqq.bench.metrics import FIRST_TOKEN, KV_USAGE, NEXT_TOKEN, PREEMPTIONS, PROMPT, Metrics
@@ -162,7 +163,7 @@ class _Usage:
     def _look(self) -> None:
         while True:
             with suppress(OSError):  # a busy server may miss one of many looks
-                self.most = max(Metrics.read(self._server).values.get(KV_USAGE, 0.0), self.most)
+                self.most = float(np.fmax(Metrics.read(self._server).values.get(KV_USAGE, math.nan), self.most))
             if self._ended.wait(POLL_S):
                 return
 

@@ -13,6 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -209,7 +210,9 @@ def titled(figure: Figure, title: str) -> Figure:
 
 
 def rendered(figure: Figure, format: str = "png") -> bytes:
-    """A figure as a file of one of `FORMATS`; deterministic."""
+    """A figure as a file of one of `FORMATS`; deterministic. Dollar signs in the names of a legend are no formula."""
+    for text in (text for legend in figure.findobj(Legend) for text in legend.get_texts()):
+        text.set_parse_math(False)
     file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "freqq", "pdf.fonttype": 42}):
         figure.savefig(file, format=format, dpi=DPI, bbox_inches="tight", **FORMATS[format])

@@ -259,6 +259,17 @@ def test_all_failed_makes_a_page(tmp_path):
     assert not section(tree, "examples").all("article")
 
 
+@pytest.mark.parametrize("change", [{"pages": 99}, {"pages": 1000}, {"pages": None}, {"page_hash": "other"}])
+def test_pages_that_are_not_those_of_the_row_are_left_out_with_a_line(change, small_run, tmp_path):
+    rows = [replace(row, **change) for row in RunDirectory(small_run).read()]
+    plan = RunDirectory(small_run).plan()
+    run = write_run(tmp_path / "run", rows, Settings.from_json(plan.pop("settings")), **plan)
+    examples = section(parse(html(gather([run]))), "examples")
+    assert "the page is not shown" in examples.text
+    assert not examples.all("img")
+    assert section(parse(html(gather([small_run]))), "examples").all("img")
+
+
 def test_where_a_page_cannot_be_shown_the_reason_is_said(tmp_path):
     rows = made_rows(5, needles=(2,))
     for number, settings in enumerate((Settings(), Settings(seed=1))):

@@ -134,6 +134,11 @@ def test_colours_of_a_heat_map_are_those_of_their_sign_and_grow_with_size(value)
     assert (ink == "#fff") == (min(abs(value), 1) >= STRONG["#b2182b" if value < 0 else "#2166ac"])
 
 
+@pytest.mark.parametrize("name", ["a$^$", "$\\frac$", "5$ and 6$"])
+def test_dollar_signs_in_the_name_of_a_run_are_no_formula(name):
+    assert name in latency([(f"token mild, {name}", {"prefill_ms": 3.0})], "x")
+
+
 def test_a_figure_takes_its_colours_from_the_page_and_its_ids_are_its_own():
     def drawn(name: str) -> str:
         with mpl.rc_context(SETTINGS):

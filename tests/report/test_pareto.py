@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from freqq.errors import UserError
+from freqq.report.figures import rendered
 from freqq.report.pareto import COLOURS, LEAST_CER, Point, front, legibility_points, pareto, score_points
 from freqq.runs.settings import Settings
 from tests.cli.test_app import freqq as command
@@ -98,6 +100,11 @@ def test_no_error_at_all_stands_whole_at_a_place_that_says_so():
     assert [label for at, label in labels.items() if at == pytest.approx(LEAST_CER)] == ["≤ 0.0001"]
     axes, _ = drawn([*CURVE, Point("text", "ultra_mild", 4e3, LEAST_CER)])
     assert "≤ 0.0001" not in [label.get_text() for label in axes.get_yticklabels()]
+
+
+@pytest.mark.parametrize("name", ["a$^$", "$\\frac$", "5$ and 6$"])
+def test_dollar_signs_in_a_name_are_no_formula(name):
+    assert name in rendered(pareto([replace(point, codec=name) for point in CURVE], [], "codecs"), "svg").decode()
 
 
 def test_the_front_is_named_only_where_it_is_seen():

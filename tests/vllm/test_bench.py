@@ -153,6 +153,19 @@ def test_a_look_at_the_cache_that_fails_is_not_the_last(monkeypatch):
     assert math.isnan(usage.most)
 
 
+def test_a_server_that_does_not_tell_the_use_of_its_cache_leaves_it_unknown(monkeypatch):
+    looks = iter([Metrics(), Metrics({KV_USAGE: 0.2}), *[Metrics()] * 1000])
+    monkeypatch.setattr(Metrics, "read", lambda server: next(looks))
+    monkeypatch.setattr("freqq.bench.turns.POLL_S", 0.001)
+    with _Usage(Clients.endpoint) as usage:
+        while usage.most != 0.2:
+            time.sleep(0.001)
+    assert usage.most == 0.2
+    with _Usage(Clients.endpoint) as usage:
+        pass
+    assert math.isnan(usage.most)
+
+
 def bench(*arguments: str):
     return freqq("bench", "--base-url", "http://127.0.0.1:1/v1", "--pages", "1", "--requests", "1", *arguments)
 

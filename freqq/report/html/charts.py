@@ -143,7 +143,8 @@ def _bars(
             left += width
         for place, total in zip(places, left, strict=True):
             axes.annotate(shown(total), (total, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
-        axes.set_yticks(places, ["\n".join(own) for own in lines], fontsize=8)
+        # Names of folders may hold dollar signs, which are no formula.
+        axes.set_yticks(places, ["\n".join(own) for own in lines], fontsize=8, parse_math=False)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(float(height.sum()), 0)
         # Room for the number after the longest bar.

@@ -26,8 +26,8 @@ from freqq.runs.directory import RESULTS, RunDirectory
 from freqq.runs.settings import Settings
 
 COLUMNS = "sample_id method level needles bin score answer response graded pages page_hash params".split()
-MOST_PAGES = 40
-"""The page to show is searched among this many pages of a sample."""
+MOST_PAGES = 100
+"""Most pages of a sample that are rendered again, which shows whether they are those that the model read."""
 
 MOST_PIXELS = 1_500_000
 """Largest page to show."""
@@ -213,9 +213,11 @@ def _sample(run: Path, needles: int, id: str) -> tuple[Settings, Sample]:
 
 
 def _page(settings: Settings, sample: Sample, row: dict[str, Any]) -> tuple[Page, int]:
-    """The page with the expected answer, or else the first, and its number."""
-    pages = list(islice(settings.rendering.pages(sample), MOST_PAGES))
-    if len(pages) == row["pages"] and hash_of(pages) != row["page_hash"]:
+    """The page with the expected answer, or else the first, and its number, if all are those of the row."""
+    if (row.get("pages") or 0) > MOST_PAGES:
+        raise UserError(f"the page is not shown: more than {MOST_PAGES} pages are not rendered again")
+    pages = list(islice(settings.rendering.pages(sample), MOST_PAGES + 1))
+    if len(pages) != row.get("pages") or hash_of(pages) != row.get("page_hash"):
         raise UserError("the page is not shown: it renders differently here than in the run")
     searched = row["answer"].removeprefix(sample.prefix)[:SEARCHED].strip()
     # Join lines, since a long answer is wrapped.
