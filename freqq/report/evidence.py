@@ -182,7 +182,7 @@ def _reference(own: dict[str, list[Arm]], text: str | None) -> Arm:
     if text is None:
         return next((arm for arm in baselines if arm.context == first[0].context), first[0])
     known = {f"{arm.run}:{_key(arm)}": arm for arm in reversed(everything)}
-    known |= {_key(arm): arm for arm in reversed(first)} | {arm.run: arm for arm in reversed(baselines)}
+    known |= {arm.run: arm for arm in reversed(baselines)} | {_key(arm): arm for arm in reversed(first)}
     if text not in known:
         raise unknown("reference", text, reversed(known))
     return known[text]

@@ -11,7 +11,7 @@ from typing import Any
 
 from freqq.names import unknown
 from freqq.report import wording
-from freqq.report.comparison import RATES, Comparison, Part
+from freqq.report.comparison import ERROR_RATES, RATES, Comparison, Part
 from freqq.report.curves import areas
 from freqq.report.evidence import Evidence
 from freqq.report.run_facts import RunFacts
@@ -41,9 +41,11 @@ def number(value: Any) -> Any:
 def records(comparisons: Sequence[Comparison]) -> list[dict[str, Value]]:
     """A flat record of numbers and text for each comparison; None for missing values.
 
-    An estimate is three fields, such as ``score``, ``score_low`` and ``score_high``.
+    An estimate is three fields, such as ``score``, ``score_low`` and ``score_high``. Error rates are there if any
+    comparison is of transcripts.
     """
-    return [_record(c) for c in comparisons]
+    rates = [name for name in ERROR_RATES if any(name in c.errors for c in comparisons)]
+    return [_record(c) | {name: number(c.errors.get(name)) for name in rates} for c in comparisons]
 
 
 def _record(c: Comparison) -> dict[str, Value]:
@@ -127,7 +129,7 @@ def as_csv(evidence: Evidence) -> str:
     return lines.getvalue()
 
 
-OPTIONAL = ("if failed = 0", "outcomes")
+OPTIONAL = ("if failed = 0", "outcomes", *ERROR_RATES)
 """Columns that are omitted if they are empty."""
 
 LATEX_COLUMNS = ("method", "level", "mean", "difference", "tokens")

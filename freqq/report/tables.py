@@ -144,14 +144,10 @@ def _score_table(groups: Sequence[Comparison], heads: Heads) -> Table:
     exact = "error rates of characters and words" if transcripts else "exact answers"
     columns = [
         *_columns("n", "failed", "score" if heads is WIDE else ("score", "mean")),
-        *(map(_error_rate, ("cer", "wer")) if transcripts else _columns("exact")),
+        *(_columns(("CER", "cer"), ("WER", "wer")) if transcripts else _columns("exact")),
         *_columns("difference"),
     ]
     return _rows(f"{score} with 95 % interval, {exact}, paired difference to the baseline", groups, columns, heads)
-
-
-def _error_rate(name: str) -> Column:
-    return name.upper(), lambda c: wording.fraction(c.errors.get(name))
 
 
 def _macro_table(groups: Sequence[Comparison], heads: Heads) -> Table:

@@ -269,6 +269,8 @@ COLUMNS: dict[str, Callable[[Comparison], str]] = {
     "mean": lambda c: fraction(c.score.mean),
     "macro": lambda c: estimate(c.macro),
     "exact": lambda c: fraction(c.exact),
+    "cer": lambda c: fraction(c.errors.get("cer")),
+    "wer": lambda c: fraction(c.errors.get("wer")),
     "difference": lambda c: estimate(c.difference, signed=True),
     "if failed = 0": lambda c: estimate(c.as_zero, signed=True),
     "win/tie/loss": win_tie_loss,

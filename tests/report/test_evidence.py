@@ -389,6 +389,12 @@ def test_any_arm_can_be_the_reference(reference, run_name, name, runs):
     assert not any((c.run, c.arm) == (run_name, name) for c in found.comparisons)
 
 
+def test_a_run_that_is_called_baseline_is_not_the_first_runs_baseline(run, tmp_path):
+    found = join([run, write_run(tmp_path / "baseline", ROWS)], "baseline")
+    assert found.comparisons[0].reference_run == "run"
+    assert join([run, tmp_path / "baseline"], "baseline:baseline").comparisons[0].reference_run == "baseline"
+
+
 @pytest.mark.parametrize("reference", [None, "token/mild"])
 def test_the_headline_counts_the_comparisons_with_the_reference_that_it_names_and_no_others(reference, run, tmp_path):
     found = join([run, write_run(tmp_path / "again", ROWS)], reference)

@@ -60,7 +60,7 @@ def test_csv_parses_back_to_the_json(evidence):
 def test_markdown_and_latex_round_the_very_numbers_of_the_json(evidence):
     theirs = json.loads(write(evidence, "json"))["comparisons"]
     header, markdown = parsed_markdown(write(evidence, "md"))
-    assert header == [name for name in COLUMNS if name not in ("outcomes", "mean")]
+    assert header == [name for name in COLUMNS if name not in ("outcomes", "mean", "cer", "wer")]
     set_by_latex = parsed_latex(write(evidence, "latex", header))
     assert len(markdown) == len(set_by_latex) == len(theirs)
     for line, other, record in zip(markdown, set_by_latex, theirs, strict=True):
@@ -75,6 +75,15 @@ def test_markdown_and_latex_round_the_very_numbers_of_the_json(evidence):
             values = [record[name], record[f"{name}_low"], record[f"{name}_high"]]
             found = None if values[0] is None else Estimate(*values, record["n"])
             assert shown[name] == estimate(found, signed)
+
+
+def test_error_rates_of_transcripts_are_in_every_table(tmp_path):
+    rows = [replace(r, task="transcribe", cer=0.25, wer=0.5) for r in made_rows(10, (2,))]
+    found = gather([write_run(tmp_path / "run", rows)])
+    assert {(one["cer"], one["wer"]) for one in json.loads(write(found, "json"))["comparisons"]} == {(0.25, 0.5)}
+    assert {(one["cer"], one["wer"]) for one in csv.DictReader(io.StringIO(write(found, "csv")))} == {("0.25", "0.5")}
+    header, [first, *_] = parsed_markdown(write(found, "md"))
+    assert [dict(zip(header, first, strict=True))[name] for name in ("cer", "wer")] == [".250", ".500"]
 
 
 def test_json_holds_what_reproduces_the_runs(evidence):
