@@ -49,6 +49,8 @@ def pareto(
             raise UserError(f"there is no file {table}")
         if (run / RUN).is_file():
             runs.append(read_results(run))
+            if note := runs[-1].note:
+                typer.echo(f"note: {note}", err=True)
         if (run / RESULTS).is_file():
             scores += RunDirectory(run).table().select(figure.SCORED).to_pylist()
             continue

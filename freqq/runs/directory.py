@@ -58,9 +58,8 @@ class RunDirectory:
         except NotADirectoryError as error:
             raise UserError(f"cannot write to {self.path}: a part of that path is a file") from error
         except (OSError, ValueError, RecursionError) as error:
-            raise UserError(
-                f"{self.path / RUN} is not readable ({error}): restore it, or choose another --out"
-            ) from error
+            reason = f"is not readable ({error})"
+            raise UserError(f"{self.path / RUN} {reason}: restore it, or choose another --out") from error
         if not isinstance(found, dict):
             raise UserError(f"{self.path / RUN} is not a run's description: restore it, or choose another --out")
         arms = found.get("arms")
@@ -197,9 +196,8 @@ class RunDirectory:
         try:
             found = pq.read_table(path)
         except (OSError, pa.ArrowException) as error:
-            raise FreqqError(
-                f"{path} is damaged ({' '.join(str(error).split())[:200]}): merge the run again"
-            ) from error
+            reason = " ".join(str(error).split())[:200]
+            raise FreqqError(f"{path} is damaged ({reason}): merge the run again") from error
         return conform(found, path)
 
 
@@ -240,10 +238,10 @@ def _damage(plan: Mapping[str, Any]) -> str | None:
         return "settings"
     for name, usual in Settings().as_json().items():
         value = settings.get(name, usual)
-        kinds: Any = (
-            list if isinstance(usual, list) else float | int | None if name == "dpi" else str | float | int | None
-        )
-        if not isinstance(value, kinds) or (name == "overrides" and any(not _is_pair(one) for one in value)):
+        scalar: Any = float | int | None if name == "dpi" else str | float | int | None
+        if not isinstance(value, list if isinstance(usual, list) else scalar) or (
+            name == "overrides" and any(not _is_pair(one) for one in value)
+        ):
             return f"setting {name}"
     return None
 

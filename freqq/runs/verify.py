@@ -144,16 +144,8 @@ def _answers(files: list[Path], keys: set[Key]) -> dict[Key, set[str]]:
 
 
 def _hashes(plan: dict[str, Any], rows: _Rows) -> Iterator[Finding]:
-    said = {
-        (
-            arm["config_hash"],
-            arm["method"],
-            arm.get("level"),
-            arm.get("params"),
-            *map(plan.get, ("model_revision", "dtype")),
-        )
-        for arm in plan["arms"]
-    }
+    model = plan.get("model_revision"), plan.get("dtype")
+    said = {(arm["config_hash"], arm["method"], arm.get("level"), arm.get("params"), *model) for arm in plan["arms"]}
     if strange := sorted(rows.made_by - said):
         yield Finding(False, f"rows are of arms that run.json does not have: {_named([m[1] for m in strange])}")
     else:
