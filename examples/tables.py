@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -215,8 +216,8 @@ def reader_table(records: Sequence[Record]) -> Table:
     return list(rows.values())
 
 
-def resolution_table(records: Sequence[Record]) -> Table:
-    """A row for each resolution and each arm, of the records of resolution.py."""
+def resolution_table(records: Sequence[Record], unit: str = "tokens") -> Table:
+    """A row for each resolution and each arm, of the records of resolution.py, and what it costs in some unit."""
 
     def arm(r: Record) -> str:
         name = "page drawn at" if r["method"] == LEVELS[0] else f"`{r['method']}`, {r['level']}, from"
@@ -225,7 +226,7 @@ def resolution_table(records: Sequence[Record]) -> Table:
     return [
         {
             "arm": arm(r),
-            "tokens": f"{r['cost']:,.0f}",
+            unit: f"{r['cost']:,.0f}",
             "score": f"{wording.fraction(r['score'])} [{wording.fraction(r['low'])}, {wording.fraction(r['high'])}]",
             "page of as many": "" if r["equal_dpi"] is None else f"{r['equal_dpi']:.0f} dpi",
             "difference to it": change(r),
@@ -238,6 +239,7 @@ def resolution_table(records: Sequence[Record]) -> Table:
 TABLES: dict[str, Callable[[Sequence[Record]], Table]] = {
     "resolution-niah_multikey_1-tokens.csv": resolution_table,
     "resolution-mrcr-tokens.csv": resolution_table,
+    "resolution-niah_multikey_1-image-bytes.csv": partial(resolution_table, unit="bytes"),
     "methods.csv": score_table,
     "token_methods.csv": score_table,
     "image_codecs.csv": codec_table,

@@ -40,8 +40,8 @@ COSTS = {
 NEAR = 0.05
 """How far a cost may lie beyond those that were measured, as a fraction of the nearest."""
 
-APART = 1.1
-"""The least ratio of the costs of two labels in the figure, so that they do not overlap."""
+APART = 0.1, 0.04
+"""How far labels in the figure are apart, as a fraction of its width or in score, so that they do not overlap."""
 
 GLYPH_DPI = 72.0
 """Of Glyph's own configuration, which holds where nothing else was asked for."""
@@ -256,10 +256,12 @@ def resolution(points: Sequence[Point], cost: str, title: str) -> Figure:
               label="page drawn smaller", zorder=5)  # fmt: skip
     axes.fill_between([p.cost for p in plain], [p.score.low for p in plain], [p.score.high for p in plain],
                       color="black", alpha=0.12, linewidth=0)  # fmt: skip
-    labelled = 0.0
-    for p in plain:
-        if p.cost > APART * labelled:
-            labelled = p.cost
+    labelled: list[Point] = []
+    width = np.log(max(p.cost for p in points) / min(p.cost for p in points))
+    for p in reversed(plain):
+        apart = [(abs(np.log(p.cost / q.cost)) / width, abs(p.score.mean - q.score.mean)) for q in labelled]
+        if all(across > APART[0] or up > APART[1] for across, up in apart):
+            labelled.append(p)
             axes.annotate(f"{p.dpi:g} dpi", (p.cost, p.score.mean), (-6, 7), textcoords="offset points", fontsize=8,
                           ha="right")  # fmt: skip
     groups = dict.fromkeys((p.method, p.dpi) for p in points if p.method != "baseline")
