@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from freqq.data.bins import BINS
 from freqq.errors import FreqqError
-from freqq.report.run_folders import check_merged
+from freqq.report.run_folders import behind, check_merged, described_then
 from freqq.runs.directory import RESULTS, RUN
 from freqq.runs.schema import BASELINE, SCHEMA, renamed
 
@@ -169,7 +169,7 @@ def read_results(path: Path) -> Results:
         _check(plan, metadata, table, columns)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FreqqError(f"{file} is damaged ({' '.join(str(error).split())[:200]}): merge the run again") from error
-    described = _described(plan, metadata)
+    described = described_then(plan, metadata)
     order = _natural_order(columns["sample_id"])
     columns = {name: column[order] for name, column in columns.items()}
     stamps = columns["started_at"]
@@ -182,26 +182,8 @@ def read_results(path: Path) -> Results:
         tuple(metadata.get("hardware") or ()),
         str(stamps.min()) if len(order) else "",
         str(stamps.max()) if len(order) else "",
-        _note(path, plan, described, len(set(columns["sample_id"]))),
+        behind(path, plan, described, len(set(columns["sample_id"]))),
     )
-
-
-def _described(plan: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """``run.json`` as it was for these results; those of older versions do not say how they were graded."""
-    found = {**plan, "regraded": metadata.get("regraded", plan.get("regraded"))}
-    match metadata.get("config"):
-        case {"settings": {"limit": limit}}:
-            found["settings"] = {**plan.get("settings", {}), "limit": limit}
-    return found
-
-
-def _note(path: Path, plan: Mapping[str, Any], described: Mapping[str, Any], samples: int) -> str:
-    if samples < (planned := len(plan["samples"])):
-        return f"the results of {path} are those of {samples} of {planned} samples: run freqq runs merge {path}"
-    if (wanted := plan.get("regraded")) != described["regraded"]:
-        again = f"freqq regrade {path}{f' --protocol {wanted}' if wanted else ''}"
-        return f"the results of {path} are from before it was graded again: run {again}"
-    return ""
 
 
 def _check(plan: Mapping[str, Any], metadata: object, table: pa.Table, columns: Mapping[str, NDArray[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Run directories: their labels, and errors for directories without a finished run."""
+"""Run directories: their labels, how their results were made, and errors for directories without a finished run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +37,25 @@ def check_merged(path: Path) -> Mapping[str, Any]:
     if not (path / RESULTS).is_file():
         raise UserError(unfinished(path, plan))
     return plan
+
+
+def described_then(plan: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """``run.json`` as it was for these results; those of older versions do not say how they were graded."""
+    found = {**plan, "regraded": metadata.get("regraded", plan.get("regraded"))}
+    match metadata.get("config"):
+        case {"settings": {"limit": limit}}:
+            found["settings"] = {**plan.get("settings", {}), "limit": limit}
+    return found
+
+
+def behind(path: Path, plan: Mapping[str, Any], described: Mapping[str, Any], samples: int) -> str:
+    """How results of so many samples lag behind ``run.json``, and what to do; empty if they do not."""
+    if samples < (planned := len(plan["samples"])):
+        return f"the results of {path} are those of {samples} of {planned} samples: run freqq runs merge {path}"
+    if (wanted := plan.get("regraded")) != described["regraded"]:
+        again = f"freqq regrade {path}{f' --protocol {wanted}' if wanted else ''}"
+        return f"the results of {path} are from before it was graded again: run {again}"
+    return ""
 
 
 def check_folder(path: Path) -> None:
