@@ -82,7 +82,11 @@ def own_options(c: Comparison) -> str:
 
 def score_records(runs: Sequence[Path]) -> list[dict[str, Any]]:
     """A record for each arm and needle count of some runs, baseline first."""
-    found = {(c.method, c.level, c.params, c.needles): score_record(c) for c in gather(runs).comparisons if c.needles}
+    found = {
+        (c.method, c.level, c.params, c.needles): score_record(c)
+        for c in gather(runs).comparisons
+        if c.needles is not None
+    }
     return sorted(found.values(), key=lambda record: record["method"] != LEVELS[0])
 
 
@@ -115,11 +119,12 @@ def score_table(records: Sequence[Record]) -> Table:
             rows[arm] = {"method, level": name if arm[0] != LEVELS[0] else LEVELS[0], **_sizes(r)}
         answers = f"{wording.fraction(r['score'])} / {wording.fraction(r['exact'])}"
         below = f"<br>{change(r)}" if r["difference"] is not None else ""
-        rows[arm][f"{r['needles']:.0f} needles"] = answers + below
+        column = f"{r['needles']:.0f} needles" if r["needles"] else "score"
+        rows[arm][column] = answers + below
         if r["score_low"] is not None:
             ends = f"[{wording.fraction(r['score_low'])}, {wording.fraction(r['score_high'])}]"
             whole = f"{wording.fraction(r['score'])} {ends} / {wording.fraction(r['exact'])}"
-            rows[arm][f"{r['needles']:.0f} needles, with intervals"] = whole + below
+            rows[arm][f"{column}, with intervals"] = whole + below
     return list(rows.values())
 
 
