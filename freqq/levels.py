@@ -57,4 +57,4 @@ class Leveled:
             if not overrides:
                 raise
             given = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
-            raise UserError(f"{cls.__name__} does not take {given}: a value is of the wrong type ({error})") from error
+            raise UserError(f"{cls.__name__} does not take {given}: a value is of another type ({error})") from error

@@ -54,8 +54,8 @@ def test_methods_by_name():
         (lambda: freqq.codec("image", kep=0.5), "did you mean 'keep'"),
         (lambda: freqq.compressor("token-prun"), "did you mean 'token-prune'"),
         (lambda: freqq.compressor("token-prune", keep=2), "keep 2"),
-        (lambda: freqq.codec("image", keep="0.5"), "keep='0.5': a value is of the wrong type"),
-        (lambda: freqq.compressor("token-prune", keep=None), "keep=None: a value is of the wrong type"),
+        (lambda: freqq.codec("image", keep="0.5"), "keep='0.5': a value is of another type"),
+        (lambda: freqq.compressor("token-prune", keep=None), "keep=None: a value is of another type"),
     ],
 )
 def test_a_wrong_name_or_value_is_said(make, said):
