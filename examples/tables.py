@@ -245,6 +245,7 @@ TABLES: dict[str, Callable[[Sequence[Record]], Table]] = {
     "resolution-niah_multikey_1-tokens.csv": resolution_table,
     "resolution-mrcr-tokens.csv": resolution_table,
     "resolution-niah_multikey_1-image-bytes.csv": partial(resolution_table, unit="bytes"),
+    "study-niah_multikey_1.csv": score_table,
     "methods.csv": score_table,
     "token_methods.csv": score_table,
     "image_codecs.csv": codec_table,
