@@ -54,7 +54,9 @@ class Leveled:
         try:
             return cls(**{**cls.LEVELS[level], **overrides})
         except TypeError as error:  # from comparing a value with its bounds
-            if not overrides:
-                raise
+            usual = cls(**cls.LEVELS[level])
             given = ", ".join(f"{name}={value!r}" for name, value in overrides.items())
-            raise UserError(f"{cls.__name__} does not take {given}: a value is of another type ({error})") from error
+            valid = ", ".join(f"{name}={getattr(usual, name)!r}" for name in overrides)
+            raise UserError(
+                f"{cls.__name__} does not take {given}: a value is of another type than in {valid}"
+            ) from error
